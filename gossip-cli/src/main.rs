@@ -1,0 +1,3 @@
+//! The `gossip` command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,170 @@
+//! Who somebody is: an address and a port.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The address and port under which a process gossips: its identity (`internode.md` §1).
+///
+/// Ordered as Cassandra orders addresses: the raw address bytes, shorter first on a common prefix, then the port.
+/// An IPv4 address mapped into IPv6 becomes the IPv4 address here, once; scopes are dropped.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct Endpoint {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl Endpoint {
+    /// The endpoint with this address and port.
+    pub const fn new(ip: IpAddr, port: u16) -> Self {
+        Self { ip: ip.to_canonical(), port }
+    }
+
+    /// The IPv4 endpoint with these octets and this port.
+    pub const fn v4(octets: [u8; 4], port: u16) -> Self {
+        Self { ip: IpAddr::V4(Ipv4Addr::from_octets(octets)), port }
+    }
+
+    /// The IPv6 endpoint with these octets and this port; a mapped IPv4 address becomes IPv4.
+    pub const fn v6(octets: [u8; 16], port: u16) -> Self {
+        Self::new(IpAddr::V6(Ipv6Addr::from_octets(octets)), port)
+    }
+
+    /// The address.
+    pub const fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// The port.
+    pub const fn port(self) -> u16 {
+        self.port
+    }
+
+    /// Whether no peer could reach it: the address is unspecified (`0.0.0.0`, `::`) or the port is 0.
+    pub const fn is_unspecified(self) -> bool {
+        self.port == 0
+            || match self.ip {
+                IpAddr::V4(ip) => ip.is_unspecified(),
+                IpAddr::V6(ip) => ip.is_unspecified(),
+            }
+    }
+
+    /// The textual form that Java gives an address (`gossip-messages.md` §10): IPv4 dotted, IPv6 as eight groups
+    /// without compression.
+    pub const fn java_address(self) -> JavaAddress {
+        JavaAddress(self.ip)
+    }
+
+    /// The textual form that Cassandra gives an address with its port: `10.0.0.1:7000`,
+    /// `[2001:db8:0:0:0:0:0:1]:7000`.
+    pub const fn java_address_and_port(self) -> JavaAddressAndPort {
+        JavaAddressAndPort(self)
+    }
+}
+
+impl Ord for Endpoint {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let address = match (self.ip, other.ip) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => a.octets().cmp(&b.octets()),
+            (IpAddr::V6(a), IpAddr::V6(b)) => a.octets().cmp(&b.octets()),
+            (IpAddr::V4(a), IpAddr::V6(b)) => a.octets().as_slice().cmp(b.octets().as_slice()),
+            (IpAddr::V6(a), IpAddr::V4(b)) => a.octets().as_slice().cmp(b.octets().as_slice()),
+        };
+        address.then(self.port.cmp(&other.port))
+    }
+}
+
+impl PartialOrd for Endpoint {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::new(address.ip(), address.port())
+    }
+}
+
+impl From<Endpoint> for SocketAddr {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(endpoint.ip, endpoint.port)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Displays an address in Java's textual form; see [`Endpoint::java_address`].
+#[derive(Clone, Copy, Debug)]
+pub struct JavaAddress(IpAddr);
+
+impl fmt::Display for JavaAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => ip.fmt(f),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, g, h, i] = ip.segments();
+                write!(f, "{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{g:x}:{h:x}:{i:x}")
+            }
+        }
+    }
+}
+
+/// Displays an endpoint in Cassandra's textual form; see [`Endpoint::java_address_and_port`].
+#[derive(Clone, Copy, Debug)]
+pub struct JavaAddressAndPort(Endpoint);
+
+impl fmt::Display for JavaAddressAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(endpoint) = *self;
+        match endpoint.ip {
+            IpAddr::V4(ip) => write!(f, "{ip}:{}", endpoint.port),
+            IpAddr::V6(_) => write!(f, "[{}]:{}", endpoint.java_address(), endpoint.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    fn endpoint(text: &str) -> Endpoint {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn mapped_ipv4_is_ipv4() {
+        assert_eq!(endpoint("[::ffff:10.0.0.1]:7000"), endpoint("10.0.0.1:7000"));
+    }
+
+    #[test]
+    fn order_is_by_address_bytes_then_port() {
+        let sorted =
+            ["10.0.0.1:7000", "10.0.0.1:7001", "[a00:1::]:1", "10.0.0.2:1", "127.0.0.1:1", "[fe80::1]:1"];
+        for pair in sorted.windows(2) {
+            assert!(endpoint(pair[0]) < endpoint(pair[1]), "{} < {}", pair[0], pair[1]);
+        }
+    }
+
+    #[test]
+    fn java_text() {
+        assert_eq!(endpoint("[2001:db8::1]:7000").java_address().to_string(), "2001:db8:0:0:0:0:0:1");
+        assert_eq!(
+            endpoint("[2001:db8::1]:7000").java_address_and_port().to_string(),
+            "[2001:db8:0:0:0:0:0:1]:7000"
+        );
+        assert_eq!(endpoint("10.0.0.1:7000").java_address_and_port().to_string(), "10.0.0.1:7000");
+    }
+}

@@ -1,0 +1,128 @@
+//! The kinds of internode messages (`internode.md` §7).
+
+use core::fmt;
+
+/// What kind a message is: its number on the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Verb(u64);
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
+        impl Verb {
+            $($(#[$doc])* pub const $name: Self = Self($number);)*
+        }
+
+        impl Verb {
+            /// Cassandra's name for it, where the number is known.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some(stringify!($name)),)*
+                    0 => Some("MUTATION_REQ"),
+                    1 => Some("HINT_REQ"),
+                    2 => Some("READ_REPAIR_REQ"),
+                    3 => Some("READ_REQ"),
+                    5 => Some("BATCH_STORE_REQ"),
+                    6 => Some("BATCH_REMOVE_REQ"),
+                    9 => Some("RANGE_REQ"),
+                    18 => Some("SCHEMA_PUSH_REQ"),
+                    19 => Some("TRUNCATE_REQ"),
+                    22 => Some("REPLICATION_DONE_REQ"),
+                    24 => Some("COUNTER_MUTATION_REQ"),
+                    27 => Some("SNAPSHOT_REQ"),
+                    28 => Some("SCHEMA_PULL_REQ"),
+                    60 => Some("MUTATION_RSP"),
+                    61 => Some("HINT_RSP"),
+                    62 => Some("READ_REPAIR_RSP"),
+                    63 => Some("READ_RSP"),
+                    69 => Some("RANGE_RSP"),
+                    79 => Some("TRUNCATE_RSP"),
+                    82 => Some("REPLICATION_DONE_RSP"),
+                    84 => Some("COUNTER_MUTATION_RSP"),
+                    87 => Some("SNAPSHOT_RSP"),
+                    88 => Some("SCHEMA_PULL_RSP"),
+                    98 => Some("SCHEMA_PUSH_RSP"),
+                    100 => Some("REPAIR_RSP"),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// The general response of 3.x.
+    REQUEST_RSP = 4;
+    /// Opens a gossip exchange.
+    GOSSIP_DIGEST_SYN = 14;
+    /// Answers a SYN.
+    GOSSIP_DIGEST_ACK = 15;
+    /// Ends a gossip exchange.
+    GOSSIP_DIGEST_ACK2 = 16;
+    /// Asks for the receiver's schema version.
+    SCHEMA_VERSION_REQ = 20;
+    /// The response of 4.x to 3.x.
+    INTERNAL_RSP = 23;
+    /// The sender stops.
+    GOSSIP_SHUTDOWN = 29;
+    /// Asks whether the receiver can be reached.
+    ECHO_REQ = 31;
+    /// Asks for a reply on a connection of a given type.
+    PING_REQ = 37;
+    /// Answers [`Verb::SCHEMA_VERSION_REQ`].
+    SCHEMA_VERSION_RSP = 80;
+    /// Answers [`Verb::ECHO_REQ`].
+    ECHO_RSP = 91;
+    /// Answers [`Verb::PING_REQ`].
+    PING_RSP = 97;
+    /// The request could not be handled.
+    FAILURE_RSP = 99;
+}
+
+impl Verb {
+    /// The verb with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number on the wire.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the message is one that [`Message::decode`](crate::message::Message::decode) knows.
+    pub const fn is_gossip(self) -> bool {
+        matches!(
+            self,
+            Self::GOSSIP_DIGEST_SYN
+                | Self::GOSSIP_DIGEST_ACK
+                | Self::GOSSIP_DIGEST_ACK2
+                | Self::GOSSIP_SHUTDOWN
+                | Self::ECHO_REQ
+                | Self::ECHO_RSP
+        )
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => write!(f, "verb {}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b12_requests_and_responses_have_their_numbers() {
+        assert_eq!((Verb::ECHO_REQ.number(), Verb::ECHO_RSP.number()), (31, 91));
+        assert_eq!((Verb::PING_REQ.number(), Verb::PING_RSP.number()), (37, 97));
+        assert_eq!(Verb::new(200).name(), None);
+        let gossip: alloc::vec::Vec<u64> =
+            (0..=1_000).filter(|number| Verb::new(*number).is_gossip()).collect();
+        assert_eq!(gossip, [14, 15, 16, 29, 31, 91]);
+    }
+}

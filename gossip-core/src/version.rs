@@ -1,0 +1,165 @@
+//! The numbers that order what is known of an endpoint.
+
+use core::fmt;
+
+/// When a process started: seconds since the Unix epoch as its operator reckons them, greater at each start.
+///
+/// Signed 32 bits, as on the wire (`gossip-messages.md` §2): negative numbers are legal there and smaller than any
+/// ordinary generation. A state of a greater generation replaces all that was known of the endpoint before.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Generation(i32);
+
+impl Generation {
+    /// What stands for an endpoint that is remembered from disk and not yet heard of.
+    pub const SAVED: Self = Self(0);
+    /// The greatest generation that the wire can carry.
+    pub const MAX: Self = Self(i32::MAX);
+
+    /// The generation with this number.
+    pub const fn new(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The number on the wire.
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+
+    /// The next greater generation; `None` above [`Generation::MAX`].
+    pub const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The generation for a process that starts now (`gossip-semantics.md` §3.1): the time, or one more than `stored`
+    /// where that is not smaller.
+    ///
+    /// `unix_seconds` beyond 2³¹ − 1 (the year 2038) counts as that; so does a `stored` that cannot grow any more.
+    pub fn at_start(unix_seconds: u64, stored: Option<Self>) -> Self {
+        let now = Self(i32::try_from(unix_seconds).unwrap_or(i32::MAX));
+        match stored {
+            Some(stored) => now.max(stored.next().unwrap_or(Self::MAX)),
+            None => now,
+        }
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number from the counter that an endpoint's heartbeat and its values share (`gossip-semantics.md` §3.2).
+///
+/// Signed 32 bits, as on the wire: −1 stands for an endpoint never heard of, 2147483647 marks one that has stopped.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version(i32);
+
+impl Version {
+    /// Below every version that a running endpoint gives out: asking from here asks for everything.
+    pub const ZERO: Self = Self(0);
+    /// The heartbeat of an endpoint that is known by its address alone (`gossip-semantics.md` §3.3).
+    pub const EMPTY: Self = Self(-1);
+    /// The heartbeat that marks an endpoint as stopped (`gossip-semantics.md` §13).
+    pub const SHUTDOWN: Self = Self(i32::MAX);
+
+    /// The version with this number.
+    pub const fn new(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The number on the wire.
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The part of an endpoint's state that grows each round: its generation, and the version of its last heartbeat.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct HeartbeatState {
+    /// When the process started.
+    pub generation: Generation,
+    /// The version its last heartbeat took.
+    pub version: Version,
+}
+
+impl HeartbeatState {
+    /// What stands for an endpoint remembered from disk and not yet heard of.
+    pub const EMPTY: Self = Self { generation: Generation::SAVED, version: Version::EMPTY };
+}
+
+/// The messaging version negotiated on a connection: it decides how bodies and headers are written.
+///
+/// Which release speaks which is in `gossip-messages.md` §1.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum MessagingVersion {
+    /// Cassandra 3.0.0 to 3.0.13.
+    V10 = 10,
+    /// Cassandra 3.0.14 and later, 3.11.
+    V11 = 11,
+    /// Cassandra 4.0, 4.1, and 5.0 as shipped.
+    V12 = 12,
+    /// Cassandra 5.0 outside its compatibility mode.
+    V13 = 13,
+    /// Cassandra 5.1, unreleased.
+    V14 = 14,
+}
+
+impl MessagingVersion {
+    /// Every version that the codec knows, oldest first.
+    pub const ALL: [Self; 5] = [Self::V10, Self::V11, Self::V12, Self::V13, Self::V14];
+    /// The oldest version that is negotiated on a connection.
+    pub const MIN_NEGOTIATED: Self = Self::V12;
+    /// The newest version that is negotiated on a connection.
+    pub const MAX_NEGOTIATED: Self = Self::V13;
+
+    /// The version with this number, if the codec knows it.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.number() == number)
+    }
+
+    /// The number on the wire.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Whether addresses carry their port.
+    pub(crate) const fn has_ports(self) -> bool {
+        self.number() >= Self::V12.number()
+    }
+
+    /// Whether a shutdown message carries the sender's state.
+    pub(crate) const fn has_shutdown_body(self) -> bool {
+        self.number() >= Self::V13.number()
+    }
+
+    /// Whether a SYN carries a cluster-metadata id, and a message header an epoch.
+    pub(crate) const fn has_metadata_id(self) -> bool {
+        self.number() >= Self::V14.number()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j9_generation_at_start_never_decreases() {
+        let at = |stored: Option<i32>| Generation::at_start(1_700_000_000, stored.map(Generation::new)).get();
+        assert_eq!(at(Some(1_000)), 1_700_000_000);
+        assert_eq!(at(Some(1_800_000_000)), 1_800_000_001);
+        assert_eq!(at(None), 1_700_000_000);
+        assert_eq!(at(Some(1_700_000_000)), 1_700_000_001);
+        assert_eq!(Generation::at_start(u64::MAX, Some(Generation::MAX)), Generation::MAX);
+    }
+}

@@ -1,0 +1,163 @@
+//! Taking things from the front of a byte slice.
+
+use core::fmt;
+
+/// Takes values from the front of a byte slice; integers are big-endian.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the start of `bytes`.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// How many bytes are left.
+    pub const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// What is left.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Ends reading.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Trailing`] if anything is left.
+    pub const fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { bytes: self.rest.len() }) }
+    }
+
+    /// Takes the next `N` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Truncated`] if there are fewer; likewise for all methods that take something.
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated { field })?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    /// Takes the next `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::array`].
+    pub fn bytes(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated { field })?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    /// Takes an unsigned byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::array`].
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+        self.array(field).map(|[byte]| byte)
+    }
+
+    /// Takes an unsigned 16-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::array`].
+    pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array(field).map(u16::from_be_bytes)
+    }
+
+    /// Takes an unsigned 32-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::array`].
+    pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.array(field).map(u32::from_be_bytes)
+    }
+
+    /// Takes a signed 32-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::array`].
+    pub fn i32(&mut self, field: &'static str) -> Result<i32, DecodeError> {
+        self.array(field).map(i32::from_be_bytes)
+    }
+
+    /// Takes a signed 32-bit count of things of at least `min_size` bytes each.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Count`] if it is negative or more than the bytes that are left can hold, so that a count never
+    /// sizes anything by itself; else as [`Reader::array`].
+    pub fn count(&mut self, min_size: usize, field: &'static str) -> Result<usize, DecodeError> {
+        let count = self.i32(field)?;
+        match usize::try_from(count) {
+            Ok(size) if size <= self.rest.len() / min_size.max(1) => Ok(size),
+            _ => Err(DecodeError::Count { field, count }),
+        }
+    }
+}
+
+/// Why bytes are not what they should be.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end inside `field`.
+    Truncated {
+        /// What was being read.
+        field: &'static str,
+    },
+    /// `bytes` bytes follow what should have been the end.
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// A count is negative, or greater than what is there or allowed.
+    Count {
+        /// What it counts.
+        field: &'static str,
+        /// The count itself.
+        count: i32,
+    },
+    /// An address is neither 4 nor 16 bytes, with or without port as the version has it.
+    AddressLength {
+        /// The length byte.
+        length: u8,
+    },
+    /// A string that Java could not decode (`gossip-messages.md` §3).
+    String {
+        /// What was being read.
+        field: &'static str,
+        /// How many of its bytes are good.
+        valid_up_to: usize,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { field } => write!(f, "the bytes end inside {field}"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes follow the end"),
+            Self::Count { field, count } => write!(f, "{field} is {count}, which cannot be"),
+            Self::AddressLength { length } => write!(f, "an address of length {length}"),
+            Self::String { field, valid_up_to } => {
+                write!(f, "{field} is not modified UTF-8 after {valid_up_to} bytes")
+            }
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}

@@ -1,0 +1,171 @@
+//! Putting things into a lent byte slice.
+
+use core::fmt;
+
+/// Puts values into a lent byte slice; integers are big-endian.
+///
+/// Every method either writes the whole of its value or nothing, and then says [`Full`].
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buffer: &'b mut [u8],
+    written: usize,
+}
+
+/// There was no room for the whole of a value.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the buffer is full")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// Where a number stands that is known only after what follows it is written; see [`Writer::reserve_i32`].
+#[derive(Debug)]
+#[must_use]
+pub struct Reserved {
+    at: usize,
+}
+
+impl<'b> Writer<'b> {
+    /// Writes from the start of `buffer`.
+    pub const fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, written: 0 }
+    }
+
+    /// How many bytes were written.
+    pub const fn len(&self) -> usize {
+        self.written
+    }
+
+    /// Whether nothing was written.
+    pub const fn is_empty(&self) -> bool {
+        self.written == 0
+    }
+
+    /// How many bytes there is room for.
+    pub const fn room(&self) -> usize {
+        self.buffer.len() - self.written
+    }
+
+    /// What was written.
+    pub fn written(&self) -> &[u8] {
+        self.buffer.get(..self.written).unwrap_or_default()
+    }
+
+    /// Writes `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there is no room for all of them; likewise for all methods that write something.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.written.checked_add(bytes.len()).ok_or(Full)?;
+        self.buffer.get_mut(self.written..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.written = end;
+        Ok(())
+    }
+
+    /// Writes the `N` bytes of `array`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn array<const N: usize>(&mut self, array: [u8; N]) -> Result<(), Full> {
+        let (_, room) = self.buffer.split_at_mut_checked(self.written).ok_or(Full)?;
+        *room.first_chunk_mut().ok_or(Full)? = array;
+        self.written += N;
+        Ok(())
+    }
+
+    /// Writes an unsigned byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn u8(&mut self, value: u8) -> Result<(), Full> {
+        self.array([value])
+    }
+
+    /// Writes an unsigned 16-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn u16(&mut self, value: u16) -> Result<(), Full> {
+        self.array(value.to_be_bytes())
+    }
+
+    /// Writes an unsigned 32-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn u32(&mut self, value: u32) -> Result<(), Full> {
+        self.array(value.to_be_bytes())
+    }
+
+    /// Writes a signed 32-bit integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn i32(&mut self, value: i32) -> Result<(), Full> {
+        self.array(value.to_be_bytes())
+    }
+
+    /// Leaves room for a number that [`Writer::fill`] sets later. Until then it is −1, which no count is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::bytes`].
+    pub fn reserve_i32(&mut self) -> Result<Reserved, Full> {
+        let at = self.written;
+        self.i32(-1)?;
+        Ok(Reserved { at })
+    }
+
+    /// Sets a number that was left open. A place that was taken back meanwhile is left alone.
+    #[expect(clippy::needless_pass_by_value, reason = "a place is filled once")]
+    pub fn fill(&mut self, reserved: Reserved, value: i32) {
+        let room = self.buffer.get_mut(..self.written).and_then(|written| written.get_mut(reserved.at..));
+        if let Some(place) = room.and_then(<[u8]>::first_chunk_mut) {
+            *place = value.to_be_bytes();
+        }
+    }
+
+    /// Lets `write` write several values, and takes them all back if one of them found no room.
+    ///
+    /// # Errors
+    ///
+    /// What `write` returns.
+    pub fn atomically<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, Full>) -> Result<T, Full> {
+        let before = self.written;
+        let result = write(self);
+        if result.is_err() {
+            self.written = before;
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_in_part() {
+        let mut buffer = [0; 5];
+        let mut writer = Writer::new(&mut buffer);
+        let count = writer.reserve_i32().unwrap();
+        assert_eq!(writer.u16(7), Err(Full));
+        assert_eq!(writer.atomically(|out| out.u8(1).and_then(|()| out.u8(2))), Err(Full));
+        assert_eq!(writer.len(), 4);
+        writer.fill(count, 1);
+        writer.u8(9).unwrap();
+        assert_eq!(writer.written(), [0, 0, 0, 1, 9]);
+        assert_eq!(writer.room(), 0);
+    }
+}
