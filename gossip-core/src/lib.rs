@@ -7,14 +7,24 @@ extern crate std;
 
 mod application_state;
 mod endpoint;
+mod event;
 pub mod message;
 mod rng;
+mod snapshot;
+mod status;
 mod time;
+mod tokens;
 mod verb;
 mod version;
 pub mod wire;
 pub use application_state::ApplicationState;
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
+pub use event::{DownCause, Event};
+pub use snapshot::{EndpointInfo, Standing, StateInfo};
+pub use status::{Status, StatusKind};
+#[cfg(feature = "std")]
+pub use time::Clock;
 pub use time::Timestamp;
+pub use tokens::{decode_tokens, encode_tokens};
 pub use verb::Verb;
 pub use version::{Generation, HeartbeatState, MessagingVersion, Version};

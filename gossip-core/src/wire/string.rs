@@ -160,21 +160,6 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// A string is longer than the wire can carry.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct EncodeStringError {
-    /// Its length in encoded bytes.
-    pub length: usize,
-}
-
-impl fmt::Display for EncodeStringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string of {} encoded bytes; the wire carries at most {}", self.length, u16::MAX)
-    }
-}
-
-impl core::error::Error for EncodeStringError {}
-
 impl<'a> Reader<'a> {
     /// Takes a string with its 16-bit length.
     ///

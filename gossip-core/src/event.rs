@@ -1,0 +1,132 @@
+//! What happened, told in small values; what changed is read from the node.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::version::{Generation, Version};
+
+/// Something that happened. Names whom it concerns; a changed value is read with
+/// [`Node::value`](crate::Node::value).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An endpoint became known.
+    Joined {
+        /// Who.
+        endpoint: Endpoint,
+        /// Of which generation.
+        generation: Generation,
+    },
+    /// A known endpoint came back with a greater generation.
+    Restarted {
+        /// Who.
+        endpoint: Endpoint,
+        /// The generation known before.
+        old: Generation,
+        /// The generation now.
+        new: Generation,
+    },
+    /// An endpoint proved that it can be reached.
+    Up {
+        /// Who.
+        endpoint: Endpoint,
+        /// Of which generation.
+        generation: Generation,
+    },
+    /// An endpoint that was live is so no longer.
+    Down {
+        /// Who.
+        endpoint: Endpoint,
+        /// Of which generation.
+        generation: Generation,
+        /// Why.
+        cause: DownCause,
+    },
+    /// A value of another endpoint is new or changed.
+    StateChanged {
+        /// Whose.
+        endpoint: Endpoint,
+        /// Which.
+        key: ApplicationState,
+        /// Under which version.
+        version: Version,
+    },
+    /// The node raised its own generation, because others knew a greater one, or a greater version of this one.
+    /// It must be stored before anything else is taken from the node, or a restart may go back below it.
+    GenerationRaised {
+        /// The generation so far.
+        old: Generation,
+        /// The generation now.
+        new: Generation,
+    },
+    /// Others know this address under another host id, of a greater generation: two processes use it.
+    AddressConflict {
+        /// The generation of the other process.
+        generation: Generation,
+    },
+    /// Others know that this node was removed from the cluster; it has stopped gossiping.
+    Removed {
+        /// The generation under which it was removed.
+        generation: Generation,
+    },
+    /// A SYN of another cluster came, and was not answered. Its name: [`Node::foreign_cluster`](crate::Node::foreign_cluster).
+    ForeignCluster {
+        /// From whom.
+        from: Endpoint,
+    },
+    /// A SYN under another partitioner came, and was not answered. Its name:
+    /// [`Node::foreign_partitioner`](crate::Node::foreign_partitioner).
+    ForeignPartitioner {
+        /// From whom.
+        from: Endpoint,
+    },
+    /// No seed has answered since the start or since the last such event, and nobody is live.
+    SeedsSilent {
+        /// How long for.
+        waited: Duration,
+    },
+    /// Rounds were late by so much that nobody is convicted for a while.
+    LocalPause {
+        /// The time between two rounds.
+        pause: Duration,
+    },
+    /// So many events found no room; what they said can be read from the node.
+    Lost {
+        /// How many.
+        count: u32,
+    },
+    /// The node has announced its shutdown and stopped gossiping; it wants to be dropped.
+    Stopped,
+}
+
+const _: () = assert!(size_of::<Event>() <= 48);
+
+/// Why an endpoint is no longer live.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum DownCause {
+    /// It was silent for too long.
+    Convicted {
+        /// Its suspicion level, on the scale of the threshold.
+        phi: f32,
+    },
+    /// It said that it stops, or others know that it did.
+    Shutdown,
+    /// Its status says that it is gone.
+    Status,
+    /// It came back with a greater generation, which has yet to prove itself.
+    Restarted,
+}
+
+impl fmt::Display for DownCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Convicted { phi } => write!(f, "convicted at phi {phi:.2}"),
+            Self::Shutdown => f.write_str("shut down"),
+            Self::Status => f.write_str("gone by its status"),
+            Self::Restarted => f.write_str("restarted"),
+        }
+    }
+}

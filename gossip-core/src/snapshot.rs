@@ -1,0 +1,71 @@
+//! What a node knows of an endpoint, as a value of its own: for applications that look at it outside the core.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::status::StatusKind;
+use crate::version::{HeartbeatState, Version};
+
+/// Where an endpoint stands with the node that looks at it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Known, and not (yet) proven reachable: its answer to an echo is awaited.
+    #[default]
+    Unverified,
+    /// Up: it answered an echo, and its heartbeats arrive.
+    Live,
+    /// Down: convicted, stopped, or remembered from an earlier run and not heard of since.
+    Unreachable,
+}
+
+/// What a node knows of an endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointInfo {
+    /// Who.
+    pub endpoint: Endpoint,
+    /// Whether it is the node itself, which always counts as live.
+    pub is_local: bool,
+    /// Whether it is one of the configured seeds.
+    pub is_seed: bool,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What the keyword of its status says.
+    pub status: StatusKind,
+    /// Its generation and heartbeat.
+    pub heartbeat: HeartbeatState,
+    /// Its suspicion level when it was last looked at, on the scale of the threshold; `None` before that.
+    pub phi: Option<f64>,
+    /// The mean interval between its heartbeats as they arrive here; `None` before the first.
+    pub mean_interval: Option<Duration>,
+    /// How long ago the newest of its heartbeats arrived; `None` before the first.
+    pub heard_ago: Option<Duration>,
+    /// Its values, by ascending key.
+    pub states: Vec<StateInfo>,
+}
+
+impl EndpointInfo {
+    /// The value under `key`.
+    pub fn state(&self, key: ApplicationState) -> Option<&StateInfo> {
+        self.states.iter().find(|state| state.key == key)
+    }
+
+    /// The text under `key`.
+    pub fn text(&self, key: ApplicationState) -> Option<&str> {
+        self.state(key).map(|state| state.value.as_str())
+    }
+}
+
+/// A value and its version.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StateInfo {
+    /// What it is.
+    pub key: ApplicationState,
+    /// The version under which it was set.
+    pub version: Version,
+    /// The text. A surrogate that stands alone, which no text can hold, is U+FFFD.
+    pub value: String,
+}
