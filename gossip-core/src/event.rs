@@ -19,7 +19,8 @@ pub enum Event {
         /// Of which generation.
         generation: Generation,
     },
-    /// A known endpoint came back with a greater generation.
+    /// A known endpoint came back with a greater generation. It is not live until it proves itself, even if it was
+    /// live before: [`Event::Up`] follows.
     Restarted {
         /// Who.
         endpoint: Endpoint,
@@ -116,8 +117,6 @@ pub enum DownCause {
     Shutdown,
     /// Its status says that it is gone.
     Status,
-    /// It came back with a greater generation, which has yet to prove itself.
-    Restarted,
 }
 
 impl fmt::Display for DownCause {
@@ -126,7 +125,6 @@ impl fmt::Display for DownCause {
             Self::Convicted { phi } => write!(f, "convicted at phi {phi:.2}"),
             Self::Shutdown => f.write_str("shut down"),
             Self::Status => f.write_str("gone by its status"),
-            Self::Restarted => f.write_str("restarted"),
         }
     }
 }

@@ -6,21 +6,29 @@ extern crate alloc;
 extern crate std;
 
 mod application_state;
+mod config;
 mod endpoint;
 mod event;
 pub mod message;
+mod phi;
 mod rng;
 mod snapshot;
+mod stats;
 mod status;
+mod table;
 mod time;
 mod tokens;
 mod verb;
 mod version;
 pub mod wire;
+
 pub use application_state::ApplicationState;
+pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, SetStateError};
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
 pub use event::{DownCause, Event};
+pub use phi::PHI_FACTOR;
 pub use snapshot::{EndpointInfo, Standing, StateInfo};
+pub use stats::Stats;
 pub use status::{Status, StatusKind};
 #[cfg(feature = "std")]
 pub use time::Clock;

@@ -1,0 +1,508 @@
+//! What a node is told when it is made.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::version::Generation;
+use crate::wire::{MAX_CASSANDRA_LEN, encode_str, encoded_len};
+
+/// The partitioner of clusters that are not Cassandra's. No real node has it, so none ever takes us for one of its own.
+pub const DEFAULT_PARTITIONER: &str = "org.gossip.NoPartitioner";
+
+/// What a node is told when it is made. One that exists is valid.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) cluster: Vec<u8>,
+    pub(crate) partitioner: Vec<u8>,
+    pub(crate) local: Endpoint,
+    pub(crate) generation: Generation,
+    pub(crate) entropy: [u8; 32],
+    pub(crate) seeds: Vec<Endpoint>,
+    pub(crate) saved: Vec<Endpoint>,
+    pub(crate) states: Vec<(ApplicationState, Vec<u8>)>,
+    pub(crate) interval: Duration,
+    pub(crate) phi_convict_threshold: f64,
+    pub(crate) arrival_window: u16,
+    pub(crate) initial_arrival_interval: Duration,
+    pub(crate) max_arrival_interval: Duration,
+    pub(crate) max_local_pause: Duration,
+    pub(crate) echo_timeout: Duration,
+    pub(crate) shutdown_announce: Duration,
+    pub(crate) max_endpoints: usize,
+    pub(crate) max_states: usize,
+    pub(crate) max_state_bytes: usize,
+    pub(crate) max_pending_acks: usize,
+    pub(crate) max_pending_events: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_dials: usize,
+    pub(crate) max_message: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) cross_node_timeout: bool,
+}
+
+impl Config {
+    /// Starts a configuration with what has no default.
+    ///
+    /// * `cluster`: who has another name is not talked to.
+    /// * `local`: the address and port under which peers reach the node.
+    /// * `generation`: greater at each start; see [`Generation::at_start`].
+    /// * `entropy`: from the operating system, or fixed where a run is to be repeated.
+    pub fn builder(
+        cluster: &str,
+        local: Endpoint,
+        generation: Generation,
+        entropy: [u8; 32],
+    ) -> ConfigBuilder {
+        ConfigBuilder {
+            cluster: cluster.to_owned(),
+            partitioner: DEFAULT_PARTITIONER.to_owned(),
+            local,
+            generation,
+            entropy,
+            seeds: Vec::new(),
+            saved: Vec::new(),
+            states: Vec::new(),
+            interval: Duration::from_secs(1),
+            phi_convict_threshold: 8.0,
+            arrival_window: 64,
+            initial_arrival_interval: None,
+            max_arrival_interval: None,
+            max_local_pause: None,
+            echo_timeout: None,
+            shutdown_announce: None,
+            max_endpoints: 20_000,
+            max_states: 64,
+            max_state_bytes: 1 << 20,
+            max_pending_acks: 16,
+            max_pending_events: 1_024,
+            max_connections: 4_096,
+            max_dials: 64,
+            max_message: 16 << 20,
+            connect_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_hours(1),
+            cross_node_timeout: false,
+        }
+    }
+}
+
+/// Collects a [`Config`].
+///
+/// Times that the protocol measures in rounds (those whose default is given as so many intervals) scale with
+/// [`ConfigBuilder::interval`] unless they are set.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ConfigBuilder {
+    cluster: String,
+    partitioner: String,
+    local: Endpoint,
+    generation: Generation,
+    entropy: [u8; 32],
+    seeds: Vec<Endpoint>,
+    saved: Vec<Endpoint>,
+    states: Vec<(ApplicationState, String)>,
+    interval: Duration,
+    phi_convict_threshold: f64,
+    arrival_window: u16,
+    initial_arrival_interval: Option<Duration>,
+    max_arrival_interval: Option<Duration>,
+    max_local_pause: Option<Duration>,
+    echo_timeout: Option<Duration>,
+    shutdown_announce: Option<Duration>,
+    max_endpoints: usize,
+    max_states: usize,
+    max_state_bytes: usize,
+    max_pending_acks: usize,
+    max_pending_events: usize,
+    max_connections: usize,
+    max_dials: usize,
+    max_message: usize,
+    connect_timeout: Duration,
+    handshake_timeout: Duration,
+    idle_timeout: Duration,
+    cross_node_timeout: bool,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
+        $($(#[$doc])* pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name.into();
+            self
+        })*
+    };
+}
+
+impl ConfigBuilder {
+    setters! {
+        /// The time between two rounds: shorter finds changes and deaths sooner, at more traffic. Default 1 s; 1 ms to 1 h.
+        interval: Duration;
+        /// The phi above which a silent endpoint is convicted: greater is slower, and errs less. At one heartbeat a second 8
+        /// means 18.4 s of silence, 12 means 27.6 s. Default 8; 0 to 1,000.
+        phi_convict_threshold: f64;
+        /// How many intervals the detector remembers of each endpoint, 4 bytes each: more follows changes slower. Default 64; 1 to 1,000.
+        arrival_window: u16;
+        /// The interval that is taken for the first heartbeat of an endpoint: greater forgives a slow start. Default 2 intervals;
+        /// 1 µs to 1 h.
+        initial_arrival_interval: Duration;
+        /// Longer intervals between heartbeats are not counted into the mean. Default 2 intervals; 1 µs to 1 h.
+        max_arrival_interval: Duration;
+        /// When rounds come later than this, the node itself was paused: nobody is convicted then, and for as long again.
+        /// Default 5 intervals.
+        max_local_pause: Duration;
+        /// How long the answer to an echo counts; within it the echo is repeated each round. Default 10 intervals.
+        echo_timeout: Duration;
+        /// How long a node goes on after it has announced its shutdown. Default 2 intervals.
+        shutdown_announce: Duration;
+        /// How many endpoints are kept, oneself included: about 1 KiB each. Others are not learned, and counted. Default 20,000; at
+        /// least 1.
+        max_endpoints: usize;
+        /// How many values one endpoint may have. Default 64; 1 to 256.
+        max_states: usize;
+        /// How many encoded bytes the values of one endpoint may take together. Default 1 MiB; at least 1.
+        max_state_bytes: usize;
+        /// How many exchanges may wait for peers that are slow or not connected yet, some 24 KiB each at most. Further SYNs are dropped, and
+        /// counted. Default 16; at least 2.
+        max_pending_acks: usize;
+        /// How many events may wait to be taken, 48 bytes each. What finds no room is counted, and told by
+        /// [`Event::Lost`](crate::Event::Lost). Default 1,024; at least 16.
+        max_pending_events: usize;
+        /// How many connections may be open, dialled and accepted together. Default 4,096; at least 2.
+        max_connections: usize;
+        /// How many dials may be in progress. Messages that would need another are dropped, and counted. Default 64; at least 1.
+        max_dials: usize;
+        /// The greatest message that is taken in, in bytes; a peer that sends a greater one loses its connection. Default 16 MiB; at least
+        /// 65,536.
+        max_message: usize;
+        /// How long a dial may take. Default 2 s.
+        connect_timeout: Duration;
+        /// How long a handshake may take once connected, on either side. Default 30 s.
+        handshake_timeout: Duration;
+        /// A connection over which nothing came or went for so long is closed. Default 1 h.
+        idle_timeout: Duration;
+        /// Whether the clock of the sender decides if a message has expired, as in Cassandra. A sender whose clock is 10 s behind is then
+        /// never found live (`pitfalls.md` §1.3).
+        ///
+        /// Deviation: off by default.
+        cross_node_timeout: bool;
+    }
+
+    /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`].
+    pub fn partitioner(mut self, class_name: &str) -> Self {
+        class_name.clone_into(&mut self.partitioner);
+        self
+    }
+
+    /// Adds an endpoint through which others are found. The node itself is left out.
+    pub fn seed(mut self, endpoint: Endpoint) -> Self {
+        self.seeds.push(endpoint);
+        self
+    }
+
+    /// Adds an endpoint known from an earlier run (`gossip-semantics.md` §3.3): it is tried now and then until it is heard of.
+    pub fn saved_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.saved.push(endpoint);
+        self
+    }
+
+    /// Adds a value that is published from the start. Versions are given out in the order of the calls.
+    pub fn state(mut self, key: ApplicationState, value: &str) -> Self {
+        self.states.push((key, value.to_owned()));
+        self
+    }
+
+    /// Checks all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: the first thing that is wrong.
+    pub fn build(mut self) -> Result<Config, ConfigError> {
+        let interval = self.interval;
+        let intervals = |set: Option<Duration>, count: u32| set.unwrap_or(interval.saturating_mul(count));
+        let hour = Duration::from_hours(1);
+        in_range("interval", interval, Duration::from_millis(1), hour)?;
+        let initial_arrival_interval = intervals(self.initial_arrival_interval, 2);
+        let max_arrival_interval = intervals(self.max_arrival_interval, 2);
+        // A window's intervals are kept in 32 bits of microseconds.
+        let greatest =
+            Duration::from_hours(1).saturating_mul(2).min(Duration::from_micros(u64::from(u32::MAX)));
+        in_range("initial_arrival_interval", initial_arrival_interval, Duration::from_micros(1), greatest)?;
+        in_range("max_arrival_interval", max_arrival_interval, Duration::from_micros(1), greatest)?;
+        if !(0.0..=1_000.0).contains(&self.phi_convict_threshold) {
+            return Err(ConfigError::Threshold { value: self.phi_convict_threshold });
+        }
+        for (field, value, min, max) in [
+            ("arrival_window", usize::from(self.arrival_window), 1, 1_000),
+            ("max_endpoints", self.max_endpoints, 1, u32::MAX as usize),
+            ("max_states", self.max_states, 1, crate::message::MAX_STATES),
+            ("max_state_bytes", self.max_state_bytes, 1, usize::MAX),
+            ("max_pending_acks", self.max_pending_acks, 2, 65_535),
+            ("max_pending_events", self.max_pending_events, 16, 1 << 24),
+            ("max_connections", self.max_connections, 2, 1 << 24),
+            ("max_dials", self.max_dials, 1, 1 << 24),
+            ("max_message", self.max_message, 1 << 16, 1 << 30),
+        ] {
+            if !(min..=max).contains(&value) {
+                return Err(ConfigError::OutOfRange { field, value, min, max });
+            }
+        }
+        for (field, text) in [("cluster", &self.cluster), ("partitioner", &self.partitioner)] {
+            let length = encoded_len(text);
+            if text.is_empty() || length > MAX_NAME {
+                return Err(ConfigError::Name { field, length });
+            }
+        }
+        if self.local.is_unspecified() {
+            return Err(ConfigError::UnspecifiedAddress { endpoint: self.local });
+        }
+        let mut states = Vec::with_capacity(self.states.len());
+        for (key, value) in &self.states {
+            check_value(*key, value).map_err(ConfigError::State)?;
+            states.push((*key, encoded(value)));
+        }
+        self.seeds.retain(|seed| *seed != self.local);
+        self.seeds.sort_unstable();
+        self.seeds.dedup();
+        self.saved.retain(|saved| *saved != self.local);
+        self.saved.sort_unstable();
+        self.saved.dedup();
+        Ok(Config {
+            cluster: encoded(&self.cluster),
+            partitioner: encoded(&self.partitioner),
+            local: self.local,
+            generation: self.generation,
+            entropy: self.entropy,
+            seeds: self.seeds,
+            saved: self.saved,
+            states,
+            interval,
+            phi_convict_threshold: self.phi_convict_threshold,
+            arrival_window: self.arrival_window,
+            initial_arrival_interval,
+            max_arrival_interval,
+            max_local_pause: intervals(self.max_local_pause, 5),
+            echo_timeout: intervals(self.echo_timeout, 10),
+            shutdown_announce: intervals(self.shutdown_announce, 2),
+            max_endpoints: self.max_endpoints,
+            max_states: self.max_states,
+            max_state_bytes: self.max_state_bytes,
+            max_pending_acks: self.max_pending_acks,
+            max_pending_events: self.max_pending_events,
+            max_connections: self.max_connections,
+            max_dials: self.max_dials,
+            max_message: self.max_message,
+            connect_timeout: self.connect_timeout,
+            handshake_timeout: self.handshake_timeout,
+            idle_timeout: self.idle_timeout,
+            cross_node_timeout: self.cross_node_timeout,
+        })
+    }
+}
+
+/// The longest cluster or partitioner name, in encoded bytes: a SYN must have room for digests beside them.
+const MAX_NAME: usize = 1_024;
+
+fn in_range(field: &'static str, value: Duration, min: Duration, max: Duration) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::DurationOutOfRange { field, value, min, max })
+    }
+}
+
+pub(crate) fn encoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(encoded_len(text));
+    encode_str(text, &mut bytes);
+    bytes
+}
+
+/// Whether a value could be published at all.
+pub(crate) fn check_value(key: ApplicationState, value: &str) -> Result<(), SetStateError> {
+    let length = encoded_len(value);
+    if length > MAX_CASSANDRA_LEN {
+        return Err(SetStateError::TooLong { key, length, limit: MAX_CASSANDRA_LEN });
+    }
+    if key.number() < 0 {
+        return Err(SetStateError::NegativeKey { key });
+    }
+    Ok(())
+}
+
+/// Why a configuration is not valid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number is outside its range.
+    OutOfRange {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: usize,
+        /// The least it may be.
+        min: usize,
+        /// The most it may be.
+        max: usize,
+    },
+    /// A duration is outside its range.
+    DurationOutOfRange {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: Duration,
+        /// The least it may be.
+        min: Duration,
+        /// The most it may be.
+        max: Duration,
+    },
+    /// The threshold is not a number from 0 to 1,000.
+    Threshold {
+        /// What it is.
+        value: f64,
+    },
+    /// The name of the cluster or the partitioner is empty or longer than 1,024 encoded bytes.
+    Name {
+        /// Which.
+        field: &'static str,
+        /// Its length in encoded bytes.
+        length: usize,
+    },
+    /// No peer could reach the node under this address.
+    UnspecifiedAddress {
+        /// The address.
+        endpoint: Endpoint,
+    },
+    /// A value that is to be published from the start never could be.
+    State(SetStateError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { field, value, min, max } => {
+                write!(f, "{field} is {value}; it must be from {min} to {max}")
+            }
+            Self::DurationOutOfRange { field, value, min, max } => {
+                write!(f, "{field} is {value:?}; it must be from {min:?} to {max:?}")
+            }
+            Self::Threshold { value } => {
+                write!(f, "phi_convict_threshold is {value}; it must be from 0 to 1000")
+            }
+            Self::Name { field, length } => {
+                write!(f, "{field} has {length} encoded bytes; it must have from 1 to {MAX_NAME}")
+            }
+            Self::UnspecifiedAddress { endpoint } => {
+                write!(f, "no peer could reach {endpoint}; give the address and port that peers dial")
+            }
+            Self::State(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// Why a value cannot be published.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SetStateError {
+    /// It is longer than what can be sent.
+    TooLong {
+        /// Which.
+        key: ApplicationState,
+        /// Its length in encoded bytes.
+        length: usize,
+        /// The most that can be sent.
+        limit: usize,
+    },
+    /// The number is negative, and would cost a Cassandra node every message with it.
+    NegativeKey {
+        /// Which.
+        key: ApplicationState,
+    },
+    /// The node has as many values as it may.
+    TooMany {
+        /// Which was one too many.
+        key: ApplicationState,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The node has stopped gossiping.
+    Stopped,
+}
+
+impl fmt::Display for SetStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { key, length, limit } => {
+                write!(f, "{key} has {length} encoded bytes; at most {limit} can be sent")
+            }
+            Self::NegativeKey { key } => {
+                write!(f, "{} is no number for a state; take one from 1000 on", key.number())
+            }
+            Self::TooMany { key, limit } => {
+                write!(f, "{key} would be one value more than the {limit} that are kept")
+            }
+            Self::Stopped => f.write_str("the node has stopped gossiping"),
+        }
+    }
+}
+
+impl core::error::Error for SetStateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> ConfigBuilder {
+        Config::builder("c", Endpoint::v4([10, 0, 0, 1], 7000), Generation::new(1), [0; 32])
+    }
+
+    #[test]
+    fn times_scale_with_the_interval() {
+        let config = builder().interval(Duration::from_millis(200)).build().unwrap();
+        assert_eq!(config.echo_timeout, Duration::from_secs(2));
+        assert_eq!(config.max_arrival_interval, Duration::from_millis(400));
+        let config = builder().echo_timeout(Duration::from_secs(7)).build().unwrap();
+        assert_eq!(config.echo_timeout, Duration::from_secs(7));
+        assert_eq!(config.max_arrival_interval, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        assert!(matches!(
+            builder().arrival_window(0).build(),
+            Err(ConfigError::OutOfRange { field: "arrival_window", value: 0, min: 1, max: 1_000 })
+        ));
+        assert!(matches!(
+            builder().interval(Duration::ZERO).build(),
+            Err(ConfigError::DurationOutOfRange { .. })
+        ));
+        assert!(matches!(
+            builder().phi_convict_threshold(f64::NAN).build(),
+            Err(ConfigError::Threshold { .. })
+        ));
+        assert!(matches!(
+            builder().partitioner("").build(),
+            Err(ConfigError::Name { field: "partitioner", .. })
+        ));
+        let unspecified = Config::builder("c", Endpoint::v4([0; 4], 7000), Generation::new(1), [0; 32]);
+        assert!(matches!(unspecified.build(), Err(ConfigError::UnspecifiedAddress { .. })));
+        let long = "x".repeat(32_768);
+        let refused = builder().state(ApplicationState::DC, &long).build();
+        assert!(matches!(refused, Err(ConfigError::State(SetStateError::TooLong { length: 32_768, .. }))));
+    }
+
+    #[test]
+    fn oneself_is_no_seed() {
+        let local = Endpoint::v4([10, 0, 0, 1], 7000);
+        let other = Endpoint::v4([10, 0, 0, 2], 7000);
+        let config = builder().seed(local).seed(other).seed(other).saved_endpoint(local).build().unwrap();
+        assert_eq!(config.seeds, [other]);
+        assert!(config.saved.is_empty());
+    }
+}

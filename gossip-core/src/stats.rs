@@ -1,0 +1,85 @@
+//! Counters: what was taken in, what was refused and why, and when memory was taken.
+
+/// Counters since the node was made. They only grow.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Rounds done.
+    pub rounds: u64,
+    /// SYNs taken in.
+    pub syns_received: u64,
+    /// ACKs taken in.
+    pub acks_received: u64,
+    /// ACK2s taken in.
+    pub ack2s_received: u64,
+    /// Messages handed to the transport, of all kinds.
+    pub messages_sent: u64,
+
+    /// Endpoints that became known. Takes memory, as do the following up to [`Stats::buffers_grown`].
+    pub endpoints_learned: u64,
+    /// Greater generations that became known of endpoints.
+    pub generations_learned: u64,
+    /// Values that were new, or longer than what their place could hold.
+    pub values_grown: u64,
+    /// Connections dialled or accepted.
+    pub connections: u64,
+    /// Buffers that had to grow for a frame or message that came in parts.
+    pub buffers_grown: u64,
+
+    /// Messages whose body could not be decoded.
+    pub malformed: u64,
+    /// SYNs of another cluster.
+    pub foreign_cluster: u64,
+    /// SYNs under another partitioner.
+    pub foreign_partitioner: u64,
+    /// Messages that had expired when they arrived.
+    pub expired: u64,
+    /// States of a generation smaller than the one known.
+    pub old_generations: u64,
+    /// States of a generation more than a year ahead of the wall clock.
+    pub future_generations: u64,
+    /// States of unknown endpoints, or of greater generations, that were not asked for from the start.
+    pub hollow_states: u64,
+    /// Shutdowns that concern another generation than the one known, or somebody unknown.
+    pub stale_shutdowns: u64,
+    /// Answers to echoes that nobody waits for any more.
+    pub late_echoes: u64,
+    /// Endpoints that found no room in the table.
+    pub table_full: u64,
+    /// Values refused for being too many or too much for one endpoint.
+    pub values_refused: u64,
+    /// Exchanges dropped because too many were waiting for their peers.
+    pub exchanges_dropped: u64,
+    /// Messages dropped because their peer could not be reached, or too many peers were waited for.
+    pub messages_dropped: u64,
+    /// Events that found no room.
+    pub events_lost: u64,
+    /// Single values too large for any message.
+    pub values_unsendable: u64,
+
+    /// Frames dropped for a wrong checksum, or messages within them that could not be read.
+    pub corrupt_frames: u64,
+    /// Connections closed for what came over them.
+    pub connections_failed: u64,
+    /// Connections closed because somebody did not do in time what was waited for.
+    pub timeouts: u64,
+    /// Connections refused because there were too many.
+    pub connections_refused: u64,
+    /// Messages of verbs that do not concern gossip.
+    pub skipped: u64,
+    /// Bytes of connections taken in.
+    pub bytes_received: u64,
+    /// Bytes handed to connections.
+    pub bytes_sent: u64,
+}
+
+impl Stats {
+    /// How often something happened for which the core may take memory. While it stands still, nothing is allocated.
+    pub const fn growth(&self) -> u64 {
+        self.endpoints_learned
+            + self.generations_learned
+            + self.values_grown
+            + self.connections
+            + self.buffers_grown
+    }
+}
