@@ -14,8 +14,10 @@ pub use ack::Ack;
 pub use ack2::Ack2;
 pub use digest::{Digest, Digests};
 pub use shutdown::Shutdown;
+pub(crate) use state::encode_head as encode_state_head;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
 pub use syn::Syn;
+pub(crate) use syn::encode_head as encode_syn_head;
 
 use crate::verb::Verb;
 use crate::version::MessagingVersion;

@@ -1,0 +1,273 @@
+//! Writing what a peer lacks: whole, or cut so that nothing can get lost.
+//!
+//! A message is filled by priority of *endpoints*: those of which only the heartbeat is newer come first. Within one
+//! endpoint there is no priority. What is cut holds a prefix of its values in version order, under a heartbeat no newer
+//! than the last of them; the receiver then asks from there. Were any value left out below the greatest version that is
+//! sent, the receiver would never ask for it.
+//!
+//! Deviation: Cassandra sends everything in one message, of any size.
+
+use alloc::vec::Vec;
+
+use crate::digest::{Pending, Side};
+use crate::gossiper::Asked;
+use crate::message::Codec;
+use crate::table::{EndpointTable, Slot};
+use crate::time::Timestamp;
+use crate::version::{HeartbeatState, Version};
+use crate::wire::{Full, Reserved, Writer};
+
+/// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
+const MIN_STATE_SIZE: usize = 19;
+
+/// Space for putting the values of one endpoint into version order; kept, so that it is taken once.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    values: Vec<(Version, usize)>,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { values: Vec::with_capacity(crate::message::MAX_STATES) }
+    }
+}
+
+/// Writes the digests by which the peer is asked for what it knows better, as many as fit.
+///
+/// Asked from version 0 is whoever is unknown, or known of an older generation: `asked` remembers those, for only what was
+/// asked for from the start is taken as a whole.
+pub(crate) fn encode_requests(
+    table: &EndpointTable,
+    pending: &Pending,
+    asked: &mut Asked,
+    now: Timestamp,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let count = out.reserve_i32()?;
+    let mut written = 0;
+    let wanted = pending.entries.iter().filter(|entry| entry.side() == Side::Want);
+    for entry in wanted {
+        let known = table.known(entry.slot());
+        let endpoint = table.endpoint(entry.slot());
+        let from = if entry.generation > known.generation {
+            Version::ZERO
+        } else if entry.generation == known.generation && entry.version > known.max_version {
+            known.max_version
+        } else {
+            continue; // Learned from somebody else meanwhile.
+        };
+        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, now) {
+            continue;
+        }
+        let digest = crate::message::Digest { endpoint, generation: entry.generation, max_version: from };
+        if digest.encode(codec, out).is_err() {
+            break;
+        }
+        written += 1;
+    }
+    for unknown in &pending.unknown {
+        if table.find(unknown.endpoint).is_some() || !asked.ask(unknown.endpoint, unknown.generation, now) {
+            continue;
+        }
+        let digest = crate::message::Digest {
+            endpoint: unknown.endpoint,
+            generation: unknown.generation,
+            max_version: Version::ZERO,
+        };
+        if digest.encode(codec, out).is_err() {
+            break;
+        }
+        written += 1;
+    }
+    out.fill(count, written);
+    Ok(())
+}
+
+/// Writes the states of which the peer is behind, as many as fit. Returns how many values are too large for any message.
+pub(crate) fn encode_states(
+    table: &EndpointTable,
+    pending: &Pending,
+    scratch: &mut Scratch,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<u64, Full> {
+    let total = out.len() + out.room();
+    let count = out.reserve_i32()?;
+    let mut written = 0;
+    // A quarter stays for endpoints with new values, so that heartbeats, of which there is no end, do not starve them.
+    let share = out.room() / 4;
+    let mut with_values = false;
+    let gives = || pending.entries.iter().filter(|entry| entry.side() == Side::Give);
+    for (at, entry) in gives().enumerate() {
+        let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
+        if table.max_value_version(entry.slot()) > from {
+            with_values = true;
+            continue;
+        }
+        if out.room() < share.max(MIN_STATE_SIZE) {
+            with_values = with_values
+                || gives().skip(at).any(|entry| {
+                    behind(table, entry.slot(), entry.generation, entry.version)
+                        .is_some_and(|from| table.max_value_version(entry.slot()) > from)
+                });
+            if with_values || out.room() < MIN_STATE_SIZE {
+                break;
+            }
+        }
+        let heartbeat = table.heartbeat(entry.slot());
+        if heartbeat.version > from && encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
+            written += 1;
+        }
+    }
+    let mut unsendable = 0;
+    if with_values {
+        for entry in gives() {
+            let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
+            if table.max_value_version(entry.slot()) <= from {
+                continue;
+            }
+            match encode_state(table, entry.slot(), from, scratch, codec, out) {
+                Ok(Part::Whole | Part::Prefix) => written += 1,
+                Ok(Part::Nothing { needed }) => unsendable += u64::from(needed > total),
+                Err(Full) => break,
+            }
+        }
+    }
+    out.fill(count, written);
+    Ok(unsendable)
+}
+
+/// From which version a peer lacks something of an endpoint of which it knows this much.
+fn behind(
+    table: &EndpointTable,
+    slot: Slot,
+    generation: crate::version::Generation,
+    version: Version,
+) -> Option<Version> {
+    let known = table.known(slot);
+    if known.generation > generation {
+        // All of it, also what was never given a version.
+        Some(Version::EMPTY)
+    } else {
+        (known.generation == generation && known.max_version > version).then_some(version)
+    }
+}
+
+fn encode_heartbeat(
+    table: &EndpointTable,
+    slot: Slot,
+    heartbeat: HeartbeatState,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    out.atomically(|out| {
+        out.endpoint(table.endpoint(slot), codec.address_form())?;
+        out.i32(heartbeat.generation.get())?;
+        out.i32(heartbeat.version.get())?;
+        out.i32(0)
+    })
+}
+
+/// How much of an endpoint's state was written.
+enum Part {
+    Whole,
+    Prefix,
+    /// Not even one value found room; the least of them needs so many bytes.
+    Nothing {
+        needed: usize,
+    },
+}
+
+/// Writes what is newer than `from`: all of it, else as many of the oldest values as fit.
+fn encode_state(
+    table: &EndpointTable,
+    slot: Slot,
+    from: Version,
+    scratch: &mut Scratch,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<Part, Full> {
+    let endpoint = table.endpoint(slot);
+    let whole = out.atomically(|out| {
+        out.endpoint(endpoint, codec.address_form())?;
+        encode_newer(table, slot, from, out)
+    });
+    if whole.is_ok() {
+        return Ok(Part::Whole);
+    }
+    if out.room() < MIN_STATE_SIZE + 10 {
+        return Err(Full);
+    }
+    let values = table.values(slot);
+    scratch.values.clear();
+    scratch.values.extend(
+        values
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, _, version))| *version > from)
+            .map(|(index, (_, _, version))| (version, index)),
+    );
+    scratch.values.sort_unstable();
+    let prefix = out.atomically(|out| {
+        out.endpoint(endpoint, codec.address_form())?;
+        let heartbeat = table.heartbeat(slot);
+        out.i32(heartbeat.generation.get())?;
+        let version: Reserved = out.reserve_i32()?;
+        let count = out.reserve_i32()?;
+        let (mut written, mut highest) = (0, None);
+        // Values of one version stay together: the receiver asks from above it.
+        for group in scratch.values.chunk_by(|a, b| a.0 == b.0) {
+            let fits = out.atomically(|out| {
+                group.iter().try_for_each(|(_, index)| match values.at(*index) {
+                    Some((key, text, version)) => encode_value(key, text, version, out),
+                    None => Ok(()),
+                })
+            });
+            if fits.is_err() {
+                break;
+            }
+            written += i32::try_from(group.len()).unwrap_or(0);
+            highest = group.first().map(|(version, _)| *version);
+        }
+        let highest = highest.ok_or(Full)?;
+        out.fill(version, heartbeat.version.min(highest).get());
+        out.fill(count, written);
+        Ok(())
+    });
+    if prefix.is_ok() {
+        return Ok(Part::Prefix);
+    }
+    let first = scratch.values.first().and_then(|(_, index)| values.at(*index));
+    let needed = first.map_or(0, |(_, text, _)| MIN_STATE_SIZE + 12 + 10 + text.len() + 8);
+    Ok(Part::Nothing { needed })
+}
+
+/// Writes the heartbeat and all values above `from`, by ascending key.
+pub(crate) fn encode_newer(
+    table: &EndpointTable,
+    slot: Slot,
+    from: Version,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    crate::message::encode_state_head(table.heartbeat(slot), out)?;
+    let count = out.reserve_i32()?;
+    let mut written = 0;
+    for (key, text, version) in table.values(slot).iter().filter(|(_, _, version)| *version > from) {
+        encode_value(key, text, version, out)?;
+        written += 1;
+    }
+    out.fill(count, written);
+    Ok(())
+}
+
+fn encode_value(
+    key: crate::application_state::ApplicationState,
+    text: crate::wire::JavaStr<'_>,
+    version: Version,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    out.i32(key.number())?;
+    out.string(text)?;
+    out.i32(version.get())
+}

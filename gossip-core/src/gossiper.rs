@@ -1,0 +1,499 @@
+//! The protocol: messages in, intentions out.
+//!
+//! [`Gossiper`] is the switchboard. What it switches between lives in files of its own: the exchange, the round,
+//! liveness, shutdown. It knows neither connections nor packets; a transport feeds it messages and asks what is due to whom.
+
+mod apply;
+mod asked;
+mod exchange;
+mod liveness;
+mod local;
+mod outbox;
+mod round;
+mod shutdown;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+pub(crate) use self::asked::Asked;
+use self::local::Refutations;
+use self::outbox::Outbox;
+use crate::application_state::ApplicationState;
+use crate::config::Config;
+use crate::delta::Scratch;
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::message::{Codec, Message};
+use crate::rng::{Purpose, Rng};
+use crate::snapshot::{EndpointInfo, Standing, StateInfo};
+use crate::stats::Stats;
+use crate::table::{EndpointTable, Slot};
+use crate::time::Timestamp;
+use crate::verb::Verb;
+use crate::version::{Generation, HeartbeatState, Version};
+use crate::wire::{JavaStr, Writer};
+
+/// The gossip protocol of one node, without a transport.
+///
+/// [`Node`](crate::Node) drives it over Cassandra's connections; simulations and benches drive it directly.
+#[derive(Debug)]
+pub struct Gossiper {
+    config: Config,
+    table: EndpointTable,
+    outbox: Outbox,
+    asked: Asked,
+    scratch: Scratch,
+    events: VecDeque<Event>,
+    events_lost: u32,
+    stats: Stats,
+    rng: Rng,
+    mode: Mode,
+    now: Timestamp,
+    next_round: Timestamp,
+    wall: Option<WallClock>,
+    /// The last version that was given out.
+    version: Version,
+    /// Where in the order of endpoints the next SYN begins.
+    rotation: usize,
+    /// Whether a SYN was sent since the start: without one, an ACK answers somebody else's.
+    syn_sent: bool,
+    last_id: u64,
+    pauses: liveness::Pauses,
+    refutations: Refutations,
+    contact: round::Contact,
+    foreign_cluster: ForeignName,
+    foreign_partitioner: ForeignName,
+}
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    /// Taking part.
+    Running,
+    /// Announced its shutdown, and goes on until this moment.
+    Stopping { until: Timestamp },
+    /// Taking no part any more.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    unix_ms: u64,
+    at: Timestamp,
+}
+
+/// A name that somebody else's SYN carried, cut to what is worth showing.
+#[derive(Clone, Debug, Default)]
+struct ForeignName {
+    text: SmallVec<[u8; 64]>,
+    from: Option<Endpoint>,
+    told: Option<Timestamp>,
+}
+
+/// Which process of an endpoint is at the other end of a connection, as far as is known.
+///
+/// A shutdown without a body says nothing of the generation that it ends; it counts only for the one that its
+/// connection belongs to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Session {
+    generation: Option<Generation>,
+}
+
+/// A message that was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outgoing {
+    /// What it is.
+    pub verb: Verb,
+    /// Its id; that of the request if it is a response.
+    pub id: u64,
+}
+
+impl Gossiper {
+    /// Starts to gossip: the first round is one interval after `now`.
+    pub fn new(config: Config, now: Timestamp) -> Self {
+        let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
+        let settings = crate::phi::Settings {
+            window: config.arrival_window,
+            initial: config.initial_arrival_interval,
+            max: config.max_arrival_interval,
+        };
+        let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
+        let mut outbox = Outbox::new(hash_key.rotate_left(32), config.max_pending_acks);
+        let mut stats = Stats::default();
+        let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
+        // The table holds at least one endpoint, and this is the first.
+        if let Ok(slot) = table.insert(config.local, local, now) {
+            table.set_standing(slot, Standing::Live);
+        }
+        for saved in &config.saved {
+            match table.insert(*saved, HeartbeatState::EMPTY, now) {
+                Ok(slot) => table.set_standing(slot, Standing::Unreachable),
+                Err(_) => stats.table_full += 1,
+            }
+        }
+        table.sort();
+        outbox.reserve(table.len());
+        let mut gossiper = Self {
+            table,
+            outbox,
+            asked: Asked::new(config.echo_timeout),
+            scratch: Scratch::new(),
+            events: VecDeque::with_capacity(config.max_pending_events),
+            events_lost: 0,
+            stats,
+            rng: Rng::new(&config.entropy, Purpose::Targets),
+            mode: Mode::Running,
+            now,
+            next_round: now + config.interval,
+            wall: None,
+            version: Version::ZERO,
+            rotation: 0,
+            syn_sent: false,
+            last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
+            pauses: liveness::Pauses::default(),
+            refutations: Refutations::default(),
+            contact: round::Contact::new(now),
+            foreign_cluster: ForeignName::default(),
+            foreign_partitioner: ForeignName::default(),
+            config,
+        };
+        for (key, value) in core::mem::take(&mut gossiper.config.states) {
+            gossiper.publish(key, JavaStr::from_checked(&value));
+        }
+        gossiper
+    }
+
+    /// Takes a message from `from`. `id` is that of the message; `session` belongs to the connection it came over.
+    pub fn handle_message(
+        &mut self,
+        now: Timestamp,
+        from: Endpoint,
+        id: u64,
+        session: &mut Session,
+        message: &Message<'_>,
+    ) {
+        self.advance(now);
+        if self.mode == Mode::Stopped {
+            return;
+        }
+        match message {
+            Message::Syn(syn) => self.on_syn(from, session, syn),
+            Message::Ack(ack) => self.on_ack(from, session, ack),
+            Message::Ack2(ack2) => self.on_ack2(from, session, ack2),
+            Message::EchoRequest => self.on_echo_request(from, id),
+            Message::EchoResponse => self.on_echo_response(from, id),
+            Message::Shutdown(shutdown) => self.on_shutdown(from, *session, shutdown),
+        }
+    }
+
+    /// Lets time pass: does what is due by `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+        if let Mode::Stopping { until } = self.mode
+            && self.now >= until
+        {
+            self.stop();
+        }
+        if self.mode != Mode::Stopped && self.now >= self.next_round {
+            self.on_round();
+            self.next_round = self.now + self.config.interval;
+        }
+    }
+
+    /// Takes a reading of the wall clock: milliseconds since the Unix epoch, now.
+    pub fn handle_wall_clock(&mut self, now: Timestamp, unix_ms: u64) {
+        self.advance(now);
+        self.wall = Some(WallClock { unix_ms, at: self.now });
+    }
+
+    /// When [`Gossiper::handle_timeout`] wants to be called next; never, once stopped.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.mode {
+            Mode::Running => Some(self.next_round),
+            Mode::Stopping { until } => Some(self.next_round.min(until)),
+            Mode::Stopped => None,
+        }
+    }
+
+    /// What happened, one after the other.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| match core::mem::take(&mut self.events_lost) {
+            0 => None,
+            count => Some(Event::Lost { count }),
+        })
+    }
+
+    /// The next peer to which something is due. It is not named again before something new is due to it, or
+    /// [`Gossiper::resume`] is called.
+    pub fn next_peer(&mut self) -> Option<Endpoint> {
+        self.outbox.next_ready()
+    }
+
+    /// Says that there is room again for what is due to `to`.
+    pub fn resume(&mut self, to: Endpoint) {
+        self.outbox.resume(to);
+    }
+
+    /// Drops what is due to `to`, who cannot be reached.
+    pub fn forget(&mut self, to: Endpoint) {
+        self.stats.messages_dropped += self.outbox.forget(to);
+    }
+
+    /// Whether connections to `to` are to be closed before anything else is sent. Asking takes it as done.
+    pub fn take_reset(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| core::mem::take(&mut due.reset))
+    }
+
+    /// Writes the body of the next message to `to`: the most urgent that is due and fits, from the newest state.
+    ///
+    /// Messages with a body are written only if `out` has room for at least [`Gossiper::MIN_ROOM`] bytes; they take as
+    /// much of it as there is to say.
+    pub fn encode(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Option<Outgoing> {
+        let outgoing =
+            self.encode_with_body(to, codec, out).or_else(|| self.encode_without_body(to, codec))?;
+        self.stats.messages_sent += 1;
+        Some(outgoing)
+    }
+
+    /// The least room that a message with a body needs.
+    pub const MIN_ROOM: usize = 4_096;
+
+    /// What is known so far of the process at the other end of a new connection from `from`.
+    pub fn open_session(&self, from: Endpoint) -> Session {
+        Session { generation: self.table.find(from).map(|slot| self.table.generation(slot)) }
+    }
+
+    /// Publishes a value of the node's own, under a fresh version.
+    ///
+    /// # Errors
+    ///
+    /// [`SetStateError`](crate::SetStateError) if it could never be sent, or nothing is sent any more.
+    pub fn set_state(
+        &mut self,
+        now: Timestamp,
+        key: ApplicationState,
+        value: &str,
+    ) -> Result<Version, crate::config::SetStateError> {
+        self.advance(now);
+        self.set_local_state(key, value)
+    }
+
+    /// Announces to all live members that the node stops, goes on for a while (`gossip-semantics.md` §13.1), and then is
+    /// done: [`Event::Stopped`].
+    pub fn shutdown(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.announce_shutdown();
+    }
+
+    /// Who the node is.
+    pub const fn local_endpoint(&self) -> Endpoint {
+        self.config.local
+    }
+
+    /// The node's own generation, as it is now.
+    pub fn generation(&self) -> Generation {
+        self.table.generation(Slot::FIRST)
+    }
+
+    /// How many endpoints are known, the node itself included.
+    pub const fn endpoint_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Everybody known, the node itself included, in no particular order.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.table.slots().map(|slot| self.table.endpoint(slot))
+    }
+
+    /// Everybody who is live, without the node itself.
+    pub fn live_endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.others(Standing::Live).map(|slot| self.table.endpoint(slot))
+    }
+
+    /// Where an endpoint stands, if it is known. The node itself is live.
+    pub fn standing(&self, endpoint: Endpoint) -> Option<Standing> {
+        self.table.find(endpoint).map(|slot| self.table.standing(slot))
+    }
+
+    /// An endpoint's generation and heartbeat, if it is known.
+    pub fn heartbeat(&self, endpoint: Endpoint) -> Option<HeartbeatState> {
+        self.table.find(endpoint).map(|slot| self.table.heartbeat(slot))
+    }
+
+    /// The greatest version of an endpoint's heartbeat and values, if it is known.
+    pub fn max_version(&self, endpoint: Endpoint) -> Option<Version> {
+        self.table.find(endpoint).map(|slot| self.table.known(slot).max_version)
+    }
+
+    /// A value of an endpoint and its version.
+    pub fn value(&self, endpoint: Endpoint, key: ApplicationState) -> Option<(JavaStr<'_>, Version)> {
+        self.table.values(self.table.find(endpoint)?).get(key)
+    }
+
+    /// All values of an endpoint, by ascending key; none if it is not known.
+    pub fn values(
+        &self,
+        endpoint: Endpoint,
+    ) -> impl Iterator<Item = (ApplicationState, JavaStr<'_>, Version)> + '_ {
+        self.table.find(endpoint).into_iter().flat_map(|slot| self.table.values(slot).iter())
+    }
+
+    /// All that is known of an endpoint, copied.
+    pub fn endpoint_info(&self, endpoint: Endpoint) -> Option<EndpointInfo> {
+        self.table.find(endpoint).map(|slot| self.info(slot))
+    }
+
+    /// All that is known of everybody, copied, by ascending endpoint.
+    pub fn snapshot(&self) -> Vec<EndpointInfo> {
+        let mut infos: Vec<EndpointInfo> = self.table.slots().map(|slot| self.info(slot)).collect();
+        infos.sort_unstable_by_key(|info| info.endpoint);
+        infos
+    }
+
+    /// The name of the cluster from which the latest refused SYN came; at most its first 64 bytes.
+    pub fn foreign_cluster(&self) -> Option<String> {
+        self.foreign_cluster.to_text()
+    }
+
+    /// The name of the partitioner of the latest SYN that was refused for it; at most its first 64 bytes.
+    pub fn foreign_partitioner(&self) -> Option<String> {
+        self.foreign_partitioner.to_text()
+    }
+
+    /// The counters.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Milliseconds since the Unix epoch: the last reading of the wall clock, and what has passed since.
+    pub(crate) fn unix_ms(&self) -> Option<u64> {
+        let wall = self.wall?;
+        let elapsed = self.now.saturating_since(wall.at).as_millis();
+        Some(wall.unix_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)))
+    }
+
+    fn info(&self, slot: Slot) -> EndpointInfo {
+        let endpoint = self.table.endpoint(slot);
+        let arrivals = self.table.arrivals();
+        EndpointInfo {
+            endpoint,
+            is_local: slot == Slot::FIRST,
+            is_seed: self.config.seeds.contains(&endpoint),
+            standing: self.table.standing(slot),
+            status: self.table.status(slot),
+            heartbeat: self.table.heartbeat(slot),
+            phi: arrivals.last_phi(slot),
+            mean_interval: arrivals.mean(slot),
+            heard_ago: arrivals.last(slot).map(|last| self.now.saturating_since(last)),
+            states: self
+                .table
+                .values(slot)
+                .iter()
+                .map(|(key, text, version)| StateInfo { key, version, value: text.to_text().into_owned() })
+                .collect(),
+        }
+    }
+
+    /// All rows but the node's own that stand so.
+    fn others(&self, standing: Standing) -> impl Iterator<Item = Slot> + '_ {
+        self.table.slots().skip(1).filter(move |slot| self.table.standing(*slot) == standing)
+    }
+
+    /// Time never goes back here.
+    fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    fn next_version(&mut self) -> Version {
+        // Two thousand million rounds and values are more than a process lives to see; the greatest is a marker.
+        self.version = Version::new(self.version.get().saturating_add(1).min(i32::MAX - 16));
+        self.version
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id = (self.last_id + 1) & 0x7fff_ffff;
+        // Cassandra never gives out 0.
+        self.last_id = self.last_id.max(1);
+        self.last_id
+    }
+
+    fn push_event(&mut self, event: Event) {
+        let limit = self.config.max_pending_events;
+        // Changes of values, of which there are many, leave room for changes of membership.
+        let limit = if matches!(event, Event::StateChanged { .. }) { limit - limit / 4 } else { limit };
+        if self.events.len() < limit {
+            self.events.push_back(event);
+        } else {
+            self.events_lost += 1;
+            self.stats.events_lost += 1;
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.mode != Mode::Stopped {
+            self.mode = Mode::Stopped;
+            self.push_event(Event::Stopped);
+        }
+    }
+}
+
+impl ForeignName {
+    /// Notes a name; says whether it should be told, which is not for each of the SYNs that come every second.
+    fn note(
+        &mut self,
+        from: Endpoint,
+        name: JavaStr<'_>,
+        now: Timestamp,
+        silence: core::time::Duration,
+    ) -> bool {
+        let is_news =
+            self.from != Some(from) || self.told.is_none_or(|told| now.saturating_since(told) >= silence);
+        if is_news {
+            let mut end = name.len().min(64);
+            while JavaStr::new(&name.as_bytes()[..end]).is_err() {
+                end -= 1;
+            }
+            self.text.clear();
+            self.text.extend_from_slice(&name.as_bytes()[..end]);
+            self.from = Some(from);
+            self.told = Some(now);
+        }
+        is_news
+    }
+
+    fn to_text(&self) -> Option<String> {
+        self.from.map(|_| JavaStr::from_checked(&self.text).to_text().into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_can_be_sent_between_threads() {
+        fn assert_send_sync<T: Send + Sync>() {}
+        assert_send_sync::<Gossiper>();
+    }
+
+    #[test]
+    fn b11_ids_are_never_zero() {
+        let local = Endpoint::v4([10, 0, 0, 1], 7000);
+        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
+        let mut gossiper = Gossiper::new(config, Timestamp::ZERO);
+        gossiper.last_id = 0x7fff_fffd;
+        let ids: Vec<u64> = (0..4).map(|_| gossiper.next_id()).collect();
+        assert_eq!(ids, [0x7fff_fffe, 0x7fff_ffff, 1, 2]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Taking newer states over (`gossip-semantics.md` §8).
+
+use super::{Gossiper, Session};
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::event::{DownCause, Event};
+use crate::message::{EndpointState, StateMap, Value};
+use crate::snapshot::Standing;
+use crate::status::StatusKind;
+use crate::table::{Cursor, Slot, Stored};
+use crate::version::Generation;
+
+/// Which message states came in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// They answer our SYN: of an endpoint whose generation we had as smaller they hold everything.
+    Ack,
+    /// They answer an ACK of ours, or so it should be.
+    Ack2,
+}
+
+impl Gossiper {
+    pub(super) fn apply(
+        &mut self,
+        from: Endpoint,
+        session: &mut Session,
+        states: &StateMap<'_>,
+        source: Source,
+    ) {
+        let newest = self.newest_generation();
+        let mut cursor = Cursor::default();
+        for (endpoint, state) in states.iter() {
+            let generation = state.heartbeat.generation;
+            if endpoint == from {
+                session.generation = session.generation.max(Some(generation));
+            }
+            if endpoint == self.config.local {
+                self.on_own_state(&state);
+                continue;
+            }
+            if generation > newest {
+                self.stats.future_generations += 1;
+                continue;
+            }
+            match self.table.find_next(endpoint, &mut cursor) {
+                Some(slot) => self.apply_known(slot, endpoint, &state, source),
+                None if self.asked.take(endpoint, self.now) => self.learn(endpoint, &state),
+                None => {
+                    self.stats.hollow_states += 1;
+                    self.asked.want(endpoint, generation);
+                }
+            }
+        }
+    }
+
+    fn apply_known(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
+        let known = self.table.known(slot);
+        let generation = state.heartbeat.generation;
+        if generation < known.generation {
+            self.stats.old_generations += 1;
+            return;
+        }
+        if generation > known.generation {
+            // Asked for while it was older, an endpoint may answer with a part of its newer self.
+            if self.asked.take(endpoint, self.now) || source == Source::Ack {
+                self.replace(slot, endpoint, state);
+            } else {
+                self.stats.hollow_states += 1;
+                self.asked.want(endpoint, generation);
+            }
+            return;
+        }
+        if state.heartbeat.version > known.max_version {
+            self.table.arrivals_mut().report(slot, self.now);
+            self.table.set_updated(slot, self.now);
+        }
+        // Deviation: a heartbeat never goes back within a generation.
+        if state.heartbeat.version > self.table.heartbeat(slot).version {
+            self.table.set_heartbeat(slot, state.heartbeat.version);
+        }
+        if !state.is_empty() {
+            let before = self.table.status(slot);
+            self.apply_values(slot, endpoint, state);
+            let after = self.table.status(slot);
+            if before != after {
+                self.on_status(slot, after);
+            }
+        }
+        self.verify(slot);
+    }
+
+    /// Adds an endpoint that was not known.
+    fn learn(&mut self, endpoint: Endpoint, state: &EndpointState<'_>) {
+        let Ok(slot) = self.table.insert(endpoint, state.heartbeat, self.now) else {
+            self.stats.table_full += 1;
+            return;
+        };
+        self.stats.endpoints_learned += 1;
+        self.outbox.reserve(self.table.len());
+        self.table.arrivals_mut().report(slot, self.now);
+        self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
+        self.begin(slot, endpoint, state);
+    }
+
+    /// Replaces what is known of an endpoint by the state of a later process of it (`gossip-semantics.md` §8.3).
+    fn replace(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        self.stats.generations_learned += 1;
+        let old = self.table.generation(slot);
+        let was_live = self.table.standing(slot) == Standing::Live;
+        if !was_live {
+            self.table.arrivals_mut().forget(slot);
+        }
+        self.table.arrivals_mut().report(slot, self.now);
+        self.table.reset(slot, state.heartbeat, self.now);
+        self.table.set_standing(slot, Standing::Unverified);
+        let new = state.heartbeat.generation;
+        if old == Generation::SAVED {
+            self.push_event(Event::Joined { endpoint, generation: new });
+        } else {
+            self.push_event(Event::Restarted { endpoint, old, new });
+        }
+        // Connections to the earlier process lead nowhere.
+        if self.outbox.reset(endpoint).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+        self.begin(slot, endpoint, state);
+    }
+
+    /// Takes the values of a process that was not known before, and asks whether it can be reached.
+    fn begin(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        self.apply_values(slot, endpoint, state);
+        match self.table.status(slot) {
+            StatusKind::Shutdown => {
+                self.invent_shutdown(slot);
+                self.mark_as_shutdown(slot);
+            }
+            status if status.is_dead() => self.table.set_standing(slot, Standing::Unreachable),
+            _ => self.verify(slot),
+        }
+    }
+
+    /// Stores the values that are newer than what is there, and tells of each: the status first, so that nobody sees other
+    /// values of a member without knowing that it is one.
+    pub(super) fn apply_values(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        for status in [true, false] {
+            for (key, value) in state.values().filter(|(key, _)| key.is_status() == status) {
+                self.apply_value(slot, endpoint, key, value);
+            }
+        }
+    }
+
+    fn apply_value(&mut self, slot: Slot, endpoint: Endpoint, key: ApplicationState, value: Value<'_>) {
+        let values = self.table.values(slot);
+        let (replaced, is_new) = match values.get(key) {
+            Some((_, version)) if value.version <= version => return,
+            Some((text, _)) => (text.len(), false),
+            None => (0, true),
+        };
+        if (is_new && values.len() >= self.config.max_states)
+            || values.text_bytes() - replaced + value.text.len() > self.config.max_state_bytes
+        {
+            self.stats.values_refused += 1;
+            return;
+        }
+        if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
+            self.stats.values_grown += 1;
+        }
+        self.push_event(Event::StateChanged { endpoint, key, version: value.version });
+    }
+
+    /// The status of a known process has changed.
+    fn on_status(&mut self, slot: Slot, status: StatusKind) {
+        if status == StatusKind::Shutdown {
+            self.mark_down(slot, DownCause::Shutdown);
+        } else if status.is_dead() {
+            self.mark_down(slot, DownCause::Status);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Who is live: proven by echo, lost by silence.
+
+use super::Gossiper;
+use crate::endpoint::Endpoint;
+use crate::event::{DownCause, Event};
+use crate::snapshot::Standing;
+use crate::status::StatusKind;
+use crate::table::{Echo, Slot};
+use crate::time::Timestamp;
+
+/// Pauses of our own, during and after which nobody is convicted (`gossip-semantics.md` §12.3).
+///
+/// Deviation: a pause is seen by the time between two rounds, whoever is known meanwhile; Cassandra measures between any
+/// two verdicts, and takes having been alone for a pause.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pauses {
+    last_check: Option<Timestamp>,
+    last_pause: Option<Timestamp>,
+}
+
+impl Gossiper {
+    /// Asks an endpoint that is not live whether it can be reached (`gossip-semantics.md` §8.6). One question at a time.
+    ///
+    /// Deviation: whoever has stopped is not asked again before it comes back with a greater generation.
+    pub(super) fn verify(&mut self, slot: Slot) {
+        let status = self.table.status(slot);
+        if self.table.standing(slot) == Standing::Live
+            || status.is_dead()
+            || status == StatusKind::Shutdown
+            || self.table.echo(slot).is_some()
+        {
+            return;
+        }
+        let echo = Echo {
+            id: self.next_id(),
+            generation: self.table.generation(slot),
+            deadline: self.now + self.config.echo_timeout,
+        };
+        self.table.set_echo(slot, Some(echo));
+        self.send_echo(slot, echo);
+    }
+
+    fn send_echo(&mut self, slot: Slot, echo: Echo) {
+        if self.outbox.echo_request(self.table.endpoint(slot), echo.id).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    /// Deviation: an echo is not answered any more once the shutdown is announced, so that nobody finds us live again.
+    pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
+        if self.is_running() && self.outbox.echo_response(from, id).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    pub(super) fn on_echo_response(&mut self, from: Endpoint, id: u64) {
+        let slot = self.table.find(from);
+        let answered = slot.filter(|slot| {
+            let generation = self.table.generation(*slot);
+            self.table.echo(*slot).is_some_and(|echo| {
+                echo.id == id && echo.generation == generation && echo.deadline >= self.now
+            })
+        });
+        let Some(slot) = answered else {
+            self.stats.late_echoes += 1;
+            return;
+        };
+        self.table.set_echo(slot, None);
+        self.table.set_updated(slot, self.now);
+        self.table.set_standing(slot, Standing::Live);
+        self.push_event(Event::Up { endpoint: from, generation: self.table.generation(slot) });
+    }
+
+    /// An endpoint is not live any more. Tells of it if it was.
+    pub(super) fn mark_down(&mut self, slot: Slot, cause: DownCause) {
+        let was = self.table.standing(slot);
+        self.table.set_standing(slot, Standing::Unreachable);
+        self.table.set_echo(slot, None);
+        if was != Standing::Live {
+            return;
+        }
+        let endpoint = self.table.endpoint(slot);
+        self.push_event(Event::Down { endpoint, generation: self.table.generation(slot), cause });
+        // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.
+        if matches!(cause, DownCause::Convicted { .. }) && self.outbox.reset(endpoint).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
+    pub(super) fn check_liveness(&mut self) {
+        let may_convict = self.may_convict();
+        for slot in self.table.slots().skip(1) {
+            if let Some(echo) = self.table.echo(slot) {
+                // Deviation: an echo is repeated each round, under its id, until its time is over.
+                if self.now >= echo.deadline {
+                    self.table.set_echo(slot, None);
+                } else {
+                    self.send_echo(slot, echo);
+                }
+            }
+            if !may_convict {
+                continue;
+            }
+            let phi = self.table.arrivals_mut().phi(slot, self.now);
+            if let Some(phi) = phi.filter(|phi| *phi > self.config.phi_convict_threshold)
+                && self.table.standing(slot) == Standing::Live
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
+                self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
+            }
+        }
+    }
+
+    /// Whether silence is the others' and not our own.
+    fn may_convict(&mut self) -> bool {
+        let limit = self.config.max_local_pause;
+        let pause = self.pauses.last_check.map(|last| self.now.saturating_since(last));
+        self.pauses.last_check = Some(self.now);
+        if let Some(pause) = pause.filter(|pause| *pause > limit) {
+            self.pauses.last_pause = Some(self.now);
+            self.push_event(Event::LocalPause { pause });
+            return false;
+        }
+        self.pauses.last_pause.is_none_or(|last| self.now.saturating_since(last) >= limit)
+    }
+}

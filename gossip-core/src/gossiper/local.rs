@@ -1,0 +1,117 @@
+//! The node's own state: nobody but us writes it.
+
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::Gossiper;
+use crate::application_state::ApplicationState;
+use crate::config::{SetStateError, check_value};
+use crate::event::Event;
+use crate::gossiper::exchange::MAX_GENERATION_AHEAD;
+use crate::message::EndpointState;
+use crate::status::StatusKind;
+use crate::table::{Slot, Stored};
+use crate::time::Timestamp;
+use crate::version::{Generation, Version};
+use crate::wire::{JavaStr, encode_str};
+
+/// At most once in so long the own generation is raised above a greater one, and a conflict told.
+const JUMP_PAUSE: Duration = Duration::from_mins(10);
+
+/// When claims about the node were answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refutations {
+    jumped: Option<Timestamp>,
+    raised: Option<Timestamp>,
+    conflict_told: Option<Timestamp>,
+}
+
+impl Gossiper {
+    pub(super) fn set_local_state(
+        &mut self,
+        key: ApplicationState,
+        value: &str,
+    ) -> Result<Version, SetStateError> {
+        check_value(key, value)?;
+        if !self.is_running() {
+            return Err(SetStateError::Stopped);
+        }
+        let values = self.table.values(Slot::FIRST);
+        if values.get(key).is_none() && values.len() >= self.config.max_states {
+            return Err(SetStateError::TooMany { key, limit: self.config.max_states });
+        }
+        let mut encoded = SmallVec::<[u8; 64]>::new();
+        encode_str(value, &mut encoded);
+        Ok(self.publish(key, JavaStr::from_checked(&encoded)))
+    }
+
+    /// Stores a value of the node's own under a fresh version.
+    pub(super) fn publish(&mut self, key: ApplicationState, text: JavaStr<'_>) -> Version {
+        let version = self.next_version();
+        if self.table.set_value(Slot::FIRST, key, text, version) == Stored::Grown {
+            self.stats.values_grown += 1;
+        }
+        version
+    }
+
+    /// Somebody knows something of us. Where it is newer than what we know ourselves, it comes from an earlier process of
+    /// ours whose generation was lost, from another process under our address, or from somebody who removed us.
+    pub(super) fn on_own_state(&mut self, state: &EndpointState<'_>) {
+        let generation = state.heartbeat.generation;
+        let own = self.table.known(Slot::FIRST);
+        // While we stop, others rightly know a version that we never gave out.
+        if !self.is_running() || generation < own.generation {
+            return;
+        }
+        if generation == own.generation {
+            if state.max_version() > own.max_version
+                && self.is_over(self.refutations.raised, self.config.echo_timeout)
+            {
+                self.refutations.raised = Some(self.now);
+                self.raise_generation(own.generation.next());
+            }
+            return;
+        }
+        if self.claimed_status(state).is_dead() {
+            self.push_event(Event::Removed { generation });
+            self.stop();
+            return;
+        }
+        let claimed = state.value(ApplicationState::HOST_ID).map(|value| value.text);
+        let ours = self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).map(|(text, _)| text);
+        if claimed.is_some() && claimed != ours {
+            if self.is_over(self.refutations.conflict_told, JUMP_PAUSE) {
+                self.refutations.conflict_told = Some(self.now);
+                self.push_event(Event::AddressConflict { generation });
+            }
+            return;
+        }
+        if self.is_over(self.refutations.jumped, JUMP_PAUSE) {
+            self.refutations.jumped = Some(self.now);
+            self.raise_generation(generation.next());
+        }
+    }
+
+    fn claimed_status(&self, state: &EndpointState<'_>) -> StatusKind {
+        let status =
+            state.value(ApplicationState::STATUS_WITH_PORT).or_else(|| state.value(ApplicationState::STATUS));
+        status.map_or(StatusKind::None, |value| StatusKind::of_value(value.text.as_bytes()))
+    }
+
+    fn is_over(&self, last: Option<Timestamp>, pause: Duration) -> bool {
+        last.is_none_or(|last| self.now.saturating_since(last) >= pause)
+    }
+
+    /// Takes a greater generation, but none that peers would refuse within a day.
+    fn raise_generation(&mut self, new: Option<Generation>) {
+        let limit = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
+        let fits = |new: &Generation| {
+            limit.is_none_or(|limit| i64::from(new.get()) <= i64::try_from(limit).unwrap_or(i64::MAX))
+        };
+        let old = self.generation();
+        let Some(new) = new.filter(fits) else { return };
+        self.table.set_generation(Slot::FIRST, new);
+        self.push_event(Event::GenerationRaised { old, new });
+    }
+}

@@ -1,0 +1,350 @@
+//! Who is owed what: intentions, not messages.
+//!
+//! What is due to a peer is noted here and written when its transport has room, from the newest state. A newer intention of
+//! a kind takes the place of the older one, so that a slow peer costs a bounded amount of memory.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::digest::Pending;
+use crate::endpoint::Endpoint;
+
+/// How many answers to echoes may be due to one peer; more replace the oldest.
+const MAX_ECHO_RESPONSES: usize = 4;
+
+/// How many peers may be owed something at the same time.
+const MAX_PEERS: usize = 8_192;
+
+/// All that is due, to whomever.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    index: HashTable<u32>,
+    hash: FixedState,
+    peers: Vec<Peer>,
+    /// Peers that are owed something and may have room for it, each once.
+    ready: VecDeque<u32>,
+    /// Where the next peer that is owed nothing is looked for, when all places are taken.
+    hand: usize,
+    lists: Vec<Pending>,
+    free_lists: Vec<ListId>,
+}
+
+/// Names a list of endpoints from the pool.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ListId(u16);
+
+#[derive(Debug)]
+struct Peer {
+    endpoint: Endpoint,
+    due: Due,
+    is_ready: bool,
+}
+
+/// What is due to one peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Due {
+    /// Its connections lead to a process that is gone, or not heard any more.
+    pub(crate) reset: bool,
+    pub(crate) shutdown: bool,
+    pub(crate) syn: bool,
+    /// Everything, in one message.
+    pub(crate) shadow_reply: bool,
+    pub(crate) ack: Option<ListId>,
+    pub(crate) ack2: Option<ListId>,
+    pub(crate) echo_request: Option<u64>,
+    echo_responses: [Option<u64>; MAX_ECHO_RESPONSES],
+}
+
+impl Due {
+    fn is_nothing(&self) -> bool {
+        !self.reset
+            && !self.shutdown
+            && !self.syn
+            && !self.shadow_reply
+            && self.ack.is_none()
+            && self.ack2.is_none()
+            && self.echo_request.is_none()
+            && self.echo_responses.iter().all(Option::is_none)
+    }
+
+    fn push_echo_response(&mut self, id: u64) {
+        if !self.echo_responses.contains(&Some(id)) {
+            self.echo_responses.rotate_right(1);
+            self.echo_responses[0] = Some(id);
+        }
+    }
+
+    /// The id of an echo to be answered, the oldest first.
+    pub(crate) fn pop_echo_response(&mut self) -> Option<u64> {
+        self.echo_responses.iter_mut().rev().find_map(Option::take)
+    }
+}
+
+/// Why something could not be noted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRoom;
+
+impl Outbox {
+    pub(crate) fn new(hash_key: u64, max_lists: usize) -> Self {
+        let max_lists = u16::try_from(max_lists).unwrap_or(u16::MAX);
+        let mut outbox = Self {
+            index: HashTable::new(),
+            hash: FixedState::with_seed(hash_key),
+            peers: Vec::new(),
+            ready: VecDeque::new(),
+            hand: 0,
+            lists: (0..max_lists).map(|_| Pending::default()).collect(),
+            free_lists: (0..max_lists).map(ListId).collect(),
+        };
+        outbox.reserve(0);
+        outbox
+    }
+
+    /// Takes memory for exchanges about so many endpoints, each of which may be a peer.
+    pub(crate) fn reserve(&mut self, endpoints: usize) {
+        for list in &mut self.lists {
+            list.reserve(endpoints);
+        }
+        // A few more than are known: those whom nobody knows yet.
+        let peers = (endpoints + 16).next_power_of_two().min(MAX_PEERS);
+        if peers > self.peers.capacity() {
+            self.peers.reserve_exact(peers - self.peers.len());
+            self.ready.reserve_exact(peers - self.ready.len());
+            // Twice the places: entries that come and go never make the index grow then.
+            let Self { index, hash, peers: all, .. } = self;
+            index.reserve(peers * 2 - index.len(), |at| hash.hash_one(all[*at as usize].endpoint));
+        }
+    }
+
+    /// A list from the pool, empty.
+    pub(crate) fn take_list(&mut self) -> Option<ListId> {
+        let id = self.free_lists.pop()?;
+        self.lists[usize::from(id.0)].clear();
+        Some(id)
+    }
+
+    pub(crate) fn list(&self, id: ListId) -> &Pending {
+        &self.lists[usize::from(id.0)]
+    }
+
+    pub(crate) fn list_mut(&mut self, id: ListId) -> &mut Pending {
+        &mut self.lists[usize::from(id.0)]
+    }
+
+    pub(crate) fn free_list(&mut self, id: ListId) {
+        self.free_lists.push(id);
+    }
+
+    pub(crate) fn syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.syn = true)
+    }
+
+    pub(crate) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.shadow_reply = true)
+    }
+
+    /// Notes an ACK about the endpoints of `list`, which goes back to the pool when it is written or replaced.
+    pub(crate) fn ack(&mut self, to: Endpoint, list: ListId) -> Result<(), NoRoom> {
+        self.owe_list(to, list, |due| due.ack.replace(list))
+    }
+
+    /// Notes an ACK2; as [`Outbox::ack`].
+    pub(crate) fn ack2(&mut self, to: Endpoint, list: ListId) -> Result<(), NoRoom> {
+        self.owe_list(to, list, |due| due.ack2.replace(list))
+    }
+
+    pub(crate) fn echo_request(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.echo_request = Some(id))
+    }
+
+    pub(crate) fn echo_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.push_echo_response(id))
+    }
+
+    pub(crate) fn shutdown(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.shutdown = true)
+    }
+
+    /// Notes that connections to `to` are to be closed; what else is due to it stays.
+    pub(crate) fn reset(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.reset = true)
+    }
+
+    fn owe_list(
+        &mut self,
+        to: Endpoint,
+        list: ListId,
+        replace: impl FnOnce(&mut Due) -> Option<ListId>,
+    ) -> Result<(), NoRoom> {
+        let mut replaced = None;
+        let result = self.owe(to, |due| replaced = replace(due));
+        if result.is_err() {
+            self.free_list(list);
+        }
+        if let Some(replaced) = replaced {
+            self.free_list(replaced);
+        }
+        result
+    }
+
+    fn owe(&mut self, to: Endpoint, note: impl FnOnce(&mut Due)) -> Result<(), NoRoom> {
+        let at = self.find(to).or_else(|| self.place_for(to)).ok_or(NoRoom)?;
+        let peer = &mut self.peers[at as usize];
+        note(&mut peer.due);
+        if !peer.is_ready {
+            peer.is_ready = true;
+            self.ready.push_back(at);
+        }
+        Ok(())
+    }
+
+    fn find(&self, endpoint: Endpoint) -> Option<u32> {
+        let found =
+            self.index.find(self.hash.hash_one(endpoint), |at| self.peers[*at as usize].endpoint == endpoint);
+        found.copied()
+    }
+
+    /// A place for a peer that has none: a free one, or that of a peer that is owed nothing.
+    fn place_for(&mut self, endpoint: Endpoint) -> Option<u32> {
+        let peer = Peer { endpoint, due: Due::default(), is_ready: false };
+        let at = if self.peers.len() < self.peers.capacity() {
+            self.peers.push(peer);
+            self.peers.len() - 1
+        } else {
+            let count = self.peers.len();
+            let idle = |at: &usize| {
+                let peer = &self.peers[*at];
+                !peer.is_ready && peer.due.is_nothing()
+            };
+            let at = (self.hand..count).chain(0..self.hand).find(idle)?;
+            self.hand = (at + 1) % count;
+            let old = core::mem::replace(&mut self.peers[at], peer).endpoint;
+            if let Ok(entry) = self.index.find_entry(self.hash.hash_one(old), |found| *found as usize == at) {
+                entry.remove();
+            }
+            at
+        };
+        // At most MAX_PEERS.
+        let at = u32::try_from(at).ok()?;
+        let Self { index, hash, peers, .. } = self;
+        index.insert_unique(hash.hash_one(endpoint), at, |at| hash.hash_one(peers[*at as usize].endpoint));
+        Some(at)
+    }
+
+    /// The next peer that is owed something and may have room for it. It is not named again before something new is due or
+    /// [`Outbox::resume`] says that there is room.
+    pub(crate) fn next_ready(&mut self) -> Option<Endpoint> {
+        loop {
+            let at = self.ready.pop_front()?;
+            let peer = &mut self.peers[at as usize];
+            peer.is_ready = false;
+            if !peer.due.is_nothing() {
+                return Some(peer.endpoint);
+            }
+        }
+    }
+
+    /// Says that there is room again for what is due to `to`.
+    pub(crate) fn resume(&mut self, to: Endpoint) {
+        let Some(at) = self.find(to) else { return };
+        let peer = &mut self.peers[at as usize];
+        if !peer.is_ready && !peer.due.is_nothing() {
+            peer.is_ready = true;
+            self.ready.push_back(at);
+        }
+    }
+
+    /// What is due to `to`, to be taken out.
+    pub(crate) fn due(&mut self, to: Endpoint) -> Option<&mut Due> {
+        let at = self.find(to)?;
+        Some(&mut self.peers[at as usize].due)
+    }
+
+    /// Forgets what is due to `to`; says how many messages that were.
+    pub(crate) fn forget(&mut self, to: Endpoint) -> u64 {
+        let Some(due) = self.due(to) else { return 0 };
+        let due = core::mem::take(due);
+        for list in [due.ack, due.ack2].into_iter().flatten() {
+            self.free_list(list);
+        }
+        [
+            due.shutdown,
+            due.syn,
+            due.shadow_reply,
+            due.ack.is_some(),
+            due.ack2.is_some(),
+            due.echo_request.is_some(),
+        ]
+        .into_iter()
+        .chain(due.echo_responses.iter().map(Option::is_some))
+        .map(u64::from)
+        .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(n: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 0, 1], n)
+    }
+
+    #[test]
+    fn newer_intentions_take_the_place_of_older_ones() {
+        let mut outbox = Outbox::new(1, 2);
+        let (first, second) = (outbox.take_list().unwrap(), outbox.take_list().unwrap());
+        assert_eq!(outbox.take_list(), None);
+        outbox.ack(endpoint(1), first).unwrap();
+        outbox.syn(endpoint(1)).unwrap();
+        outbox.syn(endpoint(1)).unwrap();
+        outbox.ack(endpoint(1), second).unwrap();
+        assert_eq!(outbox.take_list(), Some(first), "the replaced list is free again");
+        assert_eq!(outbox.next_ready(), Some(endpoint(1)));
+        assert_eq!(outbox.next_ready(), None, "named once");
+        assert_eq!(outbox.due(endpoint(1)).unwrap().ack, Some(second));
+        outbox.resume(endpoint(1));
+        assert_eq!(outbox.next_ready(), Some(endpoint(1)));
+        assert_eq!(outbox.forget(endpoint(1)), 2);
+        outbox.resume(endpoint(1));
+        assert_eq!(outbox.next_ready(), None, "nothing is due any more");
+        assert_eq!(outbox.take_list(), Some(second));
+    }
+
+    #[test]
+    fn echoes_are_answered_oldest_first_and_bounded() {
+        let mut outbox = Outbox::new(1, 2);
+        for id in 1..=6 {
+            outbox.echo_response(endpoint(1), id).unwrap();
+            outbox.echo_response(endpoint(1), id).unwrap();
+        }
+        let due = outbox.due(endpoint(1)).unwrap();
+        let ids: Vec<u64> = core::iter::from_fn(|| due.pop_echo_response()).collect();
+        assert_eq!(ids, [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn places_of_idle_peers_are_used_again() {
+        let mut outbox = Outbox::new(1, 2);
+        let room = u16::try_from(outbox.peers.capacity()).unwrap();
+        for n in 0..room {
+            outbox.syn(endpoint(n)).unwrap();
+        }
+        assert!(outbox.syn(endpoint(room)).is_err(), "everybody is owed something");
+        for _ in 0..room {
+            let next = outbox.next_ready().unwrap();
+            outbox.due(next).unwrap().syn = false;
+        }
+        for n in 0..1_000 {
+            outbox.syn(endpoint(20_000 + n)).unwrap();
+            assert_eq!(outbox.next_ready(), Some(endpoint(20_000 + n)));
+            outbox.due(endpoint(20_000 + n)).unwrap().syn = false;
+        }
+        assert_eq!(outbox.peers.len(), usize::from(room));
+        assert_eq!(outbox.index.len(), usize::from(room));
+    }
+}

@@ -1,0 +1,110 @@
+//! The round: whom to talk to, once an interval (`gossip-semantics.md` §4).
+
+use super::Gossiper;
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::snapshot::Standing;
+use crate::table::Slot;
+use crate::time::Timestamp;
+
+/// After how many intervals without an answer it is told that the seeds are silent, and how often then.
+const SILENCE: u32 = 10;
+const SILENCE_REPEATED: u32 = 60;
+
+/// When anybody was heard last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contact {
+    heard: Timestamp,
+    told: Option<Timestamp>,
+}
+
+impl Contact {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { heard: now, told: None }
+    }
+
+    pub(super) fn heard(&mut self, now: Timestamp) {
+        *self = Self::new(now);
+    }
+}
+
+impl Gossiper {
+    pub(super) fn on_round(&mut self) {
+        self.stats.rounds += 1;
+        let version = self.next_version();
+        self.table.set_heartbeat(Slot::FIRST, version);
+        self.table.sort();
+        self.asked.expire(self.now);
+        self.choose_targets();
+        self.check_liveness();
+        self.watch_seeds();
+    }
+
+    /// At most three: somebody live, perhaps somebody unreachable, perhaps a seed.
+    fn choose_targets(&mut self) {
+        let live = self.count(|gossiper, slot| gossiper.table.standing(slot) == Standing::Live);
+        let mut talked_to_seed = false;
+        if live > 0 {
+            let target = self.pick(live, |gossiper, slot| gossiper.table.standing(slot) == Standing::Live);
+            talked_to_seed = target.is_some_and(|target| self.config.seeds.contains(&target));
+            self.send_syn(target);
+        }
+        // Deviation: whoever is gone by its status counts neither for the probability nor for the choice, where Cassandra
+        // leaves it in the former (`pitfalls.md` §4.4).
+        let unreachable = self.count(Self::may_come_back);
+        if self.rng.chance(unreachable, live + 1) {
+            let target = self.pick(unreachable, Self::may_come_back);
+            self.send_syn(target);
+        }
+        let seeds = u32::try_from(self.config.seeds.len()).unwrap_or(u32::MAX);
+        if !talked_to_seed || live < seeds {
+            self.maybe_gossip_to_seed(live, unreachable, seeds);
+        }
+    }
+
+    fn maybe_gossip_to_seed(&mut self, live: u32, unreachable: u32, seeds: u32) {
+        if seeds > 0 && (live == 0 || self.rng.chance(seeds, live + unreachable)) {
+            let chosen = self.rng.below(seeds) as usize;
+            self.send_syn(self.config.seeds.get(chosen).copied());
+        }
+    }
+
+    fn may_come_back(&self, slot: Slot) -> bool {
+        self.table.standing(slot) == Standing::Unreachable && !self.table.status(slot).is_dead()
+    }
+
+    fn count(&self, belongs: impl Fn(&Self, Slot) -> bool) -> u32 {
+        let count = self.table.slots().skip(1).filter(|slot| belongs(self, *slot)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// One of the `count` endpoints that belong, each equally likely.
+    fn pick(&mut self, count: u32, belongs: impl Fn(&Self, Slot) -> bool) -> Option<Endpoint> {
+        let chosen = self.rng.below(count) as usize;
+        let slot = self.table.slots().skip(1).filter(|slot| belongs(self, *slot)).nth(chosen)?;
+        Some(self.table.endpoint(slot))
+    }
+
+    fn send_syn(&mut self, target: Option<Endpoint>) {
+        if let Some(target) = target
+            && self.outbox.syn(target).is_err()
+        {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    /// Nobody live and no answer: the operator may have mistyped a name or an address, which nothing else would tell.
+    fn watch_seeds(&mut self) {
+        if self.config.seeds.is_empty() || self.others(Standing::Live).next().is_some() {
+            return;
+        }
+        let (since, patience) = match self.contact.told {
+            None => (self.contact.heard, SILENCE),
+            Some(told) => (told, SILENCE_REPEATED),
+        };
+        if self.now.saturating_since(since) >= self.config.interval.saturating_mul(patience) {
+            self.contact.told = Some(self.now);
+            self.push_event(Event::SeedsSilent { waited: self.now.saturating_since(self.contact.heard) });
+        }
+    }
+}

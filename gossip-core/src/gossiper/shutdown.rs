@@ -1,0 +1,115 @@
+//! Stopping in good order, and how others take it (`gossip-semantics.md` §13).
+
+use super::{Gossiper, Mode, Session};
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::event::{DownCause, Event};
+use crate::message::Shutdown;
+use crate::snapshot::Standing;
+use crate::status::{Status, StatusKind};
+use crate::table::{Slot, Stored};
+use crate::version::{Generation, Version};
+use crate::wire::JavaStr;
+
+/// The values that a receiver sets for an endpoint that stopped without saying more than that, and their versions.
+///
+/// Deviation: constants just below the heartbeat that marks a stop, the same at every receiver, where Cassandra takes
+/// numbers from the receiver's own counter: those may lie below what a third node has seen of the endpoint, which then
+/// never learns of the status (`pitfalls.md` §2.2).
+const INVENTED: [(ApplicationState, &str, Version); 3] = [
+    (ApplicationState::RPC_READY, "false", Version::new(i32::MAX - 3)),
+    (ApplicationState::STATUS_WITH_PORT, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 2)),
+    (ApplicationState::STATUS, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 1)),
+];
+
+impl Gossiper {
+    /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
+    /// more, or is alone.
+    pub(super) fn announce_shutdown(&mut self) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        let is_anybody_live = self.others(Standing::Live).next().is_some();
+        if self.table.status(Slot::FIRST).is_silent_shutdown() || !is_anybody_live {
+            self.stop();
+            return;
+        }
+        let text = JavaStr::from_checked(Status::SHUTDOWN_TEXT.as_bytes());
+        if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
+            self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
+        }
+        self.publish(ApplicationState::STATUS_WITH_PORT, text);
+        if self.table.values(Slot::FIRST).get(ApplicationState::STATUS).is_some() {
+            self.publish(ApplicationState::STATUS, text);
+        }
+        for slot in self.table.slots().skip(1) {
+            if self.table.standing(slot) == Standing::Live
+                && self.outbox.shutdown(self.table.endpoint(slot)).is_err()
+            {
+                self.stats.messages_dropped += 1;
+            }
+        }
+        self.mode = Mode::Stopping { until: self.now + self.config.shutdown_announce };
+    }
+
+    /// A peer stops.
+    ///
+    /// Deviation: it counts only for the generation that is stored. A body says which it is; without one, it is that of
+    /// the process at the other end of the connection.
+    pub(super) fn on_shutdown(&mut self, from: Endpoint, session: Session, shutdown: &Shutdown<'_>) {
+        let generation = match &shutdown.state {
+            Some(state) => Some(state.heartbeat.generation),
+            None => session.generation,
+        };
+        // A state without values is known by hearsay: a status alone would make it look like more (`pitfalls.md` §2.2).
+        let slot = self.table.find(from).filter(|slot| {
+            *slot != Slot::FIRST
+                && Some(self.table.generation(*slot)) == generation
+                && self.table.generation(*slot) != Generation::SAVED
+                && self.table.values(*slot).len() > 0
+        });
+        let Some(slot) = slot else {
+            self.stats.stale_shutdowns += 1;
+            return;
+        };
+        let Some(state) = &shutdown.state else {
+            self.invent_shutdown(slot);
+            self.mark_as_shutdown(slot);
+            return;
+        };
+        let says_so = state
+            .value(ApplicationState::STATUS_WITH_PORT)
+            .is_some_and(|value| StatusKind::of_value(value.text.as_bytes()) == StatusKind::Shutdown);
+        if !says_so {
+            self.stats.malformed += 1;
+            return;
+        }
+        self.apply_values(slot, from, state);
+        self.mark_as_shutdown(slot);
+    }
+
+    /// Sets the values of an endpoint that stopped, as far as it has not set them itself.
+    pub(super) fn invent_shutdown(&mut self, slot: Slot) {
+        let endpoint = self.table.endpoint(slot);
+        let own_words = self.table.status(slot) == StatusKind::Shutdown;
+        for (key, text, version) in INVENTED {
+            let stored = self.table.values(slot).get(key).map(|(stored, _)| stored);
+            let says_so = stored.is_some_and(|stored| stored == text);
+            // A shutdown in the endpoint's own words keeps its version, and needs no other words beside it.
+            if says_so || (own_words && key.is_status() && stored.is_none()) {
+                continue;
+            }
+            let text = JavaStr::from_checked(text.as_bytes());
+            if self.table.set_value(slot, key, text, version) == Stored::Grown {
+                self.stats.values_grown += 1;
+            }
+            self.push_event(Event::StateChanged { endpoint, key, version });
+        }
+    }
+
+    /// Gives a stopped endpoint the heartbeat that no later message of this generation is newer than, and takes it as down.
+    pub(super) fn mark_as_shutdown(&mut self, slot: Slot) {
+        self.table.set_heartbeat(slot, Version::SHUTDOWN);
+        self.mark_down(slot, DownCause::Shutdown);
+    }
+}
