@@ -7,6 +7,7 @@ extern crate std;
 
 mod application_state;
 mod endpoint;
+pub mod internode;
 pub mod message;
 mod rng;
 mod time;

@@ -15,4 +15,5 @@ pub use address::AddressForm;
 pub use crc::{Crc32, crc24, crc32};
 pub use reader::{DecodeError, Reader};
 pub use string::{EncodeStringError, JavaStr, MAX_CASSANDRA_LEN, encode_str, encoded_len};
+pub(crate) use uvint::uvint_size;
 pub use writer::{Full, Writer};
