@@ -12,6 +12,7 @@ mod digest;
 mod endpoint;
 mod event;
 mod gossiper;
+pub mod internode;
 pub mod message;
 mod phi;
 mod rng;

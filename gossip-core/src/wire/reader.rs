@@ -132,6 +132,13 @@ pub enum DecodeError {
         /// The count itself.
         count: i32,
     },
+    /// Something is announced as longer than it can be.
+    TooLong {
+        /// What is that long.
+        field: &'static str,
+        /// Its announced length.
+        length: u64,
+    },
     /// An address is neither 4 nor 16 bytes, with or without port as the version has it.
     AddressLength {
         /// The length byte.
@@ -152,6 +159,7 @@ impl fmt::Display for DecodeError {
             Self::Truncated { field } => write!(f, "the bytes end inside {field}"),
             Self::Trailing { bytes } => write!(f, "{bytes} bytes follow the end"),
             Self::Count { field, count } => write!(f, "{field} is {count}, which cannot be"),
+            Self::TooLong { field, length } => write!(f, "{field} is {length}, which is too much"),
             Self::AddressLength { length } => write!(f, "an address of length {length}"),
             Self::String { field, valid_up_to } => {
                 write!(f, "{field} is not modified UTF-8 after {valid_up_to} bytes")
