@@ -7,5 +7,8 @@ extern crate alloc;
 
 mod fixtures;
 mod golden;
+mod internode;
+mod pcap;
 mod scenarios_a;
 mod support;
+mod transcripts;
