@@ -9,6 +9,7 @@ mod fixtures;
 mod golden;
 mod internode;
 mod pcap;
+mod properties;
 mod scenarios_a;
 mod support;
 mod transcripts;
