@@ -17,7 +17,12 @@ pub struct Digest {
 }
 
 impl Digest {
-    fn decode(reader: &mut Reader<'_>, form: AddressForm) -> Result<Self, DecodeError> {
+    /// Takes a digest; public because Cassandra keeps loose ones in files.
+    ///
+    /// # Errors
+    ///
+    /// What [`Reader::endpoint`] says.
+    pub fn decode(reader: &mut Reader<'_>, form: AddressForm) -> Result<Self, DecodeError> {
         let endpoint = reader.endpoint(form)?;
         let generation = Generation::new(reader.i32("a digest's generation")?);
         let max_version = Version::new(reader.i32("a digest's version")?);

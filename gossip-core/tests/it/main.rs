@@ -1,0 +1,15 @@
+//! The bodies of messages, tested against the examples of the specification, files that Cassandra ships, captured
+//! traffic of real nodes, and chance.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+extern crate alloc;
+
+mod fixtures;
+mod golden;
+mod internode;
+mod pcap;
+mod properties;
+mod scenarios_a;
+mod support;
+mod transcripts;
