@@ -85,8 +85,8 @@ enum Large {
     Partial { total: usize },
     /// Nobody wants it, or a piece of it was bad; `left` bytes are still to come.
     Skipped { left: usize },
-    /// Its pieces were more than it announced, so nobody knows where the next one begins. As in Cassandra, no message in
-    /// pieces comes through any more.
+    /// Its pieces were more than it announced, so nobody knows where the next one begins. As in Cassandra, no message
+    /// in pieces comes through any more.
     Overrun,
 }
 
@@ -322,7 +322,7 @@ impl Inbound {
         self.buffer.capacity() + self.pieces.capacity()
     }
 
-    /// How often a buffer had to grow, the lent scratch memory included: no more often than that was anything allocated.
+    /// How often a buffer had to grow, the lent scratch memory included: nothing else of a connection allocates.
     pub const fn buffer_growths(&self) -> u64 {
         self.growths
     }
