@@ -8,7 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::version::{Generation, Version};
 
 /// Something that happened. Names whom it concerns; a changed value is read with
-/// [`Node::value`](crate::Node::value).
+/// [`Gossiper::value`](crate::Gossiper::value).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -72,13 +72,13 @@ pub enum Event {
         /// The generation under which it was removed.
         generation: Generation,
     },
-    /// A SYN of another cluster came, and was not answered. Its name: [`Node::foreign_cluster`](crate::Node::foreign_cluster).
+    /// A SYN of another cluster came, and was not answered. Its name: [`Gossiper::foreign_cluster`](crate::Gossiper::foreign_cluster).
     ForeignCluster {
         /// From whom.
         from: Endpoint,
     },
     /// A SYN under another partitioner came, and was not answered. Its name:
-    /// [`Node::foreign_partitioner`](crate::Node::foreign_partitioner).
+    /// [`Gossiper::foreign_partitioner`](crate::Gossiper::foreign_partitioner).
     ForeignPartitioner {
         /// From whom.
         from: Endpoint,

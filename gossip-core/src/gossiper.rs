@@ -125,11 +125,11 @@ impl Gossiper {
         let mut stats = Stats::default();
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
         // The table holds at least one endpoint, and this is the first.
-        if let Ok(slot) = table.insert(config.local, local, now) {
+        if let Ok(slot) = table.insert(config.local, local) {
             table.set_standing(slot, Standing::Live);
         }
         for saved in &config.saved {
-            match table.insert(*saved, HeartbeatState::EMPTY, now) {
+            match table.insert(*saved, HeartbeatState::EMPTY) {
                 Ok(slot) => table.set_standing(slot, Standing::Unreachable),
                 Err(_) => stats.table_full += 1,
             }
@@ -240,6 +240,11 @@ impl Gossiper {
     /// Drops what is due to `to`, who cannot be reached.
     pub fn forget(&mut self, to: Endpoint) {
         self.stats.messages_dropped += self.outbox.forget(to);
+    }
+
+    /// Whether anything is due to `to`.
+    pub fn is_due(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| !due.is_nothing())
     }
 
     /// Whether connections to `to` are to be closed before anything else is sent. Asking takes it as done.
@@ -370,10 +375,6 @@ impl Gossiper {
 
     pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
         &mut self.stats
-    }
-
-    pub(crate) const fn config(&self) -> &Config {
-        &self.config
     }
 
     /// Milliseconds since the Unix epoch: the last reading of the wall clock, and what has passed since.

@@ -18,6 +18,7 @@ pub use handshake::{
     Accept, ConnectionKind, ConnectionType, Framing, HandshakeError, Initiate, Negotiated, VersionRange,
     negotiate,
 };
+pub(crate) use header::low_word;
 pub use header::{
     CrossNodeTimeout, Header, MAX_CLOCK_SKEW_MILLIS, MAX_HEADER, Param, Params, ParamsIter,
     created_at_millis, infer_size,

@@ -1,6 +1,7 @@
 //! gossip
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
@@ -13,7 +14,9 @@ mod endpoint;
 mod event;
 mod gossiper;
 pub mod internode;
+mod io;
 pub mod message;
+mod node;
 mod phi;
 mod rng;
 mod snapshot;
@@ -31,6 +34,8 @@ pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, SetSta
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
 pub use event::{DownCause, Event};
 pub use gossiper::{Gossiper, Outgoing, Session};
+pub use io::{ConnectionId, Input, Output};
+pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use snapshot::{EndpointInfo, Standing, StateInfo};
 pub use stats::Stats;

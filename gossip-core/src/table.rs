@@ -78,7 +78,6 @@ pub(crate) struct EndpointTable {
     standings: Vec<Standing>,
     statuses: Vec<StatusKind>,
     endpoints: Vec<Endpoint>,
-    updated: Vec<Timestamp>,
     echoes: Vec<Option<Echo>>,
     values: Vec<Values>,
     arrivals: ArrivalWindows,
@@ -105,7 +104,6 @@ impl EndpointTable {
             standings: Vec::new(),
             statuses: Vec::new(),
             endpoints: Vec::new(),
-            updated: Vec::new(),
             echoes: Vec::new(),
             values: Vec::new(),
             arrivals: ArrivalWindows::new(arrivals),
@@ -189,7 +187,6 @@ impl EndpointTable {
         &mut self,
         endpoint: Endpoint,
         heartbeat: HeartbeatState,
-        now: Timestamp,
     ) -> Result<Slot, TableFull> {
         debug_assert_eq!(self.find(endpoint), None, "an endpoint has one row");
         if self.len() >= self.max_endpoints {
@@ -204,7 +201,6 @@ impl EndpointTable {
         self.heartbeats.push(heartbeat.version);
         self.standings.push(Standing::Unverified);
         self.statuses.push(StatusKind::None);
-        self.updated.push(now);
         self.echoes.push(None);
         self.values.push(Values::default());
         self.arrivals.push();
@@ -217,14 +213,13 @@ impl EndpointTable {
     }
 
     /// Forgets all of a row but its name, for a process of another generation.
-    pub(crate) fn reset(&mut self, slot: Slot, heartbeat: HeartbeatState, now: Timestamp) {
+    pub(crate) fn reset(&mut self, slot: Slot, heartbeat: HeartbeatState) {
         let i = slot.index();
         self.values[i].clear();
         self.value_versions[i] = Version::EMPTY;
         self.heartbeats[i] = heartbeat.version;
         self.known[i] = Known { generation: heartbeat.generation, max_version: heartbeat.version };
         self.statuses[i] = StatusKind::None;
-        self.updated[i] = now;
         self.echoes[i] = None;
     }
 
@@ -244,14 +239,6 @@ impl EndpointTable {
             self.statuses[i] = effective_status(&self.values[i]);
         }
         stored
-    }
-
-    /// Gives a value another version, and its row the maxima that follow.
-    pub(crate) fn set_value_version(&mut self, slot: Slot, key: ApplicationState, version: Version) {
-        let i = slot.index();
-        self.values[i].set_version(key, version);
-        self.value_versions[i] = self.values[i].max_version().unwrap_or(Version::EMPTY);
-        self.known[i].max_version = self.heartbeats[i].max(self.value_versions[i]);
     }
 
     /// Sets the heartbeat; the greatest version grows with it.
@@ -301,14 +288,6 @@ impl EndpointTable {
 
     pub(crate) fn set_standing(&mut self, slot: Slot, standing: Standing) {
         self.standings[slot.index()] = standing;
-    }
-
-    pub(crate) fn updated(&self, slot: Slot) -> Timestamp {
-        self.updated[slot.index()]
-    }
-
-    pub(crate) fn set_updated(&mut self, slot: Slot, now: Timestamp) {
-        self.updated[slot.index()] = now;
     }
 
     pub(crate) fn echo(&self, slot: Slot) -> Option<Echo> {
@@ -368,7 +347,7 @@ mod tests {
         let mut table = table();
         let heartbeat = HeartbeatState::default();
         for endpoint in endpoints() {
-            table.insert(endpoint, heartbeat, Timestamp::ZERO).unwrap();
+            table.insert(endpoint, heartbeat).unwrap();
         }
         table.sort();
         let mut sorted: Vec<Endpoint> = endpoints().collect();
@@ -389,14 +368,14 @@ mod tests {
     fn a_full_table_takes_no_more() {
         let second = Duration::from_secs(1);
         let mut table = EndpointTable::new(7, 1, Settings { window: 4, initial: second, max: second });
-        table.insert(Endpoint::v4([1; 4], 1), HeartbeatState::default(), Timestamp::ZERO).unwrap();
-        assert!(table.insert(Endpoint::v4([2; 4], 1), HeartbeatState::default(), Timestamp::ZERO).is_err());
+        table.insert(Endpoint::v4([1; 4], 1), HeartbeatState::default()).unwrap();
+        assert!(table.insert(Endpoint::v4([2; 4], 1), HeartbeatState::default()).is_err());
     }
 
     #[test]
     fn the_newer_status_counts() {
         let mut table = table();
-        let slot = table.insert(Endpoint::v4([1; 4], 1), HeartbeatState::default(), Timestamp::ZERO).unwrap();
+        let slot = table.insert(Endpoint::v4([1; 4], 1), HeartbeatState::default()).unwrap();
         let mut set = |key, text: &str, version| {
             let _ = table.set_value(slot, key, JavaStr::new(text.as_bytes()).unwrap(), Version::new(version));
             table.status(slot)

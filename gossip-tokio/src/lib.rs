@@ -1,1 +1,37 @@
-//! Work in progress.
+//! Cassandra's gossip protocol on tokio.
+//!
+//! [`Builder`] starts a node: a listener and one task that owns its sockets, its timer and a
+//! [`Node`](gossip_core::Node), which decides all else. [`Handle`] is what the application keeps.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use gossip_tokio::{ApplicationState, Builder};
+//!
+//! let first = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
+//! let second = Builder::new("my cluster")
+//!     .listen("127.0.0.1:0".parse()?)
+//!     .seed(first.listen_address())
+//!     .state(ApplicationState::DC, "dc1")
+//!     .start()
+//!     .await?;
+//! let mut events = first.subscribe();
+//! while !matches!(events.recv().await?, gossip_tokio::Event::Up { .. }) {}
+//! assert_eq!(first.endpoints().await?.len(), 2);
+//! second.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod driver;
+mod handle;
+
+pub use builder::{Builder, StartError};
+pub use gossip_core::{
+    ApplicationState, DownCause, Endpoint, EndpointInfo, Event, Generation, Standing, StateInfo, Stats,
+    Status, StatusKind, Timestamp, Version,
+};
+pub use handle::{Events, EventsError, Handle, SetStateError, Stopped};

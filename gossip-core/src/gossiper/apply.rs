@@ -72,7 +72,6 @@ impl Gossiper {
         }
         if state.heartbeat.version > known.max_version {
             self.table.arrivals_mut().report(slot, self.now);
-            self.table.set_updated(slot, self.now);
         }
         // Deviation: a heartbeat never goes back within a generation.
         if state.heartbeat.version > self.table.heartbeat(slot).version {
@@ -91,7 +90,7 @@ impl Gossiper {
 
     /// Adds an endpoint that was not known.
     fn learn(&mut self, endpoint: Endpoint, state: &EndpointState<'_>) {
-        let Ok(slot) = self.table.insert(endpoint, state.heartbeat, self.now) else {
+        let Ok(slot) = self.table.insert(endpoint, state.heartbeat) else {
             self.stats.table_full += 1;
             return;
         };
@@ -111,7 +110,7 @@ impl Gossiper {
             self.table.arrivals_mut().forget(slot);
         }
         self.table.arrivals_mut().report(slot, self.now);
-        self.table.reset(slot, state.heartbeat, self.now);
+        self.table.reset(slot, state.heartbeat);
         self.table.set_standing(slot, Standing::Unverified);
         let new = state.heartbeat.generation;
         if old == Generation::SAVED {

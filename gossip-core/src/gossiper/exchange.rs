@@ -103,15 +103,14 @@ impl Gossiper {
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
-            if delta::encode_newer(&self.table, Slot::FIRST, Version::new(i32::MIN), out).is_err() {
-                self.stats.messages_dropped += 1;
-                return None;
-            }
-            return Some(self.outgoing(Verb::GOSSIP_SHUTDOWN));
+            let written = out
+                .atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, Version::new(i32::MIN), out));
+            return self.finish(Verb::GOSSIP_SHUTDOWN, written.map(|()| 0));
         }
         if let Some(list) = due.ack2.take() {
             let pending = self.outbox.list(list);
-            let written = delta::encode_states(&self.table, pending, &mut self.scratch, codec, out);
+            let written = out
+                .atomically(|out| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
             self.outbox.free_list(list);
             return self.finish(Verb::GOSSIP_DIGEST_ACK2, written);
         }
@@ -126,12 +125,12 @@ impl Gossiper {
         }
         if due.shadow_reply {
             due.shadow_reply = false;
-            let written = self.encode_shadow_reply(codec, out).map(|()| 0);
+            let written = out.atomically(|out| self.encode_shadow_reply(codec, out)).map(|()| 0);
             return self.finish(Verb::GOSSIP_DIGEST_ACK, written);
         }
         if due.syn {
             due.syn = false;
-            let written = self.encode_syn(codec, out).map(|()| 0);
+            let written = out.atomically(|out| self.encode_syn(codec, out)).map(|()| 0);
             self.syn_sent = true;
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }

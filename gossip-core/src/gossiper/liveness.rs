@@ -66,7 +66,6 @@ impl Gossiper {
             return;
         };
         self.table.set_echo(slot, None);
-        self.table.set_updated(slot, self.now);
         self.table.set_standing(slot, Standing::Live);
         self.push_event(Event::Up { endpoint: from, generation: self.table.generation(slot) });
     }

@@ -60,7 +60,7 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         !self.reset
             && !self.shutdown
             && !self.syn

@@ -76,20 +76,8 @@ impl Values {
         }
     }
 
-    /// Gives a value another version.
-    pub(crate) fn set_version(&mut self, key: ApplicationState, version: Version) {
-        if let Ok(index) = self.entries.binary_search_by_key(&key, |entry| entry.key) {
-            self.entries[index].version = version;
-        }
-    }
-
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
-    }
-
-    /// The greatest version, if there are values.
-    pub(crate) fn max_version(&self) -> Option<Version> {
-        self.entries.iter().map(|entry| entry.version).max()
     }
 }
 
@@ -110,7 +98,6 @@ mod tests {
         let _ = values.set(ApplicationState::STATUS, text("x"), Version::new(6));
         let keys: Vec<_> = values.iter().map(|(key, ..)| key.number()).collect();
         assert_eq!(keys, [0, 1]);
-        assert_eq!(values.max_version(), Some(Version::new(6)));
         assert_eq!(values.text_bytes(), long.len() + 1);
     }
 }

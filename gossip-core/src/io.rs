@@ -1,0 +1,99 @@
+//! The whole conversation between a node and its driver.
+
+use core::fmt;
+
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::time::Timestamp;
+
+/// Names a connection, dialled or accepted. Given out by the node, never twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(crate) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.0)
+    }
+}
+
+/// What a driver tells its node. A connection that the node does not know (any more) is ignored.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// Time has passed.
+    Timeout,
+    /// The wall clock reads so. To be told at the start and before each round (whenever a timeout is due, say): creation
+    /// times of messages follow it, and generations are held against it.
+    WallClock {
+        /// Milliseconds since the Unix epoch.
+        unix_ms: u64,
+    },
+    /// A dialled connection is open, and can be written to.
+    Opened {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A dial came to nothing. The connection is gone.
+    Failed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The other side closed the connection, or it broke. It is gone.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// All that was to be written to the connection is written.
+    Writable {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Bytes arrived.
+    Bytes {
+        /// Over which connection.
+        connection: ConnectionId,
+        /// The bytes; all of them are taken.
+        bytes: &'a [u8],
+    },
+}
+
+/// What a node wants of its driver.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub enum Output<'b> {
+    /// Dial `to`, and say how it went: [`Input::Opened`] or [`Input::Failed`].
+    Connect {
+        /// The name of the new connection.
+        connection: ConnectionId,
+        /// Where to.
+        to: Endpoint,
+    },
+    /// Write all of `bytes`, now or as the connection takes them, and say [`Input::Writable`] when the last is written. Until
+    /// then nothing more comes for this connection but perhaps its end.
+    Write {
+        /// Where.
+        connection: ConnectionId,
+        /// In the buffer that was lent.
+        bytes: &'b [u8],
+    },
+    /// Close the connection, whatever is still to be written. It is gone, nothing is to be said of it any more.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Something happened.
+    Event(Event),
+    /// There is nothing left to do before this moment, or before the next input: sleep.
+    Timeout(Option<Timestamp>),
+}

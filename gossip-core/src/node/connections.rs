@@ -1,0 +1,479 @@
+//! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::gossiper::Session;
+use crate::internode::{
+    Accept, ConnectionType, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent, VersionRange,
+};
+use crate::io::ConnectionId;
+use crate::time::Timestamp;
+use crate::version::MessagingVersion;
+
+/// The low bits of a connection's id are its place, the others count up.
+const PLACE_BITS: u32 = 24;
+
+/// How many peers dials are remembered of.
+const MAX_PEERS: usize = 8_192;
+
+/// All connections, and the peers to which they are dialled.
+#[derive(Debug)]
+pub(super) struct Connections {
+    places: Vec<Option<Connection>>,
+    free_places: Vec<u32>,
+    opened: u64,
+    dials: usize,
+    peers: Vec<Option<Peer>>,
+    free_peers: Vec<u32>,
+    index: HashTable<u32>,
+    hash: FixedState,
+    actions: VecDeque<Action>,
+    /// Peers and connection types over which an answer to a ping may go out.
+    pings: VecDeque<(PeerId, ConnectionType)>,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    local: Endpoint,
+    max_connections: usize,
+    max_dials: usize,
+    max_message: usize,
+    connect_timeout: Duration,
+    handshake_timeout: Duration,
+    idle_timeout: Duration,
+    /// How long a peer that could not be reached is left alone.
+    retry: Duration,
+}
+
+/// Names a peer to which something is or was dialled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct PeerId(u32);
+
+#[derive(Debug)]
+struct Peer {
+    endpoint: Endpoint,
+    connections: [Option<ConnectionId>; 3],
+    /// The id of a ping that is to be answered over a connection of that type.
+    pings: [Option<u64>; 3],
+    retry_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    opened: Timestamp,
+    /// When it is closed unless something happens.
+    deadline: Timestamp,
+    pub(super) side: Side,
+}
+
+#[derive(Debug)]
+pub(super) enum Side {
+    Accepted(Box<Accepted>),
+    Dialled(Dialled),
+}
+
+/// A connection that brings messages.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) machine: Inbound,
+    pub(super) session: Session,
+    /// How often its buffers had grown when that was counted last.
+    pub(super) growths: u64,
+}
+
+/// A connection that takes messages.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) peer: PeerId,
+    kind: ConnectionType,
+    pub(super) machine: Outbound,
+    stage: Stage,
+    is_writable: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Dialling,
+    Handshaking,
+    Established(MessagingVersion),
+}
+
+impl Dialled {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<OutboundEvent> {
+        self.machine.handle_bytes(bytes)
+    }
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    Connect(ConnectionId, Endpoint),
+    Initiate(ConnectionId),
+    Accept(ConnectionId, [u8; Accept::SIZE]),
+    Close(ConnectionId),
+}
+
+/// What can be done with the connection to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    /// Write to it.
+    Ready(ConnectionId, MessagingVersion),
+    /// Wait: it is being dialled, or still has something to write.
+    Busy,
+    /// There is none, and none may be dialled now.
+    Closed,
+}
+
+/// What became of a connection that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gone {
+    /// It brought messages, or was of a type that takes no gossip.
+    Other,
+    /// The peer was never reached.
+    Unreached(Endpoint),
+    /// The peer was connected.
+    Lost(Endpoint),
+}
+
+impl Connections {
+    pub(super) fn new(config: &Config, hash_key: u64) -> Self {
+        Self {
+            places: Vec::new(),
+            free_places: Vec::new(),
+            opened: 0,
+            dials: 0,
+            peers: Vec::new(),
+            free_peers: Vec::new(),
+            index: HashTable::new(),
+            hash: FixedState::with_seed(hash_key),
+            actions: VecDeque::new(),
+            pings: VecDeque::new(),
+            limits: Limits {
+                local: config.local,
+                max_connections: config.max_connections,
+                max_dials: config.max_dials,
+                max_message: config.max_message,
+                connect_timeout: config.connect_timeout,
+                handshake_timeout: config.handshake_timeout,
+                idle_timeout: config.idle_timeout,
+                retry: config.interval / 2,
+            },
+        }
+    }
+
+    /// A connection that somebody dialled to us; none if there are too many.
+    pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        let limits = InboundLimits { max_message: self.limits.max_message, ..InboundLimits::default() };
+        let machine = Inbound::new(VersionRange::SUPPORTED, limits);
+        let accepted = Accepted { machine, session: Session::default(), growths: 0 };
+        self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))
+    }
+
+    /// How many connections there were so far.
+    pub(super) const fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.places.get_mut(place(id))?.as_mut().filter(|connection| connection.id == id)
+    }
+
+    pub(super) fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next action, if it is to dial.
+    pub(super) fn next_action_if_connect(&mut self) -> Option<Action> {
+        self.actions.pop_front_if(|action| matches!(action, Action::Connect(..)))
+    }
+
+    /// The Initiate with which a dialled connection opens.
+    pub(super) fn outbound(&mut self, id: ConnectionId) -> Option<&Outbound> {
+        match &self.get_mut(id)?.side {
+            Side::Dialled(dialled) => Some(&dialled.machine),
+            Side::Accepted(_) => None,
+        }
+    }
+
+    pub(super) fn answer_initiate(&mut self, id: ConnectionId, accept: [u8; Accept::SIZE]) {
+        self.actions.push_back(Action::Accept(id, accept));
+    }
+
+    /// The way to `to`; dials it if there is none.
+    pub(super) fn path(&mut self, now: Timestamp, to: Endpoint, kind: ConnectionType) -> Path {
+        let Some(peer) = self.find(to).or_else(|| self.add_peer(to)) else { return Path::Closed };
+        let Some(known) = self.peers[peer.0 as usize].as_ref() else { return Path::Closed };
+        if let Some(id) = known.connections[index(kind)] {
+            let ready = self.get_mut(id).and_then(|connection| match &connection.side {
+                Side::Dialled(Dialled { stage: Stage::Established(version), is_writable: true, .. }) => {
+                    Some(*version)
+                }
+                _ => None,
+            });
+            return ready.map_or(Path::Busy, |version| Path::Ready(id, version));
+        }
+        let may_dial = now >= known.retry_at && self.dials < self.limits.max_dials;
+        let id = may_dial.then(|| self.dial(now, peer, to, kind)).flatten();
+        if id.is_none() { Path::Closed } else { Path::Busy }
+    }
+
+    /// Takes a connection for one that has something to write, until the driver says that it has not.
+    pub(super) fn written(&mut self, now: Timestamp, id: ConnectionId) {
+        let stalled = now + self.limits.handshake_timeout;
+        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+            dialled.is_writable = false;
+            *deadline = stalled;
+        }
+    }
+
+    /// A dialled connection is open: its handshake begins.
+    pub(super) fn on_opened(&mut self, now: Timestamp, id: ConnectionId) {
+        let deadline = now + self.limits.handshake_timeout;
+        if let Some(Connection { side: Side::Dialled(dialled), deadline: place, .. }) = self.get_mut(id)
+            && dialled.stage == Stage::Dialling
+        {
+            dialled.stage = Stage::Handshaking;
+            *place = deadline;
+            self.dials -= 1;
+            self.actions.push_back(Action::Initiate(id));
+        }
+    }
+
+    /// The handshake of a dialled connection is done.
+    pub(super) fn on_established(&mut self, now: Timestamp, id: ConnectionId, version: MessagingVersion) {
+        let idle = now + self.limits.idle_timeout;
+        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+            dialled.stage = Stage::Established(version);
+            *deadline = idle;
+        }
+    }
+
+    /// All that was to be written is written.
+    pub(super) fn on_writable(&mut self, now: Timestamp, id: ConnectionId) {
+        let idle = now + self.limits.idle_timeout;
+        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+            dialled.is_writable = true;
+            if matches!(dialled.stage, Stage::Established(_)) {
+                *deadline = idle;
+            }
+        }
+    }
+
+    /// Whom something may be sent to now over this connection: the peer, if it is one for gossip. Pings are noted as ready.
+    pub(super) fn usable(&mut self, id: ConnectionId) -> Option<Endpoint> {
+        let (peer, kind) = match &self.get_mut(id)?.side {
+            Side::Dialled(dialled)
+                if dialled.is_writable && matches!(dialled.stage, Stage::Established(_)) =>
+            {
+                (dialled.peer, dialled.kind)
+            }
+            _ => return None,
+        };
+        let known = self.peers[peer.0 as usize].as_ref()?;
+        if known.pings[index(kind)].is_some() {
+            self.pings.push_back((peer, kind));
+        }
+        (kind == ConnectionType::Urgent).then_some(known.endpoint)
+    }
+
+    /// Something came over an accepted connection.
+    pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId) {
+        let idle = now + self.limits.idle_timeout;
+        if let Some(Connection { side: Side::Accepted(accepted), deadline, .. }) = self.get_mut(id)
+            && accepted.machine.version().is_some()
+        {
+            *deadline = idle;
+        }
+    }
+
+    /// Notes that a ping is to be answered over a connection of a type; dials it if there is none. A later ping takes the
+    /// place of an earlier one.
+    pub(super) fn owe_ping(&mut self, now: Timestamp, to: Endpoint, kind: ConnectionType, id: u64) {
+        let path = self.path(now, to, kind);
+        let Some(peer) = self.find(to) else { return };
+        let Some(known) = self.peers[peer.0 as usize].as_mut() else { return };
+        match path {
+            Path::Closed => {}
+            Path::Busy => known.pings[index(kind)] = Some(id),
+            Path::Ready(..) => {
+                if known.pings[index(kind)].replace(id).is_none() {
+                    self.pings.push_back((peer, kind));
+                }
+            }
+        }
+    }
+
+    /// A ping that can be answered now.
+    pub(super) fn next_ping(&mut self, now: Timestamp) -> Option<(ConnectionId, MessagingVersion, u64)> {
+        loop {
+            let (peer, kind) = self.pings.pop_front()?;
+            let Some(endpoint) = self.peers[peer.0 as usize].as_ref().map(|known| known.endpoint) else {
+                continue;
+            };
+            if let Path::Ready(connection, version) = self.path(now, endpoint, kind)
+                && let Some(known) = self.peers[peer.0 as usize].as_mut()
+                && let Some(id) = known.pings[index(kind)].take()
+            {
+                return Some((connection, version, id));
+            }
+        }
+    }
+
+    /// Closes a connection of ours and tells the driver.
+    pub(super) fn close(&mut self, now: Timestamp, id: ConnectionId) -> Gone {
+        let gone = self.on_gone(now, id);
+        self.actions.push_back(Action::Close(id));
+        gone
+    }
+
+    /// Closes all connections that we dialled to `to`.
+    pub(super) fn close_all_to(&mut self, now: Timestamp, to: Endpoint) {
+        let Some(peer) = self.find(to) else { return };
+        let connections = self.peers[peer.0 as usize].as_ref().map(|known| known.connections);
+        for id in connections.into_iter().flatten().flatten() {
+            self.close(now, id);
+        }
+        // The peer is another process now, or will be: it may be dialled at once.
+        if let Some(known) = self.peers[peer.0 as usize].as_mut() {
+            known.retry_at = now;
+        }
+    }
+
+    /// Forgets a connection that the driver has not any more.
+    pub(super) fn on_gone(&mut self, now: Timestamp, id: ConnectionId) -> Gone {
+        let retry = self.limits.retry;
+        let Some(connection) =
+            self.places.get_mut(place(id)).and_then(|found| found.take_if(|found| found.id == id))
+        else {
+            return Gone::Other;
+        };
+        // Places are numbered in 24 bits.
+        self.free_places.push(u32::try_from(place(id)).unwrap_or(u32::MAX));
+        let Side::Dialled(dialled) = connection.side else { return Gone::Other };
+        if dialled.stage == Stage::Dialling {
+            self.dials -= 1;
+        }
+        let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
+        peer.connections[index(dialled.kind)] = None;
+        peer.pings[index(dialled.kind)] = None;
+        let was_established = matches!(dialled.stage, Stage::Established(_));
+        // Also somebody who accepts, and closes at once, is left alone for a while.
+        peer.retry_at = if was_established { connection.opened } else { now } + retry;
+        match (dialled.kind, was_established) {
+            (ConnectionType::Urgent, true) => Gone::Lost(peer.endpoint),
+            (ConnectionType::Urgent, false) => Gone::Unreached(peer.endpoint),
+            _ => Gone::Other,
+        }
+    }
+
+    /// A connection for which too long nothing has happened.
+    pub(super) fn next_overdue(&self, now: Timestamp) -> Option<ConnectionId> {
+        self.places
+            .iter()
+            .flatten()
+            .find(|connection| connection.deadline <= now)
+            .map(|connection| connection.id)
+    }
+
+    /// Forgets peers to which there is no connection, and which may be dialled at any time.
+    pub(super) fn forget_peers(&mut self, now: Timestamp) {
+        for at in 0..self.peers.len() {
+            let idle = self.peers[at].take_if(|peer| peer.connections == [None; 3] && peer.retry_at <= now);
+            let Some(peer) = idle else { continue };
+            let found =
+                self.index.find_entry(self.hash.hash_one(peer.endpoint), |found| *found as usize == at);
+            if let Ok(entry) = found {
+                self.free_peers.push(*entry.get());
+                entry.remove();
+            }
+        }
+    }
+
+    fn dial(
+        &mut self,
+        now: Timestamp,
+        peer: PeerId,
+        to: Endpoint,
+        kind: ConnectionType,
+    ) -> Option<ConnectionId> {
+        let initiate = Initiate::messaging(kind, Framing::Crc, VersionRange::SUPPORTED, self.limits.local);
+        let machine = Outbound::new(initiate);
+        let dialled = Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false };
+        let id = self.open(now, now + self.limits.connect_timeout, Side::Dialled(dialled))?;
+        self.dials += 1;
+        if let Some(known) = self.peers[peer.0 as usize].as_mut() {
+            known.connections[index(kind)] = Some(id);
+        }
+        self.actions.push_back(Action::Connect(id, to));
+        Some(id)
+    }
+
+    fn open(&mut self, now: Timestamp, deadline: Timestamp, side: Side) -> Option<ConnectionId> {
+        if self.places.len() - self.free_places.len() >= self.limits.max_connections {
+            return None;
+        }
+        let place = match self.free_places.pop() {
+            Some(place) => place,
+            None => {
+                self.places.push(None);
+                // So that nothing has to be allocated when connections end, or open again.
+                self.free_places.reserve(self.places.len());
+                self.actions.reserve(self.places.len() * 4);
+                self.pings.reserve(self.places.len() * 4);
+                u32::try_from(self.places.len() - 1).ok()?
+            }
+        };
+        self.opened += 1;
+        let id = ConnectionId::new(self.opened << PLACE_BITS | u64::from(place));
+        self.places[place as usize] = Some(Connection { id, opened: now, deadline, side });
+        Some(id)
+    }
+
+    fn find(&self, endpoint: Endpoint) -> Option<PeerId> {
+        let is_it =
+            |at: &u32| self.peers[*at as usize].as_ref().is_some_and(|peer| peer.endpoint == endpoint);
+        self.index.find(self.hash.hash_one(endpoint), is_it).map(|at| PeerId(*at))
+    }
+
+    fn add_peer(&mut self, endpoint: Endpoint) -> Option<PeerId> {
+        let at = match self.free_peers.pop() {
+            Some(at) => at,
+            None if self.peers.len() < MAX_PEERS => {
+                self.peers.push(None);
+                self.free_peers.reserve(self.peers.len());
+                u32::try_from(self.peers.len() - 1).ok()?
+            }
+            None => return None,
+        };
+        self.peers[at as usize] =
+            Some(Peer { endpoint, connections: [None; 3], pings: [None; 3], retry_at: Timestamp::ZERO });
+        let Self { index, hash, peers, .. } = self;
+        index.insert_unique(hash.hash_one(endpoint), at, |at| {
+            peers[*at as usize].as_ref().map_or(0, |peer| hash.hash_one(peer.endpoint))
+        });
+        Some(PeerId(at))
+    }
+}
+
+fn place(id: ConnectionId) -> usize {
+    usize::try_from(id.number() & ((1 << PLACE_BITS) - 1)).unwrap_or(usize::MAX)
+}
+
+const fn index(kind: ConnectionType) -> usize {
+    match kind {
+        ConnectionType::Urgent => 0,
+        ConnectionType::Small => 1,
+        ConnectionType::Large => 2,
+    }
+}

@@ -1,0 +1,365 @@
+//! The one task of a node: sockets, a timer, a clock. All else is decided by the [`Node`].
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use gossip_core::{Clock, ConnectionId, Event, Generation, Input, Node, Output, Timestamp};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use crate::handle::Command;
+
+/// Stores a generation that the node has raised.
+pub(crate) type PersistGeneration = Box<dyn FnMut(Generation) -> io::Result<()> + Send>;
+
+/// How much is read from a socket at once, and how often before others have their turn.
+const READ_BUFFER: usize = 64 * 1024;
+const READS_PER_TURN: usize = 4;
+
+/// How long nothing is accepted after that failed, which happens when there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Driver {
+    node: Node,
+    clock: Clock,
+    listener: TcpListener,
+    accept_after: Option<Instant>,
+    /// Closed when all handles are gone.
+    commands: Option<mpsc::Receiver<Command>>,
+    events: broadcast::Sender<Event>,
+    persist: Option<PersistGeneration>,
+    sockets: HashMap<ConnectionId, Socket>,
+    waits: FuturesUnordered<Wait>,
+    read_buffer: Box<[u8]>,
+    write_buffer: Box<[u8]>,
+    is_stopped: bool,
+}
+
+/// A connection, and what of the last write it has not taken yet.
+struct Socket {
+    stream: Option<Arc<TcpStream>>,
+    remainder: Vec<u8>,
+    /// Ends the wait for a dial or for something to read.
+    reading: Option<AbortHandle>,
+    /// Ends the wait for room to write.
+    writing: Option<AbortHandle>,
+}
+
+/// Something that a connection is waited for; `None` if it was closed meanwhile.
+type Wait = Pin<Box<dyn Future<Output = Option<(ConnectionId, Ready)>> + Send>>;
+
+enum Ready {
+    Dialled(io::Result<TcpStream>),
+    Readable,
+    Writable,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        node: Node,
+        listener: TcpListener,
+        commands: mpsc::Receiver<Command>,
+        events: broadcast::Sender<Event>,
+        persist: Option<PersistGeneration>,
+    ) -> Self {
+        Self {
+            node,
+            clock: Clock::start(),
+            listener,
+            accept_after: None,
+            commands: Some(commands),
+            events,
+            persist,
+            sockets: HashMap::new(),
+            waits: FuturesUnordered::new(),
+            read_buffer: vec![0; READ_BUFFER].into(),
+            write_buffer: vec![0; Node::MIN_BUFFER].into(),
+            is_stopped: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        loop {
+            let deadline = self.drain().await;
+            if self.is_stopped {
+                return;
+            }
+            let timeout = deadline.and_then(|deadline| self.clock.instant(deadline)).map(Instant::from_std);
+            tokio::select! {
+                accepted = accept(&self.listener, self.accept_after) => self.on_accepted(accepted),
+                Some(ready) = self.waits.next(), if !self.waits.is_empty() => {
+                    if let Some((connection, ready)) = ready {
+                        self.on_ready(connection, ready);
+                    }
+                }
+                command = receive(&mut self.commands) => self.on_command(command),
+                () = sleep(timeout) => {
+                    self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+                    self.input(Input::Timeout);
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    /// Does all that the node wants done, and says until when to wait.
+    async fn drain(&mut self) -> Option<Timestamp> {
+        loop {
+            match self.node.poll(&mut self.write_buffer) {
+                Output::Connect { connection, to } => {
+                    let (dialled, abort) = wait(async move {
+                        (connection, Ready::Dialled(TcpStream::connect(SocketAddr::from(to)).await))
+                    });
+                    self.waits.push(dialled);
+                    self.sockets.entry(connection).or_insert_with(Socket::new).reading = Some(abort);
+                }
+                Output::Write { connection, bytes } => {
+                    let Some(socket) = self.sockets.get_mut(&connection) else { continue };
+                    let written = socket.write(bytes);
+                    self.after_write(connection, written);
+                }
+                Output::Close { connection } => {
+                    self.sockets.remove(&connection);
+                }
+                Output::Event(event) => self.on_event(event).await,
+                Output::Timeout(deadline) => return deadline,
+                _ => {}
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        if let Event::GenerationRaised { new, .. } = event
+            && let Some(mut persist) = self.persist.take()
+        {
+            let stored = tokio::task::spawn_blocking(move || {
+                let result = persist(new);
+                (persist, result)
+            });
+            match stored.await {
+                Ok((persist, result)) => {
+                    self.persist = Some(persist);
+                    if let Err(error) = result {
+                        warn!(%error, generation = %new, "the raised generation could not be stored");
+                    }
+                }
+                Err(error) => warn!(%error, generation = %new, "the raised generation could not be stored"),
+            }
+        }
+        self.is_stopped |= event == Event::Stopped;
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    fn on_accepted(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        self.accept_after = None;
+        match accepted {
+            Ok((stream, from)) => match self.node.accept(self.clock.now()) {
+                Some(connection) => self.open(connection, stream),
+                None => debug!(%from, "too many connections: one is refused"),
+            },
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+            }
+        }
+    }
+
+    fn on_ready(&mut self, connection: ConnectionId, ready: Ready) {
+        match ready {
+            Ready::Dialled(Ok(stream)) => {
+                self.open(connection, stream);
+                self.input(Input::Opened { connection });
+            }
+            Ready::Dialled(Err(error)) => {
+                debug!(%error, %connection, "a dial failed");
+                self.sockets.remove(&connection);
+                self.input(Input::Failed { connection });
+            }
+            Ready::Readable => self.read(connection),
+            Ready::Writable => {
+                let Some(socket) = self.sockets.get_mut(&connection) else { return };
+                let written = socket.write_remainder();
+                self.after_write(connection, written);
+            }
+        }
+    }
+
+    fn open(&mut self, connection: ConnectionId, stream: TcpStream) {
+        // Heartbeats are small, and each is awaited.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, %connection, "TCP_NODELAY could not be set");
+        }
+        let stream = Arc::new(stream);
+        self.sockets.entry(connection).or_insert_with(Socket::new).stream = Some(stream);
+        self.await_reading(connection);
+    }
+
+    fn read(&mut self, connection: ConnectionId) {
+        for _ in 0..READS_PER_TURN {
+            let Some(stream) = self.sockets.get(&connection).and_then(|socket| socket.stream.clone()) else {
+                return;
+            };
+            match stream.try_read(&mut self.read_buffer) {
+                Ok(0) => return self.lost(connection, None),
+                Ok(count) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
+                    if count < READ_BUFFER {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.lost(connection, Some(error)),
+            }
+        }
+        self.await_reading(connection);
+    }
+
+    fn await_reading(&mut self, connection: ConnectionId) {
+        if let Some(socket) = self.sockets.get_mut(&connection)
+            && let Some(stream) = socket.stream.clone()
+        {
+            let (readable, abort) = wait(readable(connection, stream));
+            socket.reading = Some(abort);
+            self.waits.push(readable);
+        }
+    }
+
+    fn after_write(&mut self, connection: ConnectionId, written: io::Result<Written>) {
+        match written {
+            Ok(Written::All) => self.input(Input::Writable { connection }),
+            Ok(Written::Part) => {
+                if let Some(socket) = self.sockets.get_mut(&connection)
+                    && let Some(stream) = socket.stream.clone()
+                {
+                    let (writable, abort) = wait(writable(connection, stream));
+                    socket.writing = Some(abort);
+                    self.waits.push(writable);
+                }
+            }
+            Err(error) => self.lost(connection, Some(error)),
+        }
+    }
+
+    fn lost(&mut self, connection: ConnectionId, error: Option<io::Error>) {
+        if let Some(error) = error {
+            debug!(%error, %connection, "a connection broke");
+        }
+        self.sockets.remove(&connection);
+        self.input(Input::Closed { connection });
+    }
+
+    fn on_command(&mut self, command: Option<Command>) {
+        let now = self.clock.now();
+        match command {
+            Some(command) => command(&mut self.node, now),
+            None => {
+                self.commands = None;
+                self.node.shutdown(now);
+            }
+        }
+    }
+}
+
+enum Written {
+    All,
+    Part,
+}
+
+impl Socket {
+    const fn new() -> Self {
+        Self { stream: None, remainder: Vec::new(), reading: None, writing: None }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        let taken = try_write(self.stream.as_deref(), bytes)?;
+        self.remainder.clear();
+        self.remainder.extend_from_slice(&bytes[taken..]);
+        Ok(if self.remainder.is_empty() { Written::All } else { Written::Part })
+    }
+
+    fn write_remainder(&mut self) -> io::Result<Written> {
+        let taken = try_write(self.stream.as_deref(), &self.remainder)?;
+        self.remainder.drain(..taken);
+        Ok(if self.remainder.is_empty() { Written::All } else { Written::Part })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        for abort in [&self.reading, &self.writing].into_iter().flatten() {
+            abort.abort();
+        }
+    }
+}
+
+/// A wait, and what ends it: a socket that is still waited for would stay open.
+fn wait(ready: impl Future<Output = (ConnectionId, Ready)> + Send + 'static) -> (Wait, AbortHandle) {
+    let (ready, abort) = abortable(ready);
+    (Box::pin(async move { ready.await.ok() }), abort)
+}
+
+/// Writes as much as the socket takes now.
+fn try_write(stream: Option<&TcpStream>, bytes: &[u8]) -> io::Result<usize> {
+    let stream = stream.ok_or(io::ErrorKind::NotConnected)?;
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match stream.try_write(&bytes[taken..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => taken += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(taken)
+}
+
+async fn readable(connection: ConnectionId, stream: Arc<TcpStream>) -> (ConnectionId, Ready) {
+    // An error shows when the socket is read.
+    let _ = stream.readable().await;
+    (connection, Ready::Readable)
+}
+
+async fn writable(connection: ConnectionId, stream: Arc<TcpStream>) -> (ConnectionId, Ready) {
+    // An error shows when the socket is written to.
+    let _ = stream.writable().await;
+    (connection, Ready::Writable)
+}
+
+async fn accept(listener: &TcpListener, after: Option<Instant>) -> io::Result<(TcpStream, SocketAddr)> {
+    if let Some(after) = after {
+        sleep_until(after).await;
+    }
+    listener.accept().await
+}
+
+/// The next command; `None` when nobody can give one any more, which is said once.
+async fn receive(commands: &mut Option<mpsc::Receiver<Command>>) -> Option<Command> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
