@@ -1,3 +1,114 @@
-//! The `gossip` command.
+//! The `gossip` command: runs a node, shows what a node knows, and demonstrates the protocol on a cluster of its own.
+
 #![forbid(unsafe_code)]
-fn main() {}
+#![expect(clippy::std_instead_of_alloc, reason = "a program has the standard library")]
+
+mod address;
+mod admin;
+mod client;
+mod failure;
+mod failuredetector;
+mod gossipinfo;
+mod lab;
+mod model;
+mod names;
+mod run;
+mod set;
+mod status;
+mod stop;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Cluster membership and failure detection by Apache Cassandra's gossip protocol
+///
+/// Exit codes: 0 done, 1 it failed, 2 misuse.
+#[derive(Debug, Parser)]
+#[command(name = "gossip", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a cluster on this machine and shows it converge, stop, restart, fail and recover
+    Lab(lab::Args),
+    /// Runs one node until it is told to stop
+    Run(Box<run::Args>),
+    /// Prints everything that a node knows of every endpoint
+    Gossipinfo(gossipinfo::Args),
+    /// Prints the members of the cluster, by data center
+    Status(status::Args),
+    /// Prints how suspicious a node is of every other
+    Failuredetector(failuredetector::Args),
+    /// Changes a state of a running node
+    Set(set::Args),
+    /// Stops a running node in good order
+    Stopdaemon(stop::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(Cli { command }) => match command {
+            Command::Lab(args) => lab::lab(&args),
+            Command::Run(args) => run::run(*args),
+            Command::Gossipinfo(args) => gossipinfo::gossipinfo(&args),
+            Command::Status(args) => status::status(&args),
+            Command::Failuredetector(args) => failuredetector::failuredetector(&args),
+            Command::Set(args) => set::set(&args),
+            Command::Stopdaemon(args) => stop::stop(&args),
+        },
+        Err(error) => Err(misuse(error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+/// The one line of a refused command line; help and version are printed here, and end the process.
+fn misuse(error: clap::Error) -> Failure {
+    use ErrorKind as Kind;
+    if let Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand =
+        error.kind()
+    {
+        error.exit();
+    }
+    let text = error.to_string();
+    let sentence: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let sentence = sentence.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
+    match text.lines().find_map(|line| line.trim().strip_prefix("tip: ")) {
+        Some(tip) => Failure::misuse(format!("{sentence} ({tip}; see --help)")),
+        None => Failure::misuse(format!("{sentence} (see --help)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_refusal_is_one_line() {
+        for line in [&["gossip", "run", "--lisen", "x"][..], &["gossip", "status", "x"], &["gossip", "set"]] {
+            let failure = misuse(Cli::try_parse_from(line).unwrap_err());
+            assert_eq!(failure.to_string().lines().count(), 1, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Addresses and durations as the command line has them.
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use std::net::ToSocketAddrs;
+
+/// The port of Cassandra's internode connections.
+pub(crate) const GOSSIP_PORT: u16 = 7000;
+/// The port of our admin interface.
+pub(crate) const ADMIN_PORT: u16 = 7079;
+/// [`ADMIN_PORT`] on this machine: the default of every client command.
+pub(crate) const ADMIN: &str = "127.0.0.1:7079";
+
+/// The addresses that `text` stands for: an IP address or a host name, with or without a port.
+///
+/// # Errors
+///
+/// Why it stands for none, and what would.
+pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(ip) = bracketed.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+        return Ok(vec![SocketAddr::new(ip.into(), default_port)]);
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, default_port)]);
+    }
+    let malformed = || format!("'{text}' is no address (write ADDR:PORT, such as 127.0.0.1:{default_port})");
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| malformed())?),
+        None => (text, default_port),
+    };
+    if !is_host_name(host) {
+        return Err(malformed());
+    }
+    match (host, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+        Ok(_) => Err(format!("the host name '{host}' has no address (check it, or write an IP address)")),
+        Err(error) => Err(format!(
+            "the host name '{host}' cannot be resolved: {error} (check it, or write an IP address)"
+        )),
+    }
+}
+
+/// The first address that `text` stands for, IPv4 before IPv6.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn resolve_one(text: &str, default_port: u16) -> Result<SocketAddr, String> {
+    let addresses = resolve(text, default_port)?;
+    let ipv4 = addresses.iter().find(|address| address.is_ipv4());
+    ipv4.or(addresses.first()).copied().ok_or_else(|| format!("'{text}' has no address"))
+}
+
+/// Whether `host` could be a host name. Digits and dots alone are a mistyped IPv4 address: no top-level domain is a
+/// number.
+fn is_host_name(host: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !host.is_empty()
+        && !host.starts_with(['.', '-'])
+        && host.chars().all(is_word)
+        && !host.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+/// A duration such as `1s`, `200ms` or `1.5s`.
+///
+/// # Errors
+///
+/// How to write one, or in which bounds.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let malformed = || format!("'{text}' is no duration (write 1s or 200ms)");
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(number.len()..).unwrap_or_default() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err(malformed()),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| malformed())? * unit;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| malformed())?;
+    if !(Duration::from_millis(10)..=Duration::from_secs(600)).contains(&duration) {
+        return Err(format!(
+            "an interval of {text} is out of bounds (10ms to 10m; Cassandra gossips every 1s)"
+        ));
+    }
+    Ok(duration)
+}
+
+/// An interval as people write it.
+pub(crate) fn show_interval(interval: Duration) -> String {
+    if interval.subsec_millis() == 0 {
+        format!("{} s", interval.as_secs())
+    } else if interval < Duration::from_secs(1) {
+        format!("{} ms", interval.as_millis())
+    } else {
+        format!("{} s", interval.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_and_without_port() {
+        for (text, address) in [
+            ("10.0.0.1", "10.0.0.1:7000"),
+            ("10.0.0.1:7001", "10.0.0.1:7001"),
+            ("::1", "[::1]:7000"),
+            ("[::1]", "[::1]:7000"),
+            ("[::1]:7", "[::1]:7"),
+            ("0.0.0.0", "0.0.0.0:7000"),
+        ] {
+            assert_eq!(resolve(text, GOSSIP_PORT), Ok(vec![address.parse().unwrap()]), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_said_in_one_line() {
+        for text in
+            ["", "10.0.0.256", "10.0.0.1:", "10.0.0.1:70000", "a b:1", ":7000", "[::1", "1.2.3:9", "-x:1"]
+        {
+            let error = resolve(text, GOSSIP_PORT).unwrap_err();
+            assert!(error.contains("is no address") && error.lines().count() == 1, "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn intervals() {
+        for (text, millis) in [("1s", 1_000), ("200ms", 200), ("1.5s", 1_500), ("1m", 60_000)] {
+            assert_eq!(parse_interval(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "1", "s", "-1s", "1h", "0s", "1ms", "9m9", "11m", "infs", "nans"] {
+            assert!(parse_interval(text).is_err(), "{text}");
+        }
+        assert_eq!(show_interval(Duration::from_secs(1)), "1 s");
+        assert_eq!(show_interval(Duration::from_millis(200)), "200 ms");
+        assert_eq!(show_interval(Duration::from_millis(1_500)), "1.5 s");
+    }
+}

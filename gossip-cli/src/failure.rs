@@ -1,0 +1,77 @@
+//! How a command ends when it does not succeed.
+
+use core::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Why a command did not do what it was asked to: one line for the user, and an exit code.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Failure {
+    /// It was asked wrongly; exit code 2.
+    Misuse(String),
+    /// It failed; exit code 1.
+    Failed(String),
+    /// A signal ended it; 128 and the signal's number. Nothing needs to be said.
+    Interrupted(u8),
+}
+
+impl Failure {
+    pub(crate) fn misuse(message: impl Into<String>) -> Self {
+        Self::Misuse(message.into())
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
+
+    /// Says on standard error what happened.
+    pub(crate) fn report(&self) {
+        if !matches!(self, Self::Interrupted(_)) {
+            // With standard error gone there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "error: {self}");
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Misuse(_) => ExitCode::from(2),
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Interrupted(signal) => ExitCode::from(128_u8.saturating_add(*signal)),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misuse(message) | Self::Failed(message) => f.write_str(message),
+            Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
+        }
+    }
+}
+
+/// Prints `text` on standard output.
+///
+/// # Errors
+///
+/// Standard output cannot be written. A reader that left early, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints `value` on standard output as JSON.
+///
+/// # Errors
+///
+/// As [`print`].
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::failed(format!("cannot be told in JSON: {error}")))?;
+    print(&(text + "\n"))
+}

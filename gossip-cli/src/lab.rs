@@ -1,0 +1,171 @@
+//! `gossip lab`: a cluster of real processes on this machine, taken through what a cluster goes through.
+
+mod interrupt;
+mod process;
+mod report;
+mod scratch;
+mod steps;
+mod view;
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
+
+use crate::address::{parse_interval, show_interval};
+use crate::failure::Failure;
+use interrupt::Interrupt;
+use process::{NodeProcess, Settings};
+use report::Report;
+use scratch::Scratch;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Gossip interval of the nodes; everything takes as long as it says
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
+    interval: Duration,
+    /// How many nodes
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=16))]
+    nodes: u8,
+}
+
+/// About how many gossip intervals the lab takes.
+const ROUNDS: u32 = 35;
+
+/// Runs the lab, and says on standard output what happens.
+///
+/// # Errors
+///
+/// Something that had to happen did not, or a signal came.
+pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let scratch = Scratch::new()?;
+    let settings = Settings { interval: args.interval, dir: scratch.path().to_owned() };
+    let nodes = (1..=args.nodes).map(|number| NodeProcess::new(number, &settings)).collect();
+    let mut lab = Lab { nodes, interval: args.interval, report: Report::start(), interrupt };
+    lab.report.title(&format!(
+        "A cluster of {} nodes on 127.0.0.1, gossiping every {}",
+        args.nodes,
+        show_interval(args.interval)
+    ));
+    lab.report.remark(&format!("This takes about {:.0} s.", (ROUNDS * args.interval).as_secs_f64() + 5.0));
+    match steps::walk(&mut lab) {
+        Ok(()) => {
+            lab.report.finish();
+            Ok(())
+        }
+        Err(Halt::Interrupted(signal)) => {
+            lab.report.say("interrupted: stopping all nodes");
+            Err(Failure::Interrupted(signal))
+        }
+        Err(Halt::Broken(failure)) => Err(failure),
+        Err(Halt::Unmet(unmet)) => {
+            lab.report.fail(&unmet);
+            for node in unmet.suspects.iter().filter_map(|suspect| lab.nodes.get(*suspect)) {
+                lab.report.quote(&format!("the end of the log of {node}:"), &node.log_tail());
+            }
+            Err(Failure::failed(format!(
+                "lab: a check failed (data and logs are kept in {})",
+                scratch.keep().display()
+            )))
+        }
+    }
+}
+
+/// The cluster and its chronicle.
+#[derive(Debug)]
+struct Lab {
+    /// The first is the seed.
+    nodes: Vec<NodeProcess>,
+    interval: Duration,
+    report: Report,
+    interrupt: Interrupt,
+}
+
+/// Why the lab ends early.
+#[derive(Debug)]
+enum Halt {
+    /// By this signal.
+    Interrupted(u8),
+    /// This machine does not let us run it.
+    Broken(Failure),
+    /// What had to happen did not.
+    Unmet(Unmet),
+}
+
+/// A check that failed.
+#[derive(Debug)]
+struct Unmet {
+    expected: String,
+    seen: String,
+    waited: Duration,
+    /// The nodes whose logs may tell why.
+    suspects: Vec<usize>,
+}
+
+/// However the lab ends, no process outlives it. All are told before the first is waited for.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.dismiss();
+        }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Broken(failure)
+    }
+}
+
+impl Lab {
+    /// Some time to start and to be scheduled, and `rounds` gossip intervals.
+    fn patience(&self, rounds: u32) -> Duration {
+        Duration::from_secs(10) + self.interval * rounds
+    }
+
+    /// Looks again and again until `look` sees what is `expected`, or says only what it sees instead for too long.
+    fn until<T>(
+        &mut self,
+        rounds: u32,
+        suspects: &[usize],
+        expected: &str,
+        mut look: impl FnMut(&mut Self) -> Result<T, String>,
+    ) -> Result<T, Halt> {
+        let (started, patience) = (Instant::now(), self.patience(rounds));
+        let pause = (self.interval / 10).clamp(Duration::from_millis(10), Duration::from_millis(100));
+        loop {
+            self.interrupt.check()?;
+            self.check_processes(expected, started)?;
+            let seen = match look(self) {
+                Ok(found) => return Ok(found),
+                Err(seen) => seen,
+            };
+            if started.elapsed() > patience {
+                // A signal to the whole group may have stopped the nodes first.
+                self.interrupt.check()?;
+                return Err(Halt::Unmet(Unmet {
+                    expected: expected.into(),
+                    seen,
+                    waited: started.elapsed(),
+                    suspects: suspects.into(),
+                }));
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    /// No node may end that was not told to.
+    fn check_processes(&mut self, expected: &str, since: Instant) -> Result<(), Halt> {
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if let Some(status) = node.ended_by_itself() {
+                return Err(Halt::Unmet(Unmet {
+                    expected: expected.into(),
+                    seen: format!("{node} ended by itself ({status})"),
+                    waited: since.elapsed(),
+                    suspects: vec![index],
+                }));
+            }
+        }
+        Ok(())
+    }
+}

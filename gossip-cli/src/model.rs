@@ -1,0 +1,190 @@
+//! What the admin port says, in JSON: the server writes it, the client commands read it.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use gossip_core::{JavaAddress, JavaAddressAndPort, decode_tokens, wire};
+use gossip_tokio::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
+use serde::{Deserialize, Serialize};
+
+use crate::names::Names;
+
+/// What the asked node knows of an endpoint.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct EndpointModel {
+    /// Address and port under which it gossips.
+    pub(crate) endpoint: SocketAddr,
+    /// Whether it is the asked node itself.
+    pub(crate) local: bool,
+    /// Whether it is a seed of the asked node.
+    pub(crate) seed: bool,
+    /// Whether the asked node takes it for live.
+    pub(crate) standing: StandingModel,
+    /// The keyword of its status, such as `NORMAL` or `shutdown`.
+    pub(crate) status: Option<String>,
+    pub(crate) generation: i32,
+    pub(crate) heartbeat: i32,
+    /// Its suspicion level, on the scale of the threshold.
+    pub(crate) phi: Option<f64>,
+    /// The mean interval between its heartbeats as they arrive.
+    pub(crate) mean_interval_ms: Option<f64>,
+    /// How long ago the newest of them arrived.
+    pub(crate) heard_ago_ms: Option<f64>,
+    /// By ascending key.
+    pub(crate) states: Vec<StateModel>,
+}
+
+/// As [`Standing`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StandingModel {
+    Unverified,
+    Live,
+    Unreachable,
+}
+
+/// A gossiped value.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct StateModel {
+    /// The number on the wire.
+    pub(crate) key: i32,
+    /// Its name, Cassandra's or the asked node's own.
+    pub(crate) name: String,
+    pub(crate) version: i32,
+    pub(crate) value: String,
+}
+
+/// The asked node itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct NodeModel {
+    /// Address and port under which it gossips.
+    pub(crate) endpoint: SocketAddr,
+    pub(crate) cluster: String,
+    /// Address and port where it listens.
+    pub(crate) listen: SocketAddr,
+    pub(crate) generation: i32,
+    pub(crate) host_id: String,
+    pub(crate) interval_ms: u64,
+    /// The release of the program.
+    pub(crate) version: String,
+}
+
+/// Asks for a state to be changed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SetRequest {
+    /// A name or a number.
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+/// A state was changed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SetResponse {
+    pub(crate) key: i32,
+    pub(crate) name: String,
+    /// The version that the new value took.
+    pub(crate) version: i32,
+}
+
+/// The node stops.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct StopResponse {
+    pub(crate) stopping: bool,
+    pub(crate) endpoint: SocketAddr,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct ErrorResponse {
+    pub(crate) error: String,
+}
+
+impl EndpointModel {
+    pub(crate) fn new(info: &EndpointInfo, names: &Names) -> Self {
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
+        let status = info
+            .text(ApplicationState::STATUS_WITH_PORT)
+            .or_else(|| info.text(ApplicationState::STATUS))
+            .and_then(|text| text.split(',').next());
+        Self {
+            endpoint: info.endpoint.into(),
+            local: info.is_local,
+            seed: info.is_seed,
+            standing: info.standing.into(),
+            status: status.map(Into::into),
+            generation: info.heartbeat.generation.get(),
+            heartbeat: info.heartbeat.version.get(),
+            phi: info.phi,
+            mean_interval_ms: info.mean_interval.map(milliseconds),
+            heard_ago_ms: info.heard_ago.map(milliseconds),
+            states: info
+                .states
+                .iter()
+                .map(|state| StateModel {
+                    key: state.key.number(),
+                    name: names.name(state.key),
+                    version: state.version.get(),
+                    value: state.value.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The value under `key`.
+    pub(crate) fn text(&self, key: ApplicationState) -> Option<&str> {
+        self.states.iter().find(|state| state.key == key.number()).map(|state| state.value.as_str())
+    }
+
+    pub(crate) fn status_kind(&self) -> StatusKind {
+        StatusKind::of_keyword(self.status.as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.standing == StandingModel::Live
+    }
+
+    /// The raw bytes of its tokens.
+    pub(crate) fn tokens(&self) -> Option<Vec<Vec<u8>>> {
+        let mut encoded = Vec::new();
+        wire::encode_str(self.text(ApplicationState::TOKENS)?, &mut encoded);
+        decode_tokens(wire::JavaStr::new(&encoded).ok()?)
+    }
+}
+
+impl From<Standing> for StandingModel {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Live => Self::Live,
+            Standing::Unreachable => Self::Unreachable,
+            _ => Self::Unverified,
+        }
+    }
+}
+
+/// How endpoints are told apart in print: by their address, or also by their port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ports {
+    Hidden,
+    Shown,
+}
+
+impl Ports {
+    /// Shows ports if they were asked for, or if two endpoints would look the same without.
+    pub(crate) fn choose(asked: bool, endpoints: &[EndpointModel]) -> Self {
+        let mut addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.endpoint.ip()).collect();
+        addresses.sort_unstable();
+        let collide = addresses.windows(2).any(|pair| pair.first() == pair.last());
+        if asked || collide { Self::Shown } else { Self::Hidden }
+    }
+
+    /// `endpoint` in Java's textual form.
+    pub(crate) fn show(self, endpoint: SocketAddr) -> String {
+        let endpoint = Endpoint::from(endpoint);
+        let (bare, with_port): (JavaAddress, JavaAddressAndPort) =
+            (endpoint.java_address(), endpoint.java_address_and_port());
+        match self {
+            Self::Hidden => bare.to_string(),
+            Self::Shown => with_port.to_string(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `gossip run`.
+
+mod events;
+mod options;
+mod publish;
+mod signals;
+mod store;
+
+use core::time::Duration;
+use std::io::Write;
+use std::sync::Arc;
+
+use gossip_tokio::{Builder, Endpoint, Generation, Handle, StartError};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::admin::{self, Admin};
+use crate::failure::Failure;
+pub(crate) use options::Args;
+use options::Options;
+pub(crate) use options::is_identity;
+use publish::Published;
+pub(crate) use signals::{Signals, stdin_ended};
+use store::{SharedStore, Store};
+
+/// How long the log and the admin port may take to finish once the node has stopped.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Runs one node until it is told to stop.
+///
+/// # Errors
+///
+/// Misuse if an option is wrong; failure if the node cannot start, or was removed from its cluster.
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let options = Options::new(args)?;
+    events::start_log(options.log_level.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> Result<(), Failure> {
+    let store = options.data_dir.as_deref().map(|dir| Store::open(dir, &options.cluster, options.host_id));
+    let store = store.transpose()?;
+    let host_id = store.as_ref().map(Store::host_id).or(options.host_id).unwrap_or_else(Uuid::new_v4);
+    let store = store.map(SharedStore::new);
+
+    let mut signals = Signals::listen()?;
+    let admin_listener = TcpListener::bind(options.admin).await.map_err(|error| {
+        Failure::failed(format!(
+            "the admin port {} cannot be opened: {error} (choose another with --admin)",
+            options.admin
+        ))
+    })?;
+    let admin_address = admin_listener.local_addr();
+    let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
+
+    let handle = builder(&options, host_id, store.clone()).start().await.map_err(start_failure)?;
+    let events = handle.subscribe();
+    let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
+    // Whoever does not read this line has asked for nothing.
+    let _ = std::io::stdout().write_all(listening.as_bytes()).and_then(|()| std::io::stdout().flush());
+    tracing::info!(
+        "gossiping as {} in cluster \"{}\", host id {host_id}",
+        handle.local_endpoint(),
+        options.cluster
+    );
+
+    let stop = Arc::new(Notify::new());
+    let answers_end = Arc::new(Notify::new());
+    let admin = Admin {
+        handle: handle.clone(),
+        names: options.names.clone(),
+        cluster: options.cluster.clone(),
+        host_id,
+        interval: options.interval,
+        port: admin_address.port(),
+        stop: stop.clone(),
+    };
+    let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
+    let log = tokio::spawn(events::log_events(events, handle.clone(), options.clone()));
+    tokio::spawn(publish::publish_load(handle.clone(), options.interval));
+    if let Some(store) = &store {
+        tokio::spawn(store.clone().follow(handle.clone(), options.interval));
+    }
+
+    let cause = tokio::select! {
+        signal = signals.next() => Some(signal),
+        () = stop.notified() => Some("asked to on the admin port"),
+        () = stdin_ended(), if options.exit_with_stdin => Some("standard input has ended"),
+        () = handle.stopped() => None,
+    };
+    let Some(cause) = cause else {
+        let _ = tokio::time::timeout(LAST_WORDS, log).await;
+        return Err(Failure::failed(format!(
+            "{} has stopped gossiping (the log says why)",
+            handle.local_endpoint()
+        )));
+    };
+    tracing::info!("stopping in good order: {cause} (a further signal stops at once)");
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(signals.exit_code());
+    });
+    if let Some(store) = &store {
+        store.clone().save_endpoints(&handle).await;
+    }
+    // Stopped already is as good.
+    let _ = handle.shutdown().await;
+    answers_end.notify_one();
+    let _ = tokio::time::timeout(LAST_WORDS, admin_server).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn builder(options: &Options, host_id: Uuid, store: Option<SharedStore>) -> Builder {
+    let published = Published { options: options.clone(), host_id };
+    let mut builder = Builder::new(options.cluster.clone())
+        .partitioner(options.partitioner.clone())
+        .listen(options.listen)
+        .interval(options.interval);
+    if let Some(broadcast) = options.broadcast {
+        builder = builder.broadcast(broadcast);
+    }
+    for seed in &options.seeds {
+        builder = builder.seed(*seed);
+    }
+    for (key, value) in published.before_the_address_is_known() {
+        builder = builder.state(key, value);
+    }
+    builder = builder.states_with(move |endpoint: Endpoint| published.once_the_address_is_known(endpoint));
+    if let Some(store) = store {
+        for endpoint in store.known_endpoints() {
+            builder = builder.saved_endpoint(endpoint);
+        }
+        builder = builder
+            .generation(store.generation())
+            .persist_generation(move |generation: Generation| store.save_generation(generation));
+    }
+    builder
+}
+
+fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Bind { address, error } => Failure::failed(format!(
+            "cannot listen on {address}: {error} (choose another address or port with --listen)"
+        )),
+        StartError::UnspecifiedBroadcast { listen } => options::wildcard_without_broadcast(listen),
+        StartError::Config(error) => {
+            Failure::misuse(format!("the node cannot run so: {error} (see `gossip run --help`)"))
+        }
+        error => Failure::failed(format!("the node cannot start: {error}")),
+    }
+}
+
+/// The generation of the node itself; `None` once it has stopped.
+pub(crate) async fn local_generation(handle: &Handle) -> Option<Generation> {
+    let endpoints = handle.endpoints().await.ok()?;
+    endpoints.iter().find(|info| info.is_local).map(|info| info.heartbeat.generation)
+}

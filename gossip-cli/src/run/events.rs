@@ -1,0 +1,131 @@
+//! The log of a node: one line for each thing that its operator may want to know.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+
+use gossip_tokio::{DownCause, Endpoint, Event, Events, EventsError, Handle};
+use tracing_subscriber::EnvFilter;
+
+use super::options::Options;
+use crate::failure::Failure;
+
+/// For how many refused endpoints it is remembered that they were logged.
+const MAX_REFUSALS: usize = 1_000;
+
+/// Starts to log to standard error: by `level`, else as RUST_LOG says, else at level info.
+///
+/// # Errors
+///
+/// Misuse if the level is none.
+pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
+    let environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let (origin, text) = match (level, &environment) {
+        (Some(level), _) => ("--log-level", level),
+        (None, Some(environment)) => ("RUST_LOG", environment.as_str()),
+        (None, None) => ("--log-level", "info"),
+    };
+    let filter = EnvFilter::try_new(text).map_err(|error| {
+        Failure::misuse(format!(
+            "{origin}: '{text}' is no log level: {error} (use error, warn, info, debug or trace)"
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+/// Logs what happens to the node until it stops.
+pub(crate) async fn log_events(mut events: Events, handle: Handle, options: Options) {
+    let mut log = EventLog { handle, options, refused: BTreeSet::new() };
+    loop {
+        match events.recv().await {
+            Ok(event) => log.log(event).await,
+            Err(EventsError::Lagged(count)) => tracing::warn!("{count} events were missed by the log"),
+            Err(EventsError::Stopped) => return,
+        }
+    }
+}
+
+struct EventLog {
+    handle: Handle,
+    options: Options,
+    /// Whose refusal has been logged already: they come again each round.
+    refused: BTreeSet<(Endpoint, String)>,
+}
+
+impl EventLog {
+    async fn log(&mut self, event: Event) {
+        match event {
+            Event::Joined { endpoint, generation } => {
+                tracing::info!("{endpoint} joined, generation {generation}");
+            }
+            Event::Restarted { endpoint, old, new } => {
+                tracing::info!("{endpoint} restarted, generation {new} after {old}");
+            }
+            Event::Up { endpoint, .. } => tracing::info!("{endpoint} is UP"),
+            Event::Down { endpoint, cause, .. } => match cause {
+                DownCause::Convicted { .. } => tracing::warn!("{endpoint} is DOWN: {cause}"),
+                _ => tracing::info!("{endpoint} is DOWN: {cause}"),
+            },
+            Event::GenerationRaised { old, new } => tracing::warn!(
+                "own generation raised from {old} to {new}: others knew this address with a greater one (was its \
+                 data lost, or its clock set back?)"
+            ),
+            Event::AddressConflict { generation } => tracing::error!(
+                "others know {} under another host id, of generation {generation}: two processes use one address \
+                 (stop one of them, or give it another address)",
+                self.handle.local_endpoint()
+            ),
+            Event::Removed { generation } => tracing::error!(
+                "removed from the cluster under generation {generation}: this node no longer gossips (to join \
+                 again, stop it, remove its data directory, and start it)"
+            ),
+            Event::ForeignCluster { from } => {
+                let theirs = self.handle.foreign_cluster().await.ok().flatten();
+                self.log_refusal(from, "cluster", "--cluster", theirs);
+            }
+            Event::ForeignPartitioner { from } => {
+                let theirs = self.handle.foreign_partitioner().await.ok().flatten();
+                self.log_refusal(from, "partitioner", "--partitioner", theirs);
+            }
+            Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),
+            Event::LocalPause { pause } => tracing::warn!(
+                "this node stood still for {:.1} s; it suspects nobody for a while",
+                pause.as_secs_f64()
+            ),
+            Event::Lost { count } => tracing::warn!("{count} events were lost"),
+            // Values change all the time, and the end is logged by whoever ordered it.
+            _ => {}
+        }
+    }
+
+    fn log_refusal(&mut self, from: Endpoint, what: &str, option: &str, theirs: Option<String>) {
+        let ours = if what == "cluster" { &self.options.cluster } else { &self.options.partitioner };
+        let theirs = theirs.unwrap_or_else(|| "?".into());
+        if self.refused.len() >= MAX_REFUSALS {
+            self.refused.clear();
+        }
+        if self.refused.insert((from, theirs.clone())) {
+            tracing::warn!(
+                "{from} was refused: its {what} is {theirs:?}, ours is {ours:?} (if it belongs here, start both \
+                 with the same {option})"
+            );
+        }
+    }
+
+    fn log_silent_seeds(&self, waited: f64) {
+        let seeds: Vec<_> = self.options.seeds.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            "no seed has answered for {waited:.1} s: {} (check that a seed runs there, that its cluster is named \
+             {:?} and its partitioner {:?}, as its log would say, and that it can connect back to {})",
+            seeds.join(", "),
+            self.options.cluster,
+            self.options.partitioner,
+            self.handle.local_endpoint()
+        );
+    }
+}

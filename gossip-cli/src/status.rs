@@ -1,0 +1,280 @@
+//! `gossip status`.
+
+use std::collections::BTreeMap;
+
+use gossip_tokio::{ApplicationState, Endpoint, StatusKind};
+
+use crate::client::{Client, ClientArgs, Format};
+use crate::failure::{Failure, print, print_json};
+use crate::model::{EndpointModel, Ports, StandingModel};
+use crate::text::printable;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
+    print_port: u8,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// Prints the members of the cluster, by data center.
+///
+/// # Errors
+///
+/// The node cannot be asked.
+pub(crate) fn status(args: &Args) -> Result<(), Failure> {
+    let endpoints = Client::new(&args.client.admin)?.endpoints()?;
+    let ports = Ports::choose(args.print_port > 0, &endpoints);
+    match args.client.format {
+        Format::Json => {
+            let members: Vec<_> = members(&endpoints);
+            print_json(&members.iter().map(|member| member.json()).collect::<Vec<_>>())
+        }
+        Format::Text => print(&render(&endpoints, ports)),
+    }
+}
+
+/// The text of `nodetool status`; within a data center by ascending address. Ownership is not computed.
+pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
+    let members = members(endpoints);
+    let one_token = members.iter().all(|member| member.tokens.len() <= 1);
+    let mut data_centers: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
+    for member in &members {
+        data_centers.entry(member.data_center).or_default().push(member);
+    }
+    let header = if one_token {
+        ["--", "Address", "Load", "Owns", "Host ID", "Token", "Rack"].map(String::from)
+    } else {
+        ["--", "Address", "Load", "Tokens", "Owns", "Host ID", "Rack"].map(String::from)
+    };
+    let row = |member: &Member<'_>| {
+        let [state, address, load, owns, host_id, rack] = [
+            member.letters(),
+            ports.show(member.endpoint.endpoint),
+            member.load.clone(),
+            "?".into(),
+            printable(member.host_id).into_owned(),
+            printable(member.rack).into_owned(),
+        ];
+        if one_token {
+            let token = member.tokens.first().cloned().unwrap_or_else(|| "?".into());
+            [state, address, load, owns, host_id, token, rack]
+        } else {
+            [state, address, load, member.tokens.len().to_string(), owns, host_id, rack]
+        }
+    };
+    let rows = members.iter().map(row).chain([header.clone()]);
+    // All tables share their widths.
+    let mut widths = [0; 7];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &[String; 7]| {
+        let padded: Vec<_> =
+            cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ") + "\n"
+    };
+    let mut tables = Vec::new();
+    for (data_center, members) in data_centers {
+        let heading = format!("Datacenter: {}", printable(data_center));
+        let underline = "=".repeat(heading.chars().count());
+        let mut table = format!(
+            "{heading}\n{underline}\nStatus=Up/Down\n|/ State=Normal/Leaving/Joining/Moving\n{}",
+            line(&header)
+        );
+        table.extend(members.into_iter().map(|member| line(&row(member))));
+        tables.push(table);
+    }
+    tables.join("\n") + "\n"
+}
+
+/// A line of the table.
+struct Member<'a> {
+    endpoint: &'a EndpointModel,
+    data_center: &'a str,
+    rack: &'a str,
+    host_id: &'a str,
+    load: String,
+    tokens: Vec<String>,
+}
+
+/// The members among `endpoints`, those that join and those being removed included, by ascending address.
+fn members(endpoints: &[EndpointModel]) -> Vec<Member<'_>> {
+    let mut sorted: Vec<_> = endpoints.iter().filter(|endpoint| state_letter(endpoint).is_some()).collect();
+    sorted.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
+    sorted.into_iter().map(Member::new).collect()
+}
+
+impl<'a> Member<'a> {
+    fn new(endpoint: &'a EndpointModel) -> Self {
+        let load = endpoint.text(ApplicationState::LOAD).and_then(|load| load.parse().ok());
+        let tokens = endpoint.tokens().unwrap_or_default();
+        Self {
+            endpoint,
+            data_center: endpoint.text(ApplicationState::DC).unwrap_or("UNKNOWN_DC"),
+            rack: endpoint.text(ApplicationState::RACK).unwrap_or("UNKNOWN_RACK"),
+            host_id: endpoint.text(ApplicationState::HOST_ID).unwrap_or("?"),
+            load: load.map_or_else(|| "?".into(), human_bytes),
+            tokens: tokens.iter().map(|token| show_token(token)).collect(),
+        }
+    }
+
+    fn letters(&self) -> String {
+        let standing = match self.endpoint.standing {
+            _ if self.endpoint.local => 'U',
+            StandingModel::Live => 'U',
+            StandingModel::Unreachable => 'D',
+            StandingModel::Unverified => '?',
+        };
+        [standing, state_letter(self.endpoint).unwrap_or('?')].iter().collect()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "state": self.letters(),
+            "endpoint": self.endpoint.endpoint,
+            "status": self.endpoint.status,
+            "data_center": self.data_center,
+            "rack": self.rack,
+            "host_id": self.endpoint.text(ApplicationState::HOST_ID),
+            "load": self.endpoint.text(ApplicationState::LOAD),
+            "tokens": self.tokens,
+        })
+    }
+}
+
+/// The second letter of a line; `None` for what is no part of the cluster.
+fn state_letter(endpoint: &EndpointModel) -> Option<char> {
+    match endpoint.status_kind() {
+        StatusKind::Boot | StatusKind::BootReplace => Some('J'),
+        StatusKind::Leaving | StatusKind::Removing => Some('L'),
+        StatusKind::Moving => Some('M'),
+        StatusKind::Normal | StatusKind::Shutdown => Some('N'),
+        _ => None,
+    }
+}
+
+/// The text of a token: Murmur3's where it has the size of one, otherwise its bytes.
+fn show_token(token: &[u8]) -> String {
+    match token.try_into() {
+        Ok(bytes) => i64::from_be_bytes(bytes).to_string(),
+        Err(_) => token.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// A number of bytes as nodetool prints it: at most two decimals, none that is zero at the end.
+fn human_bytes(bytes: f64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.into_iter().map(|(unit, shift)| (unit, (1_u64 << shift) as f64));
+    let (unit, size) = unit.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("bytes", 1.0));
+    let number = format!("{:.2}", bytes / size);
+    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StateModel;
+
+    #[test]
+    fn sizes_as_nodetool_prints_them() {
+        for (bytes, text) in [
+            (0.0, "0 bytes"),
+            (1023.0, "1023 bytes"),
+            (1024.0, "1 KiB"),
+            (70_449.0, "68.8 KiB"),
+            (75_666.0, "73.89 KiB"),
+            (224_279.0, "219.02 KiB"),
+            (1_048_576.0, "1 MiB"),
+            (1.5e9, "1.4 GiB"),
+            (5e12, "4.55 TiB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn several_tokens_are_counted() {
+        let a = member("10.0.0.1:7000", StandingModel::Live, "NORMAL", Some("26204.0"), &[1, 2, 3, 4]);
+        let b = member("10.0.0.2:7000", StandingModel::Unreachable, "shutdown", Some("123456.0"), &[5]);
+        let mut c = member("10.0.0.10:7000", StandingModel::Unverified, "LEAVING", None, &[6]);
+        c.states.iter_mut().find(|state| state.key == 3).unwrap().value = "west".into();
+        let expected = "\
+Datacenter: dc1
+===============
+Status=Up/Down
+|/ State=Normal/Leaving/Joining/Moving
+--  Address    Load        Tokens  Owns  Host ID                               Rack 
+UN  10.0.0.1   25.59 KiB   4       ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  rack1
+DN  10.0.0.2   120.56 KiB  1       ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  rack1
+
+Datacenter: west
+================
+Status=Up/Down
+|/ State=Normal/Leaving/Joining/Moving
+--  Address    Load        Tokens  Owns  Host ID                               Rack 
+?L  10.0.0.10  ?           1       ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  rack1
+
+";
+        assert_eq!(render(&[c, b, a], Ports::Hidden), expected);
+    }
+
+    #[test]
+    fn one_token_a_node_is_shown() {
+        let a = member("127.0.0.1:7000", StandingModel::Live, "NORMAL", Some("1048576.0"), &[-5]);
+        let b = member("127.0.0.1:7001", StandingModel::Live, "BOOT", None, &[]);
+        let gone = member("127.0.0.1:7002", StandingModel::Unreachable, "LEFT", None, &[]);
+        let expected = "\
+Datacenter: dc1
+===============
+Status=Up/Down
+|/ State=Normal/Leaving/Joining/Moving
+--  Address         Load   Owns  Host ID                               Token  Rack 
+UN  127.0.0.1:7000  1 MiB  ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  -5     rack1
+UJ  127.0.0.1:7001  ?      ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  ?      rack1
+
+";
+        let endpoints = [a, b, gone];
+        assert_eq!(render(&endpoints, Ports::choose(false, &endpoints)), expected);
+    }
+
+    fn member(
+        address: &str,
+        standing: StandingModel,
+        status: &str,
+        load: Option<&str>,
+        tokens: &[i64],
+    ) -> EndpointModel {
+        let state = |key: ApplicationState, value: &str| StateModel {
+            key: key.number(),
+            name: key.to_string(),
+            version: 1,
+            value: value.into(),
+        };
+        let mut states = vec![
+            state(ApplicationState::DC, "dc1"),
+            state(ApplicationState::RACK, "rack1"),
+            state(ApplicationState::HOST_ID, "7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e"),
+        ];
+        states.extend(load.map(|load| state(ApplicationState::LOAD, load)));
+        if !tokens.is_empty() {
+            states.push(state(ApplicationState::TOKENS, &gossip_core::encode_tokens(tokens)));
+        }
+        EndpointModel {
+            endpoint: address.parse().unwrap(),
+            local: false,
+            seed: false,
+            standing,
+            status: Some(status.into()),
+            generation: 1,
+            heartbeat: 1,
+            phi: None,
+            mean_interval_ms: None,
+            heard_ago_ms: None,
+            states,
+        }
+    }
+}

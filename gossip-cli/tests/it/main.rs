@@ -1,0 +1,10 @@
+//! The command as its users meet it: real processes, real sockets, exact words.
+
+#![cfg(test)]
+#![expect(clippy::std_instead_of_alloc, reason = "a test has the standard library")]
+
+mod cluster;
+mod data_dir;
+mod lab;
+mod node;
+mod refusals;

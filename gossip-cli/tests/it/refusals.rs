@@ -1,0 +1,91 @@
+//! What is asked wrongly, or cannot be done, is told in one line.
+
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use crate::node::{Node, gossip, refused};
+
+#[test]
+fn misuse_is_exit_code_2() {
+    for (args, word) in [
+        (&["run", "--lisen", "127.0.0.1"][..], "--lisen"),
+        (&["lab", "--nodes", "2"], "2"),
+        (&["nodes"], "nodes"),
+        (&["run", "--listen", "127.0.0.256"], "127.0.0.256"),
+        (&["run", "--listen", "127.0.0.1:seven"], "ADDR:PORT"),
+        (&["run", "--listen", "0.0.0.0"], "--broadcast"),
+        (&["run", "--listen", "[::]:7000"], "--broadcast"),
+        (&["run", "--seed", "no such host"], "--seed"),
+        (&["run", "--seed", "name.invalid"], "name.invalid"),
+        (&["run", "--admin", "0.0.0.0:7079"], "loopback"),
+        (&["run", "--interval", "1"], "200ms"),
+        (&["run", "--state", "17=ROLE"], "1000"),
+        (&["run", "--set", "ROLE=x"], "ROLE"),
+        (&["run", "--set", "RACK=x"], "--rack"),
+        (&["run", "--host-id", "5"], "--host-id"),
+        (&["run", "--log-level", "a=b=c"], "--log-level"),
+        (&["set", "LOAD"], "KEY=VALUE"),
+        (&["status", "--admin", "7079"], "ADDR:PORT"),
+    ] {
+        let line = refused(2, args);
+        assert!(line.contains(word), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_misuse() {
+    for args in [&["--help"][..], &["run", "--help"], &["lab", "--help"], &["--version"]] {
+        let output = gossip(args);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(!output.stdout.contains("exit-with-stdin"));
+    }
+}
+
+#[test]
+fn nobody_on_the_admin_port_is_exit_code_1() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for command in
+        [&["gossipinfo"][..], &["status"], &["failuredetector"], &["set", "SEVERITY=1"], &["stopdaemon"]]
+    {
+        let line = refused(1, &[command, &["--admin", &free]].concat());
+        assert!(line.contains(&format!("no gossip node answers on {free}")), "{line}");
+        assert!(line.contains("gossip run") && line.contains("--admin"), "{line}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = ["run", "--exit-with-stdin"];
+    let line = refused(1, &[&run[..], &["--listen", &address, "--admin", "127.0.0.1:0"]].concat());
+    assert!(line.contains(&address) && line.contains("--listen"), "{line}");
+    let line = refused(1, &[&run[..], &["--listen", "127.0.0.1:0", "--admin", &address]].concat());
+    assert!(line.contains(&address) && line.contains("--admin"), "{line}");
+}
+
+#[test]
+fn an_unusable_data_directory_is_exit_code_1() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    // A directory below a file cannot be made, not even by root.
+    let below = file.join("data");
+    let below = below.to_str().unwrap();
+    let run = ["run", "--exit-with-stdin", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir"];
+    let line = refused(1, &[&run[..], &[below]].concat());
+    assert!(line.contains(below) && line.contains("--data-dir"), "{line}");
+}
+
+#[test]
+fn a_node_of_another_cluster_is_told_on_both_sides() {
+    let seed = Node::start(&["--cluster", "red"]);
+    let address = seed.gossip.to_string();
+    let joiner = Node::start(&["--cluster", "blue", "--seed", &address]);
+    let line = seed.wait_for_log(&["WARN", "red", "blue"]);
+    assert!(line.contains("--cluster") && line.contains(&joiner.gossip.to_string()), "{line}");
+    let line = joiner.wait_for_log(&["WARN", "no seed has answered"]);
+    assert!(line.contains("cluster") && line.contains("partitioner") && line.contains(&address), "{line}");
+    assert_eq!(seed.log().matches("was refused").count(), 1, "{}", seed.log());
+}
