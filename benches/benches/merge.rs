@@ -28,7 +28,7 @@ fn syn_to_ack(c: &mut Criterion) {
         let own: Vec<u32> = (0..count).collect();
         for (order, peers) in [("own", own), ("shuffled", shuffled(count))] {
             // Our heartbeats are at 10: two thirds of the digests are behind or ahead by one.
-            let differing = |n: u32| if n % 3 == 0 { 10 } else { 9 + 2 * i32::from(n % 3 == 1) };
+            let differing = |n: u32| if n.is_multiple_of(3) { 10 } else { 9 + 2 * i32::from(n % 3 == 1) };
             for (news, body) in
                 [("nothing_newer", syn(&peers, 10)), ("two_thirds_differ", syn_with(&peers, differing))]
             {

@@ -35,3 +35,8 @@ pub use gossip_core::{
     Status, StatusKind, Timestamp, Version,
 };
 pub use handle::{Events, EventsError, Handle, SetStateError, Stopped};
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -38,6 +38,7 @@ impl Gossiper {
                 self.on_own_state(&state);
                 continue;
             }
+            // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
             if generation > newest {
                 self.stats.future_generations += 1;
                 continue;
@@ -45,6 +46,7 @@ impl Gossiper {
             match self.table.find_next(endpoint, &mut cursor) {
                 Some(slot) => self.apply_known(slot, endpoint, &state, source),
                 None if self.asked.take(endpoint, self.now) => self.learn(endpoint, &state),
+                // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
                     self.stats.hollow_states += 1;
                     self.asked.want(endpoint, generation);
@@ -168,6 +170,9 @@ impl Gossiper {
     }
 
     /// The status of a known process has changed.
+    ///
+    /// Deviation: whoever says that it stops is down from then on, by whatever way we hear of it; Cassandra waits for its
+    /// message, or for the silence.
     fn on_status(&mut self, slot: Slot, status: StatusKind) {
         if status == StatusKind::Shutdown {
             self.mark_down(slot, DownCause::Shutdown);

@@ -74,7 +74,8 @@ impl Gossiper {
         let pending = self.outbox.list_mut(list);
         let mut cursor = Cursor::default();
         for request in ack.requests.iter() {
-            // Nobody asks for more than there is: what we do not know, or not of that generation, is not given.
+            // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
+            // at the generation, and may give a part of a whole that the asker has nothing of.
             if let Some(slot) = self.table.find_next(request.endpoint, &mut cursor) {
                 pending.push(Entry::new(slot, Side::Give, request.generation, request.max_version));
             }
