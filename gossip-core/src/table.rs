@@ -148,6 +148,7 @@ impl EndpointTable {
     }
 
     /// As [`EndpointTable::find`], looking first at the row after the last that this cursor found.
+    #[inline]
     pub(crate) fn find_next(&self, endpoint: Endpoint, cursor: &mut Cursor) -> Option<Slot> {
         let key = self.key(endpoint);
         let guess = cursor.0;
@@ -170,11 +171,13 @@ impl EndpointTable {
     }
 
     /// Whether a row whose key matches is the endpoint's: the key of an IPv6 endpoint is but a hash.
+    #[inline]
     fn is_at(&self, endpoint: Endpoint, slot: u32) -> bool {
         endpoint.ip().is_ipv4() || self.endpoints[slot as usize] == endpoint
     }
 
     /// An IPv4 endpoint packed into 48 bits, or a hash of an IPv6 one behind the topmost bit.
+    #[inline]
     fn key(&self, endpoint: Endpoint) -> u64 {
         match endpoint.ip() {
             IpAddr::V4(ip) => u64::from(ip.to_bits()) << 16 | u64::from(endpoint.port()),

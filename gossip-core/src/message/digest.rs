@@ -22,7 +22,23 @@ impl Digest {
     /// # Errors
     ///
     /// What [`Reader::endpoint`] says.
+    #[inline]
     pub fn decode(reader: &mut Reader<'_>, form: AddressForm) -> Result<Self, DecodeError> {
+        // Nearly every digest is of an IPv4 address with its port: read at once, it costs a third.
+        if form == AddressForm::WithPort
+            && let Some([_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3]) = reader.array_starting::<15>(6)
+        {
+            return Ok(Self {
+                endpoint: Endpoint::v4([a, b, c, d], u16::from_be_bytes([p0, p1])),
+                generation: Generation::new(i32::from_be_bytes([g0, g1, g2, g3])),
+                max_version: Version::new(i32::from_be_bytes([v0, v1, v2, v3])),
+            });
+        }
+        Self::decode_any(reader, form)
+    }
+
+    #[cold]
+    fn decode_any(reader: &mut Reader<'_>, form: AddressForm) -> Result<Self, DecodeError> {
         let endpoint = reader.endpoint(form)?;
         let generation = Generation::new(reader.i32("a digest's generation")?);
         let max_version = Version::new(reader.i32("a digest's version")?);

@@ -43,10 +43,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] if there are fewer; likewise for all methods that take something.
+    #[inline]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated { field })?;
         self.rest = rest;
         Ok(*head)
+    }
+
+    /// Takes the next `N` bytes if there are so many and they begin with `first`; else takes nothing.
+    #[inline]
+    pub(crate) fn array_starting<const N: usize>(&mut self, first: u8) -> Option<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk().filter(|(head, _)| head.first() == Some(&first))?;
+        self.rest = rest;
+        Some(*head)
     }
 
     /// Takes the next `len` bytes.
