@@ -10,6 +10,7 @@ mod golden;
 mod internode;
 mod pcap;
 mod properties;
+mod replay;
 mod scenarios_a;
 mod support;
 mod transcripts;
