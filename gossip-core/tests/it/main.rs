@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod exchange;
 mod fixtures;
 mod golden;
 mod internode;
