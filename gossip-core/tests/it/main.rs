@@ -5,10 +5,12 @@
 
 extern crate alloc;
 
+mod applying;
 mod exchange;
 mod fixtures;
 mod golden;
 mod internode;
+mod liveness;
 mod pcap;
 mod properties;
 mod replay;
