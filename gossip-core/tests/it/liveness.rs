@@ -136,10 +136,13 @@ fn h6_local_pause_convicts_nobody_for_five_seconds() {
     a.gossiper.handle_timeout(a.now);
     assert_eq!(told(&mut a), [Event::LocalPause { pause: Duration::from_secs(6) }]);
     a.advance(Duration::from_secs(4));
-    assert!(phi(&a) > 8.0);
     assert_eq!((told(&mut a), a.standing(B)), (vec![], Some(Standing::Live)));
     a.advance(Duration::from_secs(1));
-    assert!(matches!(told(&mut a)[..], [Event::Down { cause: DownCause::Convicted { .. }, .. }]));
+    let told = told(&mut a);
+    assert!(
+        matches!(told[..], [Event::Down { cause: DownCause::Convicted { phi }, .. }] if phi > 9.0),
+        "{told:?}"
+    );
 }
 
 /// Deviation: Cassandra measures between two verdicts, and takes having been alone for a pause.

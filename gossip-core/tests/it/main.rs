@@ -15,5 +15,6 @@ mod pcap;
 mod properties;
 mod replay;
 mod scenarios_a;
+mod stopping;
 mod support;
 mod transcripts;
