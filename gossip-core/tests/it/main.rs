@@ -6,11 +6,13 @@
 extern crate alloc;
 
 mod applying;
+mod cutting;
 mod exchange;
 mod fixtures;
 mod golden;
 mod internode;
 mod liveness;
+mod own_state;
 mod pcap;
 mod properties;
 mod replay;
