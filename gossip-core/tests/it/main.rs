@@ -5,11 +5,18 @@
 
 extern crate alloc;
 
+mod applying;
+mod cutting;
+mod exchange;
 mod fixtures;
 mod golden;
 mod internode;
+mod liveness;
+mod own_state;
 mod pcap;
 mod properties;
+mod replay;
 mod scenarios_a;
+mod stopping;
 mod support;
 mod transcripts;

@@ -1,11 +1,16 @@
 //! What several modules need: test data, and a model of messages that owns its content.
 
+use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use gossip_core::message::{Codec, Digest, EndpointState, Message, Value};
 use gossip_core::wire::{DecodeError, JavaStr, Writer, encode_str};
-use gossip_core::{ApplicationState, Endpoint, Generation, HeartbeatState, MessagingVersion, Verb, Version};
+use gossip_core::{
+    ApplicationState, Config, ConfigBuilder, DEFAULT_PARTITIONER, Endpoint, Event, Generation, Gossiper,
+    HeartbeatState, MessagingVersion, Session, Standing, Timestamp, Verb, Version,
+};
 
 /// The folder with Cassandra's files and captures, which lies beside the repository and is no part of it.
 pub(crate) fn shared() -> Option<PathBuf> {
@@ -223,6 +228,198 @@ pub(crate) fn assert_versions_agree(message: &Message<'_>, version: MessagingVer
         if kept == content {
             assert_eq!(encode(&decoded, version), body, "from {version:?} to {other:?} and back");
         }
+    }
+}
+
+/// A gossiper under virtual time, with somebody who carries its messages.
+#[derive(Debug)]
+pub(crate) struct Driven {
+    pub(crate) gossiper: Gossiper,
+    pub(crate) now: Timestamp,
+    /// The version that its connections have.
+    pub(crate) version: MessagingVersion,
+    /// What it writes its messages into; as large as they may be.
+    pub(crate) buffer: Vec<u8>,
+    sessions: BTreeMap<Endpoint, Session>,
+}
+
+/// A message that came out of a gossiper.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) to: Endpoint,
+    pub(crate) id: u64,
+    pub(crate) content: Content,
+}
+
+/// The cluster of all [`Driven`] gossipers.
+pub(crate) const CLUSTER: &str = "c";
+
+pub(crate) fn builder(at: &str, generation: i32) -> ConfigBuilder {
+    Config::builder(CLUSTER, endpoint(at), Generation::new(generation), [7; 32])
+}
+
+pub(crate) fn syn(digests: &[Digest]) -> Content {
+    let (cluster, partitioner) = (java(CLUSTER), java(DEFAULT_PARTITIONER));
+    Content::Syn { cluster, partitioner, metadata_id: 0, digests: digests.to_vec() }
+}
+
+pub(crate) fn ack(requests: &[Digest], states: &[(&str, State)]) -> Content {
+    Content::Ack { requests: requests.to_vec(), states: at_endpoints(states) }
+}
+
+pub(crate) fn ack2(states: &[(&str, State)]) -> Content {
+    Content::Ack2 { states: at_endpoints(states) }
+}
+
+fn at_endpoints(states: &[(&str, State)]) -> Vec<(Endpoint, State)> {
+    states.iter().map(|(at, state)| (endpoint(at), state.clone())).collect()
+}
+
+impl Driven {
+    pub(crate) fn new(config: ConfigBuilder) -> Self {
+        Self {
+            gossiper: Gossiper::new(config.build().unwrap(), Timestamp::ZERO),
+            now: Timestamp::ZERO,
+            version: MessagingVersion::V12,
+            buffer: vec![0; 1 << 17],
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn local(&self) -> Endpoint {
+        self.gossiper.local_endpoint()
+    }
+
+    /// Hands it a message of somebody who has one connection for as long as it runs.
+    pub(crate) fn hand(&mut self, from: &str, content: &Content) {
+        self.hand_under(1, endpoint(from), content);
+    }
+
+    pub(crate) fn hand_under(&mut self, id: u64, from: Endpoint, content: &Content) {
+        let mut session =
+            self.sessions.get(&from).copied().unwrap_or_else(|| self.gossiper.open_session(from));
+        self.hand_over(&mut session, id, from, content);
+        self.sessions.insert(from, session);
+    }
+
+    pub(crate) fn hand_over(&mut self, session: &mut Session, id: u64, from: Endpoint, content: &Content) {
+        let body = content.body(self.version);
+        let message = decode(content.verb(), &body, self.version).unwrap();
+        self.gossiper.handle_message(self.now, from, id, session, &message);
+    }
+
+    /// Everything that is due, to everybody.
+    pub(crate) fn sent(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut buffer = core::mem::take(&mut self.buffer);
+        while let Some(to) = self.gossiper.next_peer() {
+            self.gossiper.take_reset(to);
+            loop {
+                let mut out = Writer::new(&mut buffer);
+                let Some(outgoing) = self.gossiper.encode(to, Codec::new(self.version), &mut out) else {
+                    break;
+                };
+                let content = Content::of(&decode(outgoing.verb, out.written(), self.version).unwrap());
+                sent.push(Sent { to, id: outgoing.id, content });
+            }
+        }
+        self.buffer = buffer;
+        sent
+    }
+
+    /// What it answers to `content`.
+    pub(crate) fn answers(&mut self, from: &str, content: &Content) -> Vec<Content> {
+        self.hand(from, content);
+        let sent = self.sent().into_iter().filter(|sent| sent.to == endpoint(from));
+        sent.map(|sent| sent.content).collect()
+    }
+
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        core::iter::from_fn(|| self.gossiper.poll_event()).collect()
+    }
+
+    /// Lets time pass, with the rounds in it. What they send is returned.
+    pub(crate) fn advance(&mut self, duration: Duration) -> Vec<Sent> {
+        let end = self.now + duration;
+        let mut sent = Vec::new();
+        while let Some(due) = self.gossiper.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.gossiper.handle_timeout(self.now);
+            sent.extend(self.sent());
+        }
+        self.now = end;
+        sent
+    }
+
+    /// Lets time pass up to the next round, and does that.
+    pub(crate) fn round(&mut self) -> Vec<Sent> {
+        let due = self.gossiper.poll_timeout().unwrap();
+        self.advance(due.saturating_since(self.now))
+    }
+
+    /// Makes it learn a state, by asking and being told. What else it wants to send is lost.
+    pub(crate) fn learn(&mut self, at: &str, state: &State) {
+        let known = Digest {
+            endpoint: endpoint(at),
+            generation: state.heartbeat.generation,
+            max_version: Version::SHUTDOWN,
+        };
+        self.hand(at, &syn(&[known]));
+        self.sent();
+        self.hand(at, &ack2(&[(at, state.clone())]));
+    }
+
+    /// Makes it learn a state and find the endpoint live.
+    pub(crate) fn learn_live(&mut self, at: &str, state: &State) {
+        self.learn(at, state);
+        let sent = self.sent();
+        self.answer_echoes(&sent);
+        assert_eq!(self.standing(at), Some(Standing::Live));
+    }
+
+    /// Answers all echo requests in `sent`; returns to whom they went.
+    pub(crate) fn answer_echoes(&mut self, sent: &[Sent]) -> Vec<Endpoint> {
+        let requests: Vec<_> =
+            sent.iter().filter(|sent| sent.content == Content::Echo { verb: Verb::ECHO_REQ }).collect();
+        for request in &requests {
+            self.hand_under(request.id, request.to, &Content::Echo { verb: Verb::ECHO_RSP });
+        }
+        requests.iter().map(|request| request.to).collect()
+    }
+
+    pub(crate) fn standing(&self, at: &str) -> Option<Standing> {
+        self.gossiper.standing(endpoint(at))
+    }
+
+    pub(crate) fn heartbeat(&self, at: &str) -> Option<HeartbeatState> {
+        self.gossiper.heartbeat(endpoint(at))
+    }
+
+    /// A value as text, and its version.
+    pub(crate) fn value(&self, at: &str, key: ApplicationState) -> Option<(String, i32)> {
+        let (text, version) = self.gossiper.value(endpoint(at), key)?;
+        Some((text.to_text().into_owned(), version.get()))
+    }
+}
+
+/// Carries everything that is due between the two, until nothing is. What is due to others is lost.
+pub(crate) fn talk(a: &mut Driven, b: &mut Driven) {
+    for _ in 0..20 {
+        let (from_a, from_b) = (a.sent(), b.sent());
+        if from_a.is_empty() && from_b.is_empty() {
+            return;
+        }
+        deliver(b, a.local(), &from_a);
+        deliver(a, b.local(), &from_b);
+    }
+    panic!("they go on and on");
+}
+
+/// Hands those of the messages to `to` that are meant for it.
+pub(crate) fn deliver(to: &mut Driven, from: Endpoint, messages: &[Sent]) {
+    let local = to.local();
+    for message in messages.iter().filter(|message| message.to == local) {
+        to.hand_under(message.id, from, &message.content);
     }
 }
 

@@ -1,0 +1,476 @@
+//! What does not fit into a message is cut so that nothing gets lost, and what is but a part is not taken for the whole.
+
+use alloc::collections::BTreeMap;
+
+use gossip_core::message::Digest;
+use gossip_core::{ApplicationState, Endpoint, Generation, HeartbeatState, Version};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::support::{Content, Driven, State, ack, ack2, builder, digest, endpoint, heartbeat, java, syn};
+
+const A: &str = "10.0.0.1:7000";
+const B: &str = "10.0.0.2:7000";
+const C: &str = "10.0.0.3:7000";
+
+/// The least room that a message is written into.
+const LEAST: usize = 4_096;
+
+fn key(n: usize) -> ApplicationState {
+    ApplicationState::new(1_000 + i32::try_from(n).unwrap())
+}
+
+fn version(n: usize) -> Version {
+    Version::new(i32::try_from(n).unwrap())
+}
+
+/// A state whose values have these versions, in the order of their keys, and 500 bytes each.
+fn wide(heartbeat: HeartbeatState, versions: &[usize]) -> State {
+    let values = versions.iter().enumerate();
+    State {
+        heartbeat,
+        values: values.map(|(n, at)| (key(n), java(&"x".repeat(500)), version(*at))).collect(),
+    }
+}
+
+fn node() -> Driven {
+    let mut driven = Driven::new(builder(A, 100).seed(endpoint(B)));
+    driven.buffer.truncate(LEAST);
+    driven
+}
+
+fn ack_of(answers: Vec<Content>) -> (Vec<Digest>, Vec<(Endpoint, State)>) {
+    let [Content::Ack { requests, states }] = &answers[..] else { panic!("{answers:?}") };
+    (requests.clone(), states.clone())
+}
+
+fn versions(state: &State) -> Vec<i32> {
+    let mut versions: Vec<i32> = state.values.iter().map(|(.., version)| version.get()).collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[test]
+fn a_part_is_a_prefix_in_the_order_of_versions() {
+    let mut a = node();
+    // The greater the key, the smaller the version; the heartbeat lies between.
+    let all: Vec<usize> = (1..=20).rev().collect();
+    a.learn(C, &wide(heartbeat(100, 10), &all));
+    a.sent();
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 50, 900)])));
+    // 4,096 bytes less two counts, the address and the heartbeat hold seven values of 510 bytes.
+    assert_eq!((versions(&states[0].1), states[0].1.heartbeat), ((1..=7).collect(), heartbeat(100, 7)));
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 100, 7)])));
+    assert_eq!((versions(&states[0].1), states[0].1.heartbeat), ((8..=14).collect(), heartbeat(100, 10)));
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 100, 14)])));
+    assert_eq!((versions(&states[0].1), states[0].1.heartbeat), ((15..=20).collect(), heartbeat(100, 10)));
+}
+
+#[test]
+fn answers_to_requests_are_cut_alike() {
+    let mut a = node();
+    a.learn(C, &wide(heartbeat(100, 30), &(1..=20).collect::<Vec<_>>()));
+    a.sent();
+    a.round();
+    for (from, expected) in [(0, 1..=7), (7, 8..=14)] {
+        let answers = a.answers(B, &ack(&[digest(C, 100, from)], &[]));
+        let [Content::Ack2 { states }] = &answers[..] else { panic!("{answers:?}") };
+        let last = *expected.end();
+        assert_eq!(
+            (versions(&states[0].1), states[0].1.heartbeat),
+            (expected.collect(), heartbeat(100, last))
+        );
+    }
+}
+
+#[test]
+fn values_of_one_version_stay_together() {
+    let mut a = node();
+    let mut equal = vec![3; 9];
+    equal[4] = 1;
+    equal[5] = 2;
+    equal[0] = 2;
+    a.learn(C, &wide(heartbeat(100, 30), &equal));
+    a.sent();
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 100, 0)])));
+    assert_eq!((versions(&states[0].1), states[0].1.heartbeat), (vec![1, 2, 2], heartbeat(100, 2)));
+    // The six that remain fit into the next.
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 100, 2)])));
+    assert_eq!((versions(&states[0].1), states[0].1.heartbeat), (vec![3; 6], heartbeat(100, 30)));
+}
+
+#[test]
+fn what_can_never_fit_is_not_sent_at_all() {
+    let mut a = node();
+    a.learn(C, &wide(heartbeat(100, 30), &[5; 9]));
+    a.sent();
+    assert_eq!(ack_of(a.answers(B, &syn(&[digest(C, 100, 0)]))), (vec![], vec![]), "not even the heartbeat");
+    let one_too_large =
+        State { heartbeat: heartbeat(101, 3), values: vec![(key(0), java(&"x".repeat(5_000)), version(2))] };
+    a.learn(C, &one_too_large);
+    a.sent();
+    assert_eq!(ack_of(a.answers(B, &syn(&[digest(C, 101, 0)]))), (vec![], vec![]));
+    assert_eq!(a.gossiper.stats().values_unsendable, 1);
+    // Who lacks only the heartbeat gets that.
+    let (_, states) = ack_of(a.answers(B, &syn(&[digest(C, 101, 2)])));
+    assert_eq!(states, [(endpoint(C), State::new(heartbeat(101, 3), &[]))]);
+}
+
+#[test]
+fn endpoints_with_a_new_heartbeat_alone_come_first() {
+    let mut a = node();
+    let mut known = Vec::new();
+    for n in 0..20 {
+        let at = format!("10.0.1.{n}:7000");
+        let state =
+            if n % 2 == 0 { wide(heartbeat(100, 9), &[8]) } else { State::new(heartbeat(100, 9), &[]) };
+        a.learn(&at, &state);
+        known.push(digest(&at, 100, 7));
+    }
+    a.sent();
+    let (_, states) = ack_of(a.answers(B, &syn(&known)));
+    let sizes: Vec<usize> = states.iter().map(|(_, state)| state.values.len()).collect();
+    assert_eq!(sizes, [[0; 10].as_slice(), &[1; 7]].concat(), "then as many with values as fit");
+}
+
+#[test]
+fn heartbeats_leave_a_quarter_to_values() {
+    let mut a = node();
+    let mut known = Vec::new();
+    for n in 0..400 {
+        let at = format!("10.1.{}.{}:7000", n / 200, n % 200);
+        a.learn(&at, &State::new(heartbeat(100, 9), &[]));
+        known.push(digest(&at, 100, 7));
+    }
+    a.learn(C, &wide(heartbeat(100, 9), &[8]));
+    a.sent();
+    let without = ack_of(a.answers(B, &syn(&known))).1.len();
+    known.push(digest(C, 100, 7));
+    let (_, states) = ack_of(a.answers(B, &syn(&known)));
+    let (values, heartbeats): (Vec<_>, Vec<_>) =
+        states.iter().partition(|(_, state)| !state.values.is_empty());
+    assert_eq!(values.len(), 1);
+    // A heartbeat alone takes 19 bytes.
+    assert_eq!((without, heartbeats.len()), ((LEAST - 8) / 19, (LEAST - 8) * 3 / 4 / 19 + 1));
+}
+
+#[test]
+fn a_hollow_state_is_refused_and_asked_for() {
+    let whole =
+        State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 2), (ApplicationState::LOAD, "1", 8)]);
+    let part = State::new(heartbeat(200, 9), &[(ApplicationState::LOAD, "1", 8)]);
+    for known_before in [None, Some(State::new(heartbeat(100, 5), &[(ApplicationState::DC, "dc0", 1)]))] {
+        let mut a = node();
+        a.round();
+        if let Some(state) = &known_before {
+            a.learn(C, state);
+        }
+        a.sent();
+        a.hand(B, &ack2(&[(C, part.clone())]));
+        assert_eq!(a.heartbeat(C), known_before.as_ref().map(|state| state.heartbeat));
+        assert_eq!(a.gossiper.stats().hollow_states, 1);
+        let syns = a.round();
+        let syn = syns.iter().find(|sent| sent.to == endpoint(B)).unwrap();
+        let Content::Syn { digests, .. } = &syn.content else { panic!("{syn:?}") };
+        assert!(digests.contains(&digest(C, 200, 0)), "{digests:?}");
+        // That brings everything.
+        a.hand(B, &ack(&[], &[(C, whole.clone())]));
+        assert_eq!(a.heartbeat(C), Some(heartbeat(200, 9)));
+        assert_eq!(a.value(C, ApplicationState::DC), Some(("dc1".to_owned(), 2)));
+        // Once known, parts are welcome.
+        a.hand(B, &ack2(&[(C, State::new(heartbeat(200, 12), &[(ApplicationState::LOAD, "2", 11)]))]));
+        assert_eq!(a.value(C, ApplicationState::LOAD), Some(("2".to_owned(), 11)));
+    }
+}
+
+/// A greater generation in an ACK was told by who knows that we had a smaller one: it is everything.
+#[test]
+fn a_greater_generation_in_an_ack_is_taken() {
+    let mut a = node();
+    a.round();
+    a.learn(C, &State::new(heartbeat(100, 5), &[]));
+    a.hand(B, &ack(&[], &[(C, State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 2)]))]));
+    assert_eq!((a.heartbeat(C), a.gossiper.stats().hollow_states), (Some(heartbeat(200, 9)), 0));
+}
+
+/// A receiver that goes by Cassandra's rules (`gossip-semantics.md` §6 and §8.2 to §8.4), as far as states go.
+#[derive(Debug, Default)]
+struct Cassandra {
+    states: BTreeMap<Endpoint, Known>,
+}
+
+type Values = BTreeMap<ApplicationState, (Vec<u8>, Version)>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    heartbeat: HeartbeatState,
+    values: Values,
+}
+
+impl Known {
+    fn of(state: &State) -> Self {
+        let values = state.values.iter().map(|(key, text, version)| (*key, (text.clone(), *version)));
+        Self { heartbeat: state.heartbeat, values: values.collect() }
+    }
+
+    fn max_version(&self) -> Version {
+        self.values.values().map(|(_, version)| *version).fold(self.heartbeat.version, Version::max)
+    }
+}
+
+impl Cassandra {
+    fn digests(&self) -> Vec<Digest> {
+        let digest = |(endpoint, known): (&Endpoint, &Known)| Digest {
+            endpoint: *endpoint,
+            generation: known.heartbeat.generation,
+            max_version: known.max_version(),
+        };
+        self.states.iter().map(digest).collect()
+    }
+
+    /// Of what it asks the sender of these digests.
+    fn requests(&self, digests: &[Digest]) -> Vec<Digest> {
+        let request = |theirs: &Digest| {
+            let (generation, version) =
+                self.states.get(&theirs.endpoint).map_or((None, Version::ZERO), |known| {
+                    (Some(known.heartbeat.generation), known.max_version())
+                });
+            if Some(theirs.generation) > generation {
+                Some(Digest { max_version: Version::ZERO, ..*theirs })
+            } else if Some(theirs.generation) == generation && theirs.max_version > version {
+                Some(Digest { max_version: version, ..*theirs })
+            } else {
+                None
+            }
+        };
+        digests.iter().filter_map(request).collect()
+    }
+
+    fn apply(&mut self, states: &[(Endpoint, State)]) {
+        for (endpoint, state) in states {
+            let remote = Known::of(state);
+            let Some(local) = self.states.get_mut(endpoint) else {
+                self.states.insert(*endpoint, remote);
+                continue;
+            };
+            let (ours, theirs) = (local.heartbeat.generation, remote.heartbeat.generation);
+            if theirs > ours {
+                *local = remote;
+            } else if theirs == ours && remote.max_version() > local.max_version() {
+                local.heartbeat = remote.heartbeat;
+                for (key, (text, version)) in remote.values {
+                    if local.values.get(&key).is_none_or(|(_, known)| *known < version) {
+                        local.values.insert(key, (text, version));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What happens next between a gossiper and the receiver.
+#[derive(Clone, Debug)]
+enum Step {
+    /// An endpoint sets values, some under one version: for each key how long the text is and whether the version is new.
+    Change {
+        endpoint: usize,
+        values: Vec<(usize, usize, bool)>,
+    },
+    Beat {
+        endpoint: usize,
+    },
+    Restart {
+        endpoint: usize,
+        values: Vec<(usize, usize, bool)>,
+    },
+    /// The receiver sends its SYN; the answer is written into so many bytes and gets under way.
+    ReceiverAsks {
+        room: usize,
+    },
+    /// The gossiper sends its SYN, and answers what the receiver asks for.
+    SenderOffers {
+        room: usize,
+    },
+    /// A message that is under way arrives, and goes on to be under way: it may come twice.
+    Deliver {
+        which: usize,
+    },
+    /// A message that is under way is lost.
+    Lose {
+        which: usize,
+    },
+}
+
+fn values() -> impl Strategy<Value = Vec<(usize, usize, bool)>> {
+    vec((0..12_usize, 0..2_500_usize, any::<bool>()), 1..6)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let room = LEAST..9_000_usize;
+    prop_oneof![
+        3 => (0..3_usize, values()).prop_map(|(endpoint, values)| Step::Change { endpoint, values }),
+        2 => (0..3_usize).prop_map(|endpoint| Step::Beat { endpoint }),
+        1 => (0..3_usize, values()).prop_map(|(endpoint, values)| Step::Restart { endpoint, values }),
+        4 => room.clone().prop_map(|room| Step::ReceiverAsks { room }),
+        3 => room.prop_map(|room| Step::SenderOffers { room }),
+        6 => any::<usize>().prop_map(|which| Step::Deliver { which }),
+        2 => any::<usize>().prop_map(|which| Step::Lose { which }),
+    ]
+}
+
+/// The gossiper, what is true of the endpoints that it tells of, and the receiver.
+struct World {
+    sender: Driven,
+    truth: Vec<(String, Known)>,
+    receiver: Cassandra,
+    under_way: Vec<Vec<(Endpoint, State)>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let truth = (0..3)
+            .map(|n| {
+                (format!("10.0.1.{n}:7000"), Known { heartbeat: heartbeat(100, 1), values: Values::new() })
+            })
+            .collect();
+        let mut world = Self {
+            sender: Driven::new(builder(A, 100).seed(endpoint(B))),
+            truth,
+            receiver: Cassandra::default(),
+            under_way: Vec::new(),
+        };
+        for n in 0..3 {
+            world.publish(n);
+        }
+        world
+    }
+
+    /// Tells the gossiper of an endpoint as it is now.
+    fn publish(&mut self, n: usize) {
+        let (at, known) = &self.truth[n];
+        let values =
+            known.values.iter().map(|(key, (text, version))| (*key, text.clone(), *version)).collect();
+        self.sender.learn(at, &State { heartbeat: known.heartbeat, values });
+        self.sender.sent();
+    }
+
+    fn change(&mut self, n: usize, values: &[(usize, usize, bool)]) {
+        let known = &mut self.truth[n].1;
+        let mut version = Version::new(known.max_version().get() + 1);
+        for (at, length, is_new) in values {
+            if *is_new {
+                version = Version::new(version.get() + 1);
+            }
+            known.values.insert(key(*at), (java(&"v".repeat(*length)), version));
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Change { endpoint, values } => {
+                self.change(*endpoint, values);
+                self.publish(*endpoint);
+            }
+            Step::Beat { endpoint } => {
+                let known = &mut self.truth[*endpoint].1;
+                known.heartbeat.version = Version::new(known.max_version().get() + 1);
+                self.publish(*endpoint);
+            }
+            Step::Restart { endpoint, values } => {
+                let known = &mut self.truth[*endpoint].1;
+                let generation = Generation::new(known.heartbeat.generation.get() + 1);
+                *known = Known {
+                    heartbeat: HeartbeatState { generation, version: Version::ZERO },
+                    values: Values::new(),
+                };
+                self.change(*endpoint, values);
+                self.publish(*endpoint);
+            }
+            Step::ReceiverAsks { room } => {
+                let states = self.receiver_asks(*room);
+                self.under_way.push(states);
+            }
+            Step::SenderOffers { room } => {
+                let states = self.sender_offers(*room);
+                self.under_way.push(states);
+            }
+            Step::Deliver { which } if !self.under_way.is_empty() => {
+                let which = which % self.under_way.len();
+                self.receiver.apply(&self.under_way[which]);
+            }
+            Step::Lose { which } if !self.under_way.is_empty() => {
+                let which = which % self.under_way.len();
+                self.under_way.swap_remove(which);
+            }
+            Step::Deliver { .. } | Step::Lose { .. } => {}
+        }
+    }
+
+    fn with_room<T>(&mut self, room: usize, exchange: impl FnOnce(&mut Self) -> T) -> T {
+        self.sender.buffer.resize(room, 0);
+        let result = exchange(self);
+        self.sender.buffer.resize(1 << 16, 0);
+        result
+    }
+
+    fn receiver_asks(&mut self, room: usize) -> Vec<(Endpoint, State)> {
+        let digests = self.receiver.digests();
+        if digests.is_empty() {
+            return vec![];
+        }
+        self.with_room(room, |world| ack_of(world.sender.answers(B, &syn(&digests))).1)
+    }
+
+    fn sender_offers(&mut self, room: usize) -> Vec<(Endpoint, State)> {
+        let syns = self.sender.round();
+        let syn = syns.iter().find(|sent| sent.to == endpoint(B)).unwrap();
+        let Content::Syn { digests, .. } = &syn.content else { panic!("{syn:?}") };
+        let requests = self.receiver.requests(digests);
+        self.with_room(room, |world| {
+            let answers = world.sender.answers(B, &ack(&requests, &[]));
+            let [Content::Ack2 { states }] = &answers[..] else { panic!("{answers:?}") };
+            states.clone()
+        })
+    }
+
+    /// Asserts that the receiver has everything up to the version that it would ask from.
+    fn assert_nothing_is_lost(&self) {
+        for (at, truth) in &self.truth {
+            let Some(known) = self.receiver.states.get(&endpoint(at)) else { continue };
+            if known.heartbeat.generation != truth.heartbeat.generation {
+                continue;
+            }
+            let max_version = known.max_version();
+            assert!(max_version <= truth.max_version(), "{at}: {known:?}, {truth:?}");
+            for (key, (text, version)) in &truth.values {
+                if *version <= max_version {
+                    assert_eq!(known.values.get(key), Some(&(text.clone(), *version)), "{at}: {key}");
+                }
+            }
+            assert!(known.heartbeat.version <= truth.heartbeat.version, "{at}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_when_parts_are_lost_repeated_or_out_of_order(steps in vec(step(), 1..120)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+            world.assert_nothing_is_lost();
+        }
+        // When messages arrive, everything does.
+        for _ in 0..40 {
+            for states in [world.sender_offers(1 << 16), world.receiver_asks(1 << 16)] {
+                world.receiver.apply(&states);
+            }
+            world.assert_nothing_is_lost();
+        }
+        for (at, truth) in &world.truth {
+            prop_assert_eq!(world.receiver.states.get(&endpoint(at)), Some(truth));
+        }
+    }
+}
