@@ -85,8 +85,14 @@ pub(crate) struct EndpointTable {
     order: Vec<Slot>,
     /// For each slot the one that follows it in `order`: the guess.
     successors: Vec<u32>,
+    /// Rows of endpoints that were removed, to be used again.
+    vacant: Vec<Slot>,
+    is_sorted: bool,
     max_endpoints: usize,
 }
+
+/// The key of a row that belongs to nobody: no IPv4 endpoint is that long, and no IPv6 one has bit 62 set.
+const VACANT: u64 = u64::MAX;
 
 /// The table holds as many endpoints as it may.
 #[derive(Clone, Copy, Debug)]
@@ -109,37 +115,53 @@ impl EndpointTable {
             arrivals: ArrivalWindows::new(arrivals),
             order: Vec::new(),
             successors: Vec::new(),
+            vacant: Vec::new(),
+            is_sorted: true,
             max_endpoints,
         }
     }
 
+    /// How many endpoints there are.
     pub(crate) const fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() - self.vacant.len()
     }
 
-    /// All rows, in the order in which they were added.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+    /// All rows, in no particular order but always the same.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<'_> {
         // No more rows than `max_endpoints`, which fits.
+        (0..).zip(&self.keys).filter(|(_, key)| **key != VACANT).map(|(number, _)| Slot(number))
+    }
+
+    /// Every place where a row may be: for walks that change rows.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)).map(Slot)
     }
 
-    /// All rows, sorted by endpoint, as of the last [`EndpointTable::sort`].
+    /// Whether the place belongs to an endpoint.
+    pub(crate) fn is_occupied(&self, slot: Slot) -> bool {
+        self.keys[slot.index()] != VACANT
+    }
+
+    /// All rows, sorted by endpoint, as of the last [`EndpointTable::sort`]; none that was removed since.
     pub(crate) fn sorted(&self) -> &[Slot] {
         &self.order
     }
 
     /// Puts rows that came in since the last call into their place of the order.
     pub(crate) fn sort(&mut self) {
-        if self.order.len() == self.keys.len() {
+        if self.is_sorted {
             return;
         }
-        self.order.clear();
-        self.order.extend((0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)).map(Slot));
-        let endpoints = &self.endpoints;
-        self.order.sort_unstable_by(|a, b| endpoints[a.index()].cmp(&endpoints[b.index()]));
-        let following = self.order.iter().skip(1).chain(self.order.first());
-        for (slot, next) in self.order.iter().zip(following) {
-            self.successors[slot.index()] = next.0;
+        self.is_sorted = true;
+        let Self { order, keys, endpoints, successors, .. } = self;
+        order.clear();
+        order.extend(
+            (0..).zip(keys.iter()).filter(|(_, key)| **key != VACANT).map(|(number, _)| Slot(number)),
+        );
+        order.sort_unstable_by(|a, b| endpoints[a.index()].cmp(&endpoints[b.index()]));
+        let following = order.iter().skip(1).chain(order.first());
+        for (slot, next) in order.iter().zip(following) {
+            successors[slot.index()] = next.0;
         }
     }
 
@@ -181,7 +203,7 @@ impl EndpointTable {
     fn key(&self, endpoint: Endpoint) -> u64 {
         match endpoint.ip() {
             IpAddr::V4(ip) => u64::from(ip.to_bits()) << 16 | u64::from(endpoint.port()),
-            IpAddr::V6(ip) => self.hash.hash_one((ip.to_bits(), endpoint.port())) | 1 << 63,
+            IpAddr::V6(ip) => self.hash.hash_one((ip.to_bits(), endpoint.port())) >> 2 | 1 << 63,
         }
     }
 
@@ -195,24 +217,53 @@ impl EndpointTable {
         if self.len() >= self.max_endpoints {
             return Err(TableFull);
         }
-        let slot = Slot(u32::try_from(self.len()).map_err(|_| TableFull)?);
+        let slot = match self.vacant.pop() {
+            Some(slot) => slot,
+            None => self.add_row()?,
+        };
+        let i = slot.index();
         let key = self.key(endpoint);
-        self.keys.push(key);
-        self.endpoints.push(endpoint);
-        self.known.push(Known { generation: heartbeat.generation, max_version: heartbeat.version });
+        self.keys[i] = key;
+        self.endpoints[i] = endpoint;
+        self.standings[i] = Standing::Unverified;
+        self.arrivals.forget(slot);
+        self.reset(slot, heartbeat);
+        self.is_sorted = false;
+        let Self { index, hash, keys, .. } = self;
+        index.insert_unique(hash.hash_one(key), slot.0, |slot| hash.hash_one(keys[*slot as usize]));
+        Ok(slot)
+    }
+
+    fn add_row(&mut self) -> Result<Slot, TableFull> {
+        let slot = Slot(u32::try_from(self.keys.len()).map_err(|_| TableFull)?);
+        self.keys.push(VACANT);
+        self.endpoints.push(Endpoint::v4([0; 4], 0));
+        self.known.push(Known { generation: Generation::SAVED, max_version: Version::EMPTY });
         self.value_versions.push(Version::EMPTY);
-        self.heartbeats.push(heartbeat.version);
+        self.heartbeats.push(Version::EMPTY);
         self.standings.push(Standing::Unverified);
         self.statuses.push(StatusKind::None);
         self.echoes.push(None);
         self.values.push(Values::default());
         self.arrivals.push();
         self.successors.push(0);
-        // So that `sort` needs no memory later.
+        // So that neither sorting nor removing needs memory later.
         self.order.reserve(self.keys.len() - self.order.len());
-        let Self { index, hash, keys, .. } = self;
-        index.insert_unique(hash.hash_one(key), slot.0, |slot| hash.hash_one(keys[*slot as usize]));
+        self.vacant.reserve(self.keys.len() - self.vacant.len());
         Ok(slot)
+    }
+
+    /// Forgets an endpoint. Its row is given to another; whoever still holds its slot must let go of it.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        let i = slot.index();
+        if let Ok(entry) = self.index.find_entry(self.hash.hash_one(self.keys[i]), |found| *found == slot.0) {
+            entry.remove();
+        }
+        self.keys[i] = VACANT;
+        self.values[i] = Values::default();
+        self.order.retain(|other| *other != slot);
+        self.vacant.push(slot);
+        self.is_sorted = false;
     }
 
     /// Forgets all of a row but its name, for a process of another generation.
@@ -365,6 +416,33 @@ mod tests {
         }
         assert_eq!(table.find(Endpoint::v4([10, 9, 9, 9], 1)), None);
         assert_eq!(table.find_next(Endpoint::v4([10, 9, 9, 9], 1), &mut cursor), None);
+    }
+
+    #[test]
+    fn removed_endpoints_leave_their_rows_to_others() {
+        let mut table = table();
+        let all: Vec<Endpoint> = endpoints().collect();
+        for endpoint in &all {
+            table.insert(*endpoint, HeartbeatState::default()).unwrap();
+        }
+        table.sort();
+        for endpoint in &all[..100] {
+            table.remove(table.find(*endpoint).unwrap());
+        }
+        assert_eq!(table.len(), 100);
+        assert_eq!((table.slots().count(), table.sorted().len()), (100, 100));
+        assert!(all[..100].iter().all(|endpoint| table.find(*endpoint).is_none()));
+        for n in 0..100 {
+            table.insert(Endpoint::v4([192, 0, 2, n], 1), HeartbeatState::default()).unwrap();
+        }
+        table.sort();
+        assert_eq!((table.keys.len(), table.len(), table.sorted().len()), (200, 200, 200));
+        let mut cursor = Cursor::default();
+        for endpoint in &all[100..] {
+            let slot = table.find(*endpoint).unwrap();
+            assert_eq!(table.endpoint(slot), *endpoint);
+            assert_eq!(table.find_next(*endpoint, &mut cursor), Some(slot));
+        }
     }
 
     #[test]

@@ -89,7 +89,10 @@ impl Gossiper {
     /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
     pub(super) fn check_liveness(&mut self) {
         let may_convict = self.may_convict();
-        for slot in self.table.slots().skip(1) {
+        for slot in self.table.places().skip(1) {
+            if !self.table.is_occupied(slot) {
+                continue;
+            }
             if let Some(echo) = self.table.echo(slot) {
                 // Deviation: an echo is repeated each round, under its id, until its time is over.
                 if self.now >= echo.deadline {

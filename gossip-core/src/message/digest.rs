@@ -26,7 +26,8 @@ impl Digest {
     pub fn decode(reader: &mut Reader<'_>, form: AddressForm) -> Result<Self, DecodeError> {
         // Nearly every digest is of an IPv4 address with its port: read at once, it costs a third.
         if form == AddressForm::WithPort
-            && let Some([_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3]) = reader.array_starting::<15>(6)
+            && let Some([_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3]) =
+                reader.array_starting::<15>(6)
         {
             return Ok(Self {
                 endpoint: Endpoint::v4([a, b, c, d], u16::from_be_bytes([p0, p1])),
