@@ -1,5 +1,5 @@
-//! The bodies of messages, tested against the examples of the specification, files that Cassandra ships, captured
-//! traffic of real nodes, and chance.
+//! The bodies of messages and the protocol, tested against the examples and scenarios of the specification, files that
+//! Cassandra ships, captured traffic of real nodes, and chance.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
