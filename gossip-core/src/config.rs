@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
+use crate::quarantine::Tombstone;
 use crate::version::Generation;
 use crate::wire::{MAX_CASSANDRA_LEN, encode_str, encoded_len};
 
@@ -33,6 +34,21 @@ pub struct Config {
     pub(crate) max_local_pause: Duration,
     pub(crate) echo_timeout: Duration,
     pub(crate) shutdown_announce: Duration,
+    pub(crate) leaving_delay: Duration,
+    pub(crate) ring_delay: Duration,
+    pub(crate) quarantine: Duration,
+    pub(crate) fat_client_timeout: Option<Duration>,
+    pub(crate) failed_bootstrap_timeout: Option<Duration>,
+    pub(crate) dead_endpoint_ttl: Option<Duration>,
+    pub(crate) tombstone_ttl: Duration,
+    pub(crate) tombstones: Vec<Tombstone>,
+    pub(crate) max_tombstones: usize,
+    pub(crate) probe_after: Duration,
+    pub(crate) probe_convicts: bool,
+    pub(crate) shadow_round: bool,
+    pub(crate) is_seed: bool,
+    pub(crate) compression: bool,
+    pub(crate) max_large_bytes: usize,
     pub(crate) max_endpoints: usize,
     pub(crate) max_states: usize,
     pub(crate) max_state_bytes: usize,
@@ -77,6 +93,20 @@ impl Config {
             max_local_pause: None,
             echo_timeout: None,
             shutdown_announce: None,
+            leaving_delay: None,
+            ring_delay: None,
+            quarantine: None,
+            fat_client_timeout: None,
+            failed_bootstrap_timeout: None,
+            dead_endpoint_ttl: None,
+            tombstone_ttl: Duration::from_hours(240),
+            tombstones: Vec::new(),
+            max_tombstones: 1_024,
+            probe_after: None,
+            probe_convicts: false,
+            shadow_round: false,
+            compression: false,
+            max_large_bytes: 64 << 20,
             max_endpoints: 20_000,
             max_states: 64,
             max_state_bytes: 1 << 20,
@@ -116,6 +146,20 @@ pub struct ConfigBuilder {
     max_local_pause: Option<Duration>,
     echo_timeout: Option<Duration>,
     shutdown_announce: Option<Duration>,
+    leaving_delay: Option<Duration>,
+    ring_delay: Option<Duration>,
+    quarantine: Option<Duration>,
+    fat_client_timeout: Option<Duration>,
+    failed_bootstrap_timeout: Option<Duration>,
+    dead_endpoint_ttl: Option<Duration>,
+    tombstone_ttl: Duration,
+    tombstones: Vec<Tombstone>,
+    max_tombstones: usize,
+    probe_after: Option<Duration>,
+    probe_convicts: bool,
+    shadow_round: bool,
+    compression: bool,
+    max_large_bytes: usize,
     max_endpoints: usize,
     max_states: usize,
     max_state_bytes: usize,
@@ -160,6 +204,37 @@ impl ConfigBuilder {
         echo_timeout: Duration;
         /// How long a node goes on after it has announced its shutdown. Default 2 intervals.
         shutdown_announce: Duration;
+        /// How long a node that leaves says LEAVING, and then LEFT, before it is silent. Default 5 intervals.
+        leaving_delay: Duration;
+        /// How long an endpoint that is to be assassinated has to show a sign of life. Default 30 intervals.
+        ring_delay: Duration;
+        /// How long news of an endpoint that was forgotten for its silence is refused. Default 60 intervals.
+        quarantine: Duration;
+        /// Endpoints that are no members (they published none of NORMAL, LEAVING, MOVING or shutdown) are forgotten after so long a silence.
+        /// Cassandra takes 30 intervals. Default: never.
+        fat_client_timeout: Duration;
+        /// As [`ConfigBuilder::fat_client_timeout`], for endpoints that are joining. Cassandra takes 60 intervals in 4.x, 300 in 5.0. Default:
+        /// never.
+        failed_bootstrap_timeout: Duration;
+        /// Members that crashed are forgotten after so long a silence, and refused from then on. Default: never.
+        dead_endpoint_ttl: Duration;
+        /// How long it is remembered that an endpoint has left, once its state is forgotten. Longer than any node may be away.
+        /// Default 10 days.
+        tombstone_ttl: Duration;
+        /// How many endpoints that are gone are remembered, some 50 bytes each. Default 1,024; at least 1.
+        max_tombstones: usize;
+        /// A live endpoint from which nothing came for so long is asked directly whether it can be reached. Default 10 intervals.
+        probe_after: Duration;
+        /// Whether an endpoint that does not answer a direct probe is convicted. Off by default: it is only told.
+        probe_convicts: bool;
+        /// Whether the node asks for the state of the cluster before it takes part (`gossip-semantics.md` §10), and stays out if somebody
+        /// else uses its address. Off by default.
+        shadow_round: bool;
+        /// Whether frames that we send are compressed (LZ4). Off by default.
+        compression: bool;
+        /// How many bytes of messages that are too large for the ordinary connections may wait to be sent. Default 64 MiB; at least
+        /// 1 MiB.
+        max_large_bytes: usize;
         /// How many endpoints are kept, oneself included: about 1 KiB each. Others are not learned, and counted. Default 20,000; at
         /// least 1.
         max_endpoints: usize;
@@ -211,6 +286,12 @@ impl ConfigBuilder {
         self
     }
 
+    /// Adds an endpoint that was removed before the node was restarted; see [`Gossiper::tombstones`](crate::Gossiper::tombstones).
+    pub fn tombstone(mut self, tombstone: Tombstone) -> Self {
+        self.tombstones.push(tombstone);
+        self
+    }
+
     /// Adds a value that is published from the start. Versions are given out in the order of the calls.
     pub fn state(mut self, key: ApplicationState, value: &str) -> Self {
         self.states.push((key, value.to_owned()));
@@ -244,6 +325,8 @@ impl ConfigBuilder {
             ("max_state_bytes", self.max_state_bytes, 1, usize::MAX),
             ("max_pending_acks", self.max_pending_acks, 2, 65_535),
             ("max_pending_events", self.max_pending_events, 16, 1 << 24),
+            ("max_tombstones", self.max_tombstones, 1, 1 << 24),
+            ("max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
             ("max_connections", self.max_connections, 2, 1 << 24),
             ("max_dials", self.max_dials, 1, 1 << 24),
             ("max_message", self.max_message, 1 << 16, 1 << 30),
@@ -266,6 +349,7 @@ impl ConfigBuilder {
             check_value(*key, value).map_err(ConfigError::State)?;
             states.push((*key, encoded(value)));
         }
+        let is_seed = self.seeds.contains(&self.local);
         self.seeds.retain(|seed| *seed != self.local);
         self.seeds.sort_unstable();
         self.seeds.dedup();
@@ -289,6 +373,21 @@ impl ConfigBuilder {
             max_local_pause: intervals(self.max_local_pause, 5),
             echo_timeout: intervals(self.echo_timeout, 10),
             shutdown_announce: intervals(self.shutdown_announce, 2),
+            leaving_delay: intervals(self.leaving_delay, 5),
+            ring_delay: intervals(self.ring_delay, 30),
+            quarantine: intervals(self.quarantine, 60),
+            fat_client_timeout: self.fat_client_timeout,
+            failed_bootstrap_timeout: self.failed_bootstrap_timeout,
+            dead_endpoint_ttl: self.dead_endpoint_ttl,
+            tombstone_ttl: self.tombstone_ttl,
+            tombstones: self.tombstones,
+            max_tombstones: self.max_tombstones,
+            probe_after: intervals(self.probe_after, 10),
+            probe_convicts: self.probe_convicts,
+            shadow_round: self.shadow_round,
+            is_seed,
+            compression: self.compression,
+            max_large_bytes: self.max_large_bytes,
             max_endpoints: self.max_endpoints,
             max_states: self.max_states,
             max_state_bytes: self.max_state_bytes,

@@ -9,13 +9,13 @@
 
 use alloc::vec::Vec;
 
-use crate::digest::{Pending, Side};
+use crate::digest::{Entry, Pending, Side};
 use crate::gossiper::Asked;
 use crate::message::Codec;
 use crate::table::{EndpointTable, Slot};
 use crate::time::Timestamp;
 use crate::version::{HeartbeatState, Version};
-use crate::wire::{Full, Reserved, Writer};
+use crate::wire::{AddressForm, Full, Reserved, Writer};
 
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
 const MIN_STATE_SIZE: usize = 19;
@@ -84,14 +84,15 @@ pub(crate) fn encode_requests(
     Ok(())
 }
 
-/// Writes the states of which the peer is behind, as many as fit. Returns how many values are too large for any message.
+/// Writes the states of which the peer is behind, as many as fit. Returns one of those of which a value fits no message of this
+/// size, if there are any.
 pub(crate) fn encode_states(
     table: &EndpointTable,
     pending: &Pending,
     scratch: &mut Scratch,
     codec: Codec,
     out: &mut Writer<'_>,
-) -> Result<u64, Full> {
+) -> Result<Option<Entry>, Full> {
     let total = out.len() + out.room();
     let count = out.reserve_i32()?;
     let mut written = 0;
@@ -120,7 +121,7 @@ pub(crate) fn encode_states(
             written += 1;
         }
     }
-    let mut unsendable = 0;
+    let mut too_large = None;
     if with_values {
         for entry in gives() {
             let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
@@ -129,13 +130,34 @@ pub(crate) fn encode_states(
             }
             match encode_state(table, entry.slot(), from, scratch, codec, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
-                Ok(Part::Nothing { needed }) => unsendable += u64::from(needed > total),
+                Ok(Part::Nothing { needed }) if needed > total => too_large = Some(*entry),
+                Ok(Part::Nothing { .. }) => {}
                 Err(Full) => break,
             }
         }
     }
     out.fill(count, written);
-    Ok(unsendable)
+    Ok(too_large)
+}
+
+/// Writes one endpoint as the only one of a list of states: all that the peer lacks of it.
+pub(crate) fn encode_whole(
+    table: &EndpointTable,
+    entry: Entry,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { return Err(Full) };
+    out.i32(1)?;
+    out.endpoint(table.endpoint(entry.slot()), codec.address_form())?;
+    encode_newer(table, entry.slot(), from, out)
+}
+
+/// The size of an endpoint's whole state in a list of states, in bytes.
+pub(crate) fn state_size(table: &EndpointTable, slot: Slot, form: AddressForm) -> usize {
+    let address = form.min_size() + if table.endpoint(slot).ip().is_ipv6() { 12 } else { 0 };
+    let values = table.values(slot);
+    address + 12 + values.len() * 10 + values.text_bytes()
 }
 
 /// From which version a peer lacks something of an endpoint of which it knows this much.
@@ -173,7 +195,7 @@ fn encode_heartbeat(
 enum Part {
     Whole,
     Prefix,
-    /// Not even one value found room; the least of them needs so many bytes.
+    /// Not even the values of the least version found room; they need so many bytes.
     Nothing {
         needed: usize,
     },
@@ -238,8 +260,9 @@ fn encode_state(
     if prefix.is_ok() {
         return Ok(Part::Prefix);
     }
-    let first = scratch.values.first().and_then(|(_, index)| values.at(*index));
-    let needed = first.map_or(0, |(_, text, _)| MIN_STATE_SIZE + 12 + 10 + text.len() + 8);
+    let first = scratch.values.chunk_by(|a, b| a.0 == b.0).next().unwrap_or_default();
+    let texts = first.iter().filter_map(|(_, index)| values.at(*index));
+    let needed = MIN_STATE_SIZE + 12 + texts.map(|(_, text, _)| 10 + text.len()).sum::<usize>();
     Ok(Part::Nothing { needed })
 }
 

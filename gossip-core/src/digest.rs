@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 
 use crate::endpoint::Endpoint;
 use crate::message::Digests;
+use crate::quarantine::Quarantine;
 use crate::table::{Cursor, EndpointTable, Slot};
+use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 
 /// How many known endpoints one exchange can be about: what an ACK has room for if it asks for all of them.
@@ -94,16 +96,27 @@ pub(crate) struct Examined {
     pub(crate) future: u32,
 }
 
+/// In what light digests are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    /// Who sent them.
+    pub(crate) sender: Endpoint,
+    /// Later generations are not asked for.
+    pub(crate) newest: Generation,
+    pub(crate) now: Timestamp,
+}
+
 /// Compares every digest with the table, and notes in `pending` what either side lacks.
 ///
-/// Generations above `newest` are not asked for.
+/// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`pitfalls.md` §4.3).
 pub(crate) fn examine(
     table: &EndpointTable,
+    quarantine: &Quarantine,
     digests: &Digests<'_>,
-    sender: Endpoint,
-    newest: Generation,
+    context: &Context,
     pending: &mut Pending,
 ) -> Examined {
+    let Context { sender, newest, now } = *context;
     let mut examined = Examined::default();
     let mut cursor = Cursor::default();
     let sender_slot = table.find(sender);
@@ -118,6 +131,9 @@ pub(crate) fn examine(
             continue;
         }
         let Some(slot) = slot else {
+            if quarantine.refuses(digest.endpoint, digest.generation, digest.max_version, now) {
+                continue;
+            }
             if pending.unknown.len() < pending.unknown.capacity() {
                 pending.unknown.push(Unknown { endpoint: digest.endpoint, generation: digest.generation });
             }

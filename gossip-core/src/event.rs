@@ -45,6 +45,47 @@ pub enum Event {
         /// Why.
         cause: DownCause,
     },
+    /// An endpoint has left the cluster, or was removed from it.
+    Left {
+        /// Who.
+        endpoint: Endpoint,
+        /// The last of its generations that counts as gone.
+        generation: Generation,
+    },
+    /// Nothing is known any more of an endpoint. What of it is still refused is among
+    /// [`Gossiper::tombstones`](crate::Gossiper::tombstones).
+    Forgotten {
+        /// Who.
+        endpoint: Endpoint,
+        /// Of which generation.
+        generation: Generation,
+        /// Why.
+        cause: ForgetCause,
+    },
+    /// An endpoint was declared as left, as its operator wished.
+    Assassinated {
+        /// Who.
+        endpoint: Endpoint,
+        /// The generation under which it is gone.
+        generation: Generation,
+    },
+    /// An endpoint that was to be assassinated is alive.
+    AssassinationAborted {
+        /// Who.
+        endpoint: Endpoint,
+    },
+    /// A live endpoint from which nothing came for a while did not answer an echo either, though others relay its
+    /// heartbeats: the way between us and it may be broken.
+    ProbeFailed {
+        /// Who.
+        endpoint: Endpoint,
+        /// How long nothing came from it.
+        silence: Duration,
+    },
+    /// The shadow round is over: nobody speaks against our joining.
+    ShadowRoundDone,
+    /// Nobody answered in the shadow round. The node has stopped.
+    ShadowRoundFailed,
     /// A value of another endpoint is new or changed.
     StateChanged {
         /// Whose.
@@ -104,6 +145,28 @@ pub enum Event {
 
 const _: () = assert!(size_of::<Event>() <= 48);
 
+/// Why nothing is known any more of an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ForgetCause {
+    /// It had left, and the time for which that was to be remembered is over.
+    Expired,
+    /// It was silent, and no member.
+    Silent,
+    /// It was silent for longer than dead members are kept.
+    Reaped,
+}
+
+impl fmt::Display for ForgetCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its time after leaving is over",
+            Self::Silent => "it was silent, and no member",
+            Self::Reaped => "it was dead for longer than members are kept",
+        })
+    }
+}
+
 /// Why an endpoint is no longer live.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -117,6 +180,8 @@ pub enum DownCause {
     Shutdown,
     /// Its status says that it is gone.
     Status,
+    /// It did not answer when asked directly.
+    Probe,
 }
 
 impl fmt::Display for DownCause {
@@ -125,6 +190,7 @@ impl fmt::Display for DownCause {
             Self::Convicted { phi } => write!(f, "convicted at phi {phi:.2}"),
             Self::Shutdown => f.write_str("shut down"),
             Self::Status => f.write_str("gone by its status"),
+            Self::Probe => f.write_str("no answer to a direct probe"),
         }
     }
 }

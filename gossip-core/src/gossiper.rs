@@ -9,7 +9,9 @@ mod exchange;
 mod liveness;
 mod local;
 mod outbox;
+mod removal;
 mod round;
+mod shadow;
 mod shutdown;
 
 use alloc::collections::VecDeque;
@@ -21,12 +23,16 @@ use smallvec::SmallVec;
 pub(crate) use self::asked::Asked;
 use self::local::Refutations;
 use self::outbox::Outbox;
+pub use self::removal::{AssassinateError, LeaveError};
+use self::removal::{Assassination, MAX_ASSASSINATIONS};
+use self::shadow::Shadow;
 use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::delta::Scratch;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::message::{Codec, Message};
+use crate::quarantine::{Quarantine, Refusal, Tombstone};
 use crate::rng::{Purpose, Rng};
 use crate::snapshot::{EndpointInfo, Standing, StateInfo};
 use crate::stats::Stats;
@@ -45,12 +51,17 @@ pub struct Gossiper {
     table: EndpointTable,
     outbox: Outbox,
     asked: Asked,
+    quarantine: Quarantine,
+    assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     scratch: Scratch,
     events: VecDeque<Event>,
     events_lost: u32,
     stats: Stats,
     rng: Rng,
     mode: Mode,
+    shadow: Shadow,
+    /// The status to go back to when gossip is enabled again.
+    status_before: Vec<u8>,
     now: Timestamp,
     next_round: Timestamp,
     wall: Option<WallClock>,
@@ -71,12 +82,27 @@ pub struct Gossiper {
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mode {
+    /// Asking before it takes part.
+    Shadow,
     /// Taking part.
     Running,
+    /// Said that it leaves, and goes on until it says that it has left.
+    Leaving { until: Timestamp },
+    /// Said that it has left, and goes on until this moment so that all hear of it.
+    Left { until: Timestamp },
     /// Announced its shutdown, and goes on until this moment.
-    Stopping { until: Timestamp },
+    Stopping { until: Timestamp, then: AfterShutdown },
+    /// Taking no part until gossip is enabled again.
+    Disabled,
     /// Taking no part any more.
     Stopped,
+}
+
+/// What follows an announced shutdown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum AfterShutdown {
+    Stop,
+    Disable,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,12 +166,16 @@ impl Gossiper {
             table,
             outbox,
             asked: Asked::new(config.echo_timeout),
+            quarantine: Quarantine::new(config.max_tombstones),
+            assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
             events: VecDeque::with_capacity(config.max_pending_events),
             events_lost: 0,
             stats,
             rng: Rng::new(&config.entropy, Purpose::Targets),
             mode: Mode::Running,
+            shadow: Shadow::new(now, 0),
+            status_before: Vec::new(),
             now,
             next_round: now + config.interval,
             wall: None,
@@ -163,6 +193,13 @@ impl Gossiper {
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
             gossiper.publish(key, JavaStr::from_checked(&value));
         }
+        for tombstone in core::mem::take(&mut gossiper.config.tombstones) {
+            let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
+            gossiper.quarantine.insert(tombstone.endpoint, tombstone.generation, refusal);
+        }
+        if gossiper.config.shadow_round {
+            gossiper.begin_shadow_round();
+        }
         gossiper
     }
 
@@ -176,8 +213,17 @@ impl Gossiper {
         message: &Message<'_>,
     ) {
         self.advance(now);
-        if self.mode == Mode::Stopped {
-            return;
+        match self.mode {
+            Mode::Stopped => return,
+            Mode::Disabled => {
+                self.stats.while_disabled += 1;
+                return;
+            }
+            Mode::Shadow => return self.handle_shadow_message(from, id, message),
+            Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
+        }
+        if let Some(slot) = self.table.find(from) {
+            self.table.set_heard(slot, self.now);
         }
         match message {
             Message::Syn(syn) => self.on_syn(from, session, syn),
@@ -189,17 +235,34 @@ impl Gossiper {
         }
     }
 
+    /// Before it takes part, a node only asks, and says that it does.
+    fn handle_shadow_message(&mut self, from: Endpoint, id: u64, message: &Message<'_>) {
+        match message {
+            Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, syn) => {
+                self.answer_in_shadow(from);
+            }
+            Message::Ack(ack) => self.on_shadow_ack(from, ack),
+            Message::EchoRequest => self.on_echo_request(from, id),
+            _ => {}
+        }
+    }
+
     /// Lets time pass: does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
-        if let Mode::Stopping { until } = self.mode
-            && self.now >= until
-        {
-            self.stop();
+        match self.mode {
+            Mode::Stopping { until, then } if self.now >= until => self.end_shutdown(then),
+            Mode::Leaving { until } if self.now >= until => self.announce_left(),
+            Mode::Left { until } if self.now >= until => self.stop(),
+            _ => {}
         }
-        if self.mode != Mode::Stopped && self.now >= self.next_round {
-            self.on_round();
+        if self.poll_timeout().is_some() && self.now >= self.next_round {
             self.next_round = self.now + self.config.interval;
+            if self.mode == Mode::Shadow {
+                self.on_shadow_timeout();
+            } else {
+                self.on_round();
+            }
         }
     }
 
@@ -209,12 +272,14 @@ impl Gossiper {
         self.wall = Some(WallClock { unix_ms, at: self.now });
     }
 
-    /// When [`Gossiper::handle_timeout`] wants to be called next; never, once stopped.
+    /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled or the node has stopped.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         match self.mode {
-            Mode::Running => Some(self.next_round),
-            Mode::Stopping { until } => Some(self.next_round.min(until)),
-            Mode::Stopped => None,
+            Mode::Shadow | Mode::Running => Some(self.next_round),
+            Mode::Leaving { until } | Mode::Left { until } | Mode::Stopping { until, .. } => {
+                Some(self.next_round.min(until))
+            }
+            Mode::Disabled | Mode::Stopped => None,
         }
     }
 
@@ -257,10 +322,38 @@ impl Gossiper {
     /// Messages with a body are written only if `out` has room for at least [`Gossiper::MIN_ROOM`] bytes; they take as
     /// much of it as there is to say.
     pub fn encode(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Option<Outgoing> {
-        let outgoing =
-            self.encode_with_body(to, codec, out).or_else(|| self.encode_without_body(to, codec))?;
+        let mut outgoing = None;
+        // What does not fit at all is dropped, and the next may.
+        while outgoing.is_none()
+            && out.room() >= Self::MIN_ROOM
+            && self.outbox.due(to).is_some_and(|due| due.has_body_for(codec))
+        {
+            outgoing = self.encode_with_body(to, codec, out);
+        }
+        let outgoing = outgoing.or_else(|| self.encode_without_body(to, codec))?;
         self.stats.messages_sent += 1;
         Some(outgoing)
+    }
+
+    /// Whether something is due to `to` that is too large for an ordinary message.
+    pub fn is_large_due(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| due.large.is_some())
+    }
+
+    /// Drops what is due to `to` and too large for an ordinary message.
+    pub fn forget_large(&mut self, to: Endpoint) {
+        if self.outbox.due(to).and_then(|due| due.large.take()).is_some() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    /// Writes what is due to `to` and too large for an ordinary message into memory of its own, if it takes no more than
+    /// `limit` bytes; else it stays due.
+    pub fn encode_large(&mut self, to: Endpoint, codec: Codec, limit: usize) -> Option<(Outgoing, Vec<u8>)> {
+        let written = self.encode_due_large(to, codec, limit)?;
+        self.stats.messages_sent += 1;
+        self.stats.snapshots += 1;
+        Some(written)
     }
 
     /// The least room that a message with a body needs.
@@ -290,7 +383,73 @@ impl Gossiper {
     /// done: [`Event::Stopped`].
     pub fn shutdown(&mut self, now: Timestamp) {
         self.advance(now);
-        self.announce_shutdown();
+        self.announce_shutdown(AfterShutdown::Stop);
+    }
+
+    /// Announces that the node leaves the cluster for good: LEAVING, after a while LEFT, then it is done
+    /// ([`Event::Stopped`]). Others forget it when the time that LEFT names is over, in three days.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaveError`] if it is no member, or takes no part in gossip now.
+    pub fn leave(&mut self, now: Timestamp) -> Result<(), LeaveError> {
+        self.advance(now);
+        self.begin_leaving()
+    }
+
+    /// Declares an endpoint as left that cannot do so itself (`gossip-semantics.md` §14). One that is known has
+    /// [`ring_delay`](crate::ConfigBuilder::ring_delay) to show a sign of life; then
+    /// [`Event::Assassinated`] or [`Event::AssassinationAborted`] follows. One that is not known is declared at once.
+    ///
+    /// # Errors
+    ///
+    /// [`AssassinateError`] if that cannot be begun.
+    pub fn assassinate(&mut self, now: Timestamp, endpoint: Endpoint) -> Result<(), AssassinateError> {
+        self.advance(now);
+        self.begin_assassination(endpoint)
+    }
+
+    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part.
+    pub fn disable(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.announce_shutdown(AfterShutdown::Disable);
+    }
+
+    /// Takes part again after [`Gossiper::disable`], with a greater generation ([`Event::GenerationRaised`]). Does nothing
+    /// unless gossip is disabled.
+    pub fn enable(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.begin_again();
+    }
+
+    /// Whether the node takes part in gossip.
+    pub const fn is_enabled(&self) -> bool {
+        !matches!(self.mode, Mode::Disabled | Mode::Stopped | Mode::Shadow)
+    }
+
+    /// Replaces the seeds, the node itself left out; says whether that changed anything. An empty list changes nothing.
+    pub fn set_seeds(&mut self, seeds: &[Endpoint]) -> bool {
+        let mut seeds: Vec<Endpoint> =
+            seeds.iter().copied().filter(|seed| *seed != self.config.local).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        let is_new = !seeds.is_empty() && seeds != self.config.seeds;
+        if is_new {
+            self.config.seeds = seeds;
+        }
+        is_new
+    }
+
+    /// The seeds, the node itself left out, by ascending endpoint.
+    pub fn seeds(&self) -> &[Endpoint] {
+        &self.config.seeds
+    }
+
+    /// The endpoints that are gone for good, by ascending endpoint: to be kept across restarts, and given to
+    /// [`ConfigBuilder::tombstone`](crate::ConfigBuilder::tombstone). They change with [`Event::Left`] and
+    /// [`Event::Forgotten`].
+    pub fn tombstones(&self) -> impl Iterator<Item = Tombstone> + '_ {
+        self.all_tombstones()
     }
 
     /// Who the node is.
@@ -358,13 +517,14 @@ impl Gossiper {
         infos
     }
 
-    /// The name of the cluster from which the latest refused SYN came; at most its first 64 bytes.
-    pub fn foreign_cluster(&self) -> Option<String> {
+    /// From whom the SYN of another cluster came that was told last ([`Event::ForeignCluster`]), and the name of that
+    /// cluster; at most its first 64 bytes.
+    pub fn foreign_cluster(&self) -> Option<(Endpoint, String)> {
         self.foreign_cluster.to_text()
     }
 
-    /// The name of the partitioner of the latest SYN that was refused for it; at most its first 64 bytes.
-    pub fn foreign_partitioner(&self) -> Option<String> {
+    /// As [`Gossiper::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`]).
+    pub fn foreign_partitioner(&self) -> Option<(Endpoint, String)> {
         self.foreign_partitioner.to_text()
     }
 
@@ -473,8 +633,8 @@ impl ForeignName {
         is_news
     }
 
-    fn to_text(&self) -> Option<String> {
-        self.from.map(|_| JavaStr::from_checked(&self.text).to_text().into_owned())
+    fn to_text(&self) -> Option<(Endpoint, String)> {
+        self.from.map(|from| (from, JavaStr::from_checked(&self.text).to_text().into_owned()))
     }
 }
 

@@ -1,26 +1,26 @@
 //! A node: the protocol, and Cassandra's connections under it. The one type that adapters drive.
 
 mod connections;
+mod frames;
 
+use core::ops::Range;
 use core::time::Duration;
 
 use self::connections::{Accepted, Action, Connections, Dialled, Gone, Path, Side};
+use self::frames::Framer;
 use crate::application_state::ApplicationState;
 use crate::config::{Config, SetStateError};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::gossiper::{Gossiper, Outgoing};
-use crate::internode::{
-    CRC_HEADER, CRC_TRAILER, ConnectionType, CrossNodeTimeout, FrameKind, Framing, Header, InboundEvent,
-    MAX_HEADER, OutboundEvent, Params, Scratch, low_word, wrap,
-};
+use crate::gossiper::{AssassinateError, Gossiper, LeaveError, Outgoing};
+use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
 use crate::io::{ConnectionId, Input, Output};
 use crate::message::{Codec, Message};
 use crate::rng::{Purpose, Rng};
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::verb::Verb;
-use crate::version::{MessagingVersion, Version};
+use crate::version::Version;
 use crate::wire::Writer;
 
 /// The largest message that goes over the connection for gossip, in bytes, header included (`internode.md` §2).
@@ -51,6 +51,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub struct Node {
     gossiper: Gossiper,
     connections: Connections,
+    framer: Framer,
     scratch: Scratch,
     now: Timestamp,
     next_housekeeping: Timestamp,
@@ -60,7 +61,7 @@ pub struct Node {
 
 impl Node {
     /// The least size of the buffer that [`Node::poll`] is lent, in bytes.
-    pub const MIN_BUFFER: usize = CRC_HEADER + MAX_HEADER + MAX_URGENT_MESSAGE + CRC_TRAILER;
+    pub const MIN_BUFFER: usize = frames::MIN_BUFFER;
 
     /// A node that begins to gossip now.
     pub fn new(config: Config, now: Timestamp) -> Self {
@@ -69,6 +70,7 @@ impl Node {
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
         Self {
             connections: Connections::new(&config, hash_key),
+            framer: Framer::new(if config.compression { Framing::Lz4 } else { Framing::Crc }),
             gossiper: Gossiper::new(config, now),
             scratch: Scratch::new(),
             now,
@@ -152,14 +154,22 @@ impl Node {
                 return Output::Connect { connection, to };
             }
         }
-        if let Some((connection, version, id)) = self.connections.next_ping(self.now) {
-            let mut frame = FrameBuilder::new(buffer, version, self.gossiper.unix_ms());
-            frame.append(Outgoing { verb: Verb::PING_RSP, id });
-            let frame = frame.finish();
-            self.connections.written(self.now, connection);
-            return Output::Write { connection, bytes: &buffer[frame] };
+        while let Some(peer) = self.connections.next_large() {
+            if let Some((connection, frame)) = self.serve_large(peer, buffer) {
+                self.gossiper.stats_mut().bytes_sent += frame.len() as u64;
+                return Output::Write { connection, bytes: &buffer[frame] };
+            }
         }
-        Output::Timeout(self.gossiper.poll_timeout().map(|timeout| timeout.min(self.next_housekeeping)))
+        if let Some((connection, version, id)) = self.connections.next_ping(self.now) {
+            let unix_ms = self.gossiper.unix_ms();
+            let pong = Outgoing { verb: Verb::PING_RSP, id };
+            if let Some(frame) = self.framer.frame(version, unix_ms, buffer, |frame| frame.append(pong)) {
+                self.connections.written(self.now, connection);
+                return Output::Write { connection, bytes: &buffer[frame] };
+            }
+        }
+        let round = self.gossiper.poll_timeout().unwrap_or(self.next_housekeeping);
+        Output::Timeout(Some(round.min(self.next_housekeeping)))
     }
 
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
@@ -192,6 +202,43 @@ impl Node {
     pub fn shutdown(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.gossiper.shutdown(self.now);
+    }
+
+    /// Leaves the cluster for good; see [`Gossiper::leave`].
+    ///
+    /// # Errors
+    ///
+    /// [`LeaveError`] if it is no member, or takes no part in gossip now.
+    pub fn leave(&mut self, now: Timestamp) -> Result<(), LeaveError> {
+        self.now = self.now.max(now);
+        self.gossiper.leave(self.now)
+    }
+
+    /// Declares an endpoint as left; see [`Gossiper::assassinate`].
+    ///
+    /// # Errors
+    ///
+    /// [`AssassinateError`] if that cannot be begun.
+    pub fn assassinate(&mut self, now: Timestamp, endpoint: Endpoint) -> Result<(), AssassinateError> {
+        self.now = self.now.max(now);
+        self.gossiper.assassinate(self.now, endpoint)
+    }
+
+    /// Announces a shutdown, and takes no part until [`Node::enable`].
+    pub fn disable(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.gossiper.disable(self.now);
+    }
+
+    /// Takes part again after [`Node::disable`].
+    pub fn enable(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.gossiper.enable(self.now);
+    }
+
+    /// Replaces the seeds; see [`Gossiper::set_seeds`].
+    pub fn set_seeds(&mut self, seeds: &[Endpoint]) -> bool {
+        self.gossiper.set_seeds(seeds)
     }
 
     /// What is known, and where everybody stands.
@@ -327,34 +374,54 @@ impl Node {
         }
     }
 
-    /// Writes what is due to `peer` into one frame, if its connection takes it now.
-    fn serve(
-        &mut self,
-        peer: Endpoint,
-        buffer: &mut [u8],
-    ) -> Option<(ConnectionId, core::ops::Range<usize>)> {
+    /// Writes what is due to `peer` into one frame, if one of its connections takes it now.
+    fn serve(&mut self, peer: Endpoint, buffer: &mut [u8]) -> Option<(ConnectionId, Range<usize>)> {
         if self.gossiper.take_reset(peer) {
             self.connections.close_all_to(self.now, peer);
         }
-        if !self.gossiper.is_due(peer) {
+        if self.gossiper.is_due(peer) {
+            match self.connections.path(self.now, peer, ConnectionType::Urgent) {
+                Path::Busy => {}
+                Path::Closed => self.gossiper.forget(peer),
+                Path::Ready(connection, version) => {
+                    let Self { gossiper, framer, .. } = self;
+                    let unix_ms = gossiper.unix_ms();
+                    let frame = framer.frame(version, unix_ms, buffer, |frame| frame.fill(gossiper, peer));
+                    if let Some(frame) = frame {
+                        self.connections.written(self.now, connection);
+                        // There may be a large message for the peer as well.
+                        self.gossiper.resume(peer);
+                        return Some((connection, frame));
+                    }
+                }
+            }
+        }
+        self.serve_large(peer, buffer)
+    }
+
+    /// Writes the next piece of a message to `peer` that is too large for the ordinary connection.
+    fn serve_large(&mut self, peer: Endpoint, buffer: &mut [u8]) -> Option<(ConnectionId, Range<usize>)> {
+        if !self.connections.has_large(peer) && !self.gossiper.is_large_due(peer) {
             return None;
         }
-        match self.connections.path(self.now, peer, ConnectionType::Urgent) {
+        match self.connections.path(self.now, peer, ConnectionType::Large) {
             Path::Busy => None,
             Path::Closed => {
-                self.gossiper.forget(peer);
+                self.gossiper.forget_large(peer);
                 None
             }
             Path::Ready(connection, version) => {
-                let unix_ms = self.gossiper.unix_ms();
-                let mut frame = FrameBuilder::new(buffer, version, unix_ms);
-                frame.fill(&mut self.gossiper, peer);
-                if frame.is_empty() {
-                    return None;
+                if !self.connections.has_large(peer) {
+                    let room = self.connections.large_room();
+                    let (outgoing, body) = self.gossiper.encode_large(peer, Codec::new(version), room)?;
+                    let message = frames::large_message(outgoing, &body, version, self.gossiper.unix_ms());
+                    self.connections.begin_large(peer, message);
                 }
-                let frame = frame.finish();
+                let len = self
+                    .connections
+                    .next_piece(peer, |kind, piece| self.framer.piece(kind, piece, buffer))?;
                 self.connections.written(self.now, connection);
-                Some((connection, frame))
+                Some((connection, 0..len))
             }
         }
     }
@@ -373,83 +440,5 @@ impl PingQueue {
 
     fn iter(&self) -> impl Iterator<Item = (Endpoint, ConnectionType, u64)> + '_ {
         self.pings.iter().flatten().copied()
-    }
-}
-
-/// Puts messages into one frame, in a lent buffer: first one that may be large, whose header goes before its body once the size
-/// of that is known; then small ones behind it.
-struct FrameBuilder<'b> {
-    buffer: &'b mut [u8],
-    start: usize,
-    end: usize,
-    version: MessagingVersion,
-    unix_ms: u64,
-}
-
-impl<'b> FrameBuilder<'b> {
-    const BODY: usize = CRC_HEADER + MAX_HEADER;
-
-    fn new(buffer: &'b mut [u8], version: MessagingVersion, unix_ms: Option<u64>) -> Self {
-        Self { buffer, start: Self::BODY, end: Self::BODY, version, unix_ms: unix_ms.unwrap_or(0) }
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn fill(&mut self, gossiper: &mut Gossiper, peer: Endpoint) {
-        let codec = Codec::new(self.version);
-        let room = &mut self.buffer[Self::BODY..Self::BODY + MAX_URGENT_MESSAGE - MAX_HEADER];
-        let mut out = Writer::new(room);
-        let Some(first) = gossiper.encode(peer, codec, &mut out) else { return };
-        let size = out.len();
-        self.end = Self::BODY + size;
-        let header = self.header(first, size);
-        self.start = Self::BODY - header.encoded_len(self.version);
-        let mut out = Writer::new(&mut self.buffer[self.start..Self::BODY]);
-        let written = header.encode(self.version, &mut out);
-        debug_assert!(written.is_ok(), "a header takes as many bytes as it says");
-        while self.end - self.start + MAX_HEADER <= MAX_URGENT_MESSAGE {
-            let Some(next) = gossiper.encode(peer, codec, &mut Writer::new(&mut [])) else { break };
-            self.append(next);
-        }
-    }
-
-    /// Adds a message without a body.
-    fn append(&mut self, outgoing: Outgoing) {
-        let header = self.header(outgoing, 0);
-        let mut out = Writer::new(&mut self.buffer[self.end..]);
-        if header.encode(self.version, &mut out).is_ok() {
-            self.end += out.len();
-        }
-    }
-
-    fn header(&self, outgoing: Outgoing, payload_size: usize) -> Header<'static> {
-        Header {
-            id: outgoing.id,
-            epoch: 0,
-            created_at: low_word(self.unix_ms),
-            expires_in: expires_in(outgoing.verb),
-            verb: outgoing.verb,
-            flags: 0,
-            params: Params::NONE,
-            payload_size,
-        }
-    }
-
-    fn finish(self) -> core::ops::Range<usize> {
-        let frame = wrap(Framing::Crc, FrameKind::SelfContained, self.buffer, self.start..self.end);
-        debug_assert!(frame.is_ok(), "the buffer has room before and behind the longest payload");
-        frame.unwrap_or_default()
-    }
-}
-
-/// How long a message is worth taking, in milliseconds (`internode.md` §7.1).
-///
-/// Deviation: a response has the whole time of its kind, where Cassandra gives it what is left of its request's.
-const fn expires_in(verb: Verb) -> i64 {
-    match verb {
-        Verb::GOSSIP_DIGEST_SYN | Verb::GOSSIP_DIGEST_ACK | Verb::GOSSIP_DIGEST_ACK2 => 300_000,
-        _ => 10_000,
     }
 }

@@ -23,11 +23,15 @@ pub struct Stats {
     pub values_grown: u64,
     /// Connections dialled or accepted.
     pub connections: u64,
+    /// Messages too large for the ordinary connections, each held in memory of its own.
+    pub snapshots: u64,
     /// Buffers that had to grow for a frame or message that came in parts.
     pub buffers_grown: u64,
 
     /// Messages whose body could not be decoded.
     pub malformed: u64,
+    /// Messages that came while gossip was disabled.
+    pub while_disabled: u64,
     /// SYNs of another cluster.
     pub foreign_cluster: u64,
     /// SYNs under another partitioner.
@@ -46,6 +50,14 @@ pub struct Stats {
     pub late_echoes: u64,
     /// Endpoints that found no room in the table.
     pub table_full: u64,
+    /// Endpoints forgotten: left, silent, or dead for too long.
+    pub endpoints_forgotten: u64,
+    /// States of endpoints that are gone.
+    pub quarantined: u64,
+    /// Direct probes sent to live endpoints.
+    pub probes_sent: u64,
+    /// Direct probes that were not answered.
+    pub probes_failed: u64,
     /// Values refused for being too many or too much for one endpoint.
     pub values_refused: u64,
     /// Exchanges dropped because too many were waiting for their peers.
@@ -54,8 +66,6 @@ pub struct Stats {
     pub messages_dropped: u64,
     /// Events that found no room.
     pub events_lost: u64,
-    /// Single values too large for any message.
-    pub values_unsendable: u64,
 
     /// Frames dropped for a wrong checksum, or messages within them that could not be read.
     pub corrupt_frames: u64,
@@ -80,6 +90,7 @@ impl Stats {
             + self.generations_learned
             + self.values_grown
             + self.connections
+            + self.snapshots
             + self.buffers_grown
     }
 }

@@ -78,6 +78,10 @@ pub(crate) struct EndpointTable {
     standings: Vec<Standing>,
     statuses: Vec<StatusKind>,
     endpoints: Vec<Endpoint>,
+    /// When the newest heartbeat became known.
+    updated: Vec<Timestamp>,
+    /// When anything last came from the endpoint itself.
+    heard: Vec<Timestamp>,
     echoes: Vec<Option<Echo>>,
     values: Vec<Values>,
     arrivals: ArrivalWindows,
@@ -110,6 +114,8 @@ impl EndpointTable {
             standings: Vec::new(),
             statuses: Vec::new(),
             endpoints: Vec::new(),
+            updated: Vec::new(),
+            heard: Vec::new(),
             echoes: Vec::new(),
             values: Vec::new(),
             arrivals: ArrivalWindows::new(arrivals),
@@ -243,6 +249,8 @@ impl EndpointTable {
         self.heartbeats.push(Version::EMPTY);
         self.standings.push(Standing::Unverified);
         self.statuses.push(StatusKind::None);
+        self.updated.push(Timestamp::ZERO);
+        self.heard.push(Timestamp::ZERO);
         self.echoes.push(None);
         self.values.push(Values::default());
         self.arrivals.push();
@@ -342,6 +350,22 @@ impl EndpointTable {
 
     pub(crate) fn set_standing(&mut self, slot: Slot, standing: Standing) {
         self.standings[slot.index()] = standing;
+    }
+
+    pub(crate) fn updated(&self, slot: Slot) -> Timestamp {
+        self.updated[slot.index()]
+    }
+
+    pub(crate) fn set_updated(&mut self, slot: Slot, now: Timestamp) {
+        self.updated[slot.index()] = now;
+    }
+
+    pub(crate) fn heard(&self, slot: Slot) -> Timestamp {
+        self.heard[slot.index()]
+    }
+
+    pub(crate) fn set_heard(&mut self, slot: Slot, now: Timestamp) {
+        self.heard[slot.index()] = now;
     }
 
     pub(crate) fn echo(&self, slot: Slot) -> Option<Echo> {

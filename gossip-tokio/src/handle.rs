@@ -76,21 +76,21 @@ impl Handle {
         self.call(|node, _| *node.stats()).await
     }
 
-    /// The name of the cluster from which the latest refused SYN came, after [`Event::ForeignCluster`].
+    /// Who sent the SYN of another cluster that was told last ([`Event::ForeignCluster`]), and the name of that cluster.
     ///
     /// # Errors
     ///
     /// As [`Handle::endpoints`].
-    pub async fn foreign_cluster(&self) -> Result<Option<String>, Stopped> {
+    pub async fn foreign_cluster(&self) -> Result<Option<(Endpoint, String)>, Stopped> {
         self.call(|node, _| node.gossiper().foreign_cluster()).await
     }
 
-    /// The name of the partitioner of the latest SYN that was refused for it, after [`Event::ForeignPartitioner`].
+    /// As [`Handle::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`]).
     ///
     /// # Errors
     ///
     /// As [`Handle::endpoints`].
-    pub async fn foreign_partitioner(&self) -> Result<Option<String>, Stopped> {
+    pub async fn foreign_partitioner(&self) -> Result<Option<(Endpoint, String)>, Stopped> {
         self.call(|node, _| node.gossiper().foreign_partitioner()).await
     }
 

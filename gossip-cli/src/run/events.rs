@@ -86,10 +86,12 @@ impl EventLog {
             ),
             Event::ForeignCluster { from } => {
                 let theirs = self.handle.foreign_cluster().await.ok().flatten();
+                let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "cluster", "--cluster", theirs);
             }
             Event::ForeignPartitioner { from } => {
                 let theirs = self.handle.foreign_partitioner().await.ok().flatten();
+                let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
             Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),

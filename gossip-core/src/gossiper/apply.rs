@@ -45,6 +45,9 @@ impl Gossiper {
             }
             match self.table.find_next(endpoint, &mut cursor) {
                 Some(slot) => self.apply_known(slot, endpoint, &state, source),
+                None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
+                    self.stats.quarantined += 1;
+                }
                 None if self.asked.take(endpoint, self.now) => self.learn(endpoint, &state),
                 // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
@@ -64,7 +67,10 @@ impl Gossiper {
         }
         if generation > known.generation {
             // Asked for while it was older, an endpoint may answer with a part of its newer self.
-            if self.asked.take(endpoint, self.now) || source == Source::Ack {
+            // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
+            // the SYN of an earlier process of ours looks the same.
+            let is_whole = source == Source::Ack && known.generation != Generation::SAVED;
+            if self.asked.take(endpoint, self.now) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {
                 self.stats.hollow_states += 1;
@@ -74,6 +80,7 @@ impl Gossiper {
         }
         if state.heartbeat.version > known.max_version {
             self.table.arrivals_mut().report(slot, self.now);
+            self.table.set_updated(slot, self.now);
         }
         // Deviation: a heartbeat never goes back within a generation.
         if state.heartbeat.version > self.table.heartbeat(slot).version {
@@ -97,6 +104,8 @@ impl Gossiper {
             return;
         };
         self.stats.endpoints_learned += 1;
+        self.quarantine.forget(endpoint);
+        self.table.set_updated(slot, self.now);
         self.outbox.reserve(self.table.len());
         self.table.arrivals_mut().report(slot, self.now);
         self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
@@ -113,6 +122,8 @@ impl Gossiper {
         }
         self.table.arrivals_mut().report(slot, self.now);
         self.table.reset(slot, state.heartbeat);
+        self.table.set_updated(slot, self.now);
+        self.quarantine.forget(endpoint);
         self.table.set_standing(slot, Standing::Unverified);
         let new = state.heartbeat.generation;
         if old == Generation::SAVED {
@@ -135,7 +146,10 @@ impl Gossiper {
                 self.invent_shutdown(slot);
                 self.mark_as_shutdown(slot);
             }
-            status if status.is_dead() => self.table.set_standing(slot, Standing::Unreachable),
+            status if status.is_dead() => {
+                self.table.set_standing(slot, Standing::Unreachable);
+                self.on_status(slot, status);
+            }
             _ => self.verify(slot),
         }
     }
@@ -173,11 +187,14 @@ impl Gossiper {
     ///
     /// Deviation: whoever says that it stops is down from then on, by whatever way we hear of it; Cassandra waits for its
     /// message, or for the silence.
-    fn on_status(&mut self, slot: Slot, status: StatusKind) {
+    pub(super) fn on_status(&mut self, slot: Slot, status: StatusKind) {
         if status == StatusKind::Shutdown {
             self.mark_down(slot, DownCause::Shutdown);
         } else if status.is_dead() {
             self.mark_down(slot, DownCause::Status);
+        }
+        if matches!(status, StatusKind::Left | StatusKind::Removed) {
+            self.on_left(slot);
         }
     }
 }

@@ -71,6 +71,11 @@ impl Asked {
         free
     }
 
+    /// Whether everything of `endpoint` was asked for, and is still to come.
+    pub(crate) fn is_asked(&self, endpoint: Endpoint) -> bool {
+        self.find(endpoint).is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(_)))
+    }
+
     /// Whether a state of `endpoint` is the answer to such a question. Each question has one answer.
     pub(crate) fn take(&mut self, endpoint: Endpoint, now: Timestamp) -> bool {
         let Some(at) = self.find(endpoint) else { return false };

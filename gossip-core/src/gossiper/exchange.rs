@@ -1,5 +1,9 @@
 //! SYN, ACK, ACK2: taking them in, and writing what is due.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::outbox::LargeDue;
 use super::{Gossiper, Mode, Outgoing, Session};
 use crate::delta;
 use crate::digest::{self, Entry, Side};
@@ -19,19 +23,7 @@ impl Gossiper {
     /// `gossip-semantics.md` §5.
     pub(super) fn on_syn(&mut self, from: Endpoint, session: &mut Session, syn: &Syn<'_>) {
         self.stats.syns_received += 1;
-        let silence = self.config.interval.saturating_mul(60);
-        if syn.cluster.as_bytes() != self.config.cluster {
-            self.stats.foreign_cluster += 1;
-            if self.foreign_cluster.note(from, syn.cluster, self.now, silence) {
-                self.push_event(Event::ForeignCluster { from });
-            }
-            return;
-        }
-        if syn.partitioner.as_bytes() != self.config.partitioner {
-            self.stats.foreign_partitioner += 1;
-            if self.foreign_partitioner.note(from, syn.partitioner, self.now, silence) {
-                self.push_event(Event::ForeignPartitioner { from });
-            }
+        if !self.is_of_this_cluster(from, syn) {
             return;
         }
         self.contact.heard(self.now);
@@ -47,12 +39,47 @@ impl Gossiper {
             return;
         };
         let newest = self.newest_generation();
-        let examined = digest::examine(&self.table, &syn.digests, from, newest, self.outbox.list_mut(list));
+        let examined = digest::examine(
+            &self.table,
+            &self.quarantine,
+            &syn.digests,
+            &digest::Context { sender: from, newest, now: self.now },
+            self.outbox.list_mut(list),
+        );
         self.stats.future_generations += u64::from(examined.future);
         if examined.sender.is_some() {
             session.generation = examined.sender;
         }
         if self.outbox.ack(from, list).is_err() {
+            self.stats.exchanges_dropped += 1;
+        }
+    }
+
+    /// Whether a SYN comes from our own cluster. Others are not answered.
+    pub(super) fn is_of_this_cluster(&mut self, from: Endpoint, syn: &Syn<'_>) -> bool {
+        let silence = self.config.interval.saturating_mul(60);
+        if syn.cluster.as_bytes() != self.config.cluster {
+            self.stats.foreign_cluster += 1;
+            if self.foreign_cluster.note(from, syn.cluster, self.now, silence) {
+                self.push_event(Event::ForeignCluster { from });
+            }
+            return false;
+        }
+        if syn.partitioner.as_bytes() != self.config.partitioner {
+            self.stats.foreign_partitioner += 1;
+            if self.foreign_partitioner.note(from, syn.partitioner, self.now, silence) {
+                self.push_event(Event::ForeignPartitioner { from });
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Says to somebody in its shadow round that we are in ours.
+    pub(super) fn answer_in_shadow(&mut self, from: Endpoint) {
+        if let Some(list) = self.outbox.take_list()
+            && self.outbox.ack(from, list).is_err()
+        {
             self.stats.exchanges_dropped += 1;
         }
     }
@@ -91,29 +118,26 @@ impl Gossiper {
         self.apply(from, session, &ack2.states, Source::Ack2);
     }
 
-    /// Writes a due message that has a body.
+    /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
     pub(super) fn encode_with_body(
         &mut self,
         to: Endpoint,
         codec: Codec,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
-        if out.room() < Self::MIN_ROOM {
-            return None;
-        }
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
             let written = out
                 .atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, Version::new(i32::MIN), out));
-            return self.finish(Verb::GOSSIP_SHUTDOWN, written.map(|()| 0));
+            return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
         if let Some(list) = due.ack2.take() {
             let pending = self.outbox.list(list);
             let written = out
                 .atomically(|out| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
             self.outbox.free_list(list);
-            return self.finish(Verb::GOSSIP_DIGEST_ACK2, written);
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written);
         }
         if let Some(list) = due.ack.take() {
             let pending = self.outbox.list(list);
@@ -122,16 +146,27 @@ impl Gossiper {
             let written = requests
                 .and_then(|()| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
             self.outbox.free_list(list);
-            return self.finish(Verb::GOSSIP_DIGEST_ACK, written);
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
         }
         if due.shadow_reply {
             due.shadow_reply = false;
-            let written = out.atomically(|out| self.encode_shadow_reply(codec, out)).map(|()| 0);
-            return self.finish(Verb::GOSSIP_DIGEST_ACK, written);
+            if out.atomically(|out| self.encode_shadow_reply(codec, out)).is_err() {
+                // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
+                if let Some(due) = self.outbox.due(to) {
+                    due.large = Some(LargeDue::ShadowReply);
+                }
+                return None;
+            }
+            return Some(self.outgoing(Verb::GOSSIP_DIGEST_ACK));
+        }
+        if due.shadow_syn {
+            due.shadow_syn = false;
+            let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
+            return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
         if due.syn {
             due.syn = false;
-            let written = out.atomically(|out| self.encode_syn(codec, out)).map(|()| 0);
+            let written = out.atomically(|out| self.encode_syn(codec, out));
             self.syn_sent = true;
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
@@ -158,12 +193,9 @@ impl Gossiper {
         Outgoing { verb, id: self.next_id() }
     }
 
-    fn finish(&mut self, verb: Verb, written: Result<u64, Full>) -> Option<Outgoing> {
+    fn finish(&mut self, verb: Verb, written: Result<(), Full>) -> Option<Outgoing> {
         match written {
-            Ok(unsendable) => {
-                self.stats.values_unsendable += unsendable;
-                Some(self.outgoing(verb))
-            }
+            Ok(()) => Some(self.outgoing(verb)),
             Err(Full) => {
                 self.stats.messages_dropped += 1;
                 None
@@ -171,12 +203,60 @@ impl Gossiper {
         }
     }
 
+    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own.
+    fn finish_states(
+        &mut self,
+        to: Endpoint,
+        verb: Verb,
+        written: Result<Option<Entry>, Full>,
+    ) -> Option<Outgoing> {
+        if let Ok(Some(too_large)) = written
+            && let Some(due) = self.outbox.due(to)
+        {
+            due.large.get_or_insert(LargeDue::State(too_large));
+        }
+        self.finish(verb, written.map(|_| ()))
+    }
+
+    /// Writes what is due and too large for an ordinary message.
+    pub(super) fn encode_due_large(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        limit: usize,
+    ) -> Option<(Outgoing, Vec<u8>)> {
+        let due = self.outbox.due(to)?.large?;
+        let form = codec.address_form();
+        let size = match due {
+            LargeDue::ShadowReply => {
+                8 + self.table.slots().map(|slot| delta::state_size(&self.table, slot, form)).sum::<usize>()
+            }
+            LargeDue::State(entry) => 4 + delta::state_size(&self.table, entry.slot(), form),
+        };
+        if size > limit {
+            return None;
+        }
+        if let Some(due) = self.outbox.due(to) {
+            due.large = None;
+        }
+        let mut body = vec![0; size];
+        let mut out = Writer::new(&mut body);
+        let (verb, written) = match due {
+            LargeDue::ShadowReply => (Verb::GOSSIP_DIGEST_ACK, self.encode_shadow_reply(codec, &mut out)),
+            LargeDue::State(entry) => {
+                (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(&self.table, entry, codec, &mut out))
+            }
+        };
+        let len = out.len();
+        body.truncate(len);
+        let outgoing = self.finish(verb, written)?;
+        Some((outgoing, body))
+    }
+
     /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
     /// moves on by as many as found room.
     fn encode_syn(&mut self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
-        let cluster = JavaStr::from_checked(&self.config.cluster);
-        let partitioner = JavaStr::from_checked(&self.config.partitioner);
-        crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)?;
+        self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
         let table = &self.table;
         let digest = |slot: Slot| {
@@ -188,13 +268,16 @@ impl Gossiper {
             }
         };
         digest(Slot::FIRST).encode(codec, out)?;
-        let mut written = 1 + self.asked.encode_wanted(self.now, codec, out);
+        let wanted = self.asked.encode_wanted(self.now, codec, out);
+        let mut written = 1 + wanted;
         let order = table.sorted();
         let start = self.rotation % order.len().max(1);
         let (before, after) = order.split_at(start);
         let mut walked = 0;
         for slot in after.iter().chain(before) {
-            if *slot != Slot::FIRST {
+            // Whoever is asked for from the start is not listed a second time.
+            let is_wanted = wanted > 0 && self.asked.is_asked(table.endpoint(*slot));
+            if *slot != Slot::FIRST && !is_wanted {
                 if digest(*slot).encode(codec, out).is_err() {
                     break;
                 }
@@ -207,6 +290,12 @@ impl Gossiper {
         }
         out.fill(count, written);
         Ok(())
+    }
+
+    fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+        let cluster = JavaStr::from_checked(&self.config.cluster);
+        let partitioner = JavaStr::from_checked(&self.config.partitioner);
+        crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)
     }
 
     /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.
@@ -229,7 +318,8 @@ impl Gossiper {
         Generation::new(newest.and_then(|seconds| i32::try_from(seconds).ok()).unwrap_or(i32::MAX))
     }
 
+    /// Whether the node takes part and means to go on, or says only that it will leave.
     pub(super) const fn is_running(&self) -> bool {
-        matches!(self.mode, Mode::Running)
+        matches!(self.mode, Mode::Running | Mode::Leaving { .. })
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Pauses {
     last_pause: Option<Timestamp>,
 }
 
+/// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
+const MAX_PROBES: u32 = 16;
+
 impl Gossiper {
     /// Asks an endpoint that is not live whether it can be reached (`gossip-semantics.md` §8.6). One question at a time.
     ///
@@ -31,6 +34,10 @@ impl Gossiper {
         {
             return;
         }
+        self.ask_for_echo(slot);
+    }
+
+    fn ask_for_echo(&mut self, slot: Slot) {
         let echo = Echo {
             id: self.next_id(),
             generation: self.table.generation(slot),
@@ -55,6 +62,13 @@ impl Gossiper {
 
     pub(super) fn on_echo_response(&mut self, from: Endpoint, id: u64) {
         let slot = self.table.find(from);
+        if let Some(slot) = slot.filter(|slot| self.table.standing(*slot) == Standing::Live)
+            && self.table.echo(slot).is_some_and(|echo| echo.id == id)
+        {
+            // The answer to a direct probe; that it came is all there is to know.
+            self.table.set_echo(slot, None);
+            return;
+        }
         let answered = slot.filter(|slot| {
             let generation = self.table.generation(*slot);
             self.table.echo(*slot).is_some_and(|echo| {
@@ -67,6 +81,7 @@ impl Gossiper {
         };
         self.table.set_echo(slot, None);
         self.table.set_standing(slot, Standing::Live);
+        self.table.set_updated(slot, self.now);
         self.push_event(Event::Up { endpoint: from, generation: self.table.generation(slot) });
     }
 
@@ -81,7 +96,9 @@ impl Gossiper {
         let endpoint = self.table.endpoint(slot);
         self.push_event(Event::Down { endpoint, generation: self.table.generation(slot), cause });
         // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.
-        if matches!(cause, DownCause::Convicted { .. }) && self.outbox.reset(endpoint).is_err() {
+        if matches!(cause, DownCause::Convicted { .. } | DownCause::Probe)
+            && self.outbox.reset(endpoint).is_err()
+        {
             self.stats.messages_dropped += 1;
         }
     }
@@ -89,18 +106,12 @@ impl Gossiper {
     /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
     pub(super) fn check_liveness(&mut self) {
         let may_convict = self.may_convict();
+        let mut probes = MAX_PROBES;
         for slot in self.table.places().skip(1) {
             if !self.table.is_occupied(slot) {
                 continue;
             }
-            if let Some(echo) = self.table.echo(slot) {
-                // Deviation: an echo is repeated each round, under its id, until its time is over.
-                if self.now >= echo.deadline {
-                    self.table.set_echo(slot, None);
-                } else {
-                    self.send_echo(slot, echo);
-                }
-            }
+            self.check_echo(slot, &mut probes);
             if !may_convict {
                 continue;
             }
@@ -111,6 +122,50 @@ impl Gossiper {
                 #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
                 self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
             }
+        }
+    }
+
+    /// Repeats an echo that was not answered, or gives it up; begins a direct probe of who is live only by hearsay.
+    fn check_echo(&mut self, slot: Slot, probes: &mut u32) {
+        let is_live = self.table.standing(slot) == Standing::Live;
+        match self.table.echo(slot) {
+            // Deviation: an echo is repeated each round, under its id, until its time is over.
+            Some(echo) if self.now < echo.deadline => self.send_echo(slot, echo),
+            Some(_) => {
+                self.table.set_echo(slot, None);
+                if is_live {
+                    self.on_probe_failed(slot);
+                } else {
+                    // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
+                    // live nor unreachable until somebody brings news of it.
+                    self.table.set_standing(slot, Standing::Unreachable);
+                }
+            }
+            None if is_live && *probes > 0 && self.silence(slot) > self.config.probe_after => {
+                *probes -= 1;
+                self.stats.probes_sent += 1;
+                self.ask_for_echo(slot);
+            }
+            None => {}
+        }
+    }
+
+    /// How long nothing came from the endpoint itself.
+    fn silence(&self, slot: Slot) -> core::time::Duration {
+        self.now.saturating_since(self.table.heard(slot))
+    }
+
+    /// A live endpoint did not answer a direct probe: what we hear of it comes from others.
+    fn on_probe_failed(&mut self, slot: Slot) {
+        self.stats.probes_failed += 1;
+        let silence = self.silence(slot);
+        self.push_event(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence });
+        // A connection that is half open would swallow the next as well.
+        if self.outbox.reset(self.table.endpoint(slot)).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+        if self.config.probe_convicts {
+            self.mark_down(slot, DownCause::Probe);
         }
     }
 

@@ -93,7 +93,7 @@ impl Gossiper {
         }
     }
 
-    fn claimed_status(&self, state: &EndpointState<'_>) -> StatusKind {
+    pub(super) fn claimed_status(&self, state: &EndpointState<'_>) -> StatusKind {
         let status =
             state.value(ApplicationState::STATUS_WITH_PORT).or_else(|| state.value(ApplicationState::STATUS));
         status.map_or(StatusKind::None, |value| StatusKind::of_value(value.text.as_bytes()))
@@ -104,7 +104,7 @@ impl Gossiper {
     }
 
     /// Takes a greater generation, but none that peers would refuse within a day.
-    fn raise_generation(&mut self, new: Option<Generation>) {
+    pub(super) fn raise_generation(&mut self, new: Option<Generation>) {
         let limit = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
         let fits = |new: &Generation| {
             limit.is_none_or(|limit| i64::from(new.get()) <= i64::try_from(limit).unwrap_or(i64::MAX))

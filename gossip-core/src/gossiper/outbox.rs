@@ -10,8 +10,9 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::digest::Pending;
+use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
+use crate::message::Codec;
 
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
@@ -51,24 +52,44 @@ pub(crate) struct Due {
     pub(crate) reset: bool,
     pub(crate) shutdown: bool,
     pub(crate) syn: bool,
+    /// The question for everything.
+    pub(crate) shadow_syn: bool,
     /// Everything, in one message.
     pub(crate) shadow_reply: bool,
     pub(crate) ack: Option<ListId>,
     pub(crate) ack2: Option<ListId>,
     pub(crate) echo_request: Option<u64>,
     echo_responses: [Option<u64>; MAX_ECHO_RESPONSES],
+    /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
+    pub(crate) large: Option<LargeDue>,
+}
+
+/// A message that is too large for an ordinary one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LargeDue {
+    /// Everything, for somebody in its shadow round.
+    ShadowReply,
+    /// The state of one endpoint, of which a value does not fit an ordinary message.
+    State(Entry),
+}
+
+impl Peer {
+    const fn owes_nothing(&self) -> bool {
+        self.due.is_nothing() && self.due.large.is_none()
+    }
 }
 
 impl Due {
-    pub(crate) fn is_nothing(&self) -> bool {
+    pub(crate) const fn is_nothing(&self) -> bool {
         !self.reset
             && !self.shutdown
             && !self.syn
+            && !self.shadow_syn
             && !self.shadow_reply
             && self.ack.is_none()
             && self.ack2.is_none()
             && self.echo_request.is_none()
-            && self.echo_responses.iter().all(Option::is_none)
+            && matches!(self.echo_responses, [None, None, None, None])
     }
 
     fn push_echo_response(&mut self, id: u64) {
@@ -76,6 +97,16 @@ impl Due {
             self.echo_responses.rotate_right(1);
             self.echo_responses[0] = Some(id);
         }
+    }
+
+    /// Whether a message is due that has a body in this version.
+    pub(crate) const fn has_body_for(&self, codec: Codec) -> bool {
+        (self.shutdown && codec.version.has_shutdown_body())
+            || self.syn
+            || self.shadow_syn
+            || self.shadow_reply
+            || self.ack.is_some()
+            || self.ack2.is_some()
     }
 
     /// The id of an echo to be answered, the oldest first.
@@ -139,8 +170,22 @@ impl Outbox {
         self.free_lists.push(id);
     }
 
+    /// Takes a row out of all lists: it will be somebody else's.
+    pub(crate) fn forget_slot(&mut self, slot: crate::table::Slot) {
+        for list in &mut self.lists {
+            list.entries.retain(|entry| entry.slot() != slot);
+        }
+        for peer in &mut self.peers {
+            peer.due.large.take_if(|large| matches!(large, LargeDue::State(entry) if entry.slot() == slot));
+        }
+    }
+
     pub(crate) fn syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.syn = true)
+    }
+
+    pub(crate) fn shadow_syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.shadow_syn = true)
     }
 
     pub(crate) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
@@ -218,7 +263,7 @@ impl Outbox {
             let count = self.peers.len();
             let idle = |at: &usize| {
                 let peer = &self.peers[*at];
-                !peer.is_ready && peer.due.is_nothing()
+                !peer.is_ready && peer.owes_nothing()
             };
             let at = (self.hand..count).chain(0..self.hand).find(idle)?;
             self.hand = (at + 1) % count;
@@ -242,7 +287,7 @@ impl Outbox {
             let at = self.ready.pop_front()?;
             let peer = &mut self.peers[at as usize];
             peer.is_ready = false;
-            if !peer.due.is_nothing() {
+            if !peer.owes_nothing() {
                 return Some(peer.endpoint);
             }
         }
@@ -252,7 +297,7 @@ impl Outbox {
     pub(crate) fn resume(&mut self, to: Endpoint) {
         let Some(at) = self.find(to) else { return };
         let peer = &mut self.peers[at as usize];
-        if !peer.is_ready && !peer.due.is_nothing() {
+        if !peer.is_ready && !peer.owes_nothing() {
             peer.is_ready = true;
             self.ready.push_back(at);
         }
@@ -268,6 +313,9 @@ impl Outbox {
     pub(crate) fn forget(&mut self, to: Endpoint) -> u64 {
         let Some(due) = self.due(to) else { return 0 };
         let due = core::mem::take(due);
+        if let Some(mine) = self.due(to) {
+            mine.large = due.large;
+        }
         for list in [due.ack, due.ack2].into_iter().flatten() {
             self.free_list(list);
         }

@@ -37,6 +37,7 @@ impl Gossiper {
         self.asked.expire(self.now);
         self.choose_targets();
         self.check_liveness();
+        self.check_removals();
         self.watch_seeds();
     }
 

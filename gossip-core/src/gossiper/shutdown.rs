@@ -1,6 +1,6 @@
 //! Stopping in good order, and how others take it (`gossip-semantics.md` §13).
 
-use super::{Gossiper, Mode, Session};
+use super::{AfterShutdown, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
@@ -24,32 +24,65 @@ const INVENTED: [(ApplicationState, &str, Version); 3] = [
 
 impl Gossiper {
     /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
-    /// more, or is alone.
-    pub(super) fn announce_shutdown(&mut self) {
-        if self.mode != Mode::Running {
-            return;
+    /// more, or knows nobody.
+    pub(super) fn announce_shutdown(&mut self, then: AfterShutdown) {
+        match self.mode {
+            Mode::Running | Mode::Leaving { .. } => {}
+            // Whoever is on the way out already only changes where to.
+            Mode::Stopping { until, .. } if then == AfterShutdown::Stop => {
+                self.mode = Mode::Stopping { until, then };
+                return;
+            }
+            Mode::Shadow | Mode::Disabled if then == AfterShutdown::Stop => return self.stop(),
+            _ => return,
         }
-        let is_anybody_live = self.others(Standing::Live).next().is_some();
-        if self.table.status(Slot::FIRST).is_silent_shutdown() || !is_anybody_live {
-            self.stop();
-            return;
+        if self.table.status(Slot::FIRST).is_silent_shutdown() || self.table.len() == 1 {
+            return self.end_shutdown(then);
         }
-        let text = JavaStr::from_checked(Status::SHUTDOWN_TEXT.as_bytes());
+        self.status_before.clear();
+        if let Some((text, _)) = self.table.values(Slot::FIRST).get(ApplicationState::STATUS_WITH_PORT) {
+            self.status_before.extend_from_slice(text.as_bytes());
+        }
         if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
             self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
         }
-        self.publish(ApplicationState::STATUS_WITH_PORT, text);
-        if self.table.values(Slot::FIRST).get(ApplicationState::STATUS).is_some() {
-            self.publish(ApplicationState::STATUS, text);
-        }
-        for slot in self.table.slots().skip(1) {
-            if self.table.standing(slot) == Standing::Live
+        self.publish_status(Status::SHUTDOWN_TEXT);
+        for slot in self.table.places().skip(1) {
+            if self.table.is_occupied(slot)
+                && self.table.standing(slot) == Standing::Live
                 && self.outbox.shutdown(self.table.endpoint(slot)).is_err()
             {
                 self.stats.messages_dropped += 1;
             }
         }
-        self.mode = Mode::Stopping { until: self.now + self.config.shutdown_announce };
+        self.mode = Mode::Stopping { until: self.now + self.config.shutdown_announce, then };
+    }
+
+    /// The shutdown was announced for long enough.
+    pub(super) fn end_shutdown(&mut self, then: AfterShutdown) {
+        match then {
+            AfterShutdown::Stop => self.stop(),
+            AfterShutdown::Disable => self.mode = Mode::Disabled,
+        }
+    }
+
+    /// Gossip is enabled again: a later process, as far as others can tell (`gossip-semantics.md` §3.3).
+    pub(super) fn begin_again(&mut self) {
+        if self.mode != Mode::Disabled {
+            return;
+        }
+        self.mode = Mode::Running;
+        let next = self.generation().next();
+        self.raise_generation(next);
+        if self.table.status(Slot::FIRST) == StatusKind::Shutdown {
+            let before = core::mem::take(&mut self.status_before);
+            // Whoever had none before has one now that says nothing: a value cannot be taken back.
+            let text = JavaStr::from_checked(&before).to_text().into_owned();
+            self.publish_status(&text);
+        }
+        self.contact.heard(self.now);
+        self.pauses = super::liveness::Pauses::default();
+        self.next_round = self.now + self.config.interval;
     }
 
     /// A peer stops.

@@ -13,9 +13,11 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::gossiper::Session;
 use crate::internode::{
-    Accept, ConnectionType, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent, VersionRange,
+    Accept, ConnectionType, FrameKind, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent,
+    VersionRange,
 };
 use crate::io::ConnectionId;
+use crate::node::frames::PIECE;
 use crate::time::Timestamp;
 use crate::version::MessagingVersion;
 
@@ -39,11 +41,17 @@ pub(super) struct Connections {
     actions: VecDeque<Action>,
     /// Peers and connection types over which an answer to a ping may go out.
     pings: VecDeque<(PeerId, ConnectionType)>,
+    /// Peers to which the next piece of a large message may go out.
+    larges: VecDeque<PeerId>,
+    /// The sizes of all large messages that are being sent.
+    large_bytes: usize,
     limits: Limits,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Limits {
+    framing: Framing,
+    max_large_bytes: usize,
     local: Endpoint,
     max_connections: usize,
     max_dials: usize,
@@ -66,6 +74,14 @@ struct Peer {
     /// The id of a ping that is to be answered over a connection of that type.
     pings: [Option<u64>; 3],
     retry_at: Timestamp,
+    large: Option<Large>,
+}
+
+/// A message that goes out in pieces.
+#[derive(Debug)]
+struct Large {
+    message: Vec<u8>,
+    sent: usize,
 }
 
 #[derive(Debug)]
@@ -159,7 +175,11 @@ impl Connections {
             hash: FixedState::with_seed(hash_key),
             actions: VecDeque::new(),
             pings: VecDeque::new(),
+            larges: VecDeque::new(),
+            large_bytes: 0,
             limits: Limits {
+                framing: if config.compression { Framing::Lz4 } else { Framing::Crc },
+                max_large_bytes: config.max_large_bytes,
                 local: config.local,
                 max_connections: config.max_connections,
                 max_dials: config.max_dials,
@@ -270,7 +290,7 @@ impl Connections {
         }
     }
 
-    /// Whom something may be sent to now over this connection: the peer, if it is one for gossip. Pings are noted as ready.
+    /// Whom gossip may be sent to now over this connection. Pings are noted as ready.
     pub(super) fn usable(&mut self, id: ConnectionId) -> Option<Endpoint> {
         let (peer, kind) = match &self.get_mut(id)?.side {
             Side::Dialled(dialled)
@@ -284,7 +304,10 @@ impl Connections {
         if known.pings[index(kind)].is_some() {
             self.pings.push_back((peer, kind));
         }
-        (kind == ConnectionType::Urgent).then_some(known.endpoint)
+        if kind == ConnectionType::Large && known.large.is_some() && !self.larges.contains(&peer) {
+            self.larges.push_back(peer);
+        }
+        (kind != ConnectionType::Small).then_some(known.endpoint)
     }
 
     /// Something came over an accepted connection.
@@ -295,6 +318,53 @@ impl Connections {
         {
             *deadline = idle;
         }
+    }
+
+    /// A peer that the next piece of a large message may go to.
+    pub(super) fn next_large(&mut self) -> Option<Endpoint> {
+        let peer = self.larges.pop_front()?;
+        self.peers[peer.0 as usize].as_ref().map(|known| known.endpoint)
+    }
+
+    /// Whether a large message to `to` is on its way.
+    pub(super) fn has_large(&self, to: Endpoint) -> bool {
+        self.find(to)
+            .and_then(|peer| self.peers[peer.0 as usize].as_ref())
+            .is_some_and(|peer| peer.large.is_some())
+    }
+
+    /// How large a message may be that begins now, in bytes.
+    pub(super) const fn large_room(&self) -> usize {
+        self.limits.max_large_bytes.saturating_sub(self.large_bytes)
+    }
+
+    pub(super) fn begin_large(&mut self, to: Endpoint, message: Vec<u8>) {
+        let Some(peer) = self.find(to) else { return };
+        if let Some(peer) = self.peers[peer.0 as usize].as_mut() {
+            self.large_bytes += message.len();
+            peer.large = Some(Large { message, sent: 0 });
+        }
+    }
+
+    /// Lets `write` make a frame of the next piece of the message to `to`.
+    pub(super) fn next_piece(
+        &mut self,
+        to: Endpoint,
+        write: impl FnOnce(FrameKind, &[u8]) -> usize,
+    ) -> Option<usize> {
+        let peer = self.find(to)?;
+        let place = &mut self.peers[peer.0 as usize].as_mut()?.large;
+        let large = place.as_mut()?;
+        let end = large.message.len().min(large.sent + PIECE);
+        // A message that fits one frame is not a piece.
+        let kind = if large.message.len() <= PIECE { FrameKind::SelfContained } else { FrameKind::Piece };
+        let len = write(kind, &large.message[large.sent..end]);
+        large.sent = end;
+        if end == large.message.len() {
+            self.large_bytes -= end;
+            *place = None;
+        }
+        Some(len)
     }
 
     /// Notes that a ping is to be answered over a connection of a type; dials it if there is none. A later ping takes the
@@ -367,6 +437,11 @@ impl Connections {
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
         peer.connections[index(dialled.kind)] = None;
         peer.pings[index(dialled.kind)] = None;
+        if dialled.kind == ConnectionType::Large
+            && let Some(large) = peer.large.take()
+        {
+            self.large_bytes -= large.message.len();
+        }
         let was_established = matches!(dialled.stage, Stage::Established(_));
         // Also somebody who accepts, and closes at once, is left alone for a while.
         peer.retry_at = if was_established { connection.opened } else { now } + retry;
@@ -407,7 +482,8 @@ impl Connections {
         to: Endpoint,
         kind: ConnectionType,
     ) -> Option<ConnectionId> {
-        let initiate = Initiate::messaging(kind, Framing::Crc, VersionRange::SUPPORTED, self.limits.local);
+        let initiate =
+            Initiate::messaging(kind, self.limits.framing, VersionRange::SUPPORTED, self.limits.local);
         let machine = Outbound::new(initiate);
         let dialled = Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false };
         let id = self.open(now, now + self.limits.connect_timeout, Side::Dialled(dialled))?;
@@ -431,6 +507,7 @@ impl Connections {
                 self.free_places.reserve(self.places.len());
                 self.actions.reserve(self.places.len() * 4);
                 self.pings.reserve(self.places.len() * 4);
+                self.larges.reserve(self.places.len());
                 u32::try_from(self.places.len() - 1).ok()?
             }
         };
@@ -456,8 +533,13 @@ impl Connections {
             }
             None => return None,
         };
-        self.peers[at as usize] =
-            Some(Peer { endpoint, connections: [None; 3], pings: [None; 3], retry_at: Timestamp::ZERO });
+        self.peers[at as usize] = Some(Peer {
+            endpoint,
+            connections: [None; 3],
+            pings: [None; 3],
+            retry_at: Timestamp::ZERO,
+            large: None,
+        });
         let Self { index, hash, peers, .. } = self;
         index.insert_unique(hash.hash_one(endpoint), at, |at| {
             peers[*at as usize].as_ref().map_or(0, |peer| hash.hash_one(peer.endpoint))

@@ -184,7 +184,8 @@ fn g10_endpoint_that_has_left_is_known_and_never_live() {
         a.events(),
         [
             Event::Joined { endpoint: endpoint(C), generation },
-            changed(C, ApplicationState::STATUS_WITH_PORT, 7)
+            changed(C, ApplicationState::STATUS_WITH_PORT, 7),
+            Event::Left { endpoint: endpoint(C), generation }
         ]
     );
     a.hand(B, &ack(&[], &[(C, State::new(heartbeat(100, 9), &[]))]));
@@ -205,7 +206,8 @@ fn whoever_leaves_is_down_at_once() {
         a.events(),
         [
             changed(C, ApplicationState::STATUS_WITH_PORT, 9),
-            Event::Down { endpoint: endpoint(C), generation, cause: DownCause::Status }
+            Event::Down { endpoint: endpoint(C), generation, cause: DownCause::Status },
+            Event::Left { endpoint: endpoint(C), generation }
         ]
     );
     assert_eq!(a.standing(C), Some(Standing::Unreachable));

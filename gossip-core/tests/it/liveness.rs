@@ -228,7 +228,7 @@ fn h10_answer_after_ten_seconds_is_too_late() {
     assert_eq!(requests(&repetitions), [id; 9]);
     a.hand_under(id, endpoint(B), &RESPONSE);
     assert_eq!((told(&mut a), a.gossiper.stats().late_echoes), (vec![], 1));
-    assert_eq!(a.standing(B), Some(Standing::Unverified));
+    assert_eq!(a.standing(B), Some(Standing::Unreachable));
     assert_eq!(requests(&a.advance(Duration::from_secs(5))), [], "nobody is asked without news");
     beat(&mut a, 2);
     let ids = requests(&a.sent());

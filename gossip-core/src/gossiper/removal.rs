@@ -1,0 +1,313 @@
+//! Members that are gone for good: left, removed, assassinated, or silent for too long (`gossip-semantics.md` §9, §14, §15).
+
+use alloc::format;
+use core::fmt;
+use core::time::Duration;
+
+use super::{Gossiper, Mode};
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::event::{Event, ForgetCause};
+use crate::quarantine::{Refusal, Tombstone};
+use crate::snapshot::Standing;
+use crate::status::{Status, StatusKind};
+use crate::table::{Slot, Stored};
+use crate::time::Timestamp;
+use crate::version::{Generation, HeartbeatState, Version};
+use crate::wire::{JavaStr, encode_str};
+
+/// How long a status of LEFT stays in gossip: `gossip-semantics.md` §1, VERY_LONG.
+const LEFT_LIFETIME: Duration = Duration::from_hours(72);
+
+/// The heartbeat of an endpoint that was assassinated (`gossip-semantics.md` §14).
+const ASSASSINATED: Version = Version::new(9_999);
+
+/// How many assassinations may wait for a sign of life at the same time.
+pub(super) const MAX_ASSASSINATIONS: usize = 8;
+
+/// An endpoint that is about to be assassinated, unless it shows a sign of life until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assassination {
+    endpoint: Endpoint,
+    heartbeat: HeartbeatState,
+    due: Timestamp,
+}
+
+/// Why an endpoint cannot be assassinated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AssassinateError {
+    /// It is the node itself, which can leave.
+    Oneself,
+    /// Eight others are waiting already.
+    TooMany,
+    /// The node takes no part in gossip now.
+    NotRunning,
+    /// There is no room to remember an endpoint that is not known.
+    TableFull,
+}
+
+impl fmt::Display for AssassinateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Oneself => "a node does not assassinate itself; let it leave",
+            Self::TooMany => "eight assassinations are under way; wait for them",
+            Self::NotRunning => "the node takes no part in gossip now",
+            Self::TableFull => "no more endpoints can be remembered",
+        })
+    }
+}
+
+impl core::error::Error for AssassinateError {}
+
+/// Why a node cannot leave its cluster.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// It has not published NORMAL: it is no member.
+    NotMember,
+    /// It takes no part in gossip now, or is leaving already.
+    NotRunning,
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotMember => "the node has not published NORMAL: it is no member that could leave",
+            Self::NotRunning => "the node takes no part in gossip now, or is leaving already",
+        })
+    }
+}
+
+impl core::error::Error for LeaveError {}
+
+impl Gossiper {
+    /// Looks once a round at who is gone long enough to be forgotten.
+    pub(super) fn check_removals(&mut self) {
+        let unix_ms = self.unix_ms();
+        self.quarantine.expire(self.now, unix_ms);
+        for slot in self.table.places().skip(1) {
+            if self.table.is_occupied(slot)
+                && self.table.standing(slot) != Standing::Live
+                && let Some(cause) = self.reason_to_forget(slot, unix_ms)
+            {
+                self.evict(slot, cause);
+            }
+        }
+        self.carry_out_assassinations();
+    }
+
+    fn reason_to_forget(&self, slot: Slot, unix_ms: Option<u64>) -> Option<ForgetCause> {
+        let status = self.table.status(slot);
+        let silence = self.now.saturating_since(self.table.updated(slot));
+        if matches!(status, StatusKind::Left | StatusKind::Removed) {
+            // Deviation: a status without a time ends after three days here, and never in Cassandra.
+            let is_over = match (self.expiry(slot), unix_ms) {
+                (Some(expiry), Some(unix_ms)) => unix_ms > expiry,
+                _ => silence > LEFT_LIFETIME,
+            };
+            return is_over.then_some(ForgetCause::Expired);
+        }
+        if status.is_dead() {
+            return None;
+        }
+        let is_saved = self.table.generation(slot) == Generation::SAVED;
+        if !status.is_member() && !is_saved {
+            let timeout = match status.is_bootstrapping() {
+                true => self.config.failed_bootstrap_timeout,
+                false => self.config.fat_client_timeout,
+            };
+            if timeout.is_some_and(|timeout| silence > timeout) {
+                return Some(ForgetCause::Silent);
+            }
+        }
+        self.config.dead_endpoint_ttl.is_some_and(|ttl| silence > ttl).then_some(ForgetCause::Reaped)
+    }
+
+    /// When a status of LEFT or removed says that the endpoint may be forgotten, in milliseconds since the Unix epoch.
+    fn expiry(&self, slot: Slot) -> Option<u64> {
+        let values = self.table.values(slot);
+        [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS].iter().find_map(|key| {
+            match Status::parse(values.get(*key)?.0.as_str()?) {
+                Status::Left { expire_unix_ms, .. } | Status::Removed { expire_unix_ms, .. } => {
+                    u64::try_from(expire_unix_ms).ok()
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Forgets an endpoint, and remembers what of it must not come back.
+    fn evict(&mut self, slot: Slot, cause: ForgetCause) {
+        let endpoint = self.table.endpoint(slot);
+        let HeartbeatState { generation, version } = self.table.heartbeat(slot);
+        let refusal = match cause {
+            ForgetCause::Silent => Refusal::Silent {
+                since: self.now,
+                end: self.now + self.config.quarantine,
+                heartbeat: version,
+            },
+            ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
+        };
+        self.quarantine.insert(endpoint, generation, refusal);
+        self.outbox.forget_slot(slot);
+        if self.outbox.reset(endpoint).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+        self.table.remove(slot);
+        self.stats.endpoints_forgotten += 1;
+        self.push_event(Event::Forgotten { endpoint, generation, cause });
+    }
+
+    /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
+    fn removed(&self, expiry: Option<u64>) -> Refusal {
+        let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
+        let from = expiry.or_else(|| self.unix_ms());
+        Refusal::Removed { until_unix_ms: from.map_or(u64::MAX, |from| from.saturating_add(ttl)) }
+    }
+
+    /// Somebody has left, or was removed: that outlives what we know of it, and us.
+    pub(super) fn on_left(&mut self, slot: Slot) {
+        let endpoint = self.table.endpoint(slot);
+        let generation = self.table.generation(slot);
+        let refusal = self.removed(self.expiry(slot));
+        self.quarantine.insert(endpoint, generation, refusal);
+        self.push_event(Event::Left { endpoint, generation });
+    }
+
+    /// What has to outlive the process.
+    pub(super) fn all_tombstones(&self) -> impl Iterator<Item = Tombstone> + '_ {
+        self.quarantine.tombstones()
+    }
+
+    /// Begins to leave: LEAVING now, LEFT later, then silence.
+    pub(super) fn begin_leaving(&mut self) -> Result<(), LeaveError> {
+        if self.mode != Mode::Running {
+            return Err(LeaveError::NotRunning);
+        }
+        if self.table.status(Slot::FIRST) != StatusKind::Normal {
+            return Err(LeaveError::NotMember);
+        }
+        let text = format!("LEAVING,{}", self.own_token());
+        self.publish_status(&text);
+        self.mode = Mode::Leaving { until: self.now + self.config.leaving_delay };
+        Ok(())
+    }
+
+    /// Announces that the node has left.
+    pub(super) fn announce_left(&mut self) {
+        let lifetime = u64::try_from(LEFT_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+        let expiry = self.unix_ms().unwrap_or(0).saturating_add(lifetime);
+        let text = format!("LEFT,{},{expiry}", self.own_token());
+        self.publish_status(&text);
+        self.mode = Mode::Left { until: self.now + self.config.leaving_delay };
+    }
+
+    fn own_token(&self) -> alloc::string::String {
+        self.token_of(Slot::FIRST)
+    }
+
+    /// The token that a status names, or one that every partitioner can read.
+    fn token_of(&self, slot: Slot) -> alloc::string::String {
+        let values = self.table.values(slot);
+        let text = [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS]
+            .iter()
+            .find_map(|key| values.get(*key)?.0.as_str());
+        match text.map(Status::parse) {
+            Some(
+                Status::Normal { token }
+                | Status::Leaving { token }
+                | Status::Moving { token }
+                | Status::Boot { token },
+            ) => token.into(),
+            _ => "0".into(),
+        }
+    }
+
+    /// Publishes a status of the node's own: with port, and without where that was published before.
+    pub(super) fn publish_status(&mut self, text: &str) {
+        let mut encoded = alloc::vec::Vec::new();
+        encode_str(text, &mut encoded);
+        let text = JavaStr::from_checked(&encoded);
+        self.publish(ApplicationState::STATUS_WITH_PORT, text);
+        if self.table.values(Slot::FIRST).get(ApplicationState::STATUS).is_some() {
+            self.publish(ApplicationState::STATUS, text);
+        }
+    }
+
+    /// Declares an endpoint as left, for its operator. One that is known has `ring_delay` to show a sign of life first.
+    pub(super) fn begin_assassination(&mut self, endpoint: Endpoint) -> Result<(), AssassinateError> {
+        if self.mode != Mode::Running {
+            return Err(AssassinateError::NotRunning);
+        }
+        if endpoint == self.config.local {
+            return Err(AssassinateError::Oneself);
+        }
+        let Some(slot) = self.table.find(endpoint) else { return self.assassinate_unknown(endpoint) };
+        let assassination = Assassination {
+            endpoint,
+            heartbeat: self.table.heartbeat(slot),
+            due: self.now + self.config.ring_delay,
+        };
+        match self
+            .assassinations
+            .iter_mut()
+            .find(|other| other.is_none_or(|other| other.endpoint == endpoint))
+        {
+            Some(place) => *place = Some(assassination),
+            None => return Err(AssassinateError::TooMany),
+        }
+        Ok(())
+    }
+
+    fn assassinate_unknown(&mut self, endpoint: Endpoint) -> Result<(), AssassinateError> {
+        let seconds = self.unix_ms().unwrap_or(0) / 1_000 + 60;
+        let generation = Generation::new(i32::try_from(seconds).unwrap_or(i32::MAX));
+        let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
+        let slot = self.table.insert(endpoint, heartbeat).map_err(|_| AssassinateError::TableFull)?;
+        self.stats.endpoints_learned += 1;
+        self.outbox.reserve(self.table.len());
+        self.table.set_updated(slot, self.now);
+        self.declare_left(slot);
+        Ok(())
+    }
+
+    fn carry_out_assassinations(&mut self) {
+        for at in 0..self.assassinations.len() {
+            let Some(assassination) = self.assassinations[at].take_if(|next| next.due <= self.now) else {
+                continue;
+            };
+            let Assassination { endpoint, heartbeat, .. } = assassination;
+            // Somebody else may have forgotten it meanwhile.
+            let Some(slot) = self.table.find(endpoint) else { continue };
+            if self.table.heartbeat(slot) != heartbeat {
+                self.push_event(Event::AssassinationAborted { endpoint });
+                continue;
+            }
+            let Some(generation) = heartbeat.generation.next() else { continue };
+            self.table.set_generation(slot, generation);
+            self.table.set_heartbeat(slot, ASSASSINATED);
+            self.declare_left(slot);
+        }
+    }
+
+    fn declare_left(&mut self, slot: Slot) {
+        let lifetime = u64::try_from(LEFT_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+        let expiry = self.unix_ms().unwrap_or(0).saturating_add(lifetime);
+        let text = format!("LEFT,{},{expiry}", self.token_of(slot));
+        // The generation is nobody's but ours: versions of our own counting order its values.
+        for key in [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS] {
+            let version = self.next_version().max(ASSASSINATED);
+            let replaced = self.table.values(slot).get(key).map_or(version, |(_, old)| old.max(version));
+            if self.table.set_value(slot, key, JavaStr::from_checked(text.as_bytes()), replaced)
+                == Stored::Grown
+            {
+                self.stats.values_grown += 1;
+            }
+        }
+        self.stats.generations_learned += 1;
+        self.on_status(slot, StatusKind::Left);
+        let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
+        self.push_event(Event::Assassinated { endpoint, generation });
+    }
+}

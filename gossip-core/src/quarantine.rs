@@ -1,0 +1,192 @@
+//! Endpoints that are gone, and what of them is refused (`pitfalls.md` §4).
+//!
+//! Nodes forget an endpoint at different moments. Whoever has forgotten it must not learn it again from those who have not.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::time::Timestamp;
+use crate::version::{Generation, Version};
+
+/// How long it is remembered of somebody silent how far it was known.
+const SILENT_MEMORY: Duration = Duration::from_hours(72);
+
+/// That an endpoint was removed: nothing of this generation or an earlier one is believed until the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tombstone {
+    /// Whose.
+    pub endpoint: Endpoint,
+    /// The last generation that is refused.
+    pub generation: Generation,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until_unix_ms: u64,
+}
+
+/// Everybody who is gone, sorted by endpoint.
+#[derive(Debug)]
+pub(crate) struct Quarantine {
+    gone: Vec<Gone>,
+    capacity: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    endpoint: Endpoint,
+    generation: Generation,
+    refusal: Refusal,
+}
+
+/// What is refused of somebody who is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// Removed: the generation, until then.
+    Removed { until_unix_ms: u64 },
+    /// Evicted for its silence: the generation until `end`, then what is not newer than `heartbeat`.
+    Silent { since: Timestamp, end: Timestamp, heartbeat: Version },
+}
+
+impl Quarantine {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { gone: Vec::with_capacity(capacity), capacity }
+    }
+
+    /// Whether news of this generation and version must not be believed.
+    pub(crate) fn refuses(
+        &self,
+        endpoint: Endpoint,
+        generation: Generation,
+        version: Version,
+        now: Timestamp,
+    ) -> bool {
+        let Ok(at) = self.find(endpoint) else { return false };
+        let gone = self.gone[at];
+        match gone.refusal {
+            Refusal::Removed { .. } => generation <= gone.generation,
+            Refusal::Silent { end, heartbeat, .. } => {
+                generation < gone.generation
+                    || (generation == gone.generation && (now < end || version <= heartbeat))
+            }
+        }
+    }
+
+    /// Notes that somebody is gone. Where there is no room, whoever would be forgotten first makes it.
+    pub(crate) fn insert(&mut self, endpoint: Endpoint, generation: Generation, refusal: Refusal) {
+        let gone = Gone { endpoint, generation, refusal };
+        match self.find(endpoint) {
+            Ok(at) => self.gone[at] = gone,
+            Err(_) => {
+                if self.gone.len() >= self.capacity {
+                    self.forget_one();
+                }
+                let at = self.find(endpoint).unwrap_or_else(|at| at);
+                self.gone.insert(at, gone);
+            }
+        }
+    }
+
+    /// Somebody is back.
+    pub(crate) fn forget(&mut self, endpoint: Endpoint) {
+        if let Ok(at) = self.find(endpoint) {
+            self.gone.remove(at);
+        }
+    }
+
+    /// Drops whoever's time is over.
+    pub(crate) fn expire(&mut self, now: Timestamp, unix_ms: Option<u64>) {
+        self.gone.retain(|gone| match gone.refusal {
+            Refusal::Removed { until_unix_ms } => unix_ms.is_none_or(|unix_ms| unix_ms < until_unix_ms),
+            Refusal::Silent { since, .. } => now.saturating_since(since) < SILENT_MEMORY,
+        });
+    }
+
+    /// What has to outlive the process, by ascending endpoint.
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = Tombstone> + '_ {
+        self.gone.iter().filter_map(|gone| match gone.refusal {
+            Refusal::Removed { until_unix_ms } => {
+                Some(Tombstone { endpoint: gone.endpoint, generation: gone.generation, until_unix_ms })
+            }
+            Refusal::Silent { .. } => None,
+        })
+    }
+
+    fn find(&self, endpoint: Endpoint) -> Result<usize, usize> {
+        self.gone.binary_search_by_key(&endpoint, |gone| gone.endpoint)
+    }
+
+    /// Forgets whoever was silent, the longest gone first; only then the tombstone that ends first.
+    fn forget_one(&mut self) {
+        let order = |gone: &Gone| match gone.refusal {
+            Refusal::Silent { since, .. } => (0, since.as_nanos()),
+            Refusal::Removed { until_unix_ms } => (1, until_unix_ms),
+        };
+        if let Some(first) = (0..self.gone.len()).min_by_key(|at| order(&self.gone[*at])) {
+            self.gone.remove(first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(n: u8) -> Endpoint {
+        Endpoint::v4([10, 0, 0, n], 7000)
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn silent(since: u64, heartbeat: i32) -> Refusal {
+        Refusal::Silent { since: at(since), end: at(since + 60), heartbeat: Version::new(heartbeat) }
+    }
+
+    #[test]
+    fn i2_somebody_silent_is_refused_for_a_minute_and_then_taken_if_newer() {
+        let mut quarantine = Quarantine::new(8);
+        let generation = Generation::new(100);
+        quarantine.insert(endpoint(1), generation, silent(0, 50));
+        let refuses = |seconds, generation: i32, version: i32| {
+            quarantine.refuses(endpoint(1), Generation::new(generation), Version::new(version), at(seconds))
+        };
+        assert!(refuses(59, 100, 51));
+        assert!(!refuses(60, 100, 51));
+        assert!(refuses(60, 100, 50), "nothing newer");
+        assert!(refuses(60, 99, 51), "an older process");
+        assert!(!refuses(1, 101, 1), "a later process is taken at once");
+        assert!(!quarantine.refuses(endpoint(2), generation, Version::new(1), at(0)));
+    }
+
+    #[test]
+    fn removed_endpoints_are_refused_until_their_tombstone_ends() {
+        let mut quarantine = Quarantine::new(8);
+        quarantine.insert(endpoint(1), Generation::new(100), Refusal::Removed { until_unix_ms: 5_000 });
+        let refuses = |quarantine: &Quarantine, generation| {
+            quarantine.refuses(endpoint(1), Generation::new(generation), Version::new(9_999), at(1_000_000))
+        };
+        assert!(refuses(&quarantine, 100) && refuses(&quarantine, 99) && !refuses(&quarantine, 101));
+        quarantine.expire(at(0), Some(4_999));
+        quarantine.expire(at(0), None);
+        assert!(refuses(&quarantine, 100));
+        assert_eq!(quarantine.tombstones().count(), 1);
+        quarantine.expire(at(0), Some(5_000));
+        assert!(!refuses(&quarantine, 100));
+    }
+
+    #[test]
+    fn a_full_quarantine_keeps_tombstones_longest() {
+        let mut quarantine = Quarantine::new(3);
+        let generation = Generation::new(1);
+        quarantine.insert(endpoint(1), generation, Refusal::Removed { until_unix_ms: 10 });
+        quarantine.insert(endpoint(2), generation, silent(5, 1));
+        quarantine.insert(endpoint(3), generation, silent(4, 1));
+        for n in 4..=5 {
+            quarantine.insert(endpoint(n), generation, Refusal::Removed { until_unix_ms: 20 });
+        }
+        let left: Vec<Endpoint> = quarantine.gone.iter().map(|gone| gone.endpoint).collect();
+        assert_eq!(left, [endpoint(1), endpoint(4), endpoint(5)]);
+        quarantine.insert(endpoint(6), generation, silent(9, 1));
+        assert!(quarantine.find(endpoint(1)).is_err(), "it would have ended first");
+    }
+}
