@@ -158,7 +158,7 @@ impl<P: Probe> Builder<P> {
         Builder { settings, hosts, latency, loss_percent, duplicate_percent, reorders, probe }
     }
 
-    /// Starts a process on every host, all within one interval, in an order of chance.
+    /// Starts a process on every host, one after the other in an order of chance; within one interval, which has passed then.
     ///
     /// # Panics
     ///
@@ -194,6 +194,7 @@ impl<P: Probe> Builder<P> {
         for host in hosts {
             cluster.start_later(host);
         }
+        cluster.run_rounds(1);
         cluster
     }
 }
