@@ -11,12 +11,12 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use gossip_core::Gossiper;
+use gossip_core::{ApplicationState, Gossiper};
 use gossip_sim::{Builder, Cluster, Probe};
 
 const HOSTS: usize = 100;
 const ROUNDS: u32 = 1_000;
-const RESTARTS: u32 = 5;
+const RESTARTS: usize = 5;
 
 /// With this in the environment it is printed where the first forbidden allocation came from.
 const TRACE_VARIABLE: &str = "ZERO_ALLOC_TRACE";
@@ -189,14 +189,54 @@ fn whole_messages_cost_no_memory() {
     run(Cluster::new(HOSTS).seed(7)).check();
 }
 
+#[test]
+fn faults_cost_no_memory() {
+    let builder = || Cluster::new(12).seed(3).loss_percent(10);
+    for builder in
+        [builder().duplicate_percent(10).reorder(), builder().streams().chunks(300).socket_buffer(1_000)]
+    {
+        go_through_faults(builder).check();
+    }
+}
+
+fn go_through_faults(builder: Builder) -> Counter {
+    IS_TRACING.set(std::env::var_os(TRACE_VARIABLE).is_some());
+    let mut cluster = builder.probe(Counter::default()).start();
+    for round in 0..6 {
+        cluster.run_rounds(60);
+        cluster.partition(0..4, 4..12);
+        cluster.stall(11);
+        cluster.kill(round);
+        cluster.shutdown(8);
+        cluster.run_rounds(30);
+        cluster.restart(8);
+        cluster.heal();
+        cluster.resume(11);
+        for other in 0..10 {
+            cluster.reset(10, other);
+            cluster.reset(11, other);
+            cluster.run_rounds(1);
+        }
+        cluster.restart(round);
+    }
+    cluster.run_rounds(300);
+    assert!(cluster.view().all_live());
+    std::mem::take(cluster.probe_mut())
+}
+
 fn run(builder: Builder) -> Counter {
     IS_TRACING.set(std::env::var_os(TRACE_VARIABLE).is_some());
     let mut cluster = builder.loss_percent(5).probe(Counter::default()).start();
     cluster.run_until(|view| view.all_live(), Duration::from_secs(120));
     for restart in 0..RESTARTS {
-        cluster.run_rounds(ROUNDS / RESTARTS - 50);
-        cluster.restart(10 + restart as usize);
-        cluster.run_rounds(50);
+        for part in 0..10 {
+            // Values that get longer, and shorter again.
+            let load = "1".repeat(10 + restart * 10 + part);
+            cluster.set_state(50 + part, ApplicationState::LOAD, &load).expect("it may be set");
+            cluster.run_rounds(ROUNDS / 50);
+        }
+        cluster.restart(10 + restart);
+        cluster.reset(1, 20 + restart);
     }
     std::mem::take(cluster.probe_mut())
 }
