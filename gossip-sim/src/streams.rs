@@ -159,7 +159,7 @@ impl Streams {
         let (from, to) = (pipe.host(side), pipe.host(side.other()));
         let lane = &mut pipe.lanes[side.index()];
         let mut left = self.socket_buffer.saturating_sub(lane.wire.len()).min(lane.remainder.len());
-        lane.wire.extend(lane.remainder.drain(..left));
+        move_bytes(&mut lane.remainder, left, |bytes| lane.wire.extend(bytes));
         while left > 0 {
             let len = if left <= 1 || self.chunk == usize::MAX {
                 left
@@ -403,7 +403,7 @@ impl<P: Probe> Cluster<P> {
         }
         let had_remainder = !lane.remainder.is_empty();
         streams.read.clear();
-        streams.read.extend(lane.wire.drain(..len));
+        move_bytes(&mut lane.wire, len, |bytes| streams.read.extend_from_slice(bytes));
         let connection = pipe.ends[to.index()].connection.filter(|_| pipe.is_open(to));
         if let (Some(connection), Some(Process::Streams(process))) =
             (connection, hosts[host].process.as_mut())
@@ -463,4 +463,13 @@ impl<P: Probe> Cluster<P> {
             observe_node(probe, host, &mut process.node, |node| node.handle_input(*now, input));
         }
     }
+}
+
+/// Takes the first `count` bytes out of `from`, in at most two pieces: one by one, they would be most of a run's time.
+fn move_bytes(from: &mut VecDeque<u8>, count: usize, mut to: impl FnMut(&[u8])) {
+    let (front, back) = from.as_slices();
+    let in_front = count.min(front.len());
+    to(&front[..in_front]);
+    to(&back[..count - in_front]);
+    from.drain(..count);
 }
