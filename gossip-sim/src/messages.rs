@@ -15,6 +15,8 @@ pub(crate) struct Letter {
     /// How many processes the sender's host had had.
     boot: u32,
     pub(crate) to: usize,
+    /// How many the receiver's host had had: as on a connection, nothing sent to one process reaches the next.
+    to_boot: u32,
     codec: Codec,
     outgoing: Outgoing,
     body: Box<[u8]>,
@@ -22,8 +24,8 @@ pub(crate) struct Letter {
 
 impl<P: Probe> Cluster<P> {
     pub(crate) fn deliver(&mut self, letter: Letter) {
-        let Letter { from, boot, to, codec, outgoing, body } = letter;
-        if self.network.is_cut(from, to) {
+        let Letter { from, boot, to, to_boot, codec, outgoing, body } = letter;
+        if self.network.is_cut(from, to) || self.hosts[to].boot != to_boot {
             self.network.traffic.lost += 1;
             return;
         }
@@ -80,12 +82,13 @@ impl<P: Probe> Cluster<P> {
         network.count(body.len());
         // Nobody is at home at other addresses.
         let Some(to) = to else { return true };
+        let (boot, to_boot) = (state.boot, hosts[to].boot);
         if network.loses() {
             return true;
         }
         let copies = if network.rng.percent(network.duplicate_percent) { 2 } else { 1 };
         for _ in 0..copies {
-            let letter = Letter { from: host, boot: state.boot, to, codec, outgoing, body: body.into() };
+            let letter = Letter { from: host, boot, to, to_boot, codec, outgoing, body: body.into() };
             queue.push(network.arrival(*now, host, to), Happening::Letter(letter));
         }
         true
