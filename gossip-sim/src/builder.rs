@@ -1,0 +1,225 @@
+//! Setting a cluster up.
+
+use std::fmt;
+use std::time::Duration;
+
+use gossip_core::{ConfigBuilder, MessagingVersion, Node, Timestamp};
+
+use crate::cluster::Cluster;
+use crate::host::Host;
+use crate::network::Network;
+use crate::probe::{NoProbe, Probe};
+use crate::queue::Queue;
+use crate::rng::Rng;
+use crate::streams::Streams;
+
+/// The environment variable that takes the place of every seed in a program: with it a failed run is repeated.
+pub const SEED_VARIABLE: &str = "GOSSIP_SIM_SEED";
+
+/// Collects what a cluster is to be like; [`Builder::start`] makes it.
+#[must_use]
+pub struct Builder<P = NoProbe> {
+    pub(crate) settings: Settings,
+    hosts: usize,
+    latency: (Duration, Duration),
+    loss_percent: u32,
+    duplicate_percent: u32,
+    reorders: bool,
+    probe: P,
+}
+
+/// What stays as it is for a whole run.
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) seeds: usize,
+    pub(crate) interval: Duration,
+    pub(crate) versions: Vec<MessagingVersion>,
+    pub(crate) streams: bool,
+    pub(crate) chunk: usize,
+    pub(crate) socket_buffer: usize,
+    pub(crate) configure: Configure,
+}
+
+type Configure = Box<dyn Fn(usize, ConfigBuilder) -> ConfigBuilder + Send>;
+
+impl Builder {
+    pub(crate) fn new(hosts: usize) -> Self {
+        Self {
+            settings: Settings {
+                seed: 1,
+                seeds: 3,
+                interval: Duration::from_secs(1),
+                versions: vec![MessagingVersion::V13; hosts],
+                streams: false,
+                chunk: usize::MAX,
+                socket_buffer: 256 * 1024,
+                configure: Box::new(|_, config| config),
+            },
+            hosts,
+            latency: (Duration::from_millis(1), Duration::from_millis(10)),
+            loss_percent: 0,
+            duplicate_percent: 0,
+            reorders: false,
+            probe: NoProbe,
+        }
+    }
+}
+
+impl<P: Probe> Builder<P> {
+    /// Where all chance of the run comes from. Default 1. [`SEED_VARIABLE`] takes its place.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// How many of the hosts, counted from 0, are seeds of all. Default 3.
+    pub const fn seeds(mut self, count: usize) -> Self {
+        self.settings.seeds = count;
+        self
+    }
+
+    /// The time between two rounds. Default 1 s.
+    pub const fn interval(mut self, interval: Duration) -> Self {
+        self.settings.interval = interval;
+        self
+    }
+
+    /// How long a message travels: each time anything from `min` to `max`. Default 1 to 10 ms.
+    pub const fn latency(mut self, min: Duration, max: Duration) -> Self {
+        self.latency = (min, max);
+        self
+    }
+
+    /// How many of 100 messages vanish; over streams, how many of 100 writes, once the handshake is done. Default 0.
+    pub const fn loss_percent(mut self, percent: u32) -> Self {
+        self.loss_percent = percent;
+        self
+    }
+
+    /// How many of 100 messages arrive twice. Over streams nothing does. Default 0.
+    pub const fn duplicate_percent(mut self, percent: u32) -> Self {
+        self.duplicate_percent = percent;
+        self
+    }
+
+    /// Lets messages overtake each other. Over streams nothing does.
+    pub const fn reorder(mut self) -> Self {
+        self.reorders = true;
+        self
+    }
+
+    /// The messaging version in which whole messages are written. Default 13. Over streams it is negotiated.
+    pub fn messaging_version(mut self, version: MessagingVersion) -> Self {
+        self.settings.versions.fill(version);
+        self
+    }
+
+    /// The greatest messaging version of one host: with each other the lesser of both is spoken.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn messaging_version_of(mut self, host: usize, version: MessagingVersion) -> Self {
+        self.settings.versions[host] = version;
+        self
+    }
+
+    /// Lets bytes travel over connections between [`Node`]s, instead of messages between
+    /// [`Gossiper`](gossip_core::Gossiper)s.
+    pub const fn streams(mut self) -> Self {
+        self.settings.streams = true;
+        self
+    }
+
+    /// Over streams, lets bytes arrive in pieces of at most so many, cut at random. Default: as they were written.
+    pub fn chunks(mut self, max: usize) -> Self {
+        self.settings.chunk = max.max(1);
+        self
+    }
+
+    /// Over streams, how many bytes are under way or not yet read before a write has to wait. Default 256 KiB.
+    pub fn socket_buffer(mut self, bytes: usize) -> Self {
+        self.settings.socket_buffer = bytes.max(1);
+        self
+    }
+
+    /// Changes the configuration of each process before it starts; the first argument is its host.
+    pub fn configure(
+        mut self,
+        configure: impl Fn(usize, ConfigBuilder) -> ConfigBuilder + Send + 'static,
+    ) -> Self {
+        self.settings.configure = Box::new(configure);
+        self
+    }
+
+    /// Watches every call into the protocol.
+    pub fn probe<Q: Probe>(self, probe: Q) -> Builder<Q> {
+        let Self { settings, hosts, latency, loss_percent, duplicate_percent, reorders, probe: _ } = self;
+        Builder { settings, hosts, latency, loss_percent, duplicate_percent, reorders, probe }
+    }
+
+    /// Starts a process on every host, one after the other in an order of chance; within one interval, which has passed then.
+    ///
+    /// # Panics
+    ///
+    /// If [`Builder::configure`] makes a configuration that is not valid, or [`SEED_VARIABLE`] is no number.
+    pub fn start(self) -> Cluster<P> {
+        let hosts = self.hosts;
+        self.start_only(0..hosts)
+    }
+
+    /// Starts a process on some hosts; on the others later, by [`Cluster::restart`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Builder::start`].
+    pub fn start_only(mut self, hosts: impl IntoIterator<Item = usize>) -> Cluster<P> {
+        if let Ok(seed) = std::env::var(SEED_VARIABLE) {
+            self.settings.seed = seed.parse().expect("the seed in the environment is a number");
+        }
+        let mut network = Network::new(Rng::new(self.settings.seed), self.latency);
+        network.loss_percent = self.loss_percent;
+        network.duplicate_percent = self.duplicate_percent;
+        network.reorders = self.reorders;
+        let mut cluster = Cluster {
+            streams: Streams::new(self.settings.chunk, self.settings.socket_buffer),
+            settings: self.settings,
+            now: Timestamp::ZERO,
+            queue: Queue::new(),
+            hosts: (0..self.hosts).map(Host::new).collect(),
+            network,
+            probe: self.probe,
+            buffer: vec![0; Node::MIN_BUFFER].into(),
+        };
+        for host in hosts {
+            cluster.start_later(host);
+        }
+        cluster.run_rounds(1);
+        cluster
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for Builder<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .field("hosts", &self.hosts)
+            .field("latency", &self.latency)
+            .field("loss_percent", &self.loss_percent)
+            .field("duplicate_percent", &self.duplicate_percent)
+            .field("reorders", &self.reorders)
+            .field("probe", &self.probe)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("seed", &self.seed)
+            .field("seeds", &self.seeds)
+            .field("interval", &self.interval)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
+    }
+}

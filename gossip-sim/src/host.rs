@@ -1,0 +1,112 @@
+//! A machine of the cluster, and the process that runs on it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use gossip_core::{
+    ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Gossiper, Node,
+    Session, Timestamp,
+};
+
+use crate::cluster::Happening;
+use crate::rng::Rng;
+use crate::streams::Side;
+
+/// What the wall clock of every host reads when a run begins.
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// Which process of which host: what it gossips under, and since when.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Started {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// Its generation, greater than that of any process of the host before it.
+    pub generation: Generation,
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) endpoint: Endpoint,
+    /// The greatest generation of its processes so far: what a real one would find on its disk.
+    pub(crate) generation: Option<Generation>,
+    /// How many processes there were.
+    pub(crate) boot: u32,
+    pub(crate) process: Option<Process>,
+    pub(crate) events: Vec<(Timestamp, Event)>,
+    /// When the process wants to be woken.
+    pub(crate) wake: Option<Timestamp>,
+    /// What happens to the process once it runs again, if it is held up.
+    pub(crate) stalled: Option<Vec<Happening>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Process {
+    Messages(Box<MessageProcess>),
+    Streams(Box<StreamProcess>),
+}
+
+#[derive(Debug)]
+pub(crate) struct MessageProcess {
+    pub(crate) gossiper: Gossiper,
+    /// By sender and how many processes that had had.
+    pub(crate) sessions: BTreeMap<(usize, u32), Session>,
+}
+
+#[derive(Debug)]
+pub(crate) struct StreamProcess {
+    pub(crate) node: Node,
+    pub(crate) sockets: BTreeMap<ConnectionId, (u64, Side)>,
+}
+
+impl Host {
+    pub(crate) fn new(number: usize) -> Self {
+        // Three octets name more hosts than a simulation has.
+        let [.., a, b, c] = (number + 1).to_be_bytes();
+        Self {
+            endpoint: Endpoint::v4([10, a, b, c], 7000),
+            generation: None,
+            boot: 0,
+            process: None,
+            events: Vec::new(),
+            wake: None,
+            stalled: None,
+        }
+    }
+
+    /// The number of the host that has this address.
+    pub(crate) fn find(hosts: &[Self], endpoint: Endpoint) -> Option<usize> {
+        let IpAddr::V4(ip) = endpoint.ip() else { return None };
+        let [_, a, b, c] = ip.octets();
+        let number = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?.checked_sub(1)?;
+        hosts.get(number).filter(|host| host.endpoint == endpoint).map(|_| number)
+    }
+
+    pub(crate) fn gossiper(&self) -> Option<&Gossiper> {
+        match self.process.as_ref()? {
+            Process::Messages(process) => Some(&process.gossiper),
+            Process::Streams(process) => Some(process.node.gossiper()),
+        }
+    }
+
+    /// What the next process is told, but for the seeds.
+    pub(crate) fn config(&self, number: usize, now: Timestamp, seed: u64) -> ConfigBuilder {
+        let generation = Generation::at_start(unix_ms(now) / 1_000, self.generation);
+        let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;
+        let entropy = Rng::split(seed, purpose).bytes();
+        let ip = self.endpoint.ip();
+        Config::builder("simulated", self.endpoint, generation, entropy)
+            .state(ApplicationState::HOST_ID, &format!("00000000-0000-4000-8000-{number:012x}"))
+            .state(ApplicationState::DC, "dc1")
+            .state(ApplicationState::RACK, "rack1")
+            .state(ApplicationState::RELEASE_VERSION, "5.0.2")
+            .state(ApplicationState::NET_VERSION, "13")
+            .state(ApplicationState::NATIVE_ADDRESS_AND_PORT, &format!("{ip}:9042"))
+            .state(ApplicationState::RPC_READY, "true")
+            .state(ApplicationState::STATUS_WITH_PORT, &format!("NORMAL,{number}"))
+    }
+}
+
+/// What the wall clocks read.
+pub(crate) const fn unix_ms(now: Timestamp) -> u64 {
+    EPOCH_MS + now.as_nanos() / 1_000_000
+}

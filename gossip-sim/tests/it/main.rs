@@ -1,0 +1,11 @@
+//! Whole clusters: that everybody learns of everybody, that whoever is gone is found gone and nobody else, whatever the network
+//! does.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod convergence;
+mod conviction;
+mod shutdown;
+mod streams;
+mod support;
+mod versions;
