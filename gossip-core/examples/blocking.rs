@@ -7,7 +7,7 @@
 //! cargo run -p gossip-core --example blocking
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -32,7 +32,7 @@ struct Driver {
     node: Node,
     clock: Clock,
     buffer: Vec<u8>,
-    streams: HashMap<ConnectionId, TcpStream>,
+    streams: BTreeMap<ConnectionId, TcpStream>,
     reports: Receiver<Report>,
     reporter: Sender<Report>,
 }
@@ -50,7 +50,7 @@ impl Driver {
         });
         let clock = Clock::start();
         let node = Node::new(config, clock.now());
-        Self { node, clock, buffer: vec![0; Node::MIN_BUFFER], streams: HashMap::new(), reports, reporter }
+        Self { node, clock, buffer: vec![0; Node::MIN_BUFFER], streams: BTreeMap::new(), reports, reporter }
     }
 
     // loop: shown in the README

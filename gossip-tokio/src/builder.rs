@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gossip_core::{
     ApplicationState, Clock, Config, ConfigError, DEFAULT_PARTITIONER, Endpoint, Generation, Node, Timestamp,
+    Tombstone,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
@@ -32,6 +33,7 @@ pub struct Builder {
     broadcast: Option<SocketAddr>,
     seeds: Vec<SocketAddr>,
     saved: Vec<SocketAddr>,
+    tombstones: Vec<Tombstone>,
     states: Vec<(ApplicationState, String)>,
     states_with: Option<StatesWith>,
     generation: Option<Generation>,
@@ -51,6 +53,7 @@ impl Builder {
             broadcast: None,
             seeds: Vec::new(),
             saved: Vec::new(),
+            tombstones: Vec::new(),
             states: Vec::new(),
             states_with: None,
             generation: None,
@@ -89,6 +92,12 @@ impl Builder {
     /// Adds an endpoint known from an earlier run: it is tried now and then until it is heard of.
     pub fn saved_endpoint(mut self, address: SocketAddr) -> Self {
         self.saved.push(address);
+        self
+    }
+
+    /// Adds an endpoint that was removed in an earlier run: it does not come back.
+    pub fn tombstone(mut self, tombstone: Tombstone) -> Self {
+        self.tombstones.push(tombstone);
         self
     }
 
@@ -182,6 +191,9 @@ impl Builder {
         }
         for saved in self.saved {
             config = config.saved_endpoint(saved.into());
+        }
+        for tombstone in self.tombstones {
+            config = config.tombstone(tombstone);
         }
         let late = self.states_with.map_or_else(Vec::new, |states| states(local));
         for (key, value) in self.states.iter().chain(&late) {

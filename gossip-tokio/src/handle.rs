@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use gossip_core::{ApplicationState, Endpoint, EndpointInfo, Event, Node, Stats, Timestamp, Version};
+use gossip_core::{
+    ApplicationState, AssassinateError, Endpoint, EndpointInfo, Event, Generation, LeaveError, Node, Stats,
+    Timestamp, Tombstone, Version,
+};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Something to be done where the node is.
@@ -92,6 +95,94 @@ impl Handle {
     /// As [`Handle::endpoints`].
     pub async fn foreign_partitioner(&self) -> Result<Option<(Endpoint, String)>, Stopped> {
         self.call(|node, _| node.gossiper().foreign_partitioner()).await
+    }
+
+    /// Leaves the cluster for good, and returns when others had time to hear of it and the node has stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaveError`] if it is no member, or takes no part in gossip now.
+    pub async fn leave(&self) -> Result<(), LeaveError> {
+        let left = self.call(|node, now| node.leave(now)).await;
+        left.unwrap_or(Err(LeaveError::NotRunning))?;
+        self.stopped().await;
+        Ok(())
+    }
+
+    /// Begins to declare an endpoint as left that cannot do so itself; [`Event::Assassinated`] or
+    /// [`Event::AssassinationAborted`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`AssassinateError`] if that cannot be begun.
+    pub async fn assassinate(&self, endpoint: Endpoint) -> Result<(), AssassinateError> {
+        let begun = self.call(move |node, now| node.assassinate(now, endpoint)).await;
+        begun.unwrap_or(Err(AssassinateError::NotRunning))
+    }
+
+    /// Announces a shutdown, and takes no part in gossip until [`Handle::enable`]. Returns at once; the announcement takes
+    /// two intervals.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn disable(&self) -> Result<(), Stopped> {
+        self.call(|node, now| node.disable(now)).await
+    }
+
+    /// Takes part in gossip again, with a greater generation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn enable(&self) -> Result<(), Stopped> {
+        self.call(|node, now| node.enable(now)).await
+    }
+
+    /// Whether the node takes part in gossip.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn is_enabled(&self) -> Result<bool, Stopped> {
+        self.call(|node, _| node.gossiper().is_enabled()).await
+    }
+
+    /// The node's generation, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn generation(&self) -> Result<Generation, Stopped> {
+        self.call(|node, _| node.gossiper().generation()).await
+    }
+
+    /// The seeds, the node itself left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn seeds(&self) -> Result<Vec<Endpoint>, Stopped> {
+        self.call(|node, _| node.gossiper().seeds().to_vec()).await
+    }
+
+    /// Replaces the seeds; says whether that changed anything. An empty list changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn set_seeds(&self, seeds: Vec<Endpoint>) -> Result<bool, Stopped> {
+        self.call(move |node, _| node.set_seeds(&seeds)).await
+    }
+
+    /// The endpoints that are gone for good: to be kept across restarts, and given to
+    /// [`Builder::tombstone`](crate::Builder::tombstone). They change with [`Event::Left`] and [`Event::Forgotten`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::endpoints`].
+    pub async fn tombstones(&self) -> Result<Vec<Tombstone>, Stopped> {
+        self.call(|node, _| node.gossiper().tombstones().collect()).await
     }
 
     /// What happens from now on.

@@ -31,8 +31,8 @@ mod handle;
 
 pub use builder::{Builder, StartError};
 pub use gossip_core::{
-    ApplicationState, DownCause, Endpoint, EndpointInfo, Event, Generation, Standing, StateInfo, Stats,
-    Status, StatusKind, Timestamp, Version,
+    ApplicationState, AssassinateError, ConfigBuilder, DownCause, Endpoint, EndpointInfo, Event, ForgetCause,
+    Generation, LeaveError, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Version,
 };
 pub use handle::{Events, EventsError, Handle, SetStateError, Stopped};
 
