@@ -111,7 +111,7 @@ impl Config {
             max_states: 64,
             max_state_bytes: 1 << 20,
             max_pending_acks: 16,
-            max_pending_events: 1_024,
+            max_pending_events: 4_096,
             max_connections: 4_096,
             max_dials: 64,
             max_message: 16 << 20,
@@ -246,7 +246,7 @@ impl ConfigBuilder {
         /// counted. Default 16; at least 2.
         max_pending_acks: usize;
         /// How many events may wait to be taken, 48 bytes each. What finds no room is counted, and told by
-        /// [`Event::Lost`](crate::Event::Lost). Default 1,024; at least 16.
+        /// [`Event::Lost`](crate::Event::Lost). Default 4,096; at least 16.
         max_pending_events: usize;
         /// How many connections may be open, dialled and accepted together. Default 4,096; at least 2.
         max_connections: usize;

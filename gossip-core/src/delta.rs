@@ -10,6 +10,7 @@
 use alloc::vec::Vec;
 
 use crate::digest::{Entry, Pending, Side};
+use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
 use crate::message::Codec;
 use crate::table::{EndpointTable, Slot};
@@ -19,6 +20,9 @@ use crate::wire::{AddressForm, Full, Reserved, Writer};
 
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
 const MIN_STATE_SIZE: usize = 19;
+
+/// The longest digest in a message: an IPv6 address with port, two numbers.
+const MAX_DIGEST_SIZE: usize = 27;
 
 /// Space for putting the values of one endpoint into version order; kept, so that it is taken once.
 #[derive(Debug)]
@@ -39,11 +43,13 @@ impl Scratch {
 pub(crate) fn encode_requests(
     table: &EndpointTable,
     pending: &Pending,
-    asked: &mut Asked,
-    now: Timestamp,
+    (asked, whom, now): (&mut Asked, Endpoint, Timestamp),
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
+    // Requests leave half the room to states, where there are any, and always that for their number.
+    let has_states = pending.entries.iter().any(|entry| entry.side() == Side::Give);
+    let reserved = MAX_DIGEST_SIZE + if has_states { out.room() / 2 } else { 4 };
     let count = out.reserve_i32()?;
     let mut written = 0;
     let wanted = pending.entries.iter().filter(|entry| entry.side() == Side::Want);
@@ -57,17 +63,20 @@ pub(crate) fn encode_requests(
         } else {
             continue; // Learned from somebody else meanwhile.
         };
-        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, now) {
+        if out.room() < reserved {
+            break;
+        }
+        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, whom, now) {
             continue;
         }
         let digest = crate::message::Digest { endpoint, generation: entry.generation, max_version: from };
-        if digest.encode(codec, out).is_err() {
-            break;
-        }
+        digest.encode(codec, out)?;
         written += 1;
     }
     for unknown in &pending.unknown {
-        if table.find(unknown.endpoint).is_some() || !asked.ask(unknown.endpoint, unknown.generation, now) {
+        if table.find(unknown.endpoint).is_some()
+            || !asked.ask(unknown.endpoint, unknown.generation, whom, now)
+        {
             continue;
         }
         let digest = crate::message::Digest {
@@ -75,9 +84,7 @@ pub(crate) fn encode_requests(
             generation: unknown.generation,
             max_version: Version::ZERO,
         };
-        if digest.encode(codec, out).is_err() {
-            break;
-        }
+        digest.encode(codec, out)?;
         written += 1;
     }
     out.fill(count, written);

@@ -165,7 +165,7 @@ impl Gossiper {
         let mut gossiper = Self {
             table,
             outbox,
-            asked: Asked::new(config.echo_timeout),
+            asked: Asked::new(config.echo_timeout, config.interval),
             quarantine: Quarantine::new(config.max_tombstones),
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),

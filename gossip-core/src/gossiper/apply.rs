@@ -15,8 +15,8 @@ use crate::version::Generation;
 pub(super) enum Source {
     /// They answer our SYN: of an endpoint whose generation we had as smaller they hold everything.
     Ack,
-    /// They answer an ACK of ours, or so it should be.
-    Ack2,
+    /// They answer an ACK of ours, or nobody knows what.
+    Other,
 }
 
 impl Gossiper {
@@ -44,11 +44,11 @@ impl Gossiper {
                 continue;
             }
             match self.table.find_next(endpoint, &mut cursor) {
-                Some(slot) => self.apply_known(slot, endpoint, &state, source),
+                Some(slot) => self.apply_known(slot, from, &state, source),
                 None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
                     self.stats.quarantined += 1;
                 }
-                None if self.asked.take(endpoint, self.now) => self.learn(endpoint, &state),
+                None if self.asked.take(endpoint, from, self.now) => self.learn(endpoint, &state),
                 // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
                     self.stats.hollow_states += 1;
@@ -58,7 +58,8 @@ impl Gossiper {
         }
     }
 
-    fn apply_known(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
+    fn apply_known(&mut self, slot: Slot, from: Endpoint, state: &EndpointState<'_>, source: Source) {
+        let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
         let generation = state.heartbeat.generation;
         if generation < known.generation {
@@ -70,7 +71,7 @@ impl Gossiper {
             // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
             let is_whole = source == Source::Ack && known.generation != Generation::SAVED;
-            if self.asked.take(endpoint, self.now) || is_whole {
+            if self.asked.take(endpoint, from, self.now) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {
                 self.stats.hollow_states += 1;

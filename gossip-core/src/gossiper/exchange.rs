@@ -91,7 +91,14 @@ impl Gossiper {
             if !self.syn_sent {
                 return;
             }
-            self.apply(from, session, &ack.states, Source::Ack);
+            // An answer to an earlier process of ours tells little of what we lack.
+            let own = self.generation();
+            let is_ours = self.outbox.take_awaited(from)
+                && ack
+                    .requests
+                    .iter()
+                    .all(|request| request.endpoint != self.config.local || request.generation == own);
+            self.apply(from, session, &ack.states, if is_ours { Source::Ack } else { Source::Other });
         }
         self.contact.heard(self.now);
         let Some(list) = self.outbox.take_list() else {
@@ -115,7 +122,7 @@ impl Gossiper {
     pub(super) fn on_ack2(&mut self, from: Endpoint, session: &mut Session, ack2: &Ack2<'_>) {
         self.stats.ack2s_received += 1;
         self.contact.heard(self.now);
-        self.apply(from, session, &ack2.states, Source::Ack2);
+        self.apply(from, session, &ack2.states, Source::Other);
     }
 
     /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
@@ -142,9 +149,10 @@ impl Gossiper {
         if let Some(list) = due.ack.take() {
             let pending = self.outbox.list(list);
             let now = self.now;
-            let requests = delta::encode_requests(&self.table, pending, &mut self.asked, now, codec, out);
-            let written = requests
-                .and_then(|()| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
+            let written = out.atomically(|out| {
+                delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
+                delta::encode_states(&self.table, pending, &mut self.scratch, codec, out)
+            });
             self.outbox.free_list(list);
             return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
         }
@@ -166,7 +174,8 @@ impl Gossiper {
         }
         if due.syn {
             due.syn = false;
-            let written = out.atomically(|out| self.encode_syn(codec, out));
+            let written = out.atomically(|out| self.encode_syn(to, codec, out));
+            self.outbox.await_ack(to);
             self.syn_sent = true;
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
@@ -255,7 +264,7 @@ impl Gossiper {
 
     /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
     /// moves on by as many as found room.
-    fn encode_syn(&mut self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+    fn encode_syn(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
         let table = &self.table;
@@ -268,7 +277,7 @@ impl Gossiper {
             }
         };
         digest(Slot::FIRST).encode(codec, out)?;
-        let wanted = self.asked.encode_wanted(self.now, codec, out);
+        let wanted = self.asked.encode_wanted(to, self.now, codec, out);
         let mut written = 1 + wanted;
         let order = table.sorted();
         let start = self.rotation % order.len().max(1);

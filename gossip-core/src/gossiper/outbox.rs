@@ -43,6 +43,8 @@ struct Peer {
     endpoint: Endpoint,
     due: Due,
     is_ready: bool,
+    /// Whether a SYN was sent to it whose ACK has not come.
+    is_awaited: bool,
 }
 
 /// What is due to one peer.
@@ -255,7 +257,7 @@ impl Outbox {
 
     /// A place for a peer that has none: a free one, or that of a peer that is owed nothing.
     fn place_for(&mut self, endpoint: Endpoint) -> Option<u32> {
-        let peer = Peer { endpoint, due: Due::default(), is_ready: false };
+        let peer = Peer { endpoint, due: Due::default(), is_ready: false, is_awaited: false };
         let at = if self.peers.len() < self.peers.capacity() {
             self.peers.push(peer);
             self.peers.len() - 1
@@ -301,6 +303,18 @@ impl Outbox {
             peer.is_ready = true;
             self.ready.push_back(at);
         }
+    }
+
+    /// A SYN was sent to `to`.
+    pub(crate) fn await_ack(&mut self, to: Endpoint) {
+        if let Some(at) = self.find(to) {
+            self.peers[at as usize].is_awaited = true;
+        }
+    }
+
+    /// Whether an ACK from `from` answers a SYN of ours; one that is taken for the answer is the only one.
+    pub(crate) fn take_awaited(&mut self, from: Endpoint) -> bool {
+        self.find(from).is_some_and(|at| core::mem::take(&mut self.peers[at as usize].is_awaited))
     }
 
     /// What is due to `to`, to be taken out.
