@@ -9,6 +9,7 @@
 
 use alloc::vec::Vec;
 
+use crate::application_state::ApplicationState;
 use crate::digest::{Entry, Pending, Side};
 use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
@@ -105,7 +106,7 @@ pub(crate) fn encode_states(
     let mut written = 0;
     // A quarter stays for endpoints with new values, so that heartbeats, of which there is no end, do not starve them.
     let share = out.room() / 4;
-    let mut with_values = false;
+    let (mut with_values, mut is_share_reached) = (false, false);
     let gives = || pending.entries.iter().filter(|entry| entry.side() == Side::Give);
     for (at, entry) in gives().enumerate() {
         let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
@@ -113,15 +114,16 @@ pub(crate) fn encode_states(
             with_values = true;
             continue;
         }
-        if out.room() < share.max(MIN_STATE_SIZE) {
+        if out.room() < share.max(MIN_STATE_SIZE) && !is_share_reached {
+            is_share_reached = true;
             with_values = with_values
                 || gives().skip(at).any(|entry| {
                     behind(table, entry.slot(), entry.generation, entry.version)
                         .is_some_and(|from| table.max_value_version(entry.slot()) > from)
                 });
-            if with_values || out.room() < MIN_STATE_SIZE {
-                break;
-            }
+        }
+        if out.room() < MIN_STATE_SIZE || (is_share_reached && with_values) {
+            break;
         }
         let heartbeat = table.heartbeat(entry.slot());
         if heartbeat.version > from && encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
@@ -145,6 +147,19 @@ pub(crate) fn encode_states(
     }
     out.fill(count, written);
     Ok(too_large)
+}
+
+/// Writes the heartbeat and a single value.
+pub(crate) fn encode_value_of(
+    table: &EndpointTable,
+    slot: Slot,
+    key: ApplicationState,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    crate::message::encode_state_head(table.heartbeat(slot), out)?;
+    let (text, version) = table.values(slot).get(key).ok_or(Full)?;
+    out.i32(1)?;
+    encode_value(key, text, version, out)
 }
 
 /// Writes one endpoint as the only one of a list of states: all that the peer lacks of it.
@@ -292,7 +307,7 @@ pub(crate) fn encode_newer(
 }
 
 fn encode_value(
-    key: crate::application_state::ApplicationState,
+    key: ApplicationState,
     text: crate::wire::JavaStr<'_>,
     version: Version,
     out: &mut Writer<'_>,

@@ -34,13 +34,13 @@ impl Gossiper {
             if endpoint == from {
                 session.generation = session.generation.max(Some(generation));
             }
-            if endpoint == self.config.local {
-                self.on_own_state(&state);
-                continue;
-            }
             // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
             if generation > newest {
                 self.stats.future_generations += 1;
+                continue;
+            }
+            if endpoint == self.config.local {
+                self.on_own_state(&state, from, source);
                 continue;
             }
             match self.table.find_next(endpoint, &mut cursor) {
@@ -48,11 +48,13 @@ impl Gossiper {
                 None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
                     self.stats.quarantined += 1;
                 }
+                // Nobody can be reached under such an address, and we would dial ourselves.
+                None if endpoint.is_unspecified() => self.stats.unspecified += 1,
                 None if self.asked.take(endpoint, from, self.now) => self.learn(endpoint, &state),
                 // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
                     self.stats.hollow_states += 1;
-                    self.asked.want(endpoint, generation);
+                    self.asked.want(endpoint, generation, self.now);
                 }
             }
         }
@@ -75,7 +77,7 @@ impl Gossiper {
                 self.replace(slot, endpoint, state);
             } else {
                 self.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation);
+                self.asked.want(endpoint, generation, self.now);
             }
             return;
         }
@@ -137,6 +139,11 @@ impl Gossiper {
             self.stats.messages_dropped += 1;
         }
         self.begin(slot, endpoint, state);
+        if was_live && self.table.standing(slot) == Standing::Unreachable {
+            let is_stopped = self.table.status(slot) == StatusKind::Shutdown;
+            let cause = if is_stopped { DownCause::Shutdown } else { DownCause::Status };
+            self.push_event(Event::Down { endpoint, generation: new, cause });
+        }
     }
 
     /// Takes the values of a process that was not known before, and asks whether it can be reached.

@@ -1,7 +1,11 @@
 //! Of whom everything was asked for, and of whom it still has to be.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::endpoint::Endpoint;
 use crate::message::{Codec, Digest};
@@ -12,6 +16,9 @@ use crate::wire::{Full, Writer};
 /// How many endpoints are remembered. Whoever finds no place is asked for in a later exchange.
 const CAPACITY: usize = 1_024;
 
+/// How many of them may have been brought up by states that nobody asked for.
+const MAX_WANTED: usize = CAPACITY / 4;
+
 /// The endpoints of which everything, from version 0 on, was asked for.
 ///
 /// The state of an endpoint that is unknown, or known of an older generation, is taken only if it is here: else it may be a
@@ -19,9 +26,11 @@ const CAPACITY: usize = 1_024;
 /// come from whom it was asked for: somebody else may be answering an earlier process of ours.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    entries: VecDeque<Entry>,
-    /// Where the next answer is looked for first: answers come in the order of the questions.
-    guess: usize,
+    entries: Vec<Entry>,
+    index: HashTable<u32>,
+    hash: FixedState,
+    /// How many have to be asked for and were not yet.
+    wanted: usize,
     lifetime: Duration,
     /// How long one peer has for its answer before another is asked.
     patience: Duration,
@@ -36,8 +45,8 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// Has to be asked for.
-    Wanted,
+    /// Has to be asked for, since this time.
+    Wanted { since: Timestamp },
     /// Was asked for at this time.
     Asked { whom: Endpoint, at: Timestamp },
     /// The answer has come.
@@ -45,8 +54,15 @@ enum Stage {
 }
 
 impl Asked {
-    pub(crate) fn new(lifetime: Duration, patience: Duration) -> Self {
-        Self { entries: VecDeque::with_capacity(CAPACITY), guess: 0, lifetime, patience }
+    pub(crate) fn new(hash_key: u64, lifetime: Duration, patience: Duration) -> Self {
+        Self {
+            entries: Vec::with_capacity(CAPACITY),
+            index: HashTable::with_capacity(CAPACITY),
+            hash: FixedState::with_seed(hash_key),
+            wanted: 0,
+            lifetime,
+            patience,
+        }
     }
 
     /// Notes that `whom` is asked for everything of `endpoint` now; false if there is no place for it, or somebody else was
@@ -68,24 +84,37 @@ impl Asked {
         self.note(endpoint, generation, Stage::Asked { whom, at: now })
     }
 
-    /// Notes that `endpoint` has to be asked for, unless it was.
-    pub(crate) fn want(&mut self, endpoint: Endpoint, generation: Generation) {
-        if self.find(endpoint).is_none_or(|at| !matches!(self.entries[at].stage, Stage::Asked { .. })) {
-            self.note(endpoint, generation, Stage::Wanted);
+    /// Notes that `endpoint` has to be asked for, unless it was. States that nobody asked for leave most places to questions.
+    pub(crate) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
+        let is_noted =
+            self.find(endpoint).is_some_and(|at| !matches!(self.entries[at].stage, Stage::Answered));
+        if !is_noted && self.wanted < MAX_WANTED {
+            self.wanted += usize::from(self.note(endpoint, generation, Stage::Wanted { since: now }));
         }
     }
 
     fn note(&mut self, endpoint: Endpoint, generation: Generation, stage: Stage) -> bool {
         let entry = Entry { endpoint, generation, stage };
         if let Some(at) = self.find(endpoint) {
-            self.entries[at] = entry;
+            let before = core::mem::replace(&mut self.entries[at], entry);
+            self.wanted -= usize::from(matches!(before.stage, Stage::Wanted { .. }));
             return true;
         }
         let free = self.entries.len() < CAPACITY;
         if free {
-            self.entries.push_back(entry);
+            self.entries.push(entry);
+            self.add_to_index(self.entries.len() - 1);
         }
         free
+    }
+
+    fn add_to_index(&mut self, at: usize) {
+        let Self { entries, index, hash, .. } = self;
+        // At most CAPACITY.
+        let number = u32::try_from(at).unwrap_or(u32::MAX);
+        index.insert_unique(hash.hash_one(entries[at].endpoint), number, |at| {
+            hash.hash_one(entries[*at as usize].endpoint)
+        });
     }
 
     /// Whether everything of `endpoint` was asked for, and is still to come.
@@ -96,7 +125,6 @@ impl Asked {
     /// Whether a state of `endpoint` that comes from `from` is the answer to such a question. Each question has one answer.
     pub(crate) fn take(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) -> bool {
         let Some(at) = self.find(endpoint) else { return false };
-        self.guess = at + 1;
         let entry = &mut self.entries[at];
         let answers = matches!(
             entry.stage,
@@ -110,13 +138,20 @@ impl Asked {
 
     /// Drops what is answered or too old. Called once a round.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        let lifetime = self.lifetime;
+        let (lifetime, before) = (self.lifetime, self.entries.len());
         self.entries.retain(|entry| match entry.stage {
-            Stage::Wanted => true,
+            Stage::Wanted { since } => now.saturating_since(since) <= lifetime,
             Stage::Asked { at, .. } => now.saturating_since(at) <= lifetime,
             Stage::Answered => false,
         });
-        self.guess = 0;
+        if self.entries.len() == before {
+            return;
+        }
+        self.wanted = self.entries.iter().filter(|entry| matches!(entry.stage, Stage::Wanted { .. })).count();
+        self.index.clear();
+        for at in 0..self.entries.len() {
+            self.add_to_index(at);
+        }
     }
 
     /// Writes a digest from version 0 for everybody who has to be asked for; the answer will be everything.
@@ -128,21 +163,22 @@ impl Asked {
         out: &mut Writer<'_>,
     ) -> i32 {
         let mut written = 0;
-        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.stage, Stage::Wanted)) {
+        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.stage, Stage::Wanted { .. })) {
             let digest =
                 Digest { endpoint: entry.endpoint, generation: entry.generation, max_version: Version::ZERO };
             if digest.encode(codec, out) == Err(Full) {
                 break;
             }
             entry.stage = Stage::Asked { whom, at: now };
+            self.wanted -= 1;
             written += 1;
         }
         written
     }
 
     fn find(&self, endpoint: Endpoint) -> Option<usize> {
-        let is_it = |at: &usize| self.entries.get(*at).is_some_and(|entry| entry.endpoint == endpoint);
-        Some(self.guess).filter(is_it).or_else(|| (0..self.entries.len()).find(is_it))
+        let is_it = |at: &u32| self.entries[*at as usize].endpoint == endpoint;
+        self.index.find(self.hash.hash_one(endpoint), is_it).map(|at| *at as usize)
     }
 }
 
@@ -154,7 +190,7 @@ mod tests {
     const OTHER: Endpoint = Endpoint::v4([10, 0, 1, 2], 7000);
 
     fn asked() -> Asked {
-        Asked::new(Duration::from_secs(10), Duration::from_secs(1))
+        Asked::new(7, Duration::from_secs(10), Duration::from_secs(1))
     }
 
     fn endpoint(n: u8) -> Endpoint {
@@ -176,7 +212,7 @@ mod tests {
         assert!(asked.take(endpoint(1), PEER, at(10)));
         assert!(!asked.take(endpoint(1), PEER, at(10)), "the second answer");
         assert!(!asked.take(endpoint(2), PEER, at(11)), "too late");
-        asked.want(endpoint(3), generation);
+        asked.want(endpoint(3), generation, at(11));
         assert!(!asked.take(endpoint(3), PEER, at(11)), "not asked for yet");
         asked.expire(at(11));
         let mut buffer = [0; 64];
@@ -205,5 +241,14 @@ mod tests {
             .count();
         assert_eq!(taken, CAPACITY);
         assert_eq!(asked.entries.capacity(), CAPACITY);
+        asked.expire(at(11));
+        (0..2_000_u16).for_each(|n| asked.want(Endpoint::v4([10, 0, 0, 1], n), Generation::new(1), at(11)));
+        assert_eq!(
+            (asked.entries.len(), asked.wanted),
+            (MAX_WANTED, MAX_WANTED),
+            "most places are for questions"
+        );
+        asked.expire(at(22));
+        assert_eq!((asked.entries.len(), asked.wanted), (0, 0));
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::outbox::LargeDue;
 use super::{Gossiper, Mode, Outgoing, Session};
+use crate::application_state::ApplicationState;
 use crate::delta;
 use crate::digest::{self, Entry, Side};
 use crate::endpoint::Endpoint;
@@ -135,8 +136,14 @@ impl Gossiper {
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
-            let written = out
-                .atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, Version::new(i32::MIN), out));
+            let everything = Version::new(i32::MIN);
+            let whole = out.atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, everything, out));
+            // Of a state that does not fit, the status is what receivers require.
+            let written = whole.or_else(|Full| {
+                out.atomically(|out| {
+                    delta::encode_value_of(&self.table, Slot::FIRST, ApplicationState::STATUS_WITH_PORT, out)
+                })
+            });
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
         if let Some(list) = due.ack2.take() {
@@ -233,8 +240,8 @@ impl Gossiper {
         to: Endpoint,
         codec: Codec,
         limit: usize,
-    ) -> Option<(Outgoing, Vec<u8>)> {
-        let due = self.outbox.due(to)?.large?;
+    ) -> Result<(Outgoing, Vec<u8>), usize> {
+        let due = self.outbox.due(to).and_then(|due| due.large).ok_or(0_usize)?;
         let form = codec.address_form();
         let size = match due {
             LargeDue::ShadowReply => {
@@ -243,7 +250,7 @@ impl Gossiper {
             LargeDue::State(entry) => 4 + delta::state_size(&self.table, entry.slot(), form),
         };
         if size > limit {
-            return None;
+            return Err(size);
         }
         if let Some(due) = self.outbox.due(to) {
             due.large = None;
@@ -258,12 +265,12 @@ impl Gossiper {
         };
         let len = out.len();
         body.truncate(len);
-        let outgoing = self.finish(verb, written)?;
-        Some((outgoing, body))
+        let outgoing = self.finish(verb, written).ok_or(0_usize)?;
+        Ok((outgoing, body))
     }
 
     /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
-    /// moves on by as many as found room.
+    /// moves on each time, by as many as found room where not all did.
     fn encode_syn(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
@@ -294,9 +301,9 @@ impl Gossiper {
             }
             walked += 1;
         }
-        if walked < order.len() {
-            self.rotation = (start + walked) % order.len();
-        }
+        // What an ACK cuts off for want of room must not be the same each time.
+        let step = if walked < order.len() { walked } else { order.len() / 8 + 1 };
+        self.rotation = (start + step) % order.len().max(1);
         out.fill(count, written);
         Ok(())
     }
