@@ -386,6 +386,41 @@ fn tombstone_refuses_its_generation_until_it_ends() {
     assert_eq!((a.heartbeat(B), tombstones(&a)), (Some(heartbeat(201, 1)), vec![]));
 }
 
+/// `pitfalls.md` §4.1: whoever was away for long still has it as a member.
+#[test]
+fn a_node_that_was_away_does_not_bring_back_who_has_left() {
+    let mut a = node(builder(A, 100));
+    a.learn_live(B, &member(200, 5));
+    let expiry = unix_ms(&a) + 3 * DAY;
+    relay(&mut a, B, with_status(200, 9, &format!("LEFT,7,{expiry}")));
+    let kept: Vec<Tombstone> = a.gossiper.tombstones().collect();
+    assert_eq!(kept, [tombstone(200, expiry + 10 * DAY)]);
+
+    // Restarted four days later, with or without having kept B among the endpoints it knows.
+    for is_saved in [false, true] {
+        let mut config = builder(A, 300).seed(endpoint(C)).tombstone(kept[0]);
+        if is_saved {
+            config = config.saved_endpoint(endpoint(B));
+        }
+        let mut a = Driven::new(config);
+        let mut c = Driven::new(builder(C, 100));
+        for node in [&mut a, &mut c] {
+            node.gossiper.handle_wall_clock(node.now, NOW + 4 * DAY);
+        }
+        c.learn(B, &member(200, 5));
+        for _ in 0..5 {
+            meet(&mut a, &mut c);
+        }
+        assert_eq!(a.standing(C), Some(Standing::Live));
+        assert_eq!(a.standing(B), None, "saved: {is_saved}");
+        assert!(c.standing(B).is_some());
+        // What was started anew comes in.
+        c.hand(D, &ack(&[], &[(B, member(500, 1))]));
+        meet(&mut a, &mut c);
+        assert_eq!(a.heartbeat(B).map(|heartbeat| heartbeat.generation), Some(Generation::new(500)));
+    }
+}
+
 #[test]
 fn crashed_members_are_reaped_if_that_is_wished_and_do_not_come_back() {
     let mut a = node(builder(A, 100).dead_endpoint_ttl(Duration::from_hours(1)));
