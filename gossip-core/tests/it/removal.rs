@@ -137,6 +137,18 @@ fn i2_whoever_was_evicted_is_refused_for_a_minute() {
     assert_eq!(a.heartbeat(D), Some(heartbeat(101, 1)));
 }
 
+/// Somebody whose last value is newer than its last heartbeat shows no sign of life by being listed with that value.
+#[test]
+fn what_was_known_of_the_evicted_counts_with_its_values() {
+    let mut a = with_silent_d(as_cassandra(60), &[]);
+    relay(&mut a, D, State::new(heartbeat(100, 25), &[(ApplicationState::LOAD, "1", 40)]));
+    a.advance(Duration::from_secs(31));
+    assert_eq!(a.standing(D), None);
+    a.advance(Duration::from_secs(61));
+    assert_eq!(asks(&mut a, D, 100, 40), None);
+    assert_eq!(asks(&mut a, D, 100, 41), Some(0));
+}
+
 #[test]
 fn i4_fat_client_is_forgotten_after_30_s_and_a_failed_join_after_60_or_300() {
     let dc = (ApplicationState::DC, "dc1", 3);
