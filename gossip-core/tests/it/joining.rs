@@ -190,6 +190,23 @@ fn saved_endpoint_is_learned_only_by_asking() {
 }
 
 #[test]
+fn j7_address_of_somebody_else_is_refused() {
+    // Somebody who hibernates is there, though never live.
+    for status in ["hibernate,true", "NORMAL,7", "shutdown,true", "BOOT,7"] {
+        let mut a = Driven::new(asking(&[B]));
+        a.advance(Duration::ZERO);
+        a.hand(B, &about_a(50, &[(STATUS, status, 2), (HOST_ID, THEIRS, 1)]));
+        let generation = Generation::new(50);
+        assert_eq!(a.events(), [Event::AddressConflict { generation }, Event::Stopped], "{status}");
+        // Our own earlier self is no stranger, whatever it said last.
+        let mut a = Driven::new(asking(&[B]));
+        a.advance(Duration::ZERO);
+        a.hand(B, &about_a(50, &[(STATUS, status, 2), (HOST_ID, OURS, 1)]));
+        assert_eq!(a.events(), [Event::ShadowRoundDone], "{status}");
+    }
+}
+
+#[test]
 fn j8_shutdown_of_somebody_saved_leaves_nothing_behind() {
     let mut a = Driven::new(builder(A, 300).saved_endpoint(endpoint(B)));
     a.hand(B, &Content::Shutdown { state: None });
