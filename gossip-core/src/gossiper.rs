@@ -415,7 +415,8 @@ impl Gossiper {
         self.begin_assassination(endpoint)
     }
 
-    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part.
+    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part, nor
+    /// while it joins (its status is BOOT or BOOT_REPLACE) or leaves.
     pub fn disable(&mut self, now: Timestamp) {
         self.advance(now);
         self.announce_shutdown(AfterShutdown::Disable);

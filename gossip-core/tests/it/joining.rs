@@ -256,6 +256,30 @@ fn k1_status_of_a_dead_member_reaches_who_joins_later() {
 }
 
 #[test]
+fn k2_whoever_joins_or_leaves_cannot_take_no_part_meanwhile() {
+    let mut joining = Driven::new(builder(A, 100).state(STATUS, "BOOT,7"));
+    joining.learn_live(B, &member(200));
+    joining.gossiper.disable(joining.now);
+    joining.advance(Duration::from_secs(5));
+    assert!(joining.gossiper.is_enabled());
+
+    let mut leaving = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7"));
+    leaving.learn_live(B, &member(200));
+    leaving.gossiper.leave(leaving.now).unwrap();
+    leaving.events();
+    leaving.gossiper.disable(leaving.now);
+    leaving.gossiper.enable(leaving.now);
+    leaving.advance(Duration::from_secs(11));
+    assert!(leaving.value(A, STATUS).unwrap().0.starts_with("LEFT,7,"), "it leaves all the same");
+    assert_eq!(leaving.gossiper.generation(), Generation::new(100));
+
+    // Enabling what is not disabled does nothing, whatever the status.
+    let mut moving = Driven::new(builder(A, 100).state(STATUS, "MOVING,7"));
+    moving.gossiper.enable(moving.now);
+    assert_eq!((moving.events(), moving.gossiper.generation()), (vec![], Generation::new(100)));
+}
+
+#[test]
 fn k3_member_without_a_part_in_the_ring_stops_and_starts_gossip() {
     let mut a = Driven::new(builder(A, 100).state(STATUS, "hibernate,true"));
     a.learn_live(B, &member(200));
