@@ -164,7 +164,16 @@ impl Gossiper {
         if let Ok(slot) = table.insert(config.local, local) {
             table.set_standing(slot, Standing::Live);
         }
+        let mut quarantine = Quarantine::new(config.max_tombstones);
+        for tombstone in &config.tombstones {
+            let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
+            quarantine.insert(tombstone.endpoint, tombstone.generation, refusal);
+        }
         for saved in &config.saved {
+            // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
+            if quarantine.holds(*saved) {
+                continue;
+            }
             match table.insert(*saved, HeartbeatState::EMPTY) {
                 Ok(slot) => table.set_standing(slot, Standing::Unreachable),
                 Err(_) => stats.table_full += 1,
@@ -176,7 +185,7 @@ impl Gossiper {
             table,
             outbox,
             asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
-            quarantine: Quarantine::new(config.max_tombstones),
+            quarantine,
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
             events: VecDeque::with_capacity(config.max_pending_events),
@@ -204,10 +213,7 @@ impl Gossiper {
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
             gossiper.publish(key, JavaStr::from_checked(&value));
         }
-        for tombstone in core::mem::take(&mut gossiper.config.tombstones) {
-            let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
-            gossiper.quarantine.insert(tombstone.endpoint, tombstone.generation, refusal);
-        }
+        gossiper.config.tombstones = Vec::new();
         if gossiper.config.shadow_round {
             gossiper.begin_shadow_round();
         }
@@ -436,7 +442,8 @@ impl Gossiper {
         self.begin_assassination(endpoint)
     }
 
-    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part.
+    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part, nor
+    /// while it joins (its status is BOOT or BOOT_REPLACE) or leaves.
     pub fn disable(&mut self, now: Timestamp) {
         self.advance(now);
         self.announce_shutdown(AfterShutdown::Disable);

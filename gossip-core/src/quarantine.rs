@@ -70,6 +70,11 @@ impl Quarantine {
         }
     }
 
+    /// Whether somebody is remembered as gone.
+    pub(crate) fn holds(&self, endpoint: Endpoint) -> bool {
+        self.find(endpoint).is_ok()
+    }
+
     /// Notes that somebody is gone. Where there is no room, whoever would be forgotten first makes it.
     pub(crate) fn insert(&mut self, endpoint: Endpoint, generation: Generation, refusal: Refusal) {
         let gone = Gone { endpoint, generation, refusal };

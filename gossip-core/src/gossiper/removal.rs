@@ -146,12 +146,14 @@ impl Gossiper {
     /// Forgets an endpoint, and remembers what of it must not come back.
     fn evict(&mut self, slot: Slot, cause: ForgetCause) {
         let endpoint = self.table.endpoint(slot);
-        let HeartbeatState { generation, version } = self.table.heartbeat(slot);
+        let known = self.table.known(slot);
+        let generation = known.generation;
         let refusal = match cause {
             ForgetCause::Silent => Refusal::Silent {
                 since: self.now,
                 end: self.now + self.config.quarantine,
-                heartbeat: version,
+                // Others list it with its greatest version, which may be that of a value.
+                heartbeat: known.max_version,
             },
             ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
         };

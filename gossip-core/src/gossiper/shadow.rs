@@ -9,6 +9,7 @@ use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::message::{Ack, EndpointState};
+use crate::status::StatusKind;
 use crate::table::Slot;
 use crate::time::Timestamp;
 
@@ -98,7 +99,8 @@ impl Gossiper {
         let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == self.config.local).last();
         let Some((_, state)) = own else { return self.end_shadow_round() };
         let status = self.claimed_status(&state);
-        if status.is_dead() {
+        // Whoever hibernates runs, and has the address, though nobody calls it live.
+        if status.is_dead() && status != StatusKind::Hibernate {
             return self.end_shadow_round_above(&state);
         }
         let Some(claimed) = state.value(ApplicationState::HOST_ID) else { return };

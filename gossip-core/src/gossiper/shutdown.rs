@@ -26,6 +26,12 @@ impl Gossiper {
     /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
     /// more, or knows nobody.
     pub(super) fn announce_shutdown(&mut self, then: AfterShutdown) {
+        // Whoever is about to join or to leave would stay so for ever (`gossip-semantics.md` §19.4: only in normal mode).
+        let is_in_transit =
+            matches!(self.mode, Mode::Leaving { .. }) || self.table.status(Slot::FIRST).is_bootstrapping();
+        if then == AfterShutdown::Disable && is_in_transit {
+            return;
+        }
         match self.mode {
             Mode::Running | Mode::Leaving { .. } => {}
             // Whoever is on the way out already only changes where to.

@@ -1,0 +1,390 @@
+//! Part J of the specification's scenarios and what belongs to it of part K: asking before joining, what is known from an
+//! earlier run, taking no part for a while, and the seeds.
+
+use core::time::Duration;
+
+use gossip_core::{
+    ApplicationState, ConfigBuilder, Event, Generation, SetStateError, Standing, StatusKind, Timestamp,
+};
+
+use crate::support::{
+    Content, Driven, Sent, State, ack, ack2, builder, deliver, digest, endpoint, heartbeat, syn, talk,
+};
+
+const A: &str = "10.0.0.1:7000";
+const B: &str = "10.0.0.2:7000";
+const C: &str = "10.0.0.3:7000";
+const D: &str = "10.0.0.4:7000";
+
+const SECOND: Duration = Duration::from_secs(1);
+const STATUS: ApplicationState = ApplicationState::STATUS_WITH_PORT;
+const HOST_ID: ApplicationState = ApplicationState::HOST_ID;
+const OURS: &str = "11111111-1111-1111-1111-111111111111";
+const THEIRS: &str = "22222222-2222-2222-2222-222222222222";
+
+fn asking(seeds: &[&str]) -> ConfigBuilder {
+    let config = builder(A, 100).shadow_round(true).state(HOST_ID, OURS);
+    seeds.iter().fold(config, |config, seed| config.seed(endpoint(seed)))
+}
+
+/// To whom questions for everything went, sorted.
+fn questions(sent: &[Sent]) -> Vec<String> {
+    let mut to: Vec<String> = sent
+        .iter()
+        .filter(|sent| matches!(&sent.content, Content::Syn { digests, .. } if digests.is_empty()))
+        .map(|sent| sent.to.to_string())
+        .collect();
+    to.sort_unstable();
+    to
+}
+
+fn member(generation: i32) -> State {
+    State::new(heartbeat(generation, 9), &[(STATUS, "NORMAL,7", 2), (HOST_ID, THEIRS, 1)])
+}
+
+/// A state about A itself, as somebody answers it.
+fn about_a(generation: i32, values: &[(ApplicationState, &str, i32)]) -> Content {
+    ack(&[], &[(A, State::new(heartbeat(generation, 9), values)), (B, member(200))])
+}
+
+#[test]
+fn j1_late_answers_of_seeds_cause_nothing() {
+    let mut a = Driven::new(asking(&[B, C, D]));
+    let mut asked = questions(&a.advance(Duration::ZERO));
+    assert_eq!(asked, [B, C, D]);
+    asked.extend(questions(&a.advance(Duration::from_secs(5))));
+    assert!(asked.len() > 3, "more than there are seeds");
+    assert_eq!(a.answers(B, &ack(&[], &[(B, member(200))])), [], "the end of the shadow round");
+    assert_eq!(a.events(), [Event::ShadowRoundDone]);
+    assert_eq!(a.gossiper.endpoint_count(), 1, "nothing of it is kept");
+    for late in [C, D, B] {
+        assert_eq!(a.answers(late, &ack(&[], &[(late, member(200))])), []);
+    }
+    assert_eq!(a.gossiper.endpoint_count(), 1);
+    let sent = a.advance(SECOND);
+    assert!(
+        sent.iter().all(|sent| matches!(&sent.content, Content::Syn { digests, .. } if digests.len() == 1))
+    );
+}
+
+#[test]
+fn j2_own_entry_without_a_host_id_does_not_count() {
+    let mut a = Driven::new(asking(&[B]));
+    for seconds in 0..=60 {
+        a.advance(Duration::from_secs(u64::from(seconds > 0)));
+        a.hand(B, &about_a(50, &[(STATUS, "NORMAL,7", 2)]));
+        assert_eq!(a.events(), [], "{seconds} s");
+    }
+    a.advance(SECOND);
+    assert_eq!(a.events(), [Event::ShadowRoundFailed, Event::Stopped]);
+}
+
+#[test]
+fn j3_whoever_was_assassinated_may_start_again() {
+    for status in ["LEFT,7,1800000000000", "removed,5d5a,1800000000000", "removing,5d5a"] {
+        let mut a = Driven::new(asking(&[B]));
+        a.advance(Duration::ZERO);
+        a.hand(B, &about_a(150, &[(STATUS, status, 2)]));
+        let (old, new) = (Generation::new(100), Generation::new(151));
+        assert_eq!(a.events(), [Event::GenerationRaised { old, new }, Event::ShadowRoundDone], "{status}");
+        assert!(a.gossiper.is_enabled());
+    }
+}
+
+#[test]
+fn j4_seeds_that_start_together_find_that_nobody_knows_anything() {
+    let addresses = [A, B, C];
+    let mut seeds = addresses.map(|at| {
+        let config = builder(at, 100).shadow_round(true);
+        Driven::new(addresses.iter().fold(config, |config, seed| config.seed(endpoint(seed))))
+    });
+    let asked: Vec<_> = seeds.iter_mut().map(|seed| seed.advance(Duration::ZERO)).collect();
+    for (from, asked) in asked.iter().enumerate() {
+        assert_eq!(questions(asked).len(), 2);
+        for to in 0..3 {
+            deliver(&mut seeds[to], endpoint(addresses[from]), asked);
+        }
+    }
+    let answers: Vec<_> = seeds.iter_mut().map(Driven::sent).collect();
+    for (to, seed) in seeds.iter_mut().enumerate() {
+        let mut others = (0..3).filter(|from| *from != to);
+        for (from, is_last) in [(others.next().unwrap(), false), (others.next().unwrap(), true)] {
+            let empty: Vec<Sent> =
+                answers[from].iter().filter(|sent| sent.to == seed.local()).cloned().collect();
+            assert_eq!(empty.iter().map(|sent| &sent.content).collect::<Vec<_>>(), [&ack(&[], &[])]);
+            // The same once more is not another seed.
+            deliver(seed, endpoint(addresses[from]), &empty);
+            deliver(seed, endpoint(addresses[from]), &empty);
+            let expected: &[Event] = if is_last { &[Event::ShadowRoundDone] } else { &[] };
+            assert_eq!(seed.events(), expected);
+        }
+        assert_eq!(seed.gossiper.endpoint_count(), 1);
+    }
+}
+
+#[test]
+fn j5_whoever_gets_no_answer_asks_every_five_seconds_and_gives_up_after_61() {
+    let mut a = Driven::new(asking(&[B]).saved_endpoint(endpoint(C)));
+    let mut asked = Vec::new();
+    let mut second = 0;
+    while a.gossiper.poll_timeout().is_some() {
+        let questions = questions(&a.advance(Duration::from_secs(u64::from(second > 0))));
+        if !questions.is_empty() {
+            assert_eq!(questions, if second == 0 { vec![B] } else { vec![B, C] }, "from the second time on");
+            asked.push(second);
+        }
+        second += 1;
+    }
+    assert_eq!(asked, (0..=60).step_by(5).collect::<Vec<_>>());
+    assert_eq!(a.now, Timestamp::from_millis(61_000));
+    assert_eq!(a.events(), [Event::ShadowRoundFailed, Event::Stopped]);
+
+    let mut seed = Driven::new(asking(&[A, B]));
+    seed.advance(Duration::from_secs(30));
+    assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![], false));
+    seed.advance(SECOND);
+    assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![Event::ShadowRoundDone], true));
+
+    // With nobody to ask there is no such round.
+    let alone = Driven::new(asking(&[A]));
+    assert!(alone.gossiper.is_enabled());
+}
+
+/// The ring and its tokens are not gossip's.
+#[test]
+fn j6_after_a_full_stop_others_are_known_by_address_only() {
+    let mut a = Driven::new(builder(A, 300).seed(endpoint(A)).saved_endpoint(endpoint(B)));
+    assert_eq!(a.heartbeat(B), Some(heartbeat(0, -1)));
+    assert_eq!(a.standing(B), Some(Standing::Unreachable));
+    assert_eq!(a.gossiper.values(endpoint(B)).count(), 0);
+    // It is tried, and listed as what it is; nothing of it is given to whoever knows as little.
+    let sent = a.round();
+    let [Sent { to, content: Content::Syn { digests, .. }, .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((*to, digests.len()), (endpoint(B), 2));
+    assert!(digests.contains(&digest(B, 0, -1)));
+    assert_eq!(a.answers(C, &syn(&[digest(B, 0, -1)])), [ack(&[], &[])]);
+    // A shadow reply has it, since it holds everything.
+    let answers = a.answers(C, &syn(&[]));
+    let [Content::Ack { requests, states }] = &answers[..] else { panic!("{answers:?}") };
+    assert!(requests.is_empty());
+    assert!(states.contains(&(endpoint(B), State::new(heartbeat(0, -1), &[]))));
+    // What comes back is a new member.
+    a.learn_live(B, &member(400));
+    let events = a.events();
+    assert!(events.contains(&Event::Joined { endpoint: endpoint(B), generation: Generation::new(400) }));
+}
+
+/// Deviation: a state of somebody saved is taken only if it was asked for from the start. What answers the SYN of our
+/// own earlier process looks like a whole, and may be a part.
+#[test]
+fn saved_endpoint_is_learned_only_by_asking() {
+    let mut a = Driven::new(builder(A, 300).seed(endpoint(C)).saved_endpoint(endpoint(B)));
+    a.round();
+    a.hand(C, &ack(&[], &[(B, State::new(heartbeat(200, 90), &[]))]));
+    assert_eq!((a.heartbeat(B), a.gossiper.stats().hollow_states), (Some(heartbeat(0, -1)), 1));
+    let asked = a.round();
+    let wants = |sent: &Sent| matches!(&sent.content, Content::Syn { digests, .. } if digests.contains(&digest(B, 200, 0)));
+    assert!(asked.iter().any(wants), "{asked:?}");
+    a.hand(C, &ack(&[], &[(B, member(200))]));
+    assert_eq!(a.gossiper.values(endpoint(B)).count(), 2);
+}
+
+#[test]
+fn j7_address_of_somebody_else_is_refused() {
+    // Somebody who hibernates is there, though never live.
+    for status in ["hibernate,true", "NORMAL,7", "shutdown,true", "BOOT,7"] {
+        let mut a = Driven::new(asking(&[B]));
+        a.advance(Duration::ZERO);
+        a.hand(B, &about_a(50, &[(STATUS, status, 2), (HOST_ID, THEIRS, 1)]));
+        let generation = Generation::new(50);
+        assert_eq!(a.events(), [Event::AddressConflict { generation }, Event::Stopped], "{status}");
+        // Our own earlier self is no stranger, whatever it said last.
+        let mut a = Driven::new(asking(&[B]));
+        a.advance(Duration::ZERO);
+        a.hand(B, &about_a(50, &[(STATUS, status, 2), (HOST_ID, OURS, 1)]));
+        assert_eq!(a.events(), [Event::ShadowRoundDone], "{status}");
+    }
+}
+
+#[test]
+fn j8_shutdown_of_somebody_saved_leaves_nothing_behind() {
+    let mut a = Driven::new(builder(A, 300).saved_endpoint(endpoint(B)));
+    a.hand(B, &Content::Shutdown { state: None });
+    assert_eq!(a.heartbeat(B), Some(heartbeat(0, -1)));
+    assert_eq!(a.gossiper.values(endpoint(B)).count(), 0);
+    assert_eq!((a.events(), a.gossiper.stats().stale_shutdowns), (vec![], 1));
+    // Nor while it takes no part yet.
+    let mut asks = Driven::new(asking(&[B]).saved_endpoint(endpoint(B)));
+    asks.hand(B, &Content::Shutdown { state: None });
+    assert_eq!((asks.heartbeat(B), asks.events()), (Some(heartbeat(0, -1)), vec![]));
+    // A third node joins.
+    a.learn_live(C, &member(200));
+    assert_eq!(a.gossiper.endpoint_count(), 3);
+}
+
+#[test]
+fn nothing_of_the_shadow_round_is_kept_or_told_to_others() {
+    let mut a = Driven::new(asking(&[B]));
+    a.advance(Duration::ZERO);
+    assert_eq!(a.answers(C, &syn(&[digest(C, 100, 5)])), [], "a SYN of somebody who takes part");
+    assert_eq!(a.answers(C, &ack2(&[(C, member(100))])), []);
+    assert_eq!(a.answers(C, &syn(&[])), [ack(&[], &[])], "one who asks, too");
+    assert_eq!(a.gossiper.endpoint_count(), 1);
+}
+
+#[test]
+fn k1_status_of_a_dead_member_reaches_who_joins_later() {
+    let moving = State::new(
+        heartbeat(200, 9),
+        &[(STATUS, "MOVING,99", 8), (ApplicationState::TOKENS, "tokens", 7), (HOST_ID, THEIRS, 1)],
+    );
+    let mut a = Driven::new(builder(A, 100));
+    a.learn_live(B, &moving);
+    a.advance(Duration::from_secs(40));
+    assert_eq!(a.standing(B), Some(Standing::Unreachable));
+    let mut c = Driven::new(builder(C, 300).seed(endpoint(A)));
+    c.now = a.now;
+    for _ in 0..4 {
+        let (from_a, from_c) = (a.round(), c.round());
+        deliver(&mut c, a.local(), &from_a);
+        deliver(&mut a, c.local(), &from_c);
+        talk(&mut a, &mut c);
+    }
+    assert_eq!(c.value(B, STATUS), Some(("MOVING,99".to_owned(), 8)));
+    assert_eq!(c.value(B, ApplicationState::TOKENS), Some(("tokens".to_owned(), 7)));
+    assert_ne!(c.standing(B), Some(Standing::Live));
+}
+
+#[test]
+fn k2_whoever_joins_or_leaves_cannot_take_no_part_meanwhile() {
+    let mut joining = Driven::new(builder(A, 100).state(STATUS, "BOOT,7"));
+    joining.learn_live(B, &member(200));
+    joining.gossiper.disable(joining.now);
+    joining.advance(Duration::from_secs(5));
+    assert!(joining.gossiper.is_enabled());
+
+    let mut leaving = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7"));
+    leaving.learn_live(B, &member(200));
+    leaving.gossiper.leave(leaving.now).unwrap();
+    leaving.events();
+    leaving.gossiper.disable(leaving.now);
+    leaving.gossiper.enable(leaving.now);
+    leaving.advance(Duration::from_secs(11));
+    assert!(leaving.value(A, STATUS).unwrap().0.starts_with("LEFT,7,"), "it leaves all the same");
+    assert_eq!(leaving.gossiper.generation(), Generation::new(100));
+
+    // Enabling what is not disabled does nothing, whatever the status.
+    let mut moving = Driven::new(builder(A, 100).state(STATUS, "MOVING,7"));
+    moving.gossiper.enable(moving.now);
+    assert_eq!((moving.events(), moving.gossiper.generation()), (vec![], Generation::new(100)));
+}
+
+#[test]
+fn k3_member_without_a_part_in_the_ring_stops_and_starts_gossip() {
+    let mut a = Driven::new(builder(A, 100).state(STATUS, "hibernate,true"));
+    a.learn_live(B, &member(200));
+    a.sent();
+    a.events();
+    for generation in [101, 102] {
+        a.gossiper.disable(a.now);
+        assert_eq!(a.sent(), [], "nothing is announced");
+        assert!(!a.gossiper.is_enabled());
+        assert_eq!(a.gossiper.poll_timeout(), None);
+        a.gossiper.enable(a.now);
+        assert!(a.gossiper.is_enabled());
+        assert_eq!(a.gossiper.generation(), Generation::new(generation));
+        assert_eq!(a.value(A, STATUS), Some(("hibernate,true".to_owned(), 1)));
+        assert!(a.advance(SECOND).iter().any(|sent| matches!(sent.content, Content::Syn { .. })));
+    }
+}
+
+/// What follows from a status is the application's; here one status takes the place of the other.
+#[test]
+fn k4_shutdown_of_a_moving_node_leaves_nothing_of_the_move() {
+    let mut a = Driven::new(builder(A, 100));
+    let moving = State::new(
+        heartbeat(200, 9),
+        &[(STATUS, "MOVING,99", 8), (ApplicationState::STATUS, "MOVING,99", 8)],
+    );
+    a.learn_live(B, &moving);
+    a.hand(B, &Content::Shutdown { state: None });
+    assert_eq!(a.gossiper.endpoint_info(endpoint(B)).unwrap().status, StatusKind::Shutdown);
+    for key in [STATUS, ApplicationState::STATUS] {
+        assert_eq!(a.value(B, key).unwrap().0, "shutdown,true");
+    }
+}
+
+#[test]
+fn k10_enabled_again_the_generation_is_one_greater() {
+    let mut a = Driven::new(
+        builder(A, 100)
+            .state(STATUS, "NORMAL,7")
+            .state(ApplicationState::RPC_READY, "true")
+            .seed(endpoint(B)),
+    );
+    a.learn_live(B, &member(200));
+    a.events();
+    a.gossiper.disable(a.now);
+    let announced = a.sent();
+    assert!(announced.iter().any(|sent| matches!(sent.content, Content::Shutdown { .. })));
+    a.gossiper.disable(a.now);
+    a.advance(Duration::from_secs(2));
+    assert!(!a.gossiper.is_enabled());
+    assert_eq!(
+        a.gossiper.set_state(a.now, ApplicationState::LOAD, "1"),
+        Err(SetStateError::Stopped),
+        "nothing is sent now"
+    );
+    a.events();
+    a.gossiper.enable(a.now);
+    let (old, new) = (Generation::new(100), Generation::new(101));
+    assert_eq!(a.events(), [Event::GenerationRaised { old, new }]);
+    assert_eq!(a.heartbeat(A).unwrap().generation, new);
+    assert_eq!(a.value(A, STATUS).unwrap().0, "NORMAL,7", "as before");
+    let before = a.heartbeat(A).unwrap().version;
+    a.round();
+    assert!(a.heartbeat(A).unwrap().version > before, "versions go on");
+    a.gossiper.enable(a.now);
+    assert_eq!(a.gossiper.generation(), new, "once");
+}
+
+/// Where the list comes from, and what happens if that fails, is the application's.
+#[test]
+fn k11_list_of_seeds_is_replaced() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    let list = |seeds: &[&str]| seeds.iter().map(|seed| endpoint(seed)).collect::<Vec<_>>();
+    assert!(a.gossiper.set_seeds(&list(&[B, C])), "one more");
+    assert_eq!(a.gossiper.seeds(), list(&[B, C]));
+    assert!(!a.gossiper.set_seeds(&list(&[C, B, B])), "the same twice is no other");
+    assert_eq!(a.gossiper.seeds(), list(&[B, C]));
+    assert!(a.gossiper.set_seeds(&list(&[D])), "others");
+    assert_eq!(a.gossiper.seeds(), list(&[D]));
+    assert!(!a.gossiper.set_seeds(&[]), "none changes nothing");
+    assert!(!a.gossiper.set_seeds(&list(&[A])), "oneself is no seed");
+    assert_eq!(a.gossiper.seeds(), list(&[D]));
+    assert!(a.round().iter().all(|sent| sent.to == endpoint(D)));
+}
+
+#[test]
+fn k16_failed_replacement_is_kept_while_it_gossips() {
+    for seconds in [60, 300] {
+        let config = builder(A, 100)
+            .seed(endpoint(C))
+            .fat_client_timeout(Duration::from_secs(30))
+            .failed_bootstrap_timeout(Duration::from_secs(seconds));
+        let mut a = Driven::new(config);
+        a.round();
+        let replacing = State::new(heartbeat(200, 9), &[(STATUS, "BOOT_REPLACE,10.0.0.9:7000", 8)]);
+        a.learn_live(B, &replacing);
+        for version in 10..10 + 2 * i32::try_from(seconds).unwrap() {
+            a.advance(SECOND);
+            a.hand(C, &ack(&[], &[(B, State::new(heartbeat(200, version), &[]))]));
+            a.sent();
+        }
+        assert_eq!(a.standing(B), Some(Standing::Live));
+        a.advance(Duration::from_secs(seconds));
+        assert_eq!(a.standing(B), Some(Standing::Unreachable));
+        a.advance(SECOND);
+        assert_eq!(a.standing(B), None);
+    }
+}
