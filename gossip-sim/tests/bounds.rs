@@ -156,7 +156,7 @@ fn dead_is_convicted_after_18_mean_intervals_of_silence() {
     let convictions: Vec<_> = (1..=10).flat_map(|seed| convictions_of_the_dead(hosts, seed)).collect();
     let all = |value: fn(&Conviction) -> f64| Sorted::new(convictions.iter().map(value).collect());
     let after = all(|one| one.after_kill.as_secs_f64());
-    let beyond = all(|one| (one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean.as_secs_f64()));
+    let beyond = all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean.as_secs_f64());
     let beyond_kill =
         all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean_at_kill.as_secs_f64());
     eprintln!("{hosts} nodes, one killed:");
