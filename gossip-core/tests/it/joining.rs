@@ -101,6 +101,7 @@ fn j4_seeds_that_start_together_find_that_nobody_knows_anything() {
     let asked: Vec<_> = seeds.iter_mut().map(|seed| seed.advance(Duration::ZERO)).collect();
     for (from, asked) in asked.iter().enumerate() {
         assert_eq!(questions(asked).len(), 2);
+        #[expect(clippy::needless_range_loop, reason = "the index names a node, too")]
         for to in 0..3 {
             deliver(&mut seeds[to], endpoint(addresses[from]), asked);
         }
