@@ -13,6 +13,7 @@ mod golden;
 mod internode;
 mod joining;
 mod liveness;
+mod node;
 mod own_state;
 mod pcap;
 mod properties;
