@@ -413,7 +413,14 @@ impl Node {
             Path::Ready(connection, version) => {
                 if !self.connections.has_large(peer) {
                     let room = self.connections.large_room();
-                    let (outgoing, body) = self.gossiper.encode_large(peer, Codec::new(version), room)?;
+                    let Some((outgoing, body)) = self.gossiper.encode_large(peer, Codec::new(version), room)
+                    else {
+                        // There will never be more room than when nothing else is on its way.
+                        if self.connections.is_no_large_under_way() {
+                            self.gossiper.forget_large(peer);
+                        }
+                        return None;
+                    };
                     let message = frames::large_message(outgoing, &body, version, self.gossiper.unix_ms());
                     self.connections.begin_large(peer, message);
                 }

@@ -338,6 +338,10 @@ impl Connections {
         self.limits.max_large_bytes.saturating_sub(self.large_bytes)
     }
 
+    pub(super) const fn is_no_large_under_way(&self) -> bool {
+        self.large_bytes == 0
+    }
+
     pub(super) fn begin_large(&mut self, to: Endpoint, message: Vec<u8>) {
         let Some(peer) = self.find(to) else { return };
         if let Some(peer) = self.peers[peer.0 as usize].as_mut() {

@@ -403,6 +403,26 @@ fn d14_restarted_acceptor_is_dialled_anew() {
     assert_eq!(a.arrived(&mut after).len(), 1);
 }
 
+/// The bounds are of another kind than Cassandra's: lists of exchanges, and bytes of large messages.
+#[test]
+fn d15_what_exceeds_the_limits_is_dropped_and_counted() {
+    let mut a = Driver::new(large(40, builder(&[])).max_large_bytes(1 << 20).max_state_bytes(2 << 20));
+    let from_b = a.accepted_from(B);
+    a.receive(from_b, &[message(1, &syn(&[]))]);
+    a.connect();
+    a.connect();
+    assert_eq!(a.writes, []);
+    assert_eq!((a.stats().messages_dropped, a.stats().snapshots), (1, 0));
+
+    let mut a = Driver::new(builder(&[]).max_pending_acks(2));
+    for n in 2..7 {
+        let from = a.accepted_from(&format!("10.0.0.{n}:7000"));
+        a.receive(from, &[message(1, &syn(&[digest(A, 100, 3)]))]);
+    }
+    assert_eq!(a.stats().exchanges_dropped, 3);
+    assert_eq!(a.dialled.len(), 2);
+}
+
 #[test]
 fn d16_what_was_too_long_under_way_is_not_handled() {
     let echoes = |created: u64| -> Vec<Vec<u8>> {
