@@ -17,6 +17,7 @@ mod node;
 mod own_state;
 mod pcap;
 mod properties;
+mod refusals;
 mod removal;
 mod replay;
 mod scenarios_a;
