@@ -20,6 +20,7 @@ mod properties;
 mod refusals;
 mod removal;
 mod replay;
+mod scenarios;
 mod scenarios_a;
 mod stopping;
 mod support;
