@@ -7,7 +7,7 @@
 //! cargo run -p gossip-core --example blocking
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -33,6 +33,7 @@ struct Driver {
     clock: Clock,
     buffer: Vec<u8>,
     streams: BTreeMap<ConnectionId, TcpStream>,
+    dialling: BTreeSet<ConnectionId>,
     reports: Receiver<Report>,
     reporter: Sender<Report>,
 }
@@ -50,7 +51,15 @@ impl Driver {
         });
         let clock = Clock::start();
         let node = Node::new(config, clock.now());
-        Self { node, clock, buffer: vec![0; Node::MIN_BUFFER], streams: BTreeMap::new(), reports, reporter }
+        Self {
+            node,
+            clock,
+            buffer: vec![0; Node::MIN_BUFFER],
+            streams: BTreeMap::new(),
+            dialling: BTreeSet::new(),
+            reports,
+            reporter,
+        }
     }
 
     // loop: shown in the README
@@ -81,25 +90,31 @@ impl Driver {
             }
             // One way in: tell what happened, or that time has passed.
             let wait = deadline.map_or(Duration::MAX, |at| at.saturating_since(self.clock.now()));
+            if wait.is_zero() {
+                self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+                self.input(Input::Timeout);
+            }
             match self.reports.recv_timeout(wait) {
                 Ok(Report::Accepted(stream)) => {
                     if let Some(connection) = self.node.accept(self.clock.now()) {
                         self.open(connection, stream);
                     }
                 }
-                Ok(Report::Dialled(connection, Ok(stream))) => {
-                    self.open(connection, stream);
-                    self.input(Input::Opened { connection });
+                Ok(Report::Dialled(connection, dialled)) => {
+                    match (self.dialling.remove(&connection), dialled) {
+                        (false, _) => {} // The node does not want it any more.
+                        (true, Err(_)) => self.input(Input::Failed { connection }),
+                        (true, Ok(stream)) => {
+                            self.open(connection, stream);
+                            self.input(Input::Opened { connection });
+                        }
+                    }
                 }
-                Ok(Report::Dialled(connection, Err(_))) => self.input(Input::Failed { connection }),
                 Ok(Report::Received(connection, bytes)) => {
                     self.input(Input::Bytes { connection, bytes: &bytes })
                 }
                 Ok(Report::Ended(connection)) => self.lose(connection),
-                Err(_) => {
-                    self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-                    self.input(Input::Timeout);
-                }
+                Err(_) => {} // It is time.
             }
         }
     }
@@ -109,7 +124,8 @@ impl Driver {
         self.node.handle_input(self.clock.now(), input);
     }
 
-    fn dial(&self, connection: ConnectionId, to: Endpoint) {
+    fn dial(&mut self, connection: ConnectionId, to: Endpoint) {
+        self.dialling.insert(connection);
         let reporter = self.reporter.clone();
         thread::spawn(move || {
             let dialled = TcpStream::connect_timeout(&SocketAddr::from(to), Duration::from_secs(2));
@@ -121,7 +137,7 @@ impl Driver {
         // A peer that does not read must not hold us up for long.
         let prepared =
             stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(Duration::from_secs(1))));
-        let Ok(mut reader) = prepared.and_then(|()| stream.try_clone()) else { return };
+        let Ok(mut reader) = prepared.and_then(|()| stream.try_clone()) else { return self.lose(connection) };
         self.streams.insert(connection, stream);
         let reporter = self.reporter.clone();
         thread::spawn(move || {
@@ -143,6 +159,7 @@ impl Driver {
 
     /// Ends both halves: the thread that reads has one of its own.
     fn hang_up(&mut self, connection: ConnectionId) {
+        self.dialling.remove(&connection);
         if let Some(stream) = self.streams.remove(&connection) {
             let _ = stream.shutdown(Shutdown::Both);
         }

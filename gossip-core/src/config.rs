@@ -57,6 +57,7 @@ pub struct Config {
     pub(crate) max_connections: usize,
     pub(crate) max_dials: usize,
     pub(crate) max_message: usize,
+    pub(crate) max_inbound_bytes: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Duration,
@@ -111,10 +112,11 @@ impl Config {
             max_states: 64,
             max_state_bytes: 1 << 20,
             max_pending_acks: 16,
-            max_pending_events: 1_024,
+            max_pending_events: 4_096,
             max_connections: 4_096,
             max_dials: 64,
             max_message: 16 << 20,
+            max_inbound_bytes: 64 << 20,
             connect_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_hours(1),
@@ -168,6 +170,7 @@ pub struct ConfigBuilder {
     max_connections: usize,
     max_dials: usize,
     max_message: usize,
+    max_inbound_bytes: usize,
     connect_timeout: Duration,
     handshake_timeout: Duration,
     idle_timeout: Duration,
@@ -198,9 +201,10 @@ impl ConfigBuilder {
         /// Longer intervals between heartbeats are not counted into the mean. Default 2 intervals; 1 µs to 1 h.
         max_arrival_interval: Duration;
         /// When rounds come later than this, the node itself was paused: nobody is convicted then, and for as long again.
-        /// Default 5 intervals.
+        /// Default 5 intervals;
+        /// at least 2.
         max_local_pause: Duration;
-        /// How long the answer to an echo counts; within it the echo is repeated each round. Default 10 intervals.
+        /// How long the answer to an echo counts; within it the echo is repeated each round. Default 10 intervals; at least 1.
         echo_timeout: Duration;
         /// How long a node goes on after it has announced its shutdown. Default 2 intervals.
         shutdown_announce: Duration;
@@ -235,10 +239,11 @@ impl ConfigBuilder {
         /// How many bytes of messages that are too large for the ordinary connections may wait to be sent. Default 64 MiB; at least
         /// 1 MiB.
         max_large_bytes: usize;
-        /// How many endpoints are kept, oneself included: about 1 KiB each. Others are not learned, and counted. Default 20,000; at
+        /// How many endpoints are kept, oneself included: about 1 KiB each with ordinary values,
+        /// [`ConfigBuilder::max_state_bytes`] at the most. Others are not learned, and counted. Default 20,000; at
         /// least 1.
         max_endpoints: usize;
-        /// How many values one endpoint may have. Default 64; 1 to 256.
+        /// How many values one endpoint may have. Default 64; 1 to 253.
         max_states: usize;
         /// How many encoded bytes the values of one endpoint may take together. Default 1 MiB; at least 1.
         max_state_bytes: usize;
@@ -246,7 +251,7 @@ impl ConfigBuilder {
         /// counted. Default 16; at least 2.
         max_pending_acks: usize;
         /// How many events may wait to be taken, 48 bytes each. What finds no room is counted, and told by
-        /// [`Event::Lost`](crate::Event::Lost). Default 1,024; at least 16.
+        /// [`Event::Lost`](crate::Event::Lost). Default 4,096; at least 16.
         max_pending_events: usize;
         /// How many connections may be open, dialled and accepted together. Default 4,096; at least 2.
         max_connections: usize;
@@ -255,6 +260,9 @@ impl ConfigBuilder {
         /// The greatest message that is taken in, in bytes; a peer that sends a greater one loses its connection. Default 16 MiB; at least
         /// 65,536.
         max_message: usize;
+        /// How many bytes all connections together may hold of messages and frames that have not arrived whole. Whoever goes beyond it
+        /// loses its connection. Default 64 MiB; at least 1 MiB.
+        max_inbound_bytes: usize;
         /// How long a dial may take. Default 2 s.
         connect_timeout: Duration;
         /// How long a handshake may take once connected, on either side. Default 30 s.
@@ -315,13 +323,21 @@ impl ConfigBuilder {
             Duration::from_hours(1).saturating_mul(2).min(Duration::from_micros(u64::from(u32::MAX)));
         in_range("initial_arrival_interval", initial_arrival_interval, Duration::from_micros(1), greatest)?;
         in_range("max_arrival_interval", max_arrival_interval, Duration::from_micros(1), greatest)?;
+        let max_local_pause = intervals(self.max_local_pause, 5);
+        in_range("max_local_pause", max_local_pause, interval.saturating_mul(2), Duration::MAX)?;
+        let least = Duration::from_millis(1);
+        in_range("echo_timeout", intervals(self.echo_timeout, 10), interval, Duration::MAX)?;
+        in_range("connect_timeout", self.connect_timeout, least, Duration::MAX)?;
+        in_range("handshake_timeout", self.handshake_timeout, least, Duration::MAX)?;
+        in_range("idle_timeout", self.idle_timeout, least, Duration::MAX)?;
         if !(0.0..=1_000.0).contains(&self.phi_convict_threshold) {
             return Err(ConfigError::Threshold { value: self.phi_convict_threshold });
         }
         for (field, value, min, max) in [
             ("arrival_window", usize::from(self.arrival_window), 1, 1_000),
             ("max_endpoints", self.max_endpoints, 1, u32::MAX as usize),
-            ("max_states", self.max_states, 1, crate::message::MAX_STATES),
+            // A receiver may add three when the endpoint stops.
+            ("max_states", self.max_states, 1, crate::message::MAX_STATES - 3),
             ("max_state_bytes", self.max_state_bytes, 1, usize::MAX),
             ("max_pending_acks", self.max_pending_acks, 2, 65_535),
             ("max_pending_events", self.max_pending_events, 16, 1 << 24),
@@ -329,6 +345,7 @@ impl ConfigBuilder {
             ("max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
             ("max_connections", self.max_connections, 2, 1 << 24),
             ("max_dials", self.max_dials, 1, 1 << 24),
+            ("max_inbound_bytes", self.max_inbound_bytes, 1 << 20, usize::MAX),
             ("max_message", self.max_message, 1 << 16, 1 << 30),
         ] {
             if !(min..=max).contains(&value) {
@@ -348,6 +365,17 @@ impl ConfigBuilder {
         for (key, value) in &self.states {
             check_value(*key, value).map_err(ConfigError::State)?;
             states.push((*key, encoded(value)));
+        }
+        if states.len() > self.max_states {
+            return Err(ConfigError::OutOfRange {
+                field: "the number of states",
+                value: states.len(),
+                min: 0,
+                max: self.max_states,
+            });
+        }
+        if self.generation.get() <= 0 {
+            return Err(ConfigError::Generation { generation: self.generation });
         }
         let is_seed = self.seeds.contains(&self.local);
         self.seeds.retain(|seed| *seed != self.local);
@@ -370,7 +398,7 @@ impl ConfigBuilder {
             arrival_window: self.arrival_window,
             initial_arrival_interval,
             max_arrival_interval,
-            max_local_pause: intervals(self.max_local_pause, 5),
+            max_local_pause,
             echo_timeout: intervals(self.echo_timeout, 10),
             shutdown_announce: intervals(self.shutdown_announce, 2),
             leaving_delay: intervals(self.leaving_delay, 5),
@@ -396,6 +424,7 @@ impl ConfigBuilder {
             max_connections: self.max_connections,
             max_dials: self.max_dials,
             max_message: self.max_message,
+            max_inbound_bytes: self.max_inbound_bytes,
             connect_timeout: self.connect_timeout,
             handshake_timeout: self.handshake_timeout,
             idle_timeout: self.idle_timeout,
@@ -471,6 +500,11 @@ pub enum ConfigError {
         /// Its length in encoded bytes.
         length: usize,
     },
+    /// The generation is not positive: 0 stands for endpoints that were never heard of.
+    Generation {
+        /// What it is.
+        generation: Generation,
+    },
     /// No peer could reach the node under this address.
     UnspecifiedAddress {
         /// The address.
@@ -494,6 +528,9 @@ impl fmt::Display for ConfigError {
             }
             Self::Name { field, length } => {
                 write!(f, "{field} has {length} encoded bytes; it must have from 1 to {MAX_NAME}")
+            }
+            Self::Generation { generation } => {
+                write!(f, "the generation is {generation}; take the seconds since the Unix epoch")
             }
             Self::UnspecifiedAddress { endpoint } => {
                 write!(f, "no peer could reach {endpoint}; give the address and port that peers dial")
@@ -530,6 +567,15 @@ pub enum SetStateError {
         /// How many there may be.
         limit: usize,
     },
+    /// All values of the node would take more than they may together.
+    TooMuch {
+        /// Which would be too much.
+        key: ApplicationState,
+        /// How many encoded bytes all would take.
+        bytes: usize,
+        /// How many they may.
+        limit: usize,
+    },
     /// The node has stopped gossiping.
     Stopped,
 }
@@ -545,6 +591,9 @@ impl fmt::Display for SetStateError {
             }
             Self::TooMany { key, limit } => {
                 write!(f, "{key} would be one value more than the {limit} that are kept")
+            }
+            Self::TooMuch { key, bytes, limit } => {
+                write!(f, "with {key} all values would take {bytes} encoded bytes; they may take {limit}")
             }
             Self::Stopped => f.write_str("the node has stopped gossiping"),
         }

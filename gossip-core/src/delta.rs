@@ -9,7 +9,9 @@
 
 use alloc::vec::Vec;
 
+use crate::application_state::ApplicationState;
 use crate::digest::{Entry, Pending, Side};
+use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
 use crate::message::Codec;
 use crate::table::{EndpointTable, Slot};
@@ -19,6 +21,9 @@ use crate::wire::{AddressForm, Full, Reserved, Writer};
 
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
 const MIN_STATE_SIZE: usize = 19;
+
+/// The longest digest in a message: an IPv6 address with port, two numbers.
+const MAX_DIGEST_SIZE: usize = 27;
 
 /// Space for putting the values of one endpoint into version order; kept, so that it is taken once.
 #[derive(Debug)]
@@ -39,11 +44,13 @@ impl Scratch {
 pub(crate) fn encode_requests(
     table: &EndpointTable,
     pending: &Pending,
-    asked: &mut Asked,
-    now: Timestamp,
+    (asked, whom, now): (&mut Asked, Endpoint, Timestamp),
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
+    // Requests leave half the room to states, where there are any, and always that for their number.
+    let has_states = pending.entries.iter().any(|entry| entry.side() == Side::Give);
+    let reserved = MAX_DIGEST_SIZE + if has_states { out.room() / 2 } else { 4 };
     let count = out.reserve_i32()?;
     let mut written = 0;
     let wanted = pending.entries.iter().filter(|entry| entry.side() == Side::Want);
@@ -57,17 +64,20 @@ pub(crate) fn encode_requests(
         } else {
             continue; // Learned from somebody else meanwhile.
         };
-        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, now) {
+        if out.room() < reserved {
+            break;
+        }
+        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, whom, now) {
             continue;
         }
         let digest = crate::message::Digest { endpoint, generation: entry.generation, max_version: from };
-        if digest.encode(codec, out).is_err() {
-            break;
-        }
+        digest.encode(codec, out)?;
         written += 1;
     }
     for unknown in &pending.unknown {
-        if table.find(unknown.endpoint).is_some() || !asked.ask(unknown.endpoint, unknown.generation, now) {
+        if table.find(unknown.endpoint).is_some()
+            || !asked.ask(unknown.endpoint, unknown.generation, whom, now)
+        {
             continue;
         }
         let digest = crate::message::Digest {
@@ -75,9 +85,7 @@ pub(crate) fn encode_requests(
             generation: unknown.generation,
             max_version: Version::ZERO,
         };
-        if digest.encode(codec, out).is_err() {
-            break;
-        }
+        digest.encode(codec, out)?;
         written += 1;
     }
     out.fill(count, written);
@@ -98,7 +106,7 @@ pub(crate) fn encode_states(
     let mut written = 0;
     // A quarter stays for endpoints with new values, so that heartbeats, of which there is no end, do not starve them.
     let share = out.room() / 4;
-    let mut with_values = false;
+    let (mut with_values, mut is_share_reached) = (false, false);
     let gives = || pending.entries.iter().filter(|entry| entry.side() == Side::Give);
     for (at, entry) in gives().enumerate() {
         let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
@@ -106,15 +114,16 @@ pub(crate) fn encode_states(
             with_values = true;
             continue;
         }
-        if out.room() < share.max(MIN_STATE_SIZE) {
+        if out.room() < share.max(MIN_STATE_SIZE) && !is_share_reached {
+            is_share_reached = true;
             with_values = with_values
                 || gives().skip(at).any(|entry| {
                     behind(table, entry.slot(), entry.generation, entry.version)
                         .is_some_and(|from| table.max_value_version(entry.slot()) > from)
                 });
-            if with_values || out.room() < MIN_STATE_SIZE {
-                break;
-            }
+        }
+        if out.room() < MIN_STATE_SIZE || (is_share_reached && with_values) {
+            break;
         }
         let heartbeat = table.heartbeat(entry.slot());
         if heartbeat.version > from && encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
@@ -138,6 +147,19 @@ pub(crate) fn encode_states(
     }
     out.fill(count, written);
     Ok(too_large)
+}
+
+/// Writes the heartbeat and a single value.
+pub(crate) fn encode_value_of(
+    table: &EndpointTable,
+    slot: Slot,
+    key: ApplicationState,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    crate::message::encode_state_head(table.heartbeat(slot), out)?;
+    let (text, version) = table.values(slot).get(key).ok_or(Full)?;
+    out.i32(1)?;
+    encode_value(key, text, version, out)
 }
 
 /// Writes one endpoint as the only one of a list of states: all that the peer lacks of it.
@@ -285,7 +307,7 @@ pub(crate) fn encode_newer(
 }
 
 fn encode_value(
-    key: crate::application_state::ApplicationState,
+    key: ApplicationState,
     text: crate::wire::JavaStr<'_>,
     version: Version,
     out: &mut Writer<'_>,

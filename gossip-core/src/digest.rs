@@ -131,7 +131,9 @@ pub(crate) fn examine(
             continue;
         }
         let Some(slot) = slot else {
-            if quarantine.refuses(digest.endpoint, digest.generation, digest.max_version, now) {
+            if digest.endpoint.is_unspecified()
+                || quarantine.refuses(digest.endpoint, digest.generation, digest.max_version, now)
+            {
                 continue;
             }
             if pending.unknown.len() < pending.unknown.capacity() {

@@ -56,6 +56,7 @@ pub struct Gossiper {
     scratch: Scratch,
     events: VecDeque<Event>,
     events_lost: u32,
+    vital: Vital,
     stats: Stats,
     rng: Rng,
     mode: Mode,
@@ -109,6 +110,15 @@ enum AfterShutdown {
 struct WallClock {
     unix_ms: u64,
     at: Timestamp,
+}
+
+/// Events that must not be lost, whatever else happens: each has a place of its own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Vital {
+    raised: Option<(Generation, Generation)>,
+    removed: Option<Generation>,
+    /// Told last of all.
+    stopped: bool,
 }
 
 /// A name that somebody else's SYN carried, cut to what is worth showing.
@@ -174,12 +184,13 @@ impl Gossiper {
         let mut gossiper = Self {
             table,
             outbox,
-            asked: Asked::new(config.echo_timeout),
+            asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
             quarantine,
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
             events: VecDeque::with_capacity(config.max_pending_events),
             events_lost: 0,
+            vital: Vital::default(),
             stats,
             rng: Rng::new(&config.entropy, Purpose::Targets),
             mode: Mode::Running,
@@ -225,7 +236,7 @@ impl Gossiper {
                 self.stats.while_disabled += 1;
                 return;
             }
-            Mode::Shadow => return self.handle_shadow_message(from, id, message),
+            Mode::Shadow => return self.handle_shadow_message(from, message),
             Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
         }
         if let Some(slot) = self.table.find(from) {
@@ -241,14 +252,13 @@ impl Gossiper {
         }
     }
 
-    /// Before it takes part, a node only asks, and says that it does.
-    fn handle_shadow_message(&mut self, from: Endpoint, id: u64, message: &Message<'_>) {
+    /// Before it takes part, a node only asks, and tells others who ask that it does.
+    fn handle_shadow_message(&mut self, from: Endpoint, message: &Message<'_>) {
         match message {
             Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, syn) => {
                 self.answer_in_shadow(from);
             }
             Message::Ack(ack) => self.on_shadow_ack(from, ack),
-            Message::EchoRequest => self.on_echo_request(from, id),
             _ => {}
         }
     }
@@ -291,10 +301,19 @@ impl Gossiper {
 
     /// What happened, one after the other.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| match core::mem::take(&mut self.events_lost) {
-            0 => None,
+        if let Some((old, new)) = self.vital.raised.take() {
+            return Some(Event::GenerationRaised { old, new });
+        }
+        if let Some(generation) = self.vital.removed.take() {
+            return Some(Event::Removed { generation });
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        match core::mem::take(&mut self.events_lost) {
+            0 => core::mem::take(&mut self.vital.stopped).then_some(Event::Stopped),
             count => Some(Event::Lost { count }),
-        })
+        }
     }
 
     /// The next peer to which something is due. It is not named again before something new is due to it, or
@@ -353,13 +372,21 @@ impl Gossiper {
         }
     }
 
-    /// Writes what is due to `to` and too large for an ordinary message into memory of its own, if it takes no more than
-    /// `limit` bytes; else it stays due.
-    pub fn encode_large(&mut self, to: Endpoint, codec: Codec, limit: usize) -> Option<(Outgoing, Vec<u8>)> {
+    /// Writes what is due to `to` and too large for an ordinary message into memory of its own.
+    ///
+    /// # Errors
+    ///
+    /// How many bytes it needs, if that is more than `limit`: it stays due then. 0 if nothing is due.
+    pub fn encode_large(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        limit: usize,
+    ) -> Result<(Outgoing, Vec<u8>), usize> {
         let written = self.encode_due_large(to, codec, limit)?;
         self.stats.messages_sent += 1;
         self.stats.snapshots += 1;
-        Some(written)
+        Ok(written)
     }
 
     /// The least room that a message with a body needs.
@@ -427,6 +454,11 @@ impl Gossiper {
     pub fn enable(&mut self, now: Timestamp) {
         self.advance(now);
         self.begin_again();
+    }
+
+    /// Whether the node takes no part any more, for good.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        matches!(self.mode, Mode::Stopped)
     }
 
     /// Whether the node takes part in gossip.
@@ -597,6 +629,22 @@ impl Gossiper {
     }
 
     fn push_event(&mut self, event: Event) {
+        match event {
+            Event::GenerationRaised { old, new } => {
+                let old = self.vital.raised.map_or(old, |(first, _)| first);
+                self.vital.raised = Some((old, new));
+                return;
+            }
+            Event::Removed { generation } => {
+                self.vital.removed = Some(generation);
+                return;
+            }
+            Event::Stopped => {
+                self.vital.stopped = true;
+                return;
+            }
+            _ => {}
+        }
         let limit = self.config.max_pending_events;
         // Changes of values, of which there are many, leave room for changes of membership.
         let limit = if matches!(event, Event::StateChanged { .. }) { limit - limit / 4 } else { limit };

@@ -11,7 +11,6 @@ use self::frames::Framer;
 use crate::application_state::ApplicationState;
 use crate::config::{Config, SetStateError};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
 use crate::gossiper::{AssassinateError, Gossiper, LeaveError, Outgoing};
 use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
 use crate::io::{ConnectionId, Input, Output};
@@ -20,7 +19,7 @@ use crate::rng::{Purpose, Rng};
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::verb::Verb;
-use crate::version::Version;
+use crate::version::{MessagingVersion, Version};
 use crate::wire::Writer;
 
 /// The largest message that goes over the connection for gossip, in bytes, header included (`internode.md` §2).
@@ -56,7 +55,6 @@ pub struct Node {
     now: Timestamp,
     next_housekeeping: Timestamp,
     cross_node_timeout: CrossNodeTimeout,
-    is_stopped: bool,
 }
 
 impl Node {
@@ -76,7 +74,6 @@ impl Node {
             now,
             next_housekeeping: now + HOUSEKEEPING,
             cross_node_timeout,
-            is_stopped: false,
         }
     }
 
@@ -119,63 +116,54 @@ impl Node {
 
     fn next_output<'b>(&mut self, buffer: &'b mut [u8]) -> Output<'b> {
         if let Some(event) = self.gossiper.poll_event() {
-            self.is_stopped |= event == Event::Stopped;
             return Output::Event(event);
         }
-        if self.is_stopped {
+        if self.gossiper.is_stopped() {
             return Output::Timeout(None);
         }
-        while let Some(action) = self.connections.next_action() {
-            match action {
-                Action::Connect(connection, to) => return Output::Connect { connection, to },
-                Action::Close(connection) => return Output::Close { connection },
-                Action::Accept(connection, accept) => {
-                    let bytes = &mut buffer[..accept.len()];
-                    bytes.copy_from_slice(&accept);
-                    return Output::Write { connection, bytes };
-                }
-                Action::Initiate(connection) => {
-                    let mut out = Writer::new(buffer);
-                    let initiate = self.connections.outbound(connection);
-                    if initiate.is_some_and(|outbound| outbound.initiate_bytes(&mut out).is_ok()) {
-                        let len = out.len();
-                        return Output::Write { connection, bytes: &buffer[..len] };
+        // Whatever is served may first close or dial connections: those come out before anything else.
+        loop {
+            if let Some(action) = self.connections.next_action() {
+                match action {
+                    Action::Connect(connection, to) => return Output::Connect { connection, to },
+                    Action::Close(connection) => return Output::Close { connection },
+                    Action::Accept(connection, accept) => {
+                        let bytes = &mut buffer[..accept.len()];
+                        bytes.copy_from_slice(&accept);
+                        return Output::Write { connection, bytes };
+                    }
+                    Action::Initiate(connection) => {
+                        let mut out = Writer::new(buffer);
+                        let initiate = self.connections.outbound(connection);
+                        if initiate.is_some_and(|outbound| outbound.initiate_bytes(&mut out).is_ok()) {
+                            let len = out.len();
+                            return Output::Write { connection, bytes: &buffer[..len] };
+                        }
                     }
                 }
+                continue;
             }
-        }
-        while let Some(peer) = self.gossiper.next_peer() {
-            if let Some((connection, frame)) = self.serve(peer, buffer) {
+            let served = if let Some(peer) = self.gossiper.next_peer() {
+                self.serve(peer, buffer)
+            } else if let Some(peer) = self.connections.next_large() {
+                self.serve_large(peer, buffer)
+            } else if let Some(ping) = self.connections.next_ping(self.now) {
+                self.serve_ping(ping, buffer)
+            } else {
+                let round = self.gossiper.poll_timeout().unwrap_or(self.next_housekeeping);
+                return Output::Timeout(Some(round.min(self.next_housekeeping)));
+            };
+            if let Some((connection, frame)) = served {
                 self.gossiper.stats_mut().bytes_sent += frame.len() as u64;
                 return Output::Write { connection, bytes: &buffer[frame] };
             }
-            // A dial that this began is the next thing to do.
-            if let Some(Action::Connect(connection, to)) = self.connections.next_action_if_connect() {
-                return Output::Connect { connection, to };
-            }
         }
-        while let Some(peer) = self.connections.next_large() {
-            if let Some((connection, frame)) = self.serve_large(peer, buffer) {
-                self.gossiper.stats_mut().bytes_sent += frame.len() as u64;
-                return Output::Write { connection, bytes: &buffer[frame] };
-            }
-        }
-        if let Some((connection, version, id)) = self.connections.next_ping(self.now) {
-            let unix_ms = self.gossiper.unix_ms();
-            let pong = Outgoing { verb: Verb::PING_RSP, id };
-            if let Some(frame) = self.framer.frame(version, unix_ms, buffer, |frame| frame.append(pong)) {
-                self.connections.written(self.now, connection);
-                return Output::Write { connection, bytes: &buffer[frame] };
-            }
-        }
-        let round = self.gossiper.poll_timeout().unwrap_or(self.next_housekeeping);
-        Output::Timeout(Some(round.min(self.next_housekeeping)))
     }
 
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.now = self.now.max(now);
-        let accepted = if self.is_stopped { None } else { self.connections.accept(self.now) };
+        let accepted = if self.gossiper.is_stopped() { None } else { self.connections.accept(self.now) };
         if accepted.is_none() {
             self.gossiper.stats_mut().connections_refused += 1;
         }
@@ -311,6 +299,7 @@ impl Node {
         let Self { gossiper, connections, scratch, now, .. } = self;
         let now = *now;
         let unix_ms = gossiper.unix_ms().unwrap_or(0);
+        let local = gossiper.local_endpoint();
         let mut pings = PingQueue::default();
         let mut answer = None;
         let mut failed = false;
@@ -318,7 +307,7 @@ impl Node {
             let Some(Side::Accepted(accepted)) = connections.get_mut(id).map(|found| &mut found.side) else {
                 return;
             };
-            let Accepted { machine, session, growths } = &mut **accepted;
+            let Accepted { machine, session, growths, .. } = &mut **accepted;
             let mut peer = machine.peer();
             let mut version = machine.version();
             let mut input = bytes;
@@ -327,10 +316,13 @@ impl Node {
                     InboundEvent::Initiated { initiate, accept, incompatible } => {
                         answer = Some(accept);
                         // Nobody can be answered under an address that is none, and we need not talk to ourselves.
-                        failed |= incompatible || initiate.from.is_unspecified();
+                        failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
                         peer = Some(initiate.from);
                         version = machine.version();
                         *session = gossiper.open_session(initiate.from);
+                        if failed {
+                            break;
+                        }
                     }
                     InboundEvent::Message { header, payload } => {
                         let (Some(from), Some(version)) = (peer, version) else { continue };
@@ -362,7 +354,10 @@ impl Node {
             gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;
             *growths = machine.buffer_growths();
         }
-        connections.heard(now, id);
+        // What is held of unfinished messages counts together; whoever goes beyond the limit is the one to go.
+        if !connections.heard(now, id) {
+            failed = true;
+        }
         if let Some(accept) = answer {
             connections.answer_initiate(id, accept);
         }
@@ -399,6 +394,18 @@ impl Node {
         self.serve_large(peer, buffer)
     }
 
+    fn serve_ping(
+        &mut self,
+        (connection, version, id): (ConnectionId, MessagingVersion, u64),
+        buffer: &mut [u8],
+    ) -> Option<(ConnectionId, Range<usize>)> {
+        let pong = Outgoing { verb: Verb::PING_RSP, id };
+        let frame =
+            self.framer.frame(version, self.gossiper.unix_ms(), buffer, |frame| frame.append(pong))?;
+        self.connections.written(self.now, connection);
+        Some((connection, frame))
+    }
+
     /// Writes the next piece of a message to `peer` that is too large for the ordinary connection.
     fn serve_large(&mut self, peer: Endpoint, buffer: &mut [u8]) -> Option<(ConnectionId, Range<usize>)> {
         if !self.connections.has_large(peer) && !self.gossiper.is_large_due(peer) {
@@ -413,10 +420,10 @@ impl Node {
             Path::Ready(connection, version) => {
                 if !self.connections.has_large(peer) {
                     let room = self.connections.large_room();
-                    let Some((outgoing, body)) = self.gossiper.encode_large(peer, Codec::new(version), room)
-                    else {
-                        // There will never be more room than when nothing else is on its way.
-                        if self.connections.is_no_large_under_way() {
+                    let written = self.gossiper.encode_large(peer, Codec::new(version), room);
+                    let Ok((outgoing, body)) = written else {
+                        // It waits for others to be done, unless it is too large by itself.
+                        if written.is_err_and(|needed| !self.connections.defer_large(peer, needed)) {
                             self.gossiper.forget_large(peer);
                         }
                         return None;

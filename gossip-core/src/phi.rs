@@ -101,11 +101,11 @@ impl ArrivalWindows {
     #[expect(clippy::cast_possible_truncation, reason = "phi is remembered to be shown")]
     pub(crate) fn phi(&mut self, slot: Slot, now: Timestamp) -> Option<f64> {
         let window = &mut self.windows[slot.index()];
-        if window.kept == 0 || window.total == 0 {
+        if window.kept == 0 {
             return None;
         }
         let silence = now.saturating_since(window.last).as_nanos() as f64 / 1_000.0;
-        let phi = PHI_FACTOR * silence * f64::from(window.kept) / window.total as f64;
+        let phi = PHI_FACTOR * silence * f64::from(window.kept) / window.total.max(1) as f64;
         window.phi = phi as f32;
         Some(phi)
     }

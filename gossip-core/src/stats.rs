@@ -42,6 +42,8 @@ pub struct Stats {
     pub old_generations: u64,
     /// States of a generation more than a year ahead of the wall clock.
     pub future_generations: u64,
+    /// States of endpoints under which nobody could be reached.
+    pub unspecified: u64,
     /// States of unknown endpoints, or of greater generations, that were not asked for from the start.
     pub hollow_states: u64,
     /// Shutdowns that concern another generation than the one known, or somebody unknown.
@@ -64,6 +66,8 @@ pub struct Stats {
     pub exchanges_dropped: u64,
     /// Messages dropped because their peer could not be reached, or too many peers were waited for.
     pub messages_dropped: u64,
+    /// Messages dropped because their peer did not take them, and others needed the room.
+    pub messages_displaced: u64,
     /// Events that found no room.
     pub events_lost: u64,
 

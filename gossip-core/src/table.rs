@@ -298,7 +298,9 @@ impl EndpointTable {
         self.value_versions[i] = self.value_versions[i].max(version);
         self.known[i].max_version = self.known[i].max_version.max(version);
         if key.is_status() {
-            self.statuses[i] = effective_status(&self.values[i]);
+            let values = &self.values[i];
+            let with_port = values.get(ApplicationState::STATUS_WITH_PORT);
+            self.statuses[i] = effective_status(with_port, values.get(ApplicationState::STATUS));
         }
         stored
     }
@@ -308,6 +310,14 @@ impl EndpointTable {
         let i = slot.index();
         self.heartbeats[i] = version;
         self.known[i].max_version = self.known[i].max_version.max(version);
+    }
+
+    /// Gives a row another generation and heartbeat; its values stay.
+    pub(crate) fn set_generation_and_heartbeat(&mut self, slot: Slot, heartbeat: HeartbeatState) {
+        let i = slot.index();
+        self.heartbeats[i] = heartbeat.version;
+        let max_version = heartbeat.version.max(self.value_versions[i]);
+        self.known[i] = Known { generation: heartbeat.generation, max_version };
     }
 
     /// Gives the node's own row a greater generation; versions go on.
@@ -387,9 +397,10 @@ impl EndpointTable {
 
 /// What the newer of the two status values says; where both are equally new, the one with port
 /// (`gossip-messages.md` §13).
-fn effective_status(values: &Values) -> StatusKind {
-    let with_port = values.get(ApplicationState::STATUS_WITH_PORT);
-    let without = values.get(ApplicationState::STATUS);
+pub(crate) fn effective_status(
+    with_port: Option<(JavaStr<'_>, Version)>,
+    without: Option<(JavaStr<'_>, Version)>,
+) -> StatusKind {
     let newer = match (with_port, without) {
         (Some(with_port), Some(without)) if with_port.1 >= without.1 => Some(with_port),
         (Some(_), Some(without)) => Some(without),

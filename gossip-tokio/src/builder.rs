@@ -16,7 +16,7 @@ use crate::driver::{Driver, PersistGeneration};
 use crate::handle::Handle;
 
 /// How many events a subscriber may be behind before it misses some.
-const EVENTS: usize = 1_024;
+const EVENTS: usize = 4_096;
 
 /// How many commands may wait for the driver; more wait with their callers.
 const COMMANDS: usize = 64;

@@ -127,8 +127,9 @@ impl Driver {
                     self.sockets.entry(connection).or_insert_with(Socket::new).reading = Some(abort);
                 }
                 Output::Write { connection, bytes } => {
-                    let Some(socket) = self.sockets.get_mut(&connection) else { continue };
-                    let written = socket.write(bytes);
+                    let socket = self.sockets.get_mut(&connection);
+                    let gone = || Err(io::ErrorKind::NotConnected.into());
+                    let written = socket.map_or_else(gone, |socket| socket.write(bytes));
                     self.after_write(connection, written);
                 }
                 Output::Close { connection } => {

@@ -15,8 +15,8 @@ use crate::version::Generation;
 pub(super) enum Source {
     /// They answer our SYN: of an endpoint whose generation we had as smaller they hold everything.
     Ack,
-    /// They answer an ACK of ours, or so it should be.
-    Ack2,
+    /// They answer an ACK of ours, or nobody knows what.
+    Other,
 }
 
 impl Gossiper {
@@ -34,31 +34,34 @@ impl Gossiper {
             if endpoint == from {
                 session.generation = session.generation.max(Some(generation));
             }
-            if endpoint == self.config.local {
-                self.on_own_state(&state);
-                continue;
-            }
             // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
             if generation > newest {
                 self.stats.future_generations += 1;
                 continue;
             }
+            if endpoint == self.config.local {
+                self.on_own_state(&state, from, source);
+                continue;
+            }
             match self.table.find_next(endpoint, &mut cursor) {
-                Some(slot) => self.apply_known(slot, endpoint, &state, source),
+                Some(slot) => self.apply_known(slot, from, &state, source),
                 None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
                     self.stats.quarantined += 1;
                 }
-                None if self.asked.take(endpoint, self.now) => self.learn(endpoint, &state),
+                // Nobody can be reached under such an address, and we would dial ourselves.
+                None if endpoint.is_unspecified() => self.stats.unspecified += 1,
+                None if self.asked.take(endpoint, from, self.now) => self.learn(endpoint, &state),
                 // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
                     self.stats.hollow_states += 1;
-                    self.asked.want(endpoint, generation);
+                    self.asked.want(endpoint, generation, self.now);
                 }
             }
         }
     }
 
-    fn apply_known(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
+    fn apply_known(&mut self, slot: Slot, from: Endpoint, state: &EndpointState<'_>, source: Source) {
+        let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
         let generation = state.heartbeat.generation;
         if generation < known.generation {
@@ -70,11 +73,11 @@ impl Gossiper {
             // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
             let is_whole = source == Source::Ack && known.generation != Generation::SAVED;
-            if self.asked.take(endpoint, self.now) || is_whole {
+            if self.asked.take(endpoint, from, self.now) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {
                 self.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation);
+                self.asked.want(endpoint, generation, self.now);
             }
             return;
         }
@@ -136,6 +139,11 @@ impl Gossiper {
             self.stats.messages_dropped += 1;
         }
         self.begin(slot, endpoint, state);
+        if was_live && self.table.standing(slot) == Standing::Unreachable {
+            let is_stopped = self.table.status(slot) == StatusKind::Shutdown;
+            let cause = if is_stopped { DownCause::Shutdown } else { DownCause::Status };
+            self.push_event(Event::Down { endpoint, generation: new, cause });
+        }
     }
 
     /// Takes the values of a process that was not known before, and asks whether it can be reached.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::outbox::LargeDue;
 use super::{Gossiper, Mode, Outgoing, Session};
+use crate::application_state::ApplicationState;
 use crate::delta;
 use crate::digest::{self, Entry, Side};
 use crate::endpoint::Endpoint;
@@ -91,7 +92,14 @@ impl Gossiper {
             if !self.syn_sent {
                 return;
             }
-            self.apply(from, session, &ack.states, Source::Ack);
+            // An answer to an earlier process of ours tells little of what we lack.
+            let own = self.generation();
+            let is_ours = self.outbox.take_awaited(from)
+                && ack
+                    .requests
+                    .iter()
+                    .all(|request| request.endpoint != self.config.local || request.generation == own);
+            self.apply(from, session, &ack.states, if is_ours { Source::Ack } else { Source::Other });
         }
         self.contact.heard(self.now);
         let Some(list) = self.outbox.take_list() else {
@@ -115,7 +123,7 @@ impl Gossiper {
     pub(super) fn on_ack2(&mut self, from: Endpoint, session: &mut Session, ack2: &Ack2<'_>) {
         self.stats.ack2s_received += 1;
         self.contact.heard(self.now);
-        self.apply(from, session, &ack2.states, Source::Ack2);
+        self.apply(from, session, &ack2.states, Source::Other);
     }
 
     /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
@@ -128,8 +136,14 @@ impl Gossiper {
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
-            let written = out
-                .atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, Version::new(i32::MIN), out));
+            let everything = Version::new(i32::MIN);
+            let whole = out.atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, everything, out));
+            // Of a state that does not fit, the status is what receivers require.
+            let written = whole.or_else(|Full| {
+                out.atomically(|out| {
+                    delta::encode_value_of(&self.table, Slot::FIRST, ApplicationState::STATUS_WITH_PORT, out)
+                })
+            });
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
         if let Some(list) = due.ack2.take() {
@@ -142,9 +156,10 @@ impl Gossiper {
         if let Some(list) = due.ack.take() {
             let pending = self.outbox.list(list);
             let now = self.now;
-            let requests = delta::encode_requests(&self.table, pending, &mut self.asked, now, codec, out);
-            let written = requests
-                .and_then(|()| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
+            let written = out.atomically(|out| {
+                delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
+                delta::encode_states(&self.table, pending, &mut self.scratch, codec, out)
+            });
             self.outbox.free_list(list);
             return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
         }
@@ -166,7 +181,8 @@ impl Gossiper {
         }
         if due.syn {
             due.syn = false;
-            let written = out.atomically(|out| self.encode_syn(codec, out));
+            let written = out.atomically(|out| self.encode_syn(to, codec, out));
+            self.outbox.await_ack(to);
             self.syn_sent = true;
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
@@ -224,8 +240,8 @@ impl Gossiper {
         to: Endpoint,
         codec: Codec,
         limit: usize,
-    ) -> Option<(Outgoing, Vec<u8>)> {
-        let due = self.outbox.due(to)?.large?;
+    ) -> Result<(Outgoing, Vec<u8>), usize> {
+        let due = self.outbox.due(to).and_then(|due| due.large).ok_or(0_usize)?;
         let form = codec.address_form();
         let size = match due {
             LargeDue::ShadowReply => {
@@ -234,7 +250,7 @@ impl Gossiper {
             LargeDue::State(entry) => 4 + delta::state_size(&self.table, entry.slot(), form),
         };
         if size > limit {
-            return None;
+            return Err(size);
         }
         if let Some(due) = self.outbox.due(to) {
             due.large = None;
@@ -249,13 +265,13 @@ impl Gossiper {
         };
         let len = out.len();
         body.truncate(len);
-        let outgoing = self.finish(verb, written)?;
-        Some((outgoing, body))
+        let outgoing = self.finish(verb, written).ok_or(0_usize)?;
+        Ok((outgoing, body))
     }
 
     /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
-    /// moves on by as many as found room.
-    fn encode_syn(&mut self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+    /// moves on each time, by as many as found room where not all did.
+    fn encode_syn(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
         let table = &self.table;
@@ -268,7 +284,7 @@ impl Gossiper {
             }
         };
         digest(Slot::FIRST).encode(codec, out)?;
-        let wanted = self.asked.encode_wanted(self.now, codec, out);
+        let wanted = self.asked.encode_wanted(to, self.now, codec, out);
         let mut written = 1 + wanted;
         let order = table.sorted();
         let start = self.rotation % order.len().max(1);
@@ -285,9 +301,9 @@ impl Gossiper {
             }
             walked += 1;
         }
-        if walked < order.len() {
-            self.rotation = (start + walked) % order.len();
-        }
+        // What an ACK cuts off for want of room must not be the same each time.
+        let step = if walked < order.len() { walked } else { order.len() / 8 + 1 };
+        self.rotation = (start + step) % order.len().max(1);
         out.fill(count, written);
         Ok(())
     }

@@ -139,6 +139,7 @@ impl Gossiper {
                     // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
                     // live nor unreachable until somebody brings news of it.
                     self.table.set_standing(slot, Standing::Unreachable);
+                    self.reset_connections(slot);
                 }
             }
             None if is_live && *probes > 0 && self.silence(slot) > self.config.probe_after => {
@@ -155,15 +156,19 @@ impl Gossiper {
         self.now.saturating_since(self.table.heard(slot))
     }
 
+    /// A connection that is half open would swallow the next echo as well.
+    fn reset_connections(&mut self, slot: Slot) {
+        if self.outbox.reset(self.table.endpoint(slot)).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
     /// A live endpoint did not answer a direct probe: what we hear of it comes from others.
     fn on_probe_failed(&mut self, slot: Slot) {
         self.stats.probes_failed += 1;
         let silence = self.silence(slot);
         self.push_event(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence });
-        // A connection that is half open would swallow the next as well.
-        if self.outbox.reset(self.table.endpoint(slot)).is_err() {
-            self.stats.messages_dropped += 1;
-        }
+        self.reset_connections(slot);
         if self.config.probe_convicts {
             self.mark_down(slot, DownCause::Probe);
         }

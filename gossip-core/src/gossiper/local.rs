@@ -7,14 +7,16 @@ use smallvec::SmallVec;
 use super::{AfterShutdown, Gossiper, Mode};
 use crate::application_state::ApplicationState;
 use crate::config::{SetStateError, check_value};
+use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::gossiper::apply::Source;
 use crate::gossiper::exchange::MAX_GENERATION_AHEAD;
 use crate::message::EndpointState;
 use crate::status::StatusKind;
-use crate::table::{Slot, Stored};
+use crate::table::{Slot, Stored, effective_status};
 use crate::time::Timestamp;
 use crate::version::{Generation, Version};
-use crate::wire::{JavaStr, encode_str};
+use crate::wire::{JavaStr, encode_str, encoded_len};
 
 /// At most once in so long the own generation is raised above a greater one, and a conflict told.
 const JUMP_PAUSE: Duration = Duration::from_mins(10);
@@ -43,6 +45,11 @@ impl Gossiper {
             return Err(SetStateError::Stopped);
         }
         let values = self.table.values(Slot::FIRST);
+        let replaced = values.get(key).map_or(0, |(text, _)| text.len());
+        let bytes = values.text_bytes() - replaced + encoded_len(value);
+        if bytes > self.config.max_state_bytes {
+            return Err(SetStateError::TooMuch { key, bytes, limit: self.config.max_state_bytes });
+        }
         if values.get(key).is_none() && values.len() >= self.config.max_states {
             return Err(SetStateError::TooMany { key, limit: self.config.max_states });
         }
@@ -62,7 +69,7 @@ impl Gossiper {
 
     /// Somebody knows something of us. Where it is newer than what we know ourselves, it comes from an earlier process of
     /// ours whose generation was lost, from another process under our address, or from somebody who removed us.
-    pub(super) fn on_own_state(&mut self, state: &EndpointState<'_>) {
+    pub(super) fn on_own_state(&mut self, state: &EndpointState<'_>, from: Endpoint, source: Source) {
         let generation = state.heartbeat.generation;
         let own = self.table.known(Slot::FIRST);
         // While we stop, others rightly know a version that we never gave out.
@@ -76,6 +83,11 @@ impl Gossiper {
                 self.refutations.raised = Some(self.now);
                 self.raise_generation(own.generation.next());
             }
+            return;
+        }
+        // Only what we asked for is known to be all that is claimed.
+        if !self.asked.take(self.config.local, from, self.now) && source != Source::Ack {
+            self.stats.hollow_states += 1;
             return;
         }
         if self.claimed_status(state).is_dead() {
@@ -92,16 +104,14 @@ impl Gossiper {
             }
             return;
         }
-        if self.is_over(self.refutations.jumped, JUMP_PAUSE) {
+        if self.is_over(self.refutations.jumped, JUMP_PAUSE) && self.raise_generation(generation.next()) {
             self.refutations.jumped = Some(self.now);
-            self.raise_generation(generation.next());
         }
     }
 
     pub(super) fn claimed_status(&self, state: &EndpointState<'_>) -> StatusKind {
-        let status =
-            state.value(ApplicationState::STATUS_WITH_PORT).or_else(|| state.value(ApplicationState::STATUS));
-        status.map_or(StatusKind::None, |value| StatusKind::of_value(value.text.as_bytes()))
+        let value = |key| state.value(key).map(|value| (value.text, value.version));
+        effective_status(value(ApplicationState::STATUS_WITH_PORT), value(ApplicationState::STATUS))
     }
 
     fn is_over(&self, last: Option<Timestamp>, pause: Duration) -> bool {
@@ -109,14 +119,15 @@ impl Gossiper {
     }
 
     /// Takes a greater generation, but none that peers would refuse within a day.
-    pub(super) fn raise_generation(&mut self, new: Option<Generation>) {
+    pub(super) fn raise_generation(&mut self, new: Option<Generation>) -> bool {
         let limit = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
         let fits = |new: &Generation| {
             limit.is_none_or(|limit| i64::from(new.get()) <= i64::try_from(limit).unwrap_or(i64::MAX))
         };
         let old = self.generation();
-        let Some(new) = new.filter(fits) else { return };
+        let Some(new) = new.filter(fits) else { return false };
         self.table.set_generation(Slot::FIRST, new);
         self.push_event(Event::GenerationRaised { old, new });
+        true
     }
 }

@@ -17,6 +17,9 @@ use crate::message::Codec;
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
 
+/// For how many peers there is always a place, however few are known: strangers ask for things, too.
+const MIN_PEERS: usize = 256;
+
 /// How many peers may be owed something at the same time.
 const MAX_PEERS: usize = 8_192;
 
@@ -32,6 +35,8 @@ pub(crate) struct Outbox {
     hand: usize,
     lists: Vec<Pending>,
     free_lists: Vec<ListId>,
+    /// How much that was due was dropped to make room for something else.
+    stolen: u64,
 }
 
 /// Names a list of endpoints from the pool.
@@ -43,6 +48,8 @@ struct Peer {
     endpoint: Endpoint,
     due: Due,
     is_ready: bool,
+    /// Whether a SYN was sent to it whose ACK has not come.
+    is_awaited: bool,
 }
 
 /// What is due to one peer.
@@ -130,6 +137,7 @@ impl Outbox {
             hand: 0,
             lists: (0..max_lists).map(|_| Pending::default()).collect(),
             free_lists: (0..max_lists).map(ListId).collect(),
+            stolen: 0,
         };
         outbox.reserve(0);
         outbox
@@ -141,7 +149,7 @@ impl Outbox {
             list.reserve(endpoints);
         }
         // A few more than are known: those whom nobody knows yet.
-        let peers = (endpoints + 16).next_power_of_two().min(MAX_PEERS);
+        let peers = (endpoints + 16).next_power_of_two().clamp(MIN_PEERS, MAX_PEERS);
         if peers > self.peers.capacity() {
             self.peers.reserve_exact(peers - self.peers.len());
             self.ready.reserve_exact(peers - self.ready.len());
@@ -151,9 +159,16 @@ impl Outbox {
         }
     }
 
-    /// A list from the pool, empty.
+    /// A list from the pool, empty. When all are taken, that of a peer which does not take its messages: there always is
+    /// one, or else all are about to go out.
     pub(crate) fn take_list(&mut self) -> Option<ListId> {
-        let id = self.free_lists.pop()?;
+        let id = self.free_lists.pop().or_else(|| {
+            let stuck =
+                |peer: &&mut Peer| !peer.is_ready && (peer.due.ack.is_some() || peer.due.ack2.is_some());
+            let due = &mut self.peers.iter_mut().find(stuck)?.due;
+            self.stolen += 1;
+            due.ack.take().or_else(|| due.ack2.take())
+        })?;
         self.lists[usize::from(id.0)].clear();
         Some(id)
     }
@@ -255,7 +270,7 @@ impl Outbox {
 
     /// A place for a peer that has none: a free one, or that of a peer that is owed nothing.
     fn place_for(&mut self, endpoint: Endpoint) -> Option<u32> {
-        let peer = Peer { endpoint, due: Due::default(), is_ready: false };
+        let peer = Peer { endpoint, due: Due::default(), is_ready: false, is_awaited: false };
         let at = if self.peers.len() < self.peers.capacity() {
             self.peers.push(peer);
             self.peers.len() - 1
@@ -265,8 +280,12 @@ impl Outbox {
                 let peer = &self.peers[*at];
                 !peer.is_ready && peer.owes_nothing()
             };
-            let at = (self.hand..count).chain(0..self.hand).find(idle)?;
+            // Else that of somebody who does not take what is due to it.
+            let stuck = |at: &usize| !self.peers[*at].is_ready;
+            let places = || (self.hand..count).chain(0..self.hand);
+            let at = places().find(idle).or_else(|| places().find(stuck))?;
             self.hand = (at + 1) % count;
+            self.stolen += self.forget(self.peers[at].endpoint);
             let old = core::mem::replace(&mut self.peers[at], peer).endpoint;
             if let Ok(entry) = self.index.find_entry(self.hash.hash_one(old), |found| *found as usize == at) {
                 entry.remove();
@@ -301,6 +320,23 @@ impl Outbox {
             peer.is_ready = true;
             self.ready.push_back(at);
         }
+    }
+
+    /// A SYN was sent to `to`.
+    pub(crate) fn await_ack(&mut self, to: Endpoint) {
+        if let Some(at) = self.find(to) {
+            self.peers[at as usize].is_awaited = true;
+        }
+    }
+
+    /// Whether an ACK from `from` answers a SYN of ours; one that is taken for the answer is the only one.
+    pub(crate) fn take_awaited(&mut self, from: Endpoint) -> bool {
+        self.find(from).is_some_and(|at| core::mem::take(&mut self.peers[at as usize].is_awaited))
+    }
+
+    /// How much that was due was dropped to make room for something else.
+    pub(crate) const fn stolen(&self) -> u64 {
+        self.stolen
     }
 
     /// What is due to `to`, to be taken out.
@@ -346,7 +382,7 @@ mod tests {
     fn newer_intentions_take_the_place_of_older_ones() {
         let mut outbox = Outbox::new(1, 2);
         let (first, second) = (outbox.take_list().unwrap(), outbox.take_list().unwrap());
-        assert_eq!(outbox.take_list(), None);
+        assert_eq!(outbox.take_list(), None, "they are nobody's yet");
         outbox.ack(endpoint(1), first).unwrap();
         outbox.syn(endpoint(1)).unwrap();
         outbox.syn(endpoint(1)).unwrap();
@@ -382,7 +418,7 @@ mod tests {
         for n in 0..room {
             outbox.syn(endpoint(n)).unwrap();
         }
-        assert!(outbox.syn(endpoint(room)).is_err(), "everybody is owed something");
+        assert!(outbox.syn(endpoint(room)).is_err(), "everybody is about to be sent something");
         for _ in 0..room {
             let next = outbox.next_ready().unwrap();
             outbox.due(next).unwrap().syn = false;

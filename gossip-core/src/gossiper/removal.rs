@@ -19,6 +19,9 @@ use crate::wire::{JavaStr, encode_str};
 /// How long a status of LEFT stays in gossip: `gossip-semantics.md` §1, VERY_LONG.
 const LEFT_LIFETIME: Duration = Duration::from_hours(72);
 
+/// A time that is further away than this is not believed.
+const MONTH_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// The heartbeat of an endpoint that was assassinated (`gossip-semantics.md` §14).
 const ASSASSINATED: Version = Version::new(9_999);
 
@@ -103,7 +106,10 @@ impl Gossiper {
         if matches!(status, StatusKind::Left | StatusKind::Removed) {
             // Deviation: a status without a time ends after three days here, and never in Cassandra.
             let is_over = match (self.expiry(slot), unix_ms) {
-                (Some(expiry), Some(unix_ms)) => unix_ms > expiry,
+                // No one means a month: such a time is a mistake, or meant to stay for ever.
+                (Some(expiry), Some(unix_ms)) if expiry < unix_ms.saturating_add(MONTH_MS) => {
+                    unix_ms > expiry
+                }
                 _ => silence > LEFT_LIFETIME,
             };
             return is_over.then_some(ForgetCause::Expired);
@@ -287,8 +293,8 @@ impl Gossiper {
                 continue;
             }
             let Some(generation) = heartbeat.generation.next() else { continue };
-            self.table.set_generation(slot, generation);
-            self.table.set_heartbeat(slot, ASSASSINATED);
+            let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
+            self.table.set_generation_and_heartbeat(slot, heartbeat);
             self.declare_left(slot);
         }
     }

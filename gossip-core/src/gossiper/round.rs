@@ -31,6 +31,7 @@ impl Contact {
 impl Gossiper {
     pub(super) fn on_round(&mut self) {
         self.stats.rounds += 1;
+        self.stats.messages_displaced = self.outbox.stolen();
         let version = self.next_version();
         self.table.set_heartbeat(Slot::FIRST, version);
         self.table.sort();

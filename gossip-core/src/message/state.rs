@@ -74,15 +74,17 @@ impl<'a> EndpointState<'a> {
         }
         let start = reader.rest();
         let mut seen = Seen::default();
+        let mut uncommon = None::<Uncommon>;
         for _ in 0..count {
-            seen.add(reader.i32("a value's key")?);
+            let key = reader.i32("a value's key")?;
+            if !seen.add(key) && !uncommon.get_or_insert_default().add(key) {
+                return Err(DecodeError::DuplicateKey { key });
+            }
             Value::decode(reader)?;
         }
         let values = start.get(..start.len() - reader.len()).unwrap_or_default();
-        let mut state =
-            Self { heartbeat: HeartbeatState { generation, version }, values, count, has_duplicates: false };
-        state.has_duplicates = seen.twice || (seen.uncommon && state.has_equal_keys());
-        Ok(state)
+        let heartbeat = HeartbeatState { generation, version };
+        Ok(Self { heartbeat, values, count, has_duplicates: seen.twice })
     }
 
     /// Writes it.
@@ -110,15 +112,23 @@ impl<'a> EndpointState<'a> {
 
     /// The values, in the order of the message. Of several with the same key only the last is there.
     pub fn values(&self) -> impl Iterator<Item = (ApplicationState, Value<'a>)> + use<'a> {
-        let has_duplicates = self.has_duplicates;
-        let mut rest = Entries(Reader::new(self.values));
-        core::iter::from_fn(move || {
-            loop {
-                let (key, value) = rest.next()?;
-                if !has_duplicates || !rest.clone().any(|(later, _)| later == key) {
-                    return Some((key, value));
+        // How often each common key is still to come; others are there once.
+        let mut to_come = [0_u16; 64];
+        if self.has_duplicates {
+            for (key, _) in Entries(Reader::new(self.values)) {
+                if let Some(count) = Seen::place(key.number()).and_then(|place| to_come.get_mut(place)) {
+                    *count += 1;
                 }
             }
+        }
+        Entries(Reader::new(self.values)).filter(move |(key, _)| {
+            let place = Seen::place(key.number());
+            let Some(count) = place.and_then(|place| to_come.get_mut(place)).filter(|count| **count > 0)
+            else {
+                return true;
+            };
+            *count -= 1;
+            *count == 0
         })
     }
 
@@ -131,16 +141,6 @@ impl<'a> EndpointState<'a> {
     pub fn max_version(&self) -> Version {
         self.values().map(|(_, value)| value.version).fold(self.heartbeat.version, Version::max)
     }
-
-    fn has_equal_keys(&self) -> bool {
-        let mut rest = Entries(Reader::new(self.values));
-        while let Some((key, _)) = rest.next() {
-            if rest.clone().any(|(later, _)| later == key) {
-                return true;
-            }
-        }
-        false
-    }
 }
 
 /// Writes the heartbeat with which every state begins.
@@ -149,23 +149,54 @@ pub(crate) fn encode_head(heartbeat: HeartbeatState, out: &mut Writer<'_>) -> Re
     out.i32(heartbeat.version.get())
 }
 
-/// Which keys came by: those that have a bit of their own, and whether there were any others.
+/// Which of the keys below 64 came by, and whether one came twice.
 #[derive(Default)]
 struct Seen {
     common: u64,
     twice: bool,
-    uncommon: bool,
 }
 
 impl Seen {
-    fn add(&mut self, number: i32) {
-        match u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)) {
-            Some(bit) => {
-                self.twice |= self.common & bit != 0;
-                self.common |= bit;
-            }
-            None => self.uncommon = true,
+    fn place(number: i32) -> Option<usize> {
+        usize::try_from(number).ok().filter(|place| *place < 64)
+    }
+
+    /// False if the key is not a common one.
+    fn add(&mut self, number: i32) -> bool {
+        let Some(place) = Self::place(number) else { return false };
+        let bit = 1_u64 << place;
+        self.twice |= self.common & bit != 0;
+        self.common |= bit;
+        true
+    }
+}
+
+/// All other keys, sorted. No release of Cassandra has them, so that nobody who has them can mean to send one twice.
+struct Uncommon {
+    keys: [i32; MAX_STATES],
+    count: usize,
+}
+
+impl Default for Uncommon {
+    fn default() -> Self {
+        Self { keys: [0; MAX_STATES], count: 0 }
+    }
+}
+
+impl Uncommon {
+    /// False if the key was there, or there is no room for it.
+    fn add(&mut self, key: i32) -> bool {
+        let Some(found) = self.keys.get(..self.count).map(|keys| keys.binary_search(&key)) else {
+            return false;
+        };
+        let Err(at) = found else { return false };
+        let Some(tail) = self.keys.get_mut(at..=self.count) else { return false };
+        tail.rotate_right(1);
+        if let Some(place) = tail.first_mut() {
+            *place = key;
         }
+        self.count += 1;
+        true
     }
 }
 
@@ -253,8 +284,6 @@ impl<'a> EndpointState<'a> {
         }
         *reader = entries.0;
         let values = start.get(..start.len() - reader.len()).unwrap_or_default();
-        let mut state = Self { heartbeat, values, count, has_duplicates: false };
-        state.has_duplicates = seen.twice || (seen.uncommon && state.has_equal_keys());
-        Some(state)
+        Some(Self { heartbeat, values, count, has_duplicates: seen.twice })
     }
 }

@@ -24,6 +24,9 @@ use crate::version::MessagingVersion;
 /// The low bits of a connection's id are its place, the others count up.
 const PLACE_BITS: u32 = 24;
 
+/// How many peers may wait for room to be sent a large message.
+const MAX_DEFERRED: usize = 64;
+
 /// How many peers dials are remembered of.
 const MAX_PEERS: usize = 8_192;
 
@@ -43,6 +46,10 @@ pub(super) struct Connections {
     pings: VecDeque<(PeerId, ConnectionType)>,
     /// Peers to which the next piece of a large message may go out.
     larges: VecDeque<PeerId>,
+    /// Peers whose large message waits until there is room for it.
+    deferred: VecDeque<Endpoint>,
+    /// What accepted connections hold of messages that have not arrived whole.
+    inbound_bytes: usize,
     /// The sizes of all large messages that are being sent.
     large_bytes: usize,
     limits: Limits,
@@ -52,6 +59,7 @@ pub(super) struct Connections {
 struct Limits {
     framing: Framing,
     max_large_bytes: usize,
+    max_inbound_bytes: usize,
     local: Endpoint,
     max_connections: usize,
     max_dials: usize,
@@ -106,6 +114,8 @@ pub(super) struct Accepted {
     pub(super) session: Session,
     /// How often its buffers had grown when that was counted last.
     pub(super) growths: u64,
+    /// How many bytes its buffers took when that was counted last.
+    capacity: usize,
 }
 
 /// A connection that takes messages.
@@ -176,10 +186,13 @@ impl Connections {
             actions: VecDeque::new(),
             pings: VecDeque::new(),
             larges: VecDeque::new(),
+            deferred: VecDeque::with_capacity(MAX_DEFERRED),
+            inbound_bytes: 0,
             large_bytes: 0,
             limits: Limits {
                 framing: if config.compression { Framing::Lz4 } else { Framing::Crc },
                 max_large_bytes: config.max_large_bytes,
+                max_inbound_bytes: config.max_inbound_bytes,
                 local: config.local,
                 max_connections: config.max_connections,
                 max_dials: config.max_dials,
@@ -194,9 +207,13 @@ impl Connections {
 
     /// A connection that somebody dialled to us; none if there are too many.
     pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        // A quarter of the places stays for dials: who only listens is not a member.
+        if self.places.len() - self.free_places.len() >= self.limits.max_connections.div_ceil(4) * 3 {
+            return None;
+        }
         let limits = InboundLimits { max_message: self.limits.max_message, ..InboundLimits::default() };
         let machine = Inbound::new(VersionRange::SUPPORTED, limits);
-        let accepted = Accepted { machine, session: Session::default(), growths: 0 };
+        let accepted = Accepted { machine, session: Session::default(), growths: 0, capacity: 0 };
         self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))
     }
 
@@ -213,11 +230,6 @@ impl Connections {
         self.actions.pop_front()
     }
 
-    /// The next action, if it is to dial.
-    pub(super) fn next_action_if_connect(&mut self) -> Option<Action> {
-        self.actions.pop_front_if(|action| matches!(action, Action::Connect(..)))
-    }
-
     /// The Initiate with which a dialled connection opens.
     pub(super) fn outbound(&mut self, id: ConnectionId) -> Option<&Outbound> {
         match &self.get_mut(id)?.side {
@@ -232,7 +244,12 @@ impl Connections {
 
     /// The way to `to`; dials it if there is none.
     pub(super) fn path(&mut self, now: Timestamp, to: Endpoint, kind: ConnectionType) -> Path {
-        let Some(peer) = self.find(to).or_else(|| self.add_peer(to)) else { return Path::Closed };
+        let known = self.find(to);
+        // Nothing is remembered of somebody who cannot be dialled anyway.
+        let has_room = self.dials < self.limits.max_dials
+            && self.places.len() - self.free_places.len() < self.limits.max_connections;
+        let added = if has_room { known.or_else(|| self.add_peer(to)) } else { known };
+        let Some(peer) = added else { return Path::Closed };
         let Some(known) = self.peers[peer.0 as usize].as_ref() else { return Path::Closed };
         if let Some(id) = known.connections[index(kind)] {
             let ready = self.get_mut(id).and_then(|connection| match &connection.side {
@@ -310,14 +327,23 @@ impl Connections {
         (kind != ConnectionType::Small).then_some(known.endpoint)
     }
 
-    /// Something came over an accepted connection.
-    pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId) {
+    /// Something came over an accepted connection. Says whether what it holds of unfinished messages is still within the
+    /// limit of all.
+    pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId) -> bool {
         let idle = now + self.limits.idle_timeout;
-        if let Some(Connection { side: Side::Accepted(accepted), deadline, .. }) = self.get_mut(id)
-            && accepted.machine.version().is_some()
-        {
-            *deadline = idle;
+        let unfinished = now + self.limits.handshake_timeout;
+        let (mut before, mut after) = (0, 0);
+        if let Some(Connection { side: Side::Accepted(accepted), deadline, .. }) = self.get_mut(id) {
+            if accepted.machine.version().is_some() {
+                // Whoever begins a message goes on with it.
+                *deadline = if accepted.machine.buffered() == 0 { idle } else { unfinished };
+            }
+            before = accepted.capacity;
+            after = accepted.machine.capacity();
+            accepted.capacity = after;
         }
+        self.inbound_bytes = self.inbound_bytes - before + after;
+        after <= before || self.inbound_bytes <= self.limits.max_inbound_bytes
     }
 
     /// A peer that the next piece of a large message may go to.
@@ -336,10 +362,6 @@ impl Connections {
     /// How large a message may be that begins now, in bytes.
     pub(super) const fn large_room(&self) -> usize {
         self.limits.max_large_bytes.saturating_sub(self.large_bytes)
-    }
-
-    pub(super) const fn is_no_large_under_way(&self) -> bool {
-        self.large_bytes == 0
     }
 
     pub(super) fn begin_large(&mut self, to: Endpoint, message: Vec<u8>) {
@@ -367,8 +389,29 @@ impl Connections {
         if end == large.message.len() {
             self.large_bytes -= end;
             *place = None;
+            self.resume_deferred();
         }
         Some(len)
+    }
+
+    /// Lets a peer wait until there is room for a message of `needed` bytes; false if there never will be.
+    pub(super) fn defer_large(&mut self, to: Endpoint, needed: usize) -> bool {
+        if needed == 0 || needed > self.limits.max_large_bytes || self.deferred.len() >= MAX_DEFERRED {
+            return false;
+        }
+        if !self.deferred.contains(&to) {
+            self.deferred.push_back(to);
+        }
+        true
+    }
+
+    /// There is room again: whoever waited longest may try.
+    fn resume_deferred(&mut self) {
+        if let Some(peer) = self.deferred.pop_front().and_then(|next| self.find(next))
+            && !self.larges.contains(&peer)
+        {
+            self.larges.push_back(peer);
+        }
     }
 
     /// Notes that a ping is to be answered over a connection of a type; dials it if there is none. A later ping takes the
@@ -392,7 +435,10 @@ impl Connections {
     pub(super) fn next_ping(&mut self, now: Timestamp) -> Option<(ConnectionId, MessagingVersion, u64)> {
         loop {
             let (peer, kind) = self.pings.pop_front()?;
-            let Some(endpoint) = self.peers[peer.0 as usize].as_ref().map(|known| known.endpoint) else {
+            let known = self.peers[peer.0 as usize].as_ref();
+            let Some(endpoint) =
+                known.filter(|known| known.pings[index(kind)].is_some()).map(|known| known.endpoint)
+            else {
                 continue;
             };
             if let Path::Ready(connection, version) = self.path(now, endpoint, kind)
@@ -434,26 +480,38 @@ impl Connections {
         };
         // Places are numbered in 24 bits.
         self.free_places.push(u32::try_from(place(id)).unwrap_or(u32::MAX));
-        let Side::Dialled(dialled) = connection.side else { return Gone::Other };
+        let dialled = match connection.side {
+            Side::Dialled(dialled) => dialled,
+            Side::Accepted(accepted) => {
+                self.inbound_bytes -= accepted.capacity;
+                return Gone::Other;
+            }
+        };
         if dialled.stage == Stage::Dialling {
             self.dials -= 1;
         }
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
+        let mut is_room_free = false;
         peer.connections[index(dialled.kind)] = None;
         peer.pings[index(dialled.kind)] = None;
         if dialled.kind == ConnectionType::Large
             && let Some(large) = peer.large.take()
         {
             self.large_bytes -= large.message.len();
+            is_room_free = true;
         }
         let was_established = matches!(dialled.stage, Stage::Established(_));
         // Also somebody who accepts, and closes at once, is left alone for a while.
         peer.retry_at = if was_established { connection.opened } else { now } + retry;
-        match (dialled.kind, was_established) {
+        let gone = match (dialled.kind, was_established) {
             (ConnectionType::Urgent, true) => Gone::Lost(peer.endpoint),
             (ConnectionType::Urgent, false) => Gone::Unreached(peer.endpoint),
             _ => Gone::Other,
+        };
+        if is_room_free {
+            self.resume_deferred();
         }
+        gone
     }
 
     /// A connection for which too long nothing has happened.

@@ -153,6 +153,11 @@ pub enum DecodeError {
         /// The length byte.
         length: u8,
     },
+    /// A key that no release of Cassandra has stands twice in one state.
+    DuplicateKey {
+        /// Its number.
+        key: i32,
+    },
     /// A string that Java could not decode (`gossip-messages.md` §3).
     String {
         /// What was being read.
@@ -170,6 +175,7 @@ impl fmt::Display for DecodeError {
             Self::Count { field, count } => write!(f, "{field} is {count}, which cannot be"),
             Self::TooLong { field, length } => write!(f, "{field} is {length}, which is too much"),
             Self::AddressLength { length } => write!(f, "an address of length {length}"),
+            Self::DuplicateKey { key } => write!(f, "the key {key} stands twice in one state"),
             Self::String { field, valid_up_to } => {
                 write!(f, "{field} is not modified UTF-8 after {valid_up_to} bytes")
             }

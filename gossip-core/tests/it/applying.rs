@@ -51,7 +51,7 @@ fn g1_far_future_generation_is_ignored() {
     a.sent();
     let answer = a.answers(B, &syn(&[digest(C, now + YEAR + 1, 9)]));
     assert_eq!(answer, [ack(&[], &[])], "nobody asks for it");
-    a.hand(B, &ack(&[], &[(C, State::new(heartbeat(now + YEAR, 9), &[]))]));
+    a.learn(C, &State::new(heartbeat(now + YEAR, 9), &[]));
     assert_eq!(a.heartbeat(C), Some(heartbeat(now + YEAR, 9)), "a year ahead is the most");
 }
 

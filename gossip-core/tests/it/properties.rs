@@ -80,7 +80,12 @@ proptest! {
             .body(MessagingVersion::V12);
         assert_harmless(MessagingVersion::V12, Verb::GOSSIP_DIGEST_ACK2, &body);
         let bytes = written.bytes();
-        prop_assert_eq!(State::of(&EndpointState::decode(&mut Reader::new(&bytes)).unwrap()), expected);
+        let uncommon = |key: ApplicationState| !(0..64).contains(&key.number());
+        let decoded = EndpointState::decode(&mut Reader::new(&bytes));
+        let is_refused = written.values.iter().enumerate().any(|(at, entry)| {
+            uncommon(entry.0) && written.values[at + 1..].iter().any(|later| later.0 == entry.0)
+        });
+        prop_assert_eq!(decoded.ok().map(|state| State::of(&state)), (!is_refused).then_some(expected));
     }
 
     #[test]

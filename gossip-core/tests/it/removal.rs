@@ -427,7 +427,7 @@ fn a_node_that_was_away_does_not_bring_back_who_has_left() {
         assert_eq!(a.standing(B), None, "saved: {is_saved}");
         assert!(c.standing(B).is_some());
         // What was started anew comes in.
-        c.hand(D, &ack(&[], &[(B, member(500, 1))]));
+        c.learn(B, &member(500, 1));
         meet(&mut a, &mut c);
         assert_eq!(a.heartbeat(B).map(|heartbeat| heartbeat.generation), Some(Generation::new(500)));
     }

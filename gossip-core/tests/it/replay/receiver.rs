@@ -2,6 +2,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use core::time::Duration;
+
 use gossip_core::message::{Codec, Digest};
 use gossip_core::wire::Writer;
 use gossip_core::{
@@ -106,6 +108,9 @@ impl Receiver {
         let config = Config::builder(CLUSTER, NEUTRAL, Generation::new(1), [1; 32])
             .partitioner(PARTITIONER)
             .seed(TEACHER)
+            // Whom it asks may change from one message to the next.
+            .interval(Duration::from_millis(1))
+            .echo_timeout(Duration::from_secs(10))
             .build()
             .unwrap();
         let mut gossiper = Gossiper::new(config, now);
@@ -117,7 +122,7 @@ impl Receiver {
     }
 
     /// Makes it ask for what it does not know of `states`, so that it takes them.
-    fn prepare(&mut self, now: Timestamp, states: &[(Endpoint, State)]) {
+    fn prepare(&mut self, now: Timestamp, from: Endpoint, states: &[(Endpoint, State)]) {
         let digests: Vec<Digest> = states
             .iter()
             .filter(|(at, state)| {
@@ -136,13 +141,13 @@ impl Receiver {
                 metadata_id: 0,
                 digests,
             };
-            self.hand(now, TEACHER, &syn);
+            self.hand(now, from, &syn);
             self.drain();
         }
     }
 
     pub(super) fn teach(&mut self, now: Timestamp, from: Endpoint, states: Vec<(Endpoint, State)>) {
-        self.prepare(now, &states);
+        self.prepare(now, from, &states);
         self.hand(now, from, &Content::Ack2 { states });
         self.drain();
     }
