@@ -65,28 +65,47 @@ fn is_host_name(host: &str) -> bool {
         && !host.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
-/// A duration such as `1s`, `200ms` or `1.5s`.
+/// A gossip interval such as `1s`, `200ms` or `1.5s`.
 ///
 /// # Errors
 ///
 /// How to write one, or in which bounds.
 pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
-    let malformed = || format!("'{text}' is no duration (write 1s or 200ms)");
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.get(number.len()..).unwrap_or_default() {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(malformed()),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| malformed())? * unit;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| malformed())?;
+    let duration = duration(text).filter(|_| !text.ends_with(['h', 'd']));
+    let duration = duration.ok_or_else(|| format!("'{text}' is no duration (write 1s or 200ms)"))?;
     if !(Duration::from_millis(10)..=Duration::from_secs(600)).contains(&duration) {
         return Err(format!(
             "an interval of {text} is out of bounds (10ms to 10m; Cassandra gossips every 1s)"
         ));
     }
     Ok(duration)
+}
+
+/// How long somebody is waited for, such as `90s`, `12h` or `3d`.
+///
+/// # Errors
+///
+/// How to write one, or in which bounds.
+pub(crate) fn parse_patience(text: &str) -> Result<Duration, String> {
+    let duration = duration(text).ok_or_else(|| format!("'{text}' is no duration (write 90s, 12h or 3d)"))?;
+    if !(Duration::from_millis(10)..=Duration::from_hours(24 * 366)).contains(&duration) {
+        return Err(format!("{text} is out of bounds (10ms to 366d)"));
+    }
+    Ok(duration)
+}
+
+/// A number and its unit.
+fn duration(text: &str) -> Option<Duration> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(number.len()..)? {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()
 }
 
 /// An interval as people write it.
@@ -135,6 +154,10 @@ mod tests {
         }
         for text in ["", "1", "s", "-1s", "1h", "0s", "1ms", "9m9", "11m", "infs", "nans"] {
             assert!(parse_interval(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_patience("3d"), Ok(Duration::from_hours(72)));
+        for text in ["", "3", "d", "-1d", "1w", "367d", "0s"] {
+            assert!(parse_patience(text).is_err(), "{text}");
         }
         assert_eq!(show_interval(Duration::from_secs(1)), "1 s");
         assert_eq!(show_interval(Duration::from_millis(200)), "200 ms");

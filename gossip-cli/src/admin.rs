@@ -1,27 +1,33 @@
 //! The admin port: HTTP and JSON, for the other commands and for programs.
-//!
-//! Whoever reaches it may do everything, so it listens on loopback only, and refuses what a page in this machine's
-//! browser could send: requests for another host name (DNS rebinding), and such as have an origin.
 
-use core::net::IpAddr;
+mod guard;
+mod operations;
+mod watch;
+
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gossip_tokio::{Handle, SetStateError, Stopped};
+use gossip_tokio::{Handle, SetStateError, Stats, Stopped};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::model::{EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse};
+use crate::model::{
+    CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
+};
 use crate::names::{Names, unknown};
-use crate::run::{is_identity, local_generation};
+use crate::run::{SeedSource, is_identity};
+use crate::token::Token;
+pub(crate) use operations::Assassinations;
 
 /// What the handlers know.
 #[derive(Debug)]
@@ -29,12 +35,20 @@ pub(crate) struct Admin {
     pub(crate) handle: Handle,
     pub(crate) names: Names,
     pub(crate) cluster: String,
+    pub(crate) partitioner: String,
     pub(crate) host_id: Uuid,
     pub(crate) interval: Duration,
-    /// The port that is listened on.
-    pub(crate) port: u16,
+    pub(crate) started: Instant,
+    /// Where it is listened.
+    pub(crate) address: SocketAddr,
+    /// What every request must know, if anything.
+    pub(crate) token: Option<Token>,
+    pub(crate) seeds: SeedSource,
+    pub(crate) assassinations: Assassinations,
     /// Told when the node shall stop.
     pub(crate) stop: Arc<Notify>,
+    /// Told when the node has begun to leave.
+    pub(crate) leaving: Arc<Notify>,
 }
 
 /// Answers on `listener`; from `end` on only the answers that are under way.
@@ -43,47 +57,25 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, end: Arc<Notify>)
     let router = Router::new()
         .route("/v1/endpoints", get(endpoints))
         .route("/v1/node", get(node))
+        .route("/v1/counters", get(counters))
         .route("/v1/states", post(set_state))
         .route("/v1/stop", post(stop))
+        .route("/v1/decommission", post(operations::decommission))
+        .route("/v1/gossip", post(operations::gossip))
+        .route("/v1/assassinations", get(operations::assassinations).post(operations::assassinate))
+        .route("/v1/seeds", get(operations::seeds))
+        .route("/v1/seeds/reload", post(operations::reload_seeds))
+        .route("/v1/watch", get(watch::watch))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such path") })
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "the path does not have this method")
         })
-        .layer(middleware::from_fn_with_state(admin.clone(), check_host))
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::check))
         .with_state(admin);
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { end.notified().await });
     if let Err(error) = served.await {
         tracing::error!("the admin port failed: {error}");
     }
-}
-
-async fn check_host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    match reason_to_refuse(request.headers(), admin.port) {
-        Some(reason) => refusal(StatusCode::FORBIDDEN, reason),
-        None => next.run(request).await,
-    }
-}
-
-fn reason_to_refuse(headers: &HeaderMap, port: u16) -> Option<&'static str> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if !host.is_some_and(|host| is_own_host(host, port)) {
-        Some("the Host header does not name this admin port")
-    } else if headers.contains_key(header::ORIGIN) {
-        Some("web pages may not ask")
-    } else {
-        None
-    }
-}
-
-/// Whether `host` names this machine from within, and our port.
-fn is_own_host(host: &str, port: u16) -> bool {
-    let (name, named_port) = match host.rsplit_once(':') {
-        Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse().ok()),
-        _ => (host, Some(80)),
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    let is_loopback = bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    named_port == Some(port) && (is_loopback || name.eq_ignore_ascii_case("localhost"))
 }
 
 async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
@@ -98,14 +90,18 @@ async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn node(State(admin): State<Arc<Admin>>) -> Response {
-    let Some(generation) = local_generation(&admin.handle).await else { return stopped() };
+    let Ok(generation) = admin.handle.generation().await else { return stopped() };
+    let Ok(gossip_active) = admin.handle.is_enabled().await else { return stopped() };
     Json(NodeModel {
         endpoint: admin.handle.local_endpoint().into(),
         cluster: admin.cluster.clone(),
+        partitioner: admin.partitioner.clone(),
         listen: admin.handle.listen_address(),
         generation: generation.get(),
         host_id: admin.host_id.to_string(),
         interval_ms: u64::try_from(admin.interval.as_millis()).unwrap_or(u64::MAX),
+        gossip_active,
+        uptime_seconds: admin.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION").into(),
     })
     .into_response()
@@ -135,8 +131,31 @@ async fn set_state(
             let why = format!("{} cannot be set: {error}", admin.names.name(key));
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &why)
         }
-        Err(_) => stopped(),
+        // The core calls it stopped, too, while gossip is disabled.
+        Err(_) => match admin.handle.is_enabled().await {
+            Ok(_) => refusal(
+                StatusCode::CONFLICT,
+                "the node takes no part in gossip now (have it with `gossip enablegossip`)",
+            ),
+            Err(Stopped) => stopped(),
+        },
     }
+}
+
+async fn counters(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.handle.stats().await {
+        Ok(stats) => Json(counters_of(&stats)).into_response(),
+        Err(Stopped) => stopped(),
+    }
+}
+
+/// All counters by their names, which are read from what the derived `Debug` prints: `Stats { rounds: 5, … }`. So none that
+/// is added to them is forgotten here.
+fn counters_of(stats: &Stats) -> CountersModel {
+    let text = format!("{stats:?}");
+    let fields = text.split_once('{').map_or("", |(_, fields)| fields.trim_end_matches('}'));
+    let counters = fields.split(',').filter_map(|field| field.split_once(':'));
+    counters.filter_map(|(name, value)| Some((name.trim().to_owned(), value.trim().parse().ok()?))).collect()
 }
 
 async fn stop(State(admin): State<Arc<Admin>>) -> Response {
@@ -158,25 +177,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_this_machine_are_its_own() {
-        for host in ["127.0.0.1:7079", "127.0.0.2:7079", "localhost:7079", "LOCALHOST:7079", "[::1]:7079"] {
-            assert!(is_own_host(host, 7079), "{host}");
-        }
-        for host in [
-            "",
-            "127.0.0.1",
-            "127.0.0.1:7078",
-            "localhost",
-            "evil.example:7079",
-            "127.0.0.1.evil.example:7079",
-            "localhost.:7079",
-            "10.0.0.1:7079",
-            "[::1]",
-            "::1",
-            "127.0.0.1:7079:7079",
-        ] {
-            assert!(!is_own_host(host, 7079), "{host}");
-        }
-        assert!(is_own_host("localhost", 80) && is_own_host("[::1]", 80));
+    fn no_counter_is_forgotten() {
+        let counters = counters_of(&Stats::default());
+        // Each is eight bytes.
+        assert_eq!(counters.len() * size_of::<u64>(), size_of::<Stats>());
+        assert!(counters.contains_key("rounds") && counters.contains_key("bytes_sent"), "{counters:?}");
     }
 }

@@ -1,14 +1,23 @@
 //! Asks a node over its admin port.
 
+use core::net::SocketAddr;
 use core::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use ureq::RequestBuilder;
+use ureq::http::Response;
 
 use crate::address::ADMIN;
 use crate::failure::Failure;
-use crate::model::{EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse};
+use crate::model::{
+    AssassinateRequest, AssassinationModel, CountersModel, EndpointModel, ErrorResponse, GossipRequest,
+    LeaveResponse, NodeModel, SeedsModel, SetRequest, SetResponse, StopResponse,
+};
+use crate::token::{ENVIRONMENT, Token};
 
 /// Whom to ask, and how to print the answer.
 #[derive(Debug, clap::Args)]
@@ -16,9 +25,31 @@ pub(crate) struct ClientArgs {
     /// The node's admin port
     #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
     pub(crate) admin: String,
+    /// A file with the token that the admin port wants, if it does; without, GOSSIP_TOKEN may hold it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+impl ClientArgs {
+    /// The node that is to be asked.
+    ///
+    /// # Errors
+    ///
+    /// Misuse if the address or the token is none.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let in_environment = std::env::var(ENVIRONMENT).ok().filter(|text| !text.is_empty());
+        let token = match (&self.token_file, in_environment) {
+            (Some(file), _) => Some(Token::read(file).map_err(|error| format!("--token-file: {error}"))),
+            (None, text) => {
+                text.map(|text| Token::new(&text).map_err(|error| format!("{ENVIRONMENT}: {error}")))
+            }
+        };
+        let token = token.transpose().map_err(Failure::misuse)?;
+        Ok(Client { token, ..Client::new(&self.admin)? })
+    }
 }
 
 /// How an answer is printed.
@@ -34,6 +65,7 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) struct Client {
     admin: String,
+    token: Option<Token>,
     agent: ureq::Agent,
 }
 
@@ -41,7 +73,7 @@ pub(crate) struct Client {
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
 impl Client {
-    /// For the admin port at `admin`, which is an address and a port.
+    /// For the admin port at `admin`, which is an address and a port, and wants no token.
     ///
     /// # Errors
     ///
@@ -66,7 +98,7 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(30)))
             .user_agent(concat!("gossip/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { admin: admin.into(), agent: config.new_agent() })
+        Ok(Self { admin: admin.into(), token: None, agent: config.new_agent() })
     }
 
     /// Everything that the node knows, by ascending address.
@@ -105,12 +137,65 @@ impl Client {
         self.post("/v1/stop", &serde_json::json!({}))
     }
 
+    /// Has the node leave its cluster. It still runs when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The node cannot be asked, or refuses; likewise for what follows.
+    pub(crate) fn decommission(&self) -> Result<LeaveResponse, Failure> {
+        self.post("/v1/decommission", &serde_json::json!({}))
+    }
+
+    /// Has the node take part in gossip, or not.
+    pub(crate) fn set_gossip(&self, active: bool) -> Result<GossipRequest, Failure> {
+        self.post("/v1/gossip", &GossipRequest { active })
+    }
+
+    /// Begins to declare an endpoint as left.
+    pub(crate) fn assassinate(&self, endpoint: SocketAddr) -> Result<AssassinationModel, Failure> {
+        self.post("/v1/assassinations", &AssassinateRequest { endpoint })
+    }
+
+    /// What became of assassinations.
+    pub(crate) fn assassinations(&self) -> Result<Vec<AssassinationModel>, Failure> {
+        self.get("/v1/assassinations")
+    }
+
+    /// The counters.
+    pub(crate) fn counters(&self) -> Result<CountersModel, Failure> {
+        self.get("/v1/counters")
+    }
+
+    /// The seeds.
+    pub(crate) fn seeds(&self) -> Result<SeedsModel, Failure> {
+        self.get("/v1/seeds")
+    }
+
+    /// Has the node read its seeds again.
+    pub(crate) fn reload_seeds(&self) -> Result<SeedsModel, Failure> {
+        self.post("/v1/seeds/reload", &serde_json::json!({}))
+    }
+
+    /// Changes as they happen, a line each, for as long as they are read.
+    pub(crate) fn watch(&self) -> Result<impl BufRead + use<>, Failure> {
+        let request = self.agent.get(self.url("/v1/watch")).config().timeout_global(None).build();
+        let response = self.accepted(self.with_token(request).call())?;
+        Ok(BufReader::new(response.into_body().into_reader()))
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.answer(self.agent.get(self.url(path)).call())
+        self.answer(self.with_token(self.agent.get(self.url(path))).call())
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        self.answer(self.agent.post(self.url(path)).send_json(body))
+        self.answer(self.with_token(self.agent.post(self.url(path))).send_json(body))
+    }
+
+    fn with_token<Body>(&self, request: RequestBuilder<Body>) -> RequestBuilder<Body> {
+        match &self.token {
+            Some(token) => request.header("authorization", token.header()),
+            None => request,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -119,8 +204,18 @@ impl Client {
 
     fn answer<T: DeserializeOwned>(
         &self,
-        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        response: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, Failure> {
+        let body = self.read(&mut self.accepted(response)?)?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::failed(not_a_node(&self.admin, &error.to_string())))
+    }
+
+    /// The response, unless there is none, or it is a refusal.
+    fn accepted(
+        &self,
+        response: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response<ureq::Body>, Failure> {
         let admin = &self.admin;
         let mut response = response.map_err(|error| {
             let error = match error {
@@ -133,16 +228,19 @@ impl Client {
             ))
         })?;
         let status = response.status();
-        let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
-        let body =
-            body.map_err(|error| Failure::failed(format!("the answer of {admin} broke off: {error}")))?;
-        if !status.is_success() {
-            return Err(Failure::failed(match serde_json::from_slice::<ErrorResponse>(&body) {
-                Ok(ErrorResponse { error }) => error,
-                Err(_) => not_a_node(admin, &format!("it answers {status}")),
-            }));
+        if status.is_success() {
+            return Ok(response);
         }
-        serde_json::from_slice(&body).map_err(|error| Failure::failed(not_a_node(admin, &error.to_string())))
+        let body = self.read(&mut response)?;
+        Err(Failure::failed(match serde_json::from_slice::<ErrorResponse>(&body) {
+            Ok(ErrorResponse { error }) => error,
+            Err(_) => not_a_node(admin, &format!("it answers {status}")),
+        }))
+    }
+
+    fn read(&self, response: &mut Response<ureq::Body>) -> Result<Vec<u8>, Failure> {
+        let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        body.map_err(|error| Failure::failed(format!("the answer of {} broke off: {error}", self.admin)))
     }
 }
 

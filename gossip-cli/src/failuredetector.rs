@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use gossip_tokio::Endpoint;
 
-use crate::client::{Client, ClientArgs, Format};
+use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports};
 
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked.
 pub(crate) fn failuredetector(args: &Args) -> Result<(), Failure> {
-    let endpoints = Client::new(&args.client.admin)?.endpoints()?;
+    let endpoints = args.client.client()?.endpoints()?;
     match args.client.format {
         Format::Json => {
             let suspected = |endpoint: &EndpointModel| {

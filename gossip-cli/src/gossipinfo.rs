@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use gossip_tokio::{ApplicationState, Endpoint};
 
-use crate::client::{Client, ClientArgs, Format};
+use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports};
 use crate::text::printable;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked.
 pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
-    let endpoints = Client::new(&args.client.admin)?.endpoints()?;
+    let endpoints = args.client.client()?.endpoints()?;
     match args.client.format {
         Format::Json => print_json(&endpoints),
         // The tool prints the text, which ends in a new line, as a line.

@@ -5,18 +5,31 @@
 
 mod address;
 mod admin;
+mod assassinate;
 mod client;
+mod completions;
+mod decommission;
+mod describecluster;
+mod disablegossip;
+mod enablegossip;
 mod failure;
 mod failuredetector;
+mod getseeds;
 mod gossipinfo;
+mod info;
 mod lab;
 mod model;
 mod names;
+mod reloadseeds;
 mod run;
 mod set;
 mod status;
+mod statusgossip;
 mod stop;
 mod text;
+mod token;
+mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -47,10 +60,32 @@ enum Command {
     Status(status::Args),
     /// Prints how suspicious a node is of every other
     Failuredetector(failuredetector::Args),
+    /// Prints the name of the cluster, and how many of its members are in which state
+    Describecluster(describecluster::Args),
+    /// Prints what a node says of itself, and all its counters
+    Info(info::Args),
+    /// Prints what changes in the cluster, as it happens
+    Watch(watch::Args),
     /// Changes a state of a running node
     Set(set::Args),
     /// Stops a running node in good order
     Stopdaemon(stop::Args),
+    /// Has a node leave its cluster for good
+    Decommission(decommission::Args),
+    /// Declares an endpoint as left that cannot leave by itself
+    Assassinate(assassinate::Args),
+    /// Prints whether a node takes part in gossip
+    Statusgossip(statusgossip::Args),
+    /// Has a node take no part in gossip
+    Disablegossip(disablegossip::Args),
+    /// Has a node take part in gossip again
+    Enablegossip(enablegossip::Args),
+    /// Prints the seeds of a node
+    Getseeds(getseeds::Args),
+    /// Has a node read its file of seeds again
+    Reloadseeds(reloadseeds::Args),
+    /// Prints a script that teaches a shell to complete this command
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +98,17 @@ fn main() -> ExitCode {
             Command::Failuredetector(args) => failuredetector::failuredetector(&args),
             Command::Set(args) => set::set(&args),
             Command::Stopdaemon(args) => stop::stop(&args),
+            Command::Describecluster(args) => describecluster::describecluster(&args),
+            Command::Info(args) => info::info(&args),
+            Command::Watch(args) => watch::watch(&args),
+            Command::Decommission(args) => decommission::decommission(&args),
+            Command::Assassinate(args) => assassinate::assassinate(&args),
+            Command::Statusgossip(args) => statusgossip::statusgossip(&args),
+            Command::Disablegossip(args) => disablegossip::disablegossip(&args),
+            Command::Enablegossip(args) => enablegossip::enablegossip(&args),
+            Command::Getseeds(args) => getseeds::getseeds(&args),
+            Command::Reloadseeds(args) => reloadseeds::reloadseeds(&args),
+            Command::Completions(args) => completions::completions(&args),
         },
         Err(error) => Err(misuse(error)),
     };

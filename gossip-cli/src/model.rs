@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use gossip_core::{JavaAddress, JavaAddressAndPort, decode_tokens, wire};
 use gossip_tokio::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
@@ -60,11 +61,15 @@ pub(crate) struct NodeModel {
     /// Address and port under which it gossips.
     pub(crate) endpoint: SocketAddr,
     pub(crate) cluster: String,
+    pub(crate) partitioner: String,
     /// Address and port where it listens.
     pub(crate) listen: SocketAddr,
     pub(crate) generation: i32,
     pub(crate) host_id: String,
     pub(crate) interval_ms: u64,
+    /// Whether it takes part in gossip.
+    pub(crate) gossip_active: bool,
+    pub(crate) uptime_seconds: u64,
     /// The release of the program.
     pub(crate) version: String,
 }
@@ -92,6 +97,84 @@ pub(crate) struct StopResponse {
     pub(crate) stopping: bool,
     pub(crate) endpoint: SocketAddr,
 }
+
+/// The node leaves its cluster, and stops when others know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct LeaveResponse {
+    pub(crate) leaving: bool,
+    pub(crate) endpoint: SocketAddr,
+}
+
+/// Has the node take part in gossip, or not.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct GossipRequest {
+    pub(crate) active: bool,
+}
+
+/// Declares an endpoint as left.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct AssassinateRequest {
+    pub(crate) endpoint: SocketAddr,
+}
+
+/// How far an assassination is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct AssassinationModel {
+    pub(crate) endpoint: SocketAddr,
+    pub(crate) outcome: Outcome,
+}
+
+/// What became of an assassination.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// It is waited for a sign of life.
+    Pending,
+    /// The endpoint is declared as left.
+    Assassinated,
+    /// It is alive.
+    Aborted,
+    /// The node does not know it any more, or stopped.
+    Gone,
+}
+
+/// The seeds of the node, itself left out.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SeedsModel {
+    pub(crate) seeds: Vec<SocketAddr>,
+}
+
+/// Something that changed, as the node tells it when it happens.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct WatchModel {
+    /// When it was told, in milliseconds since the Unix epoch.
+    pub(crate) unix_ms: u64,
+    /// What: `watching` first of all, then `joined`, `up`, `down`, `state` and so on; `missed` if the reader was too slow.
+    pub(crate) event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) old_generation: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<i32>,
+    /// Absent for tokens, which are bytes, and where it is gone already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    /// How many were missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<u64>,
+}
+
+/// The counters of the node, by name.
+pub(crate) type CountersModel = BTreeMap<String, u64>;
 
 /// Why a request was refused.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -137,6 +220,16 @@ impl EndpointModel {
 
     pub(crate) fn status_kind(&self) -> StatusKind {
         StatusKind::of_keyword(self.status.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it has left, or was removed.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.status_kind(), StatusKind::Left | StatusKind::Removed)
+    }
+
+    /// Where it stands; the node itself counts as live.
+    pub(crate) fn standing(&self) -> StandingModel {
+        if self.local { StandingModel::Live } else { self.standing }
     }
 
     pub(crate) fn is_live(&self) -> bool {

@@ -1,25 +1,31 @@
 //! `gossip run`.
 
 mod events;
+mod files;
+mod leave;
 mod options;
 mod publish;
 mod signals;
 mod store;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use gossip_tokio::{Builder, Endpoint, Generation, Handle, StartError};
+use gossip_tokio::{Builder, Endpoint, Generation, StartError};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
+use events::End;
 pub(crate) use options::Args;
-use options::Options;
+pub(crate) use options::SeedSource;
 pub(crate) use options::is_identity;
+use options::{Compression, Options};
 use publish::Published;
 pub(crate) use signals::{Signals, stdin_ended};
 use store::{SharedStore, Store};
@@ -41,7 +47,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn serve(options: Options) -> Result<(), Failure> {
-    let store = options.data_dir.as_deref().map(|dir| Store::open(dir, &options.cluster, options.host_id));
+    let open = |dir| Store::open(dir, &options.cluster, options.host_id, options.rejoin);
+    let store = options.data_dir.as_deref().map(open);
     let store = store.transpose()?;
     let host_id = store.as_ref().map(Store::host_id).or(options.host_id).unwrap_or_else(Uuid::new_v4);
     let store = store.map(SharedStore::new);
@@ -56,7 +63,9 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let admin_address = admin_listener.local_addr();
     let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
 
-    let handle = builder(&options, host_id, store.clone()).start().await.map_err(start_failure)?;
+    let seeds = options.seeds.read().map_err(Failure::misuse)?;
+    let handle = builder(&options, seeds, host_id, store.clone()).start().await.map_err(start_failure)?;
+    let end = tokio::spawn(events::end(handle.subscribe()));
     let events = handle.subscribe();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
     // Whoever does not read this line has asked for nothing.
@@ -69,21 +78,29 @@ async fn serve(options: Options) -> Result<(), Failure> {
 
     let stop = Arc::new(Notify::new());
     let answers_end = Arc::new(Notify::new());
+    let leaving = Arc::new(Notify::new());
     let admin = Admin {
         handle: handle.clone(),
         names: options.names.clone(),
         cluster: options.cluster.clone(),
+        partitioner: options.partitioner.clone(),
         host_id,
         interval: options.interval,
-        port: admin_address.port(),
+        started: Instant::now(),
+        address: admin_address,
+        token: options.admin_token.clone(),
+        seeds: options.seeds.clone(),
+        assassinations: Assassinations::default(),
         stop: stop.clone(),
+        leaving: leaving.clone(),
     };
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
     let log = tokio::spawn(events::log_events(events, handle.clone(), options.clone()));
     tokio::spawn(publish::publish_load(handle.clone(), options.interval));
     if let Some(store) = &store {
-        tokio::spawn(store.clone().follow(handle.clone(), options.interval));
+        tokio::spawn(store.clone().follow(handle.clone(), handle.subscribe(), options.interval));
     }
+    let left = tokio::spawn(leave::follow(handle.clone(), leaving.clone(), store.clone(), options.interval));
 
     let cause = tokio::select! {
         signal = signals.next() => Some(signal),
@@ -92,11 +109,19 @@ async fn serve(options: Options) -> Result<(), Failure> {
         () = handle.stopped() => None,
     };
     let Some(cause) = cause else {
-        let _ = tokio::time::timeout(LAST_WORDS, log).await;
-        return Err(Failure::failed(format!(
-            "{} has stopped gossiping (the log says why)",
-            handle.local_endpoint()
-        )));
+        // Whoever asked for it is answered.
+        answers_end.notify_one();
+        let _ = tokio::time::timeout(LAST_WORDS, async { tokio::join!(log, admin_server) }).await;
+        if left.await.unwrap_or_default() {
+            tracing::info!("left the cluster");
+            return Ok(());
+        }
+        let end = tokio::time::timeout(LAST_WORDS, end).await;
+        let end = end.ok().and_then(Result::ok).unwrap_or(End::Unknown);
+        if let (End::Removed { .. }, Some(store)) = (end, store) {
+            store.save_left().await;
+        }
+        return Err(end.failure(&handle, &options));
     };
     tracing::info!("stopping in good order: {cause} (a further signal stops at once)");
     tokio::spawn(async move {
@@ -114,8 +139,9 @@ async fn serve(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn builder(options: &Options, host_id: Uuid, store: Option<SharedStore>) -> Builder {
+fn builder(options: &Options, seeds: Vec<SocketAddr>, host_id: Uuid, store: Option<SharedStore>) -> Builder {
     let published = Published { options: options.clone(), host_id };
+    let tuning = options.tuning;
     let mut builder = Builder::new(options.cluster.clone())
         .partitioner(options.partitioner.clone())
         .listen(options.listen)
@@ -123,16 +149,46 @@ fn builder(options: &Options, host_id: Uuid, store: Option<SharedStore>) -> Buil
     if let Some(broadcast) = options.broadcast {
         builder = builder.broadcast(broadcast);
     }
-    for seed in &options.seeds {
-        builder = builder.seed(*seed);
+    if let Some(phi) = tuning.phi {
+        builder = builder.phi_convict_threshold(phi);
+    }
+    for seed in seeds {
+        builder = builder.seed(seed);
     }
     for (key, value) in published.before_the_address_is_known() {
         builder = builder.state(key, value);
     }
-    builder = builder.states_with(move |endpoint: Endpoint| published.once_the_address_is_known(endpoint));
+    let local = Arc::new(OnceLock::new());
+    let address = local.clone();
+    builder = builder.states_with(move |endpoint: Endpoint| {
+        // It is called once.
+        let _ = address.set(endpoint);
+        published.once_the_address_is_known(endpoint)
+    });
+    // Whoever names no seed is one: if all that it knew of is gone, it starts alone.
+    let is_own_seed = options.seeds.is_empty();
+    builder = builder.tune(move |mut config| {
+        config = config.shadow_round(tuning.shadow_round).compression(tuning.compression == Compression::Lz4);
+        if let Some(endpoint) = local.get().filter(|_| is_own_seed) {
+            config = config.seed(*endpoint);
+        }
+        if let Some(ttl) = tuning.dead_endpoint_ttl {
+            config = config.dead_endpoint_ttl(ttl);
+        }
+        if let Some(count) = tuning.max_endpoints {
+            config = config.max_endpoints(count);
+        }
+        if let Some(bytes) = tuning.max_state_bytes {
+            config = config.max_state_bytes(bytes);
+        }
+        config
+    });
     if let Some(store) = store {
         for endpoint in store.known_endpoints() {
             builder = builder.saved_endpoint(endpoint);
+        }
+        for tombstone in store.tombstones() {
+            builder = builder.tombstone(tombstone);
         }
         builder = builder
             .generation(store.generation())
@@ -152,10 +208,4 @@ fn start_failure(error: StartError) -> Failure {
         }
         error => Failure::failed(format!("the node cannot start: {error}")),
     }
-}
-
-/// The generation of the node itself; `None` once it has stopped.
-pub(crate) async fn local_generation(handle: &Handle) -> Option<Generation> {
-    let endpoints = handle.endpoints().await.ok()?;
-    endpoints.iter().find(|info| info.is_local).map(|info| info.heartbeat.generation)
 }

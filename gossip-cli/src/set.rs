@@ -1,6 +1,6 @@
 //! `gossip set`.
 
-use crate::client::{Client, ClientArgs, Format};
+use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::names::split_assignment;
 
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 /// The node cannot be asked, or refuses.
 pub(crate) fn set(args: &Args) -> Result<(), Failure> {
     let (key, value) = split_assignment(&args.assignment).map_err(Failure::misuse)?;
-    let set = Client::new(&args.client.admin)?.set(key, value)?;
+    let set = args.client.client()?.set(key, value)?;
     match args.client.format {
         Format::Json => print_json(&set),
         Format::Text => print(&format!("{}:{}:{value}\n", set.name, set.version)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gossip_tokio::{ApplicationState, Endpoint, StatusKind};
 
-use crate::client::{Client, ClientArgs, Format};
+use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports, StandingModel};
 use crate::text::printable;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked.
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
-    let endpoints = Client::new(&args.client.admin)?.endpoints()?;
+    let endpoints = args.client.client()?.endpoints()?;
     let ports = Ports::choose(args.print_port > 0, &endpoints);
     match args.client.format {
         Format::Json => {
@@ -166,7 +166,7 @@ fn show_token(token: &[u8]) -> String {
 }
 
 /// A number of bytes as nodetool prints it: at most two decimals, none that is zero at the end.
-fn human_bytes(bytes: f64) -> String {
+pub(crate) fn human_bytes(bytes: f64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.into_iter().map(|(unit, shift)| (unit, (1_u64 << shift) as f64));
     let (unit, size) = unit.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("bytes", 1.0));

@@ -1,11 +1,10 @@
 //! `gossip stopdaemon`.
 
 use core::time::Duration;
-use std::thread;
-use std::time::Instant;
 
-use crate::client::{Client, ClientArgs, Format};
+use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
+use crate::wait;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,25 +18,16 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or does not stop.
 pub(crate) fn stop(args: &Args) -> Result<(), Failure> {
-    let client = Client::new(&args.client.admin)?;
+    let client = args.client.client()?;
     let interval = Duration::from_millis(client.node()?.interval_ms);
-    // A node says goodbye for two intervals.
-    let patience = Duration::from_secs(30).saturating_add(interval * 4);
-    let stopping = client.stop()?;
-    let started = Instant::now();
-    // Another node may take over the port at once.
-    while client.node().is_ok_and(|node| node.endpoint == stopping.endpoint) {
-        if started.elapsed() > patience {
-            return Err(Failure::failed(format!(
-                "{} still runs {} s after it was told to stop (see its log)",
-                stopping.endpoint,
-                patience.as_secs()
-            )));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    let endpoint = client.stop()?.endpoint;
+    // A node says goodbye for two intervals. Another node may take over the port at once.
+    wait::until(interval * 4, &format!("{endpoint} still runs"), || {
+        let still_runs = client.node().is_ok_and(|node| node.endpoint == endpoint);
+        Ok((!still_runs).then_some(()))
+    })?;
     match args.client.format {
-        Format::Json => print_json(&serde_json::json!({ "endpoint": stopping.endpoint, "stopped": true })),
-        Format::Text => print(&format!("{} has shut down.\n", stopping.endpoint)),
+        Format::Json => print_json(&serde_json::json!({ "endpoint": endpoint, "stopped": true })),
+        Format::Text => print(&format!("{endpoint} has shut down.\n")),
     }
 }

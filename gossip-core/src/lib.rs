@@ -1,4 +1,47 @@
-//! gossip
+//! Apache Cassandra's gossip protocol as a state machine: membership, small versioned states that spread to everybody, and the
+//! detection of failures. No sockets, no clock, no threads, no randomness of its own.
+//!
+//! A driver owns those. It tells a [`Node`] what happened, and does what the node wants:
+//!
+//! ```
+//! use gossip_core::{Config, Endpoint, Generation, Input, Node, Output, Timestamp};
+//!
+//! let local = Endpoint::v4([127, 0, 0, 1], 7000);
+//! let config = Config::builder("my cluster", local, Generation::new(1_700_000_000), [7; 32])
+//!     .seed(Endpoint::v4([127, 0, 0, 2], 7000))
+//!     .build()?;
+//! let mut node = Node::new(config, Timestamp::ZERO);
+//! let mut buffer = vec![0; Node::MIN_BUFFER];
+//! let mut dialled = Vec::new();
+//! let mut now = Timestamp::ZERO;
+//! for _ in 0..3 {
+//!     // One way out: until there is nothing left to do.
+//!     let deadline = loop {
+//!         match node.poll(&mut buffer) {
+//!             Output::Connect { connection, to } => dialled.push((connection, to)),
+//!             Output::Write { connection, bytes } => println!("{connection}: {} bytes", bytes.len()),
+//!             Output::Close { connection } => println!("{connection} is to be closed"),
+//!             Output::Event(event) => println!("{event:?}"),
+//!             Output::Timeout(deadline) => break deadline,
+//!             _ => {}
+//!         }
+//!     };
+//!     // One way in: here nothing ever happens but that time passes, and that nobody answers.
+//!     for (connection, _) in dialled.drain(..) {
+//!         node.handle_input(now, Input::Failed { connection });
+//!     }
+//!     now = deadline.expect("a node that takes part always waits for something");
+//!     node.handle_input(now, Input::Timeout);
+//! }
+//! assert_eq!(node.stats().rounds, 3);
+//! # Ok::<(), gossip_core::ConfigError>(())
+//! ```
+//!
+//! The public interface is: [`Node`] with [`Input`], [`Output`] and [`Event`]; [`Config`]; what is known of endpoints, through
+//! [`Node::gossiper`]. Under it, for simulations and tools: [`Gossiper`], [`message`], [`internode`] and [`wire`].
+//!
+//! Rules are cited by section of the specification that ARCHITECTURE.md names; departures from Cassandra are marked `Deviation:`.
+//!
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
@@ -15,6 +58,7 @@ mod event;
 mod gossiper;
 pub mod internode;
 mod io;
+mod log;
 pub mod message;
 mod node;
 mod phi;

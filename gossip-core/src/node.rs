@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::gossiper::{AssassinateError, Gossiper, LeaveError, Outgoing};
 use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
 use crate::io::{ConnectionId, Input, Output};
+use crate::log;
 use crate::message::{Codec, Message};
 use crate::rng::{Purpose, Rng};
 use crate::stats::Stats;
@@ -251,6 +252,7 @@ impl Node {
         self.next_housekeeping = self.now + HOUSEKEEPING;
         while let Some(overdue) = self.connections.next_overdue(self.now) {
             self.gossiper.stats_mut().timeouts += 1;
+            log::debug!(connection = %overdue, "a connection took too long");
             let gone = self.connections.close(self.now, overdue);
             self.on_gone(gone);
         }
@@ -284,7 +286,10 @@ impl Node {
                     self.connections.on_established(self.now, id, version);
                     self.resume(id);
                 }
-                Some(OutboundEvent::Failed(_)) => self.fail(id),
+                Some(OutboundEvent::Failed(_error)) => {
+                    log::debug!(connection = %id, error = %_error, "a dialled connection is of no use");
+                    self.fail(id);
+                }
             },
         }
     }
@@ -339,7 +344,10 @@ impl Node {
                                 Some(Ok(message)) => {
                                     gossiper.handle_message(now, from, header.id, session, &message);
                                 }
-                                Some(Err(_)) => gossiper.stats_mut().malformed += 1,
+                                Some(Err(_error)) => {
+                                    gossiper.stats_mut().malformed += 1;
+                                    log::debug!(%from, verb = %header.verb, error = %_error, "a message is malformed");
+                                }
                                 None => gossiper.stats_mut().skipped += 1,
                             }
                         }
@@ -348,7 +356,10 @@ impl Node {
                     InboundEvent::FrameDropped { .. } | InboundEvent::MessageDropped { .. } => {
                         gossiper.stats_mut().corrupt_frames += 1;
                     }
-                    InboundEvent::Failed(_) => failed = true,
+                    InboundEvent::Failed(_error) => {
+                        failed = true;
+                        log::debug!(peer = ?peer, error = %_error, "an accepted connection is of no use");
+                    }
                 }
             }
             gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;

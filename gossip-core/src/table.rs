@@ -7,7 +7,6 @@ mod values;
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -201,16 +200,13 @@ impl EndpointTable {
     /// Whether a row whose key matches is the endpoint's: the key of an IPv6 endpoint is but a hash.
     #[inline]
     fn is_at(&self, endpoint: Endpoint, slot: u32) -> bool {
-        endpoint.ip().is_ipv4() || self.endpoints[slot as usize] == endpoint
+        !endpoint.is_v6() || self.endpoints[slot as usize] == endpoint
     }
 
     /// An IPv4 endpoint packed into 48 bits, or a hash of an IPv6 one behind the topmost bit.
     #[inline]
     fn key(&self, endpoint: Endpoint) -> u64 {
-        match endpoint.ip() {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()) << 16 | u64::from(endpoint.port()),
-            IpAddr::V6(ip) => self.hash.hash_one((ip.to_bits(), endpoint.port())) >> 2 | 1 << 63,
-        }
+        if endpoint.is_v6() { self.hash.hash_one(endpoint) >> 2 | 1 << 63 } else { endpoint.packed_v4() }
     }
 
     /// Adds a row for an endpoint that has none yet.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use gossip_tokio::{DownCause, Endpoint, Event, Events, EventsError, Handle};
+use gossip_tokio::{DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
 use tracing_subscriber::EnvFilter;
 
 use super::options::Options;
@@ -43,11 +43,77 @@ pub(crate) async fn log_events(mut events: Events, handle: Handle, options: Opti
     let mut log = EventLog { handle, options, refused: BTreeSet::new() };
     loop {
         match events.recv().await {
+            Ok(Event::Stopped) => return,
             Ok(event) => log.log(event).await,
             Err(EventsError::Lagged(count)) => tracing::warn!("{count} events were missed by the log"),
             Err(EventsError::Stopped) => return,
         }
     }
+}
+
+/// Why a node stopped that nobody told to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// Others removed it.
+    Removed { generation: Generation },
+    /// Nobody answered before it joined.
+    Unanswered,
+    /// Another node has its address.
+    Conflict { generation: Generation },
+    /// Nothing was told.
+    Unknown,
+}
+
+/// Waits until the node stops, and says why, as far as it was told.
+pub(crate) async fn end(mut events: Events) -> End {
+    let mut end = End::Unknown;
+    loop {
+        match events.recv().await {
+            Ok(Event::Removed { generation }) => end = End::Removed { generation },
+            Ok(Event::ShadowRoundFailed) => end = End::Unanswered,
+            Ok(Event::AddressConflict { generation }) => end = End::Conflict { generation },
+            Ok(Event::Stopped) | Err(EventsError::Stopped) => return end,
+            _ => {}
+        }
+    }
+}
+
+impl End {
+    /// What the operator is told at the end.
+    pub(crate) fn failure(self, handle: &Handle, options: &Options) -> Failure {
+        let local = handle.local_endpoint();
+        Failure::failed(match self {
+            Self::Removed { generation } => format!(
+                "{local} was removed from the cluster under generation {generation}, and has stopped (to join again, \
+                 remove its data directory, or start it with --rejoin)"
+            ),
+            Self::Unanswered => format!(
+                "no seed answered before {local} joined: {} ({}; or join without asking, with --no-shadow-round)",
+                shown_seeds(options),
+                what_to_check(options, local)
+            ),
+            Self::Conflict { generation } => format!(
+                "a node with the address {local} and another host id is known to the cluster, of generation \
+                 {generation} (choose another --listen or --broadcast; if that node is gone for good, first remove \
+                 it with `gossip assassinate {local}` on another node; if it was this one, use its --data-dir or \
+                 its --host-id)"
+            ),
+            Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
+        })
+    }
+}
+
+fn shown_seeds(options: &Options) -> String {
+    let seeds: Vec<_> = options.seeds.read().unwrap_or_default().iter().map(ToString::to_string).collect();
+    if seeds.is_empty() { "whoever was known before".into() } else { seeds.join(", ") }
+}
+
+fn what_to_check(options: &Options, local: Endpoint) -> String {
+    format!(
+        "check that a seed runs there, that its cluster is named {:?} and its partitioner {:?}, as its log would say, \
+         and that it can connect back to {local}",
+        options.cluster, options.partitioner
+    )
 }
 
 struct EventLog {
@@ -82,7 +148,7 @@ impl EventLog {
             ),
             Event::Removed { generation } => tracing::error!(
                 "removed from the cluster under generation {generation}: this node no longer gossips (to join \
-                 again, stop it, remove its data directory, and start it)"
+                 again, remove its data directory, or start it with --rejoin)"
             ),
             Event::ForeignCluster { from } => {
                 let theirs = self.handle.foreign_cluster().await.ok().flatten();
@@ -94,6 +160,24 @@ impl EventLog {
                 let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
+            Event::Left { endpoint, generation } => {
+                tracing::info!("{endpoint} has left the cluster, generation {generation}");
+            }
+            Event::Forgotten { endpoint, generation, cause } => {
+                tracing::info!("{endpoint} is forgotten, generation {generation}: {cause}");
+            }
+            Event::Assassinated { endpoint, generation } => {
+                tracing::warn!("{endpoint} was assassinated, under generation {generation}");
+            }
+            Event::AssassinationAborted { endpoint } => {
+                tracing::warn!("{endpoint} shows a sign of life: its assassination is aborted");
+            }
+            Event::ProbeFailed { endpoint, silence } => tracing::warn!(
+                "{endpoint} has been silent for {:.1} s and does not answer when asked, though others hear it (check \
+                 the way between it and this node)",
+                silence.as_secs_f64()
+            ),
+            Event::ShadowRoundDone => tracing::debug!("nobody speaks against joining"),
             Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),
             Event::LocalPause { pause } => tracing::warn!(
                 "this node stood still for {:.1} s; it suspects nobody for a while",
@@ -120,14 +204,10 @@ impl EventLog {
     }
 
     fn log_silent_seeds(&self, waited: f64) {
-        let seeds: Vec<_> = self.options.seeds.iter().map(ToString::to_string).collect();
         tracing::warn!(
-            "no seed has answered for {waited:.1} s: {} (check that a seed runs there, that its cluster is named \
-             {:?} and its partitioner {:?}, as its log would say, and that it can connect back to {})",
-            seeds.join(", "),
-            self.options.cluster,
-            self.options.partitioner,
-            self.handle.local_endpoint()
+            "no seed has answered for {waited:.1} s: {} ({})",
+            shown_seeds(&self.options),
+            what_to_check(&self.options, self.handle.local_endpoint())
         );
     }
 }

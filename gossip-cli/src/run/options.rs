@@ -4,12 +4,15 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use gossip_tokio::ApplicationState;
 use uuid::Uuid;
 
-use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, resolve, resolve_one};
+use super::files::{assignments, seed_texts};
+use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve, resolve_one};
 use crate::failure::Failure;
 use crate::names::Names;
+use crate::token::Token;
 
 /// The partitioner of clusters that are not Cassandra's: they partition nothing. Nodes of different partitioners
 /// refuse each other.
@@ -39,6 +42,9 @@ pub(crate) struct Args {
     /// Whom to ask first; several by repetition or with commas
     #[arg(long, value_name = "ADDR[:PORT]", value_delimiter = ',')]
     seed: Vec<String>,
+    /// A file with further seeds, one a line, read again by `gossip reloadseeds`
+    #[arg(long, value_name = "FILE")]
+    seeds_file: Option<PathBuf>,
     /// Data center
     #[arg(long, value_name = "NAME", default_value = "datacenter1")]
     dc: String,
@@ -51,15 +57,45 @@ pub(crate) struct Args {
     /// Publishes a state from the start; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// A file with more of what --set takes, one KEY=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    set_file: Option<PathBuf>,
     /// Where to keep the generation, the host id and the known endpoints
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Joins again with the --data-dir of a node that has left its cluster or was removed from it
+    #[arg(long, requires = "data_dir")]
+    rejoin: bool,
     /// Where to answer the other commands; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
     admin: String,
+    /// A file with a token, without which the admin port then answers nobody
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Gossip interval; must be the same on all nodes
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
+    /// Asks before it joins whether another node has this address; the default
+    #[arg(long, overrides_with = "no_shadow_round")]
+    shadow_round: bool,
+    /// Joins without asking before
+    #[arg(long, overrides_with = "shadow_round")]
+    no_shadow_round: bool,
+    /// How to compress what is sent to others
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    compression: Compression,
+    /// The suspicion level above which a silent node is taken as down
+    #[arg(long, value_name = "THRESHOLD")]
+    phi: Option<f64>,
+    /// Forgets members that crashed after so long a silence; without, never
+    #[arg(long, value_name = "DURATION", value_parser = parse_patience)]
+    dead_endpoint_ttl: Option<Duration>,
+    /// How many endpoints to know at most
+    #[arg(long, value_name = "COUNT")]
+    max_endpoints: Option<usize>,
+    /// How many bytes of states to keep of one endpoint at most
+    #[arg(long, value_name = "BYTES")]
+    max_state_bytes: Option<usize>,
     /// Host id to use instead of a random or stored one
     #[arg(long, value_name = "UUID")]
     host_id: Option<Uuid>,
@@ -77,6 +113,15 @@ pub(crate) struct Args {
     exit_with_stdin: bool,
 }
 
+/// What is done to frames before they are sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Compression {
+    /// Nothing
+    None,
+    /// LZ4, as Cassandra has it
+    Lz4,
+}
+
 /// Options that have been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -85,19 +130,72 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// Port 0 stands for the port that is listened on.
     pub(crate) broadcast: Option<SocketAddr>,
-    pub(crate) seeds: Vec<SocketAddr>,
+    pub(crate) seeds: SeedSource,
     pub(crate) dc: String,
     pub(crate) rack: String,
     pub(crate) names: Names,
     pub(crate) set: Vec<(ApplicationState, String)>,
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) rejoin: bool,
     pub(crate) admin: SocketAddr,
+    pub(crate) admin_token: Option<Token>,
     pub(crate) interval: Duration,
+    pub(crate) tuning: Tuning,
     pub(crate) host_id: Option<Uuid>,
     pub(crate) release_version: String,
     pub(crate) native_port: Option<u16>,
     pub(crate) log_level: Option<String>,
     pub(crate) exit_with_stdin: bool,
+}
+
+/// What changes how the node works, and not who it is. `None` leaves it to the core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) shadow_round: bool,
+    pub(crate) compression: Compression,
+    pub(crate) phi: Option<f64>,
+    pub(crate) dead_endpoint_ttl: Option<Duration>,
+    pub(crate) max_endpoints: Option<usize>,
+    pub(crate) max_state_bytes: Option<usize>,
+}
+
+/// Where the seeds come from: the command line, and a file that may change.
+#[derive(Clone, Debug)]
+pub(crate) struct SeedSource {
+    given: Vec<String>,
+    file: Option<PathBuf>,
+    own_ip: IpAddr,
+}
+
+impl SeedSource {
+    /// The seeds as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Which of them is none, or why the file cannot be read.
+    pub(crate) fn read(&self) -> Result<Vec<SocketAddr>, String> {
+        let mut seeds = Vec::new();
+        for text in &self.given {
+            seeds.extend(seed_addresses(text, self.own_ip).map_err(|error| format!("--seed: {error}"))?);
+        }
+        if let Some(file) = &self.file {
+            for text in seed_texts(file).map_err(|error| format!("--seeds-file: {error}"))? {
+                let addresses = seed_addresses(&text, self.own_ip);
+                seeds.extend(addresses.map_err(|error| format!("--seeds-file: {error}"))?);
+            }
+        }
+        Ok(seeds)
+    }
+
+    /// Whether there is a file to read again.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether none were asked for, not even in a file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty() && self.file.is_none()
+    }
 }
 
 impl Options {
@@ -123,22 +221,23 @@ impl Options {
             _ => {}
         }
         let own_ip = broadcast.unwrap_or(listen).ip();
-        let mut seeds = Vec::new();
-        for text in &args.seed {
-            seeds.extend(seed_addresses(text, own_ip).map_err(of("--seed"))?);
-        }
+        let seeds = SeedSource { given: args.seed, file: args.seeds_file, own_ip };
+        seeds.read().map_err(Failure::misuse)?;
         let admin = resolve_one(&args.admin, ADMIN_PORT).map_err(of("--admin"))?;
-        if !admin.ip().is_loopback() {
+        let admin_token = args.admin_token_file.as_deref().map(Token::read).transpose();
+        let admin_token = admin_token.map_err(of("--admin-token-file"))?;
+        if !admin.ip().is_loopback() && admin_token.is_none() {
             return Err(Failure::misuse(format!(
                 "--admin: {} is not a loopback address: whoever reaches the admin port may stop the node (use \
-                 127.0.0.1:{})",
+                 127.0.0.1:{}, or require a token with --admin-token-file)",
                 admin.ip(),
                 admin.port()
             )));
         }
         let names = Names::new(&args.state).map_err(Failure::misuse)?;
         let mut set = Vec::new();
-        for text in &args.set {
+        let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
+        for text in args.set.iter().chain(from_file.iter().flatten()) {
             let (key, value) = names.assignment(text).map_err(of("--set"))?;
             if let Some(instead) = published_by_run(key) {
                 return Err(Failure::misuse(format!(
@@ -164,8 +263,18 @@ impl Options {
             names,
             set,
             data_dir: args.data_dir,
+            rejoin: args.rejoin,
             admin,
+            admin_token,
             interval: args.interval,
+            tuning: Tuning {
+                shadow_round: !args.no_shadow_round,
+                compression: args.compression,
+                phi: args.phi,
+                dead_endpoint_ttl: args.dead_endpoint_ttl,
+                max_endpoints: args.max_endpoints,
+                max_state_bytes: args.max_state_bytes,
+            },
             host_id: args.host_id,
             release_version: args.release_version,
             native_port: args.native_port,
@@ -249,13 +358,26 @@ mod tests {
         assert_eq!(options.admin, "127.0.0.1:7079".parse().unwrap());
         assert_eq!(options.interval, Duration::from_secs(1));
         assert!(options.seeds.is_empty() && options.broadcast.is_none());
+        assert!(options.tuning.shadow_round && options.admin_token.is_none());
     }
 
     #[test]
     fn seeds_come_repeated_and_in_lists() {
         let options = options(&["--seed", "10.0.0.1,10.0.0.2:7001", "--seed", "10.0.0.3"]).unwrap();
-        let seeds: Vec<_> = options.seeds.iter().map(ToString::to_string).collect();
+        let seeds: Vec<_> = options.seeds.read().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["10.0.0.1:7000", "10.0.0.2:7001", "10.0.0.3:7000"]);
+    }
+
+    #[test]
+    fn the_last_word_on_the_shadow_round_counts() {
+        for (line, expected) in [
+            (&["--no-shadow-round"][..], false),
+            (&["--shadow-round"], true),
+            (&["--no-shadow-round", "--shadow-round"], true),
+            (&["--shadow-round", "--no-shadow-round"], false),
+        ] {
+            assert_eq!(options(line).unwrap().tuning.shadow_round, expected, "{line:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a node remembers from one run to the next: its generation, its host id, and whom it knew.
+//! What a node remembers from one run to the next: its generation, its host id, whom it knew, and who is gone.
 
 mod file;
 #[cfg(test)]
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use gossip_tokio::{EndpointInfo, Generation, Handle, StatusKind};
+use gossip_tokio::{EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use file::{Node, Recovered};
+use file::{Node, Recovered, StoredTombstone};
 
 /// Every how many intervals changed endpoints are saved.
 const SAVE_PERIOD: u32 = 5;
@@ -38,9 +38,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The directory cannot be used, is in use, or belongs to another cluster or host.
-    pub(crate) fn open(dir: &Path, cluster: &str, host_id: Option<Uuid>) -> Result<Self, Failure> {
-        let (store, warnings) = Self::open_at(dir, cluster, host_id, unix_seconds())?;
+    /// The directory cannot be used, is in use, belongs to another cluster or host, or its node has left and does not
+    /// `rejoin`.
+    pub(crate) fn open(
+        dir: &Path,
+        cluster: &str,
+        host_id: Option<Uuid>,
+        rejoin: bool,
+    ) -> Result<Self, Failure> {
+        let (store, warnings) = Self::open_at(dir, cluster, host_id, rejoin, unix_seconds())?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -51,6 +57,7 @@ impl Store {
         dir: &Path,
         cluster: &str,
         host_id: Option<Uuid>,
+        rejoin: bool,
         now: u64,
     ) -> Result<(Self, Vec<String>), Failure> {
         let lock = lock(dir)?;
@@ -58,6 +65,9 @@ impl Store {
         let Recovered { node: stored, mut warnings } = file::recover(dir, now).map_err(unusable)?;
         if let Some(stored) = &stored {
             check_owner(dir, stored, cluster, host_id)?;
+            if stored.left && !rejoin {
+                return Err(has_left(dir));
+            }
         }
         let stored_generation = stored.as_ref().map(|stored| Generation::new(stored.generation));
         let generation = Generation::at_start(now, stored_generation);
@@ -68,11 +78,14 @@ impl Store {
                 "the clock is behind the stored generation {stored}: starting with {generation} (check the clock)"
             ));
         }
+        let tombstones = stored.as_ref().map(|stored| stored.tombstones.clone()).unwrap_or_default();
         let node = Node {
             generation: generation.get(),
             host_id: stored.as_ref().map(|stored| stored.host_id).or(host_id).unwrap_or_else(Uuid::new_v4),
             cluster: cluster.into(),
             endpoints: stored.map(|stored| stored.endpoints).unwrap_or_default(),
+            tombstones,
+            left: false,
         };
         file::write(dir, &node).map_err(unusable)?;
         Ok((Self { dir: dir.into(), node, _lock: lock }, warnings))
@@ -115,29 +128,61 @@ impl SharedStore {
         self.lock().node.endpoints.clone()
     }
 
+    /// Who was gone when the node was last stopped.
+    pub(crate) fn tombstones(&self) -> Vec<Tombstone> {
+        self.lock().node.tombstones.iter().map(Tombstone::from).collect()
+    }
+
+    /// Stores that the node has left its cluster, or was removed from it: it does not start again by itself.
+    pub(crate) async fn save_left(self) {
+        let save = move || self.lock().update(|node| node.left = true);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
+            tracing::error!(
+                "it cannot be stored that this node has left: {error} (remove its data directory, or a later start \
+                 joins again)"
+            );
+        }
+    }
+
     /// Stores a generation that was raised while running.
     pub(crate) fn save_generation(&self, generation: Generation) -> io::Result<()> {
         self.lock().update(|node| node.generation = generation.get())
     }
 
-    /// Saves the known endpoints whenever they have changed, until the node stops.
-    pub(crate) async fn follow(self, handle: Handle, interval: Duration) {
+    /// Saves who is known and who is gone, until the node stops: now and then, and at once when somebody is gone, so that
+    /// no crash brings them back.
+    pub(crate) async fn follow(self, handle: Handle, mut events: Events, interval: Duration) {
+        let mut next = tokio::time::interval(interval * SAVE_PERIOD);
         loop {
-            tokio::time::sleep(interval * SAVE_PERIOD).await;
-            if !self.clone().save_endpoints(&handle).await {
+            let is_due = tokio::select! {
+                _ = next.tick() => true,
+                event = events.recv() => match event {
+                    Ok(Event::Left { .. } | Event::Forgotten { .. }) | Err(EventsError::Lagged(_)) => true,
+                    Ok(Event::Stopped) | Err(EventsError::Stopped) => return,
+                    Ok(_) => false,
+                },
+            };
+            if is_due && !self.clone().save_endpoints(&handle).await {
                 return;
             }
         }
     }
 
-    /// Saves the known endpoints, if they have changed. Returns whether the node still runs; that they cannot be saved
-    /// is logged.
+    /// Saves who is known and who is gone, if that has changed. Returns whether the node still runs; that it cannot be
+    /// saved is logged.
     pub(crate) async fn save_endpoints(self, handle: &Handle) -> bool {
         let Ok(endpoints) = handle.endpoints().await else { return false };
+        let Ok(tombstones) = handle.tombstones().await else { return false };
         let mut known: Vec<SocketAddr> =
             endpoints.iter().filter(|info| is_worth_knowing(info)).map(|info| info.endpoint.into()).collect();
         known.sort_unstable();
-        let save = move || self.lock().update(|node| node.endpoints = known);
+        let tombstones: Vec<StoredTombstone> = tombstones.into_iter().map(StoredTombstone::from).collect();
+        let save = move || {
+            self.lock().update(|node| {
+                node.endpoints = known;
+                node.tombstones = tombstones;
+            })
+        };
         // That the task is gone means that the process ends.
         if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
             tracing::warn!("the known endpoints cannot be saved: {error}");
@@ -153,7 +198,7 @@ impl SharedStore {
 
 /// Whether a restarted node should still expect the endpoint.
 fn is_worth_knowing(info: &EndpointInfo) -> bool {
-    !info.is_local && !matches!(info.status, StatusKind::Left | StatusKind::Removed)
+    !info.is_local && !matches!(info.status, StatusKind::Left | StatusKind::Removed | StatusKind::Removing)
 }
 
 fn lock(dir: &Path) -> Result<File, Failure> {
@@ -170,6 +215,14 @@ fn lock(dir: &Path) -> Result<File, Failure> {
         ))),
         Err(TryLockError::Error(error)) => Err(unusable(dir, &error)),
     }
+}
+
+fn has_left(dir: &Path) -> Failure {
+    let dir = dir.display();
+    Failure::failed(format!(
+        "the node of the data directory {dir} has left its cluster, or was removed from it (remove the directory to \
+         start a new node, or start with --rejoin to have this one join again)"
+    ))
 }
 
 fn unusable(dir: &Path, error: &io::Error) -> Failure {

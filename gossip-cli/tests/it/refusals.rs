@@ -82,10 +82,16 @@ fn an_unusable_data_directory_is_exit_code_1() {
 fn a_node_of_another_cluster_is_told_on_both_sides() {
     let seed = Node::start(&["--cluster", "red"]);
     let address = seed.gossip.to_string();
-    let joiner = Node::start(&["--cluster", "blue", "--seed", &address]);
+    let mut joiner = Node::start(&["--cluster", "blue", "--seed", &address]);
     let line = seed.wait_for_log(&["WARN", "red", "blue"]);
     assert!(line.contains("--cluster") && line.contains(&joiner.gossip.to_string()), "{line}");
-    let line = joiner.wait_for_log(&["WARN", "no seed has answered"]);
+    assert_eq!(joiner.wait(), Some(1));
+    let line = joiner.wait_for_log(&["error: no seed answered"]);
     assert!(line.contains("cluster") && line.contains("partitioner") && line.contains(&address), "{line}");
     assert_eq!(seed.log().matches("was refused").count(), 1, "{}", seed.log());
+
+    // One that joins without asking goes on, and says what is wrong.
+    let joiner = Node::start(&["--cluster", "blue", "--seed", &address, "--no-shadow-round"]);
+    let line = joiner.wait_for_log(&["WARN", "no seed has answered"]);
+    assert!(line.contains("cluster") && line.contains("partitioner") && line.contains(&address), "{line}");
 }

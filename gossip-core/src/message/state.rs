@@ -228,6 +228,9 @@ impl<'a> StateMap<'a> {
         let count = reader.count(form.min_size() + 12, "the number of endpoint states")?;
         let start = reader.rest();
         for _ in 0..count {
+            if form == AddressForm::WithPort && take_heartbeat(reader).is_some() {
+                continue;
+            }
             reader.endpoint(form)?;
             EndpointState::decode(reader)?;
         }
@@ -261,11 +264,33 @@ impl<'a> StateMap<'a> {
         let mut reader = Reader::new(self.bytes);
         let form = self.form;
         core::iter::from_fn(move || {
+            if form == AddressForm::WithPort
+                && let Some(heartbeat) = take_heartbeat(&mut reader)
+            {
+                return Some(heartbeat);
+            }
             let endpoint = reader.endpoint(form).ok()?;
             let state = EndpointState::skim(&mut reader)?;
             Some((endpoint, state))
         })
     }
+}
+
+/// Takes the state of an IPv4 endpoint of which there is only the heartbeat, as it is of most: read at once, it costs half.
+#[inline]
+fn take_heartbeat<'a>(reader: &mut Reader<'a>) -> Option<(Endpoint, EndpointState<'a>)> {
+    let mut ahead = *reader;
+    let [_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3, 0, 0, 0, 0] =
+        ahead.array_starting::<19>(6)?
+    else {
+        return None;
+    };
+    *reader = ahead;
+    let endpoint = Endpoint::v4([a, b, c, d], u16::from_be_bytes([p0, p1]));
+    let generation = Generation::new(i32::from_be_bytes([g0, g1, g2, g3]));
+    let version = Version::new(i32::from_be_bytes([v0, v1, v2, v3]));
+    let heartbeat = HeartbeatState { generation, version };
+    Some((endpoint, EndpointState { heartbeat, values: &[], count: 0, has_duplicates: false }))
 }
 
 impl<'a> EndpointState<'a> {

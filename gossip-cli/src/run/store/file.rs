@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use gossip_core::wire::crc32;
+use gossip_tokio::{Generation, Tombstone};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,6 +24,40 @@ pub(super) struct Node {
     pub(super) cluster: String,
     /// Whom it knows, the unreachable included.
     pub(super) endpoints: Vec<SocketAddr>,
+    /// Who is gone for good. Absent where there are none, as in files written before these were kept; so is the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tombstones: Vec<StoredTombstone>,
+    /// Whether the node itself has left its cluster, or was removed from it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) left: bool,
+}
+
+/// As [`Tombstone`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct StoredTombstone {
+    pub(super) endpoint: SocketAddr,
+    pub(super) generation: i32,
+    pub(super) until_unix_ms: u64,
+}
+
+impl From<Tombstone> for StoredTombstone {
+    fn from(tombstone: Tombstone) -> Self {
+        Self {
+            endpoint: tombstone.endpoint.into(),
+            generation: tombstone.generation.get(),
+            until_unix_ms: tombstone.until_unix_ms,
+        }
+    }
+}
+
+impl From<&StoredTombstone> for Tombstone {
+    fn from(stored: &StoredTombstone) -> Self {
+        Self {
+            endpoint: stored.endpoint.into(),
+            generation: Generation::new(stored.generation),
+            until_unix_ms: stored.until_unix_ms,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -112,7 +112,8 @@ fn a_raised_generation_is_stored() {
 fn a_directory_serves_one_process_of_its_cluster_and_host() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path(), NOW);
-    let refused = |cluster: &str, host_id| Store::open_at(dir.path(), cluster, host_id, NOW).unwrap_err();
+    let refused =
+        |cluster: &str, host_id| Store::open_at(dir.path(), cluster, host_id, false, NOW).unwrap_err();
     assert!(refused("cluster", None).to_string().contains("another process"));
     drop(store);
     assert!(refused("another", None).to_string().contains("--cluster \"cluster\""));
@@ -126,9 +127,49 @@ fn a_file_of_a_later_release_is_left_alone() {
     let text = fs::read_to_string(dir.path().join(CURRENT)).unwrap();
     let later = text.replace("\"format\": 1", "\"format\": 2");
     fs::write(dir.path().join(CURRENT), &later).unwrap();
-    let error = Store::open_at(dir.path(), "cluster", None, NOW).unwrap_err();
+    let error = Store::open_at(dir.path(), "cluster", None, false, NOW).unwrap_err();
     assert!(error.to_string().contains("format 2"), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join(CURRENT)).unwrap(), later);
+}
+
+#[test]
+fn a_file_from_before_tombstones_were_kept_is_read() {
+    let dir = TempDir::new().unwrap();
+    run(&dir, NOW);
+    let text = fs::read_to_string(dir.path().join(CURRENT)).unwrap();
+    assert!(!text.contains("tombstones") && !text.contains("left"), "{text}");
+    let (store, warnings) = open(dir.path(), NOW);
+    assert!(warnings.is_empty() && store.node.tombstones.is_empty() && !store.node.left, "{warnings:?}");
+}
+
+#[test]
+fn tombstones_are_kept() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    let tombstone = Tombstone {
+        endpoint: "10.0.0.9:7000".parse::<SocketAddr>().unwrap().into(),
+        generation: Generation::new(7),
+        until_unix_ms: 1_800_000_000_000,
+    };
+    store.update(|node| node.tombstones = vec![tombstone.into()]).unwrap();
+    drop(store);
+    let store = SharedStore::new(open(dir.path(), NOW).0);
+    assert_eq!(store.tombstones(), [tombstone]);
+}
+
+#[test]
+fn a_node_that_has_left_starts_only_to_join_again() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    store.update(|node| node.left = true).unwrap();
+    drop(store);
+    let failure = Store::open_at(dir.path(), "cluster", None, false, NOW).unwrap_err();
+    assert!(failure.to_string().contains("--rejoin"), "{failure}");
+    let (store, _) = Store::open_at(dir.path(), "cluster", None, true, NOW).unwrap();
+    assert_eq!(generation(&store), 1_700_000_001);
+    drop(store);
+    // It is asked for once.
+    assert_eq!(generation(&open(dir.path(), NOW).0), 1_700_000_002);
 }
 
 /// A run in which endpoints became known; returns the host id.
@@ -143,7 +184,7 @@ fn known() -> Vec<SocketAddr> {
 }
 
 fn open(dir: &Path, now: u64) -> (Store, Vec<String>) {
-    Store::open_at(dir, "cluster", None, now).unwrap()
+    Store::open_at(dir, "cluster", None, false, now).unwrap()
 }
 
 fn generation(store: &Store) -> i32 {

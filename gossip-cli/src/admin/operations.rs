@@ -1,0 +1,177 @@
+//! What changes the node's part in its cluster.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use gossip_tokio::{Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
+
+use super::{Admin, refusal, stopped};
+use crate::model::{
+    AssassinateRequest, AssassinationModel, GossipRequest, LeaveResponse, Outcome, SeedsModel,
+};
+
+/// For how many endpoints it is remembered what became of their assassination.
+const MAX_OUTCOMES: usize = 64;
+/// After how many intervals nothing is to come of an assassination; the core decides after 30.
+const ASSASSINATION_PATIENCE: u32 = 60;
+
+/// Answers when the node has begun to leave; it stops by itself.
+pub(super) async fn decommission(State(admin): State<Arc<Admin>>) -> Response {
+    let handle = admin.handle.clone();
+    let mut leaving = Box::pin(async move { handle.leave().await });
+    // The node does what it is asked to in order: when it answers this question, it has answered the request before it.
+    tokio::select! {
+        biased;
+        left = &mut leaving => if let Err(error) = left {
+            return refusal(StatusCode::CONFLICT, &error.to_string());
+        },
+        _ = admin.handle.generation() => {
+            tokio::spawn(leaving);
+        }
+    }
+    admin.leaving.notify_one();
+    tracing::info!("leaving the cluster, as asked to on the admin port");
+    Json(LeaveResponse { leaving: true, endpoint: admin.handle.local_endpoint().into() }).into_response()
+}
+
+/// Answers at once; whether it is done shows in what the node says of itself.
+pub(super) async fn gossip(
+    State(admin): State<Arc<Admin>>,
+    request: Result<Json<GossipRequest>, JsonRejection>,
+) -> Response {
+    let Json(request) = match request {
+        Ok(request) => request,
+        Err(error) => return refusal(error.status(), &error.body_text()),
+    };
+    let done = match request.active {
+        true => admin.handle.enable().await,
+        false => admin.handle.disable().await,
+    };
+    match done {
+        Ok(()) => {
+            let what = if request.active { "enabled" } else { "disabled" };
+            tracing::info!("gossip is {what}, as asked to on the admin port");
+            Json(request).into_response()
+        }
+        Err(Stopped) => stopped(),
+    }
+}
+
+pub(super) async fn seeds(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.handle.seeds().await {
+        Ok(seeds) => Json(SeedsModel { seeds: seeds.into_iter().map(Into::into).collect() }).into_response(),
+        Err(Stopped) => stopped(),
+    }
+}
+
+pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
+    if !admin.seeds.has_file() {
+        let why = "the node has no file of seeds to read (start it with --seeds-file)";
+        return refusal(StatusCode::CONFLICT, why);
+    }
+    let source = admin.seeds.clone();
+    // Names may have to be resolved.
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    let read = read.unwrap_or_else(|_| Err("the seeds could not be read".into()));
+    match read {
+        Ok(read) => {
+            let read = read.into_iter().map(Endpoint::from).collect();
+            if admin.handle.set_seeds(read).await == Ok(true) {
+                tracing::info!("the seeds have changed");
+            }
+            seeds(State(admin)).await
+        }
+        Err(error) => {
+            tracing::warn!("the seeds stay as they are: {error}");
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, &format!("the seeds stay as they are: {error}"))
+        }
+    }
+}
+
+/// What became of assassinations, for those who ask later.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assassinations {
+    outcomes: Arc<Mutex<BTreeMap<SocketAddr, Outcome>>>,
+}
+
+impl Assassinations {
+    fn set(&self, endpoint: SocketAddr, outcome: Outcome) {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcomes.len() >= MAX_OUTCOMES {
+            outcomes.retain(|_, outcome| *outcome == Outcome::Pending);
+        }
+        outcomes.insert(endpoint, outcome);
+    }
+}
+
+/// Begins; what becomes of it is asked for later.
+pub(super) async fn assassinate(
+    State(admin): State<Arc<Admin>>,
+    request: Result<Json<AssassinateRequest>, JsonRejection>,
+) -> Response {
+    let Json(AssassinateRequest { endpoint }) = match request {
+        Ok(request) => request,
+        Err(error) => return refusal(error.status(), &error.body_text()),
+    };
+    let events = admin.handle.subscribe();
+    if let Err(error) = admin.handle.assassinate(endpoint.into()).await {
+        return refusal(StatusCode::CONFLICT, &error.to_string());
+    }
+    tracing::warn!("{endpoint} is to be assassinated, as asked to on the admin port");
+    admin.assassinations.set(endpoint, Outcome::Pending);
+    let pending = AssassinationModel { endpoint, outcome: Outcome::Pending };
+    let patience = admin.interval * ASSASSINATION_PATIENCE;
+    tokio::spawn(async move {
+        let outcome = outcome(&admin.handle, events, endpoint.into(), patience).await;
+        admin.assassinations.set(endpoint, outcome);
+    });
+    Json(pending).into_response()
+}
+
+pub(super) async fn assassinations(State(admin): State<Arc<Admin>>) -> Response {
+    let outcomes = admin.assassinations.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+    let models = outcomes
+        .iter()
+        .map(|(endpoint, outcome)| AssassinationModel { endpoint: *endpoint, outcome: *outcome });
+    Json(models.collect::<Vec<_>>()).into_response()
+}
+
+async fn outcome(handle: &Handle, mut events: Events, whom: Endpoint, patience: Duration) -> Outcome {
+    let told = async {
+        loop {
+            match events.recv().await {
+                Ok(Event::Assassinated { endpoint, .. }) if endpoint == whom => {
+                    return Some(Outcome::Assassinated);
+                }
+                Ok(Event::AssassinationAborted { endpoint }) if endpoint == whom => {
+                    return Some(Outcome::Aborted);
+                }
+                Ok(Event::Forgotten { endpoint, .. }) if endpoint == whom => return Some(Outcome::Gone),
+                Ok(Event::Stopped) | Err(EventsError::Stopped) => return None,
+                _ => {}
+            }
+        }
+    };
+    match tokio::time::timeout(patience, told).await {
+        Ok(Some(Outcome::Aborted)) | Err(_) => seen(handle, whom).await,
+        Ok(told) => told.unwrap_or(Outcome::Gone),
+    }
+}
+
+/// What the node shows of `whom` if it is not assassinated, or nothing was told: a sign of life may be that another node
+/// has declared it as left.
+async fn seen(handle: &Handle, whom: Endpoint) -> Outcome {
+    let endpoints = handle.endpoints().await.unwrap_or_default();
+    match endpoints.iter().find(|info| info.endpoint == whom).map(|info| info.status) {
+        None => Outcome::Gone,
+        Some(StatusKind::Left | StatusKind::Removed) => Outcome::Assassinated,
+        Some(_) => Outcome::Aborted,
+    }
+}

@@ -1,0 +1,142 @@
+//! `gossip describecluster`.
+
+use core::fmt::Write;
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+
+use gossip_tokio::{ApplicationState, Endpoint, StatusKind};
+use serde::Serialize;
+
+use crate::client::{ClientArgs, Format};
+use crate::failure::{Failure, print, print_json};
+use crate::model::{EndpointModel, NodeModel, Ports, StandingModel};
+use crate::text::printable;
+
+/// What stands for the schema version of members that cannot be asked.
+const UNREACHABLE: &str = "UNREACHABLE";
+/// What stands for the schema version of members that have none.
+const NO_SCHEMA: &str = "NOT PUBLISHED";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Snitches and keyspaces, which nodetool prints, are nothing that gossip tells.")]
+pub(crate) struct Args {
+    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
+    print_port: u8,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// Prints the name of the cluster, and how many of its members are in which state.
+///
+/// # Errors
+///
+/// The node cannot be asked.
+pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
+    let client = args.client.client()?;
+    let (node, endpoints) = (client.node()?, client.endpoints()?);
+    let description = Description::new(&node, &endpoints);
+    match args.client.format {
+        Format::Json => print_json(&description),
+        Format::Text => print(&description.render(Ports::choose(args.print_port > 0, &endpoints))),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Description<'a> {
+    name: &'a str,
+    partitioner: &'a str,
+    schema_versions: BTreeMap<&'a str, Vec<SocketAddr>>,
+    live: usize,
+    joining: usize,
+    moving: usize,
+    leaving: usize,
+    unreachable: usize,
+    data_centers: BTreeMap<&'a str, DataCenter>,
+    database_versions: BTreeMap<&'a str, Vec<SocketAddr>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct DataCenter {
+    nodes: usize,
+    down: usize,
+}
+
+impl<'a> Description<'a> {
+    /// Whoever has left or was removed is no part of the cluster.
+    fn new(node: &'a NodeModel, endpoints: &'a [EndpointModel]) -> Self {
+        let mut members: Vec<_> = endpoints.iter().filter(|endpoint| !endpoint.is_gone()).collect();
+        members.sort_by_key(|member| Endpoint::from(member.endpoint));
+        let of_standing = |standing| members.iter().filter(|member| member.standing() == standing).count();
+        let of_status = |kinds: &[StatusKind]| {
+            members.iter().filter(|member| kinds.contains(&member.status_kind())).count()
+        };
+        let mut description = Self {
+            name: &node.cluster,
+            partitioner: &node.partitioner,
+            schema_versions: BTreeMap::new(),
+            live: of_standing(StandingModel::Live),
+            joining: of_status(&[StatusKind::Boot, StatusKind::BootReplace]),
+            moving: of_status(&[StatusKind::Moving]),
+            leaving: of_status(&[StatusKind::Leaving]),
+            unreachable: of_standing(StandingModel::Unreachable),
+            data_centers: BTreeMap::new(),
+            database_versions: BTreeMap::new(),
+        };
+        for member in members {
+            let is_live = member.standing() == StandingModel::Live;
+            let schema = match member.text(ApplicationState::SCHEMA) {
+                _ if !is_live => UNREACHABLE,
+                schema => schema.unwrap_or(NO_SCHEMA),
+            };
+            description.schema_versions.entry(schema).or_default().push(member.endpoint);
+            let data_center = member.text(ApplicationState::DC).unwrap_or("UNKNOWN_DC");
+            let data_center = description.data_centers.entry(data_center).or_default();
+            data_center.nodes += 1;
+            data_center.down += usize::from(!is_live);
+            let release = member.text(ApplicationState::RELEASE_VERSION).unwrap_or_default();
+            description.database_versions.entry(release).or_default().push(member.endpoint);
+        }
+        description
+    }
+
+    /// The text of `nodetool describecluster`.
+    fn render(&self, ports: Ports) -> String {
+        let mut text = String::new();
+        // Writing to a string never fails.
+        let _ = self.write(&mut text, ports);
+        text
+    }
+
+    fn write(&self, text: &mut String, ports: Ports) -> core::fmt::Result {
+        let list = |members: &[SocketAddr], ports: Ports| {
+            members.iter().map(|member| ports.show(*member)).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(text, "Cluster Information:")?;
+        writeln!(text, "\tName: {}", printable(self.name))?;
+        writeln!(text, "\tPartitioner: {}", printable(self.partitioner))?;
+        writeln!(text, "\tSchema versions:")?;
+        for (version, members) in &self.schema_versions {
+            writeln!(text, "\t\t{}: [{}]\n", printable(version), list(members, ports))?;
+        }
+        writeln!(text, "Stats for all nodes:")?;
+        for (name, count) in [
+            ("Live", self.live),
+            ("Joining", self.joining),
+            ("Moving", self.moving),
+            ("Leaving", self.leaving),
+            ("Unreachable", self.unreachable),
+        ] {
+            writeln!(text, "\t{name}: {count}")?;
+        }
+        writeln!(text, "\nData Centers: ")?;
+        for (name, DataCenter { nodes, down }) in &self.data_centers {
+            writeln!(text, "\t{} #Nodes: {nodes} #Down: {down}", printable(name))?;
+        }
+        writeln!(text, "\nDatabase versions:")?;
+        for (release, members) in &self.database_versions {
+            writeln!(text, "\t{}: [{}]\n", printable(release), list(members, Ports::Shown))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Files that say what would be long on a command line: one thing a line; empty lines and such as begin with `#` say
+//! nothing.
+
+use std::path::Path;
+
+/// The seeds that a file names.
+///
+/// # Errors
+///
+/// It cannot be read, or names none.
+pub(super) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
+    let seeds: Vec<_> = lines(path)?.iter().map(|line| line.trim().to_owned()).collect();
+    if seeds.is_empty() {
+        return Err(format!("{} names no seed (write ADDR[:PORT], one a line)", path.display()));
+    }
+    Ok(seeds)
+}
+
+/// The assignments in a file. Values are taken as they are, white space included.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub(super) fn assignments(path: &Path) -> Result<Vec<String>, String> {
+    lines(path)
+}
+
+fn lines(path: &Path) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error} (check its name)", path.display()))?;
+    let says_something = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    Ok(text.lines().filter(says_something).map(String::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn comments_and_empty_lines_are_skipped() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "# seeds\n\n 10.0.0.1 \n10.0.0.2:7001\n").unwrap();
+        assert_eq!(seed_texts(&path).unwrap(), ["10.0.0.1", "10.0.0.2:7001"]);
+        assert_eq!(assignments(&path).unwrap(), [" 10.0.0.1 ", "10.0.0.2:7001"]);
+        std::fs::write(&path, "# none\n").unwrap();
+        assert!(seed_texts(&path).unwrap_err().contains("names no seed"));
+        assert!(seed_texts(&dir.path().join("absent")).unwrap_err().contains("cannot be read"));
+    }
+}

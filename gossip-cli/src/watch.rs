@@ -1,0 +1,134 @@
+//! `gossip watch`.
+
+use std::io::BufRead;
+use std::thread;
+
+use crate::client::{ClientArgs, Format};
+use crate::failure::{Failure, print};
+use crate::model::WatchModel;
+use crate::run::Signals;
+use crate::text::{printable, utc};
+
+/// The longest value that is shown to people whole, in characters.
+const MAX_SHOWN: usize = 120;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Ends when the node does, or with Ctrl-C. With --format json every change is a line of JSON."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// Prints what changes in the cluster, as a node sees it, until either ends.
+///
+/// # Errors
+///
+/// The node cannot be asked, or is gone without having stopped in good order.
+pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
+    end_with_signals()?;
+    let mut has_stopped = false;
+    for line in args.client.client()?.watch()?.lines() {
+        let line =
+            line.map_err(|error| Failure::failed(format!("the node is gone: {error} (see its log)")))?;
+        // It only shows that the node is there.
+        if line.is_empty() {
+            continue;
+        }
+        let model: WatchModel = serde_json::from_str(&line).map_err(|error| {
+            Failure::failed(format!("the node tells what this release cannot read: {error}"))
+        })?;
+        has_stopped |= model.event == "stopped";
+        match args.client.format {
+            Format::Json => print(&(line + "\n"))?,
+            Format::Text => print(&(render(&model) + "\n"))?,
+        }
+    }
+    if has_stopped { Ok(()) } else { Err(Failure::failed("the node is gone (see its log)")) }
+}
+
+/// Nothing needs to be undone, and ending is what a signal is for: the exit code is 0.
+fn end_with_signals() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no signals can be heard: {error}")))?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    thread::spawn(move || {
+        runtime.block_on(signals.next());
+        std::process::exit(0);
+    });
+    Ok(())
+}
+
+/// One line for people: when, who, what.
+fn render(model: &WatchModel) -> String {
+    let time = utc(model.unix_ms);
+    let endpoint = model.endpoint.map_or_else(|| "-".into(), |endpoint| endpoint.to_string());
+    let generation = model.generation.unwrap_or_default();
+    let count = model.count.unwrap_or_default();
+    let mut what = match model.event.as_str() {
+        "restarted" | "generation_raised" => {
+            let old = model.old_generation.unwrap_or_default();
+            format!("{}, generation {old} -> {generation}", model.event.replace('_', " "))
+        }
+        "state" => {
+            let name = printable(model.name.as_deref().unwrap_or("?")).into_owned();
+            let value = model.value.as_deref().map_or_else(|| "<hidden>".into(), shown);
+            format!("state {name}={value} (version {})", model.version.unwrap_or_default())
+        }
+        "missed" => format!("missed {count} changes (this reader, or the node, was too slow)"),
+        other => match model.generation {
+            Some(generation) => format!("{}, generation {generation}", other.replace('_', " ")),
+            None => other.replace('_', " "),
+        },
+    };
+    if let Some(cause) = &model.cause {
+        what = format!("{what}: {}", printable(cause));
+    }
+    format!("{time} {endpoint} {what}")
+}
+
+fn shown(value: &str) -> String {
+    let mut short: String = value.chars().take(MAX_SHOWN).collect();
+    if short.len() < value.len() {
+        short.push('…');
+    }
+    printable(&short).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_people() {
+        let model = |event: &str| WatchModel {
+            unix_ms: 1_700_000_000_123,
+            event: event.into(),
+            endpoint: Some("10.0.0.1:7000".parse().unwrap()),
+            ..WatchModel::default()
+        };
+        for (model, expected) in [
+            (WatchModel { generation: Some(5), ..model("joined") }, "joined, generation 5"),
+            (
+                WatchModel { generation: Some(5), cause: Some("shut down".into()), ..model("down") },
+                "down, generation 5: shut down",
+            ),
+            (
+                WatchModel { old_generation: Some(5), generation: Some(6), ..model("restarted") },
+                "restarted, generation 5 -> 6",
+            ),
+            (
+                WatchModel {
+                    name: Some("DC".into()),
+                    value: Some("a\nb".into()),
+                    version: Some(7),
+                    ..model("state")
+                },
+                "state DC=a\\nb (version 7)",
+            ),
+        ] {
+            assert_eq!(render(&model), format!("2023-11-14T22:13:20.123Z 10.0.0.1:7000 {expected}"));
+        }
+    }
+}

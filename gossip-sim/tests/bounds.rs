@@ -1,0 +1,172 @@
+//! How fast news is everywhere, and how fast and how surely silence is found: promises in numbers, which ARCHITECTURE.md records.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fmt;
+use std::time::Duration;
+
+use gossip_core::{ApplicationState, DownCause, Event, PHI_FACTOR, Standing, Timestamp};
+use gossip_sim::{Cluster, seconds};
+
+const INTERVAL: Duration = seconds(1);
+const THRESHOLD: f64 = 8.0;
+
+/// What was measured, in ascending order.
+struct Sorted(Vec<f64>);
+
+impl Sorted {
+    fn new(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    /// The smallest value that at least so many of 100 do not exceed.
+    fn percentile(&self, percent: usize) -> f64 {
+        self.0[(self.0.len() * percent).div_ceil(100).max(1) - 1]
+    }
+
+    fn min(&self) -> f64 {
+        self.percentile(0)
+    }
+
+    fn max(&self) -> f64 {
+        self.percentile(100)
+    }
+}
+
+impl fmt::Display for Sorted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "min {:.2}", self.min())?;
+        for percent in [50, 90, 99] {
+            write!(f, ", {percent}th percentile {:.2}", self.percentile(percent))?;
+        }
+        write!(f, ", max {:.2} of {}", self.max(), self.0.len())
+    }
+}
+
+/// In how many rounds each of so many updates was everywhere, one after the other in one cluster.
+fn rounds_to_be_everywhere(hosts: usize, updates: usize, seed: u64) -> Sorted {
+    let mut cluster = Cluster::new(hosts).seed(seed).start();
+    cluster.run_until(|view| view.all_live(), seconds(60));
+    cluster.run_rounds(20);
+    // Any sequence does that knows nothing of the cluster.
+    let mut chance = cluster.seed();
+    let rounds = (0..updates).map(|update| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let host = usize::try_from((chance >> 33) % hosts as u64).unwrap();
+        let version = cluster.set_state(host, ApplicationState::LOAD, &format!("{update}.0")).unwrap();
+        let endpoint = cluster.endpoint(host);
+        let took = cluster.run_until(|view| view.knows_version(endpoint, version), seconds(60));
+        assert!(cluster.view().all_have(endpoint, ApplicationState::LOAD, &format!("{update}.0")));
+        took.div_duration_f64(INTERVAL).ceil()
+    });
+    let rounds = Sorted::new(rounds.collect());
+    eprintln!("{hosts} nodes: rounds until an update is everywhere: {rounds}");
+    rounds
+}
+
+#[test]
+fn update_is_everywhere_among_100_nodes_in_8_rounds() {
+    assert!(rounds_to_be_everywhere(100, 100, 1).percentile(99) <= 8.0);
+}
+
+#[test]
+#[ignore = "minutes: cargo test --release -p gossip-sim --test bounds -- --ignored --nocapture"]
+fn update_is_everywhere_among_1000_nodes_in_10_rounds() {
+    assert!(rounds_to_be_everywhere(1_000, 100, 1).percentile(99) <= 10.0);
+}
+
+#[test]
+fn fifth_of_all_messages_lost_convicts_nobody_in_1000_rounds() {
+    let hosts = 100;
+    let mut cluster = Cluster::new(hosts).seed(1).loss_percent(20).start();
+    let took = cluster.run_until(|view| view.all_live(), seconds(60));
+    cluster.run_rounds(1_000);
+    let convictions: Vec<_> = (0..hosts)
+        .flat_map(|host| cluster.events(host).iter().map(move |(at, event)| (host, *at, *event)))
+        .filter(|(.., event)| matches!(event, Event::Down { .. }))
+        .collect();
+    eprintln!("{hosts} nodes at 20 % loss: all live after {took:?}, then {} convictions", convictions.len());
+    assert_eq!(convictions, []);
+    assert!(cluster.view().all_live());
+}
+
+/// What one node made of the silence of another.
+struct Conviction {
+    /// The mean interval between heartbeats when the other was killed, and when it was convicted.
+    mean_at_kill: Duration,
+    mean: Duration,
+    /// When the last heartbeat arrived, and how much later the verdict fell.
+    heard: Timestamp,
+    silence: Duration,
+    /// How long after the kill that was.
+    after_kill: Duration,
+}
+
+/// Kills one of `hosts` nodes after 100 rounds.
+fn convictions_of_the_dead(hosts: usize, seed: u64) -> Vec<Conviction> {
+    let victim = hosts / 2;
+    let mut cluster = Cluster::new(hosts).seed(seed).start();
+    let dead = cluster.endpoint(victim);
+    let mut heard = vec![(None, Timestamp::ZERO); hosts];
+    let mut watch = |cluster: &mut Cluster, until: Timestamp| {
+        while cluster.now() < until && cluster.step() {
+            for (host, gossiper) in cluster.view().running() {
+                let heartbeat = gossiper.heartbeat(dead);
+                if heartbeat != heard[host].0 {
+                    heard[host] = (heartbeat, cluster.now());
+                }
+            }
+        }
+    };
+    watch(&mut cluster, Timestamp::ZERO + INTERVAL * 101);
+    assert!(cluster.view().all_live());
+    let mean = |cluster: &Cluster, host: usize| {
+        cluster.gossiper(host).endpoint_info(dead).unwrap().mean_interval.unwrap()
+    };
+    let killed = cluster.now();
+    let observers: Vec<usize> = (0..hosts).filter(|host| *host != victim).collect();
+    let at_kill: Vec<Duration> = observers.iter().map(|host| mean(&cluster, *host)).collect();
+    cluster.kill(victim);
+    watch(&mut cluster, killed + seconds(60));
+    assert!(cluster.view().all_see(dead, Standing::Unreachable));
+    let convictions = observers.iter().zip(at_kill).map(|(host, mean_at_kill)| {
+        let mut verdicts = cluster.events(*host).iter().filter_map(|(at, event)| match event {
+            Event::Down { endpoint, cause: DownCause::Convicted { .. }, .. } => Some((*at, *endpoint)),
+            _ => None,
+        });
+        let (at, convicted) = verdicts.next().unwrap();
+        assert_eq!((convicted, verdicts.next()), (dead, None), "only the dead is convicted, once");
+        Conviction {
+            mean_at_kill,
+            // Nothing that arrived since has changed it.
+            mean: mean(&cluster, *host),
+            heard: heard[*host].1,
+            silence: at.saturating_since(heard[*host].1),
+            after_kill: at.saturating_since(killed),
+        }
+    });
+    let convictions: Vec<_> = convictions.collect();
+    convictions
+}
+
+#[test]
+fn dead_is_convicted_after_18_mean_intervals_of_silence() {
+    let hosts = 50;
+    let convictions: Vec<_> = (1..=10).flat_map(|seed| convictions_of_the_dead(hosts, seed)).collect();
+    let all = |value: fn(&Conviction) -> f64| Sorted::new(convictions.iter().map(value).collect());
+    let after = all(|one| one.after_kill.as_secs_f64());
+    let beyond = all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean.as_secs_f64());
+    let beyond_kill =
+        all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean_at_kill.as_secs_f64());
+    eprintln!("{hosts} nodes, one killed:");
+    eprintln!("  seconds until convicted: {after}");
+    eprintln!("  mean interval: {}", all(|one| one.mean.as_secs_f64()));
+    eprintln!("  mean interval at kill: {}", all(|one| one.mean_at_kill.as_secs_f64()));
+    eprintln!("  silence: {}", all(|one| one.silence.as_secs_f64()));
+    eprintln!("  beyond 18.42 mean intervals: {beyond}");
+    eprintln!("  beyond 18.42 mean intervals at kill: {beyond_kill}");
+    eprintln!("  last heard at: {}", all(|one| one.heard.saturating_since(Timestamp::ZERO).as_secs_f64()));
+    assert!(beyond.min() >= 0.0 && beyond.max() <= INTERVAL.as_secs_f64() + 0.001);
+    assert!(after.min() >= 15.0 && after.max() <= 30.0);
+}
