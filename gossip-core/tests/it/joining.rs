@@ -99,8 +99,8 @@ fn j4_seeds_that_start_together_find_that_nobody_knows_anything() {
     let asked: Vec<_> = seeds.iter_mut().map(|seed| seed.advance(Duration::ZERO)).collect();
     for (from, asked) in asked.iter().enumerate() {
         assert_eq!(questions(asked).len(), 2);
-        for to in 0..3 {
-            deliver(&mut seeds[to], endpoint(addresses[from]), asked);
+        for seed in &mut seeds {
+            deliver(seed, endpoint(addresses[from]), asked);
         }
     }
     let answers: Vec<_> = seeds.iter_mut().map(Driven::sent).collect();

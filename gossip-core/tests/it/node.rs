@@ -419,6 +419,8 @@ fn d15_what_exceeds_the_limits_is_dropped_and_counted() {
         let from = a.accepted_from(&format!("10.0.0.{n}:7000"));
         a.receive(from, &[message(1, &syn(&[digest(A, 100, 3)]))]);
     }
+    // It is counted with the next round.
+    a.advance(SECOND);
     // Two lists there are; whoever is not connected yet loses its own to whom may take it.
     assert_eq!((a.stats().messages_displaced, a.stats().exchanges_dropped), (3, 0));
 }
