@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Gossiper;
+use super::{AfterShutdown, Gossiper, Mode};
 use crate::application_state::ApplicationState;
 use crate::config::{SetStateError, check_value};
 use crate::endpoint::Endpoint;
@@ -36,7 +36,12 @@ impl Gossiper {
         value: &str,
     ) -> Result<Version, SetStateError> {
         check_value(key, value)?;
-        if !self.is_running() {
+        // Before a node takes part, and while gossip is disabled, values are kept for when it does.
+        let is_over = matches!(
+            self.mode,
+            Mode::Left { .. } | Mode::Stopped | Mode::Stopping { then: AfterShutdown::Stop, .. }
+        );
+        if is_over {
             return Err(SetStateError::Stopped);
         }
         let values = self.table.values(Slot::FIRST);

@@ -1,0 +1,99 @@
+//! Holds `SCENARIOS.md` against the sources and the specification: a table that is wrong is worse than none.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::support::{read, shared};
+
+const TABLE: &str = include_str!("../SCENARIOS.md");
+
+/// What stands in the second column, by number, in the order of the table.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let lines = TABLE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| number"));
+    let rows = lines.map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    rows.filter(|row| row[1] != "---")
+        .map(|row| {
+            assert_eq!(row.len(), 5, "{row:?}");
+            (row[1], row[2])
+        })
+        .collect()
+}
+
+/// The tests that a row names: file and function.
+fn tests(cell: &str) -> Vec<(&str, &str)> {
+    if !cell.starts_with('`') {
+        return Vec::new();
+    }
+    let names = cell.split_whitespace().map(|name| name.trim_matches('`'));
+    names.map(|name| name.split_once("::").unwrap_or_else(|| panic!("{name}"))).collect()
+}
+
+fn source(file: &str) -> String {
+    String::from_utf8(read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file))).unwrap()
+}
+
+/// Whether `source` has a function of that name that is run as a test.
+fn is_test(source: &str, function: &str) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let start = format!("fn {function}(");
+    let Some(at) = lines.iter().position(|line| line.starts_with(&start)) else { return false };
+    let mut attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+    attributes.any(|line| *line == "#[test]")
+}
+
+#[test]
+fn every_test_that_the_table_names_is_there() {
+    let mut sources = BTreeMap::new();
+    let mut with_test = 0;
+    for (number, cell) in rows() {
+        let tests = tests(cell);
+        with_test += usize::from(!tests.is_empty());
+        for (file, function) in tests {
+            let source = sources.entry(file).or_insert_with(|| source(file));
+            assert!(is_test(source, function), "{number}: {file} has no test {function}");
+            // What the command prints is tested with the command, under names of its own.
+            let prefix = format!("{}_", number.to_lowercase());
+            assert!(function.starts_with(&prefix) || file.starts_with("gossip-cli/"), "{number}: {function}");
+        }
+    }
+    let without = rows().len() - with_test;
+    assert!(TABLE.contains(&format!("{with_test} items have a test. {without} have none")), "the sums");
+}
+
+#[test]
+fn rows_without_a_test_say_why() {
+    for (number, cell) in rows().into_iter().filter(|(_, cell)| tests(cell).is_empty()) {
+        let is_reason = cell.starts_with("Does not apply: ") || cell.starts_with("Not yet: ");
+        assert!(is_reason && cell.ends_with('.'), "{number}: {cell}");
+    }
+}
+
+#[test]
+fn every_scenario_is_in_the_table_once_and_in_order() {
+    let counts = [14, 12, 18, 17, 5, 18, 12, 14, 12, 11, 18];
+    let expected: Vec<String> = ('A'..='K')
+        .zip(counts)
+        .flat_map(|(part, count)| (1..=count).map(move |n| format!("{part}{n}")))
+        .collect();
+    assert_eq!(expected.len(), 151);
+    let found: Vec<&str> = rows().into_iter().map(|(number, _)| number).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_table_has_the_scenarios_of_the_specification() {
+    let Some(shared) = shared() else { return };
+    let text = String::from_utf8(read(&shared.join("spec/scenarios.md"))).unwrap();
+    let is_number = |word: &str| {
+        let digits = word.strip_prefix(|part| ('A'..='K').contains(&part));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let specified: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once(" ["))
+        .map(|(number, _)| number)
+        .filter(|number| is_number(number))
+        .collect();
+    let listed: BTreeSet<&str> = rows().into_iter().map(|(number, _)| number).collect();
+    assert_eq!(listed, specified);
+}
