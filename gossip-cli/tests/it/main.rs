@@ -6,5 +6,8 @@
 mod cluster;
 mod data_dir;
 mod lab;
+mod large;
+mod membership;
 mod node;
+mod operations;
 mod refusals;

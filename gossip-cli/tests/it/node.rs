@@ -83,8 +83,9 @@ impl Node {
     }
 
     pub(crate) fn start_at(listen: &str, args: &[&str]) -> Self {
-        let run = ["run", "--listen", listen, "--admin", "127.0.0.1:0", "--interval", INTERVAL];
-        let mut child = command(&run)
+        let run = ["run", "--listen", listen, "--admin", "127.0.0.1:0"];
+        let interval = if args.contains(&"--interval") { &[][..] } else { &["--interval", INTERVAL] };
+        let mut child = command(&[&run, interval].concat())
             .arg("--exit-with-stdin")
             .args(args)
             .stdin(Stdio::piped())

@@ -1,0 +1,200 @@
+//! What can be asked of a running node.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::node::{Node, PATIENCE, cluster, command, gossip, refused, signal, until};
+
+#[test]
+fn a_cluster_is_described() {
+    let mut nodes = cluster(3, &["--dc", "east", "--set", "SCHEMA=v1", "--partitioner", "org.example.P"]);
+    nodes[1].ask(&["set", "SCHEMA=v2"]);
+    let mut last = nodes.pop().unwrap();
+    last.ask(&["stopdaemon"]);
+    last.wait();
+    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let mut all = [first.gossip, second.gossip, last.gossip];
+    all.sort_unstable();
+    let [a, b, c] = all;
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = format!(
+        "Cluster Information:\n\tName: Test Cluster\n\tPartitioner: org.example.P\n\tSchema versions:\n\
+         \t\tUNREACHABLE: [{}]\n\n\t\tv1: [{}]\n\n\t\tv2: [{}]\n\n\
+         Stats for all nodes:\n\tLive: 2\n\tJoining: 0\n\tMoving: 0\n\tLeaving: 0\n\tUnreachable: 1\n\n\
+         Data Centers: \n\teast #Nodes: 3 #Down: 1\n\n\
+         Database versions:\n\t{version}: [{a}, {b}, {c}]\n\n",
+        last.gossip, first.gossip, second.gossip
+    );
+    until("it is as expected", || (first.ask(&["describecluster"]).stdout == expected).then_some(()));
+    let json: Value =
+        serde_json::from_str(&first.ask(&["describecluster", "--format", "json"]).stdout).unwrap();
+    assert_eq!((&json["live"], &json["data_centers"]["east"]["down"]), (&2.into(), &1.into()));
+    assert_eq!(json["schema_versions"]["v2"][0], second.gossip.to_string());
+}
+
+#[test]
+fn info_tells_the_counters() {
+    let nodes = cluster(2, &[]);
+    let info = nodes[0].ask(&["info"]).stdout;
+    for line in [
+        "Gossip active          : true",
+        "Live endpoints         : 2",
+        "Data Center            : datacenter1",
+    ] {
+        assert!(info.lines().any(|other| other == line), "{line}: {info}");
+    }
+    assert!(info.lines().any(|line| line.starts_with("  rounds               : ")), "{info}");
+    let json: Value = serde_json::from_str(&nodes[0].ask(&["info", "--format", "json"]).stdout).unwrap();
+    assert!(json["counters"]["syns_received"].as_u64().unwrap() > 0, "{json}");
+    assert_eq!(json["endpoints"]["live"], 2);
+    assert!(json["node"]["generation"].is_i64());
+}
+
+#[test]
+fn gossip_is_disabled_and_enabled() {
+    let nodes = cluster(2, &[]);
+    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let generation = |seen: &Value| seen["generation"].as_i64().unwrap();
+    let before = first.endpoint(second.gossip).unwrap();
+    assert_eq!(second.ask(&["statusgossip"]).stdout, "running\n");
+    assert_eq!(second.ask(&["disablegossip"]).code, Some(0));
+    assert_eq!(second.ask(&["statusgossip"]).stdout, "not running\n");
+    until("it is down", || first.endpoint(second.gossip).filter(|seen| seen["status"] == "shutdown"));
+    let refused = second.ask(&["set", "SEVERITY=1"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("enablegossip"), "{refused:?}");
+    assert_eq!(second.ask(&["decommission"]).code, Some(1));
+    assert_eq!(second.ask(&["enablegossip"]).code, Some(0));
+    assert_eq!(second.ask(&["statusgossip"]).stdout, "running\n");
+    until("it is back, with a greater generation", || {
+        let seen = first.endpoint(second.gossip)?;
+        let is_up = seen["standing"] == "live" && seen["status"] == "NORMAL";
+        (is_up && generation(&seen) > generation(&before)).then_some(())
+    });
+    assert_eq!(second.ask(&["set", "SEVERITY=1"]).code, Some(0));
+}
+
+/// A `gossip watch` that runs.
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watch {
+    fn start(node: &Node, args: &[&str]) -> Self {
+        let admin = node.admin.to_string();
+        let mut child =
+            command(&[&["watch", "--admin", &admin], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let watch = Self { child, lines };
+        watch.wait_for(&["watching"]);
+        watch
+    }
+
+    /// The next line with all of `words` in it.
+    fn wait_for(&self, words: &[&str]) -> String {
+        let mut seen = String::new();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            seen += &(line + "\n");
+        }
+        panic!("no line with {words:?}:\n{seen}");
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        until("the watch ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn changes_are_watched() {
+    let mut first = Node::start(&["--state", "1000=ROLE"]);
+    let mut people = Watch::start(&first, &[]);
+    let mut program = Watch::start(&first, &["--format", "json"]);
+    let mut second = Node::start(&["--seed", &first.gossip.to_string()]);
+    let (first_address, address) = (first.gossip.to_string(), second.gossip.to_string());
+    people.wait_for(&[&address, "joined, generation"]);
+    people.wait_for(&[&address, "up, generation"]);
+    assert_eq!(second.ask(&["set", "1000=leader"]).code, Some(0));
+    people.wait_for(&[&address, "state ROLE=leader (version "]);
+    let line = program.wait_for(&["\"ROLE\""]);
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["event"], &line["endpoint"], &line["value"]),
+        (&"state".into(), &address.clone().into(), &"leader".into())
+    );
+    second.ask(&["stopdaemon"]);
+    second.wait();
+    people.wait_for(&[&address, "down, generation", ": shut down"]);
+    let _second = Node::start_at(&address, &["--seed", &first_address, "--no-shadow-round"]);
+    people.wait_for(&[&address, "restarted, generation", " -> "]);
+
+    signal("INT", program.child.id());
+    assert_eq!(program.wait(), Some(0));
+    // The other ends with the node, which does not wait for it.
+    assert_eq!(first.ask(&["stopdaemon"]).code, Some(0));
+    assert_eq!(first.wait(), Some(0));
+    people.wait_for(&[&first_address, "stopped"]);
+    assert_eq!(people.wait(), Some(0));
+}
+
+#[test]
+fn a_token_is_wanted_where_one_is_configured() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("token");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, "0123456789abcdef\n").unwrap();
+    let node = Node::start(&["--admin-token-file", file]);
+    let host = format!("host: {}", node.admin);
+    for (expected, authorization) in [
+        (401, "x-none: x"),
+        (401, "authorization: Bearer 0123456789abcdeF"),
+        (401, "authorization: Basic 0123456789abcdef"),
+        (200, "authorization: Bearer 0123456789abcdef"),
+    ] {
+        let (status, body) = node.http(&["GET /v1/node HTTP/1.1", &host, authorization], "");
+        assert_eq!(status, expected, "{authorization}: {body}");
+    }
+    let admin = node.admin.to_string();
+    let line = refused(1, &["status", "--admin", &admin]);
+    assert!(line.contains("--token-file") && line.contains("GOSSIP_TOKEN"), "{line}");
+    assert_eq!(node.ask(&["status", "--token-file", file]).code, Some(0));
+    let output = command(&["status", "--admin", &admin]).env("GOSSIP_TOKEN", "0123456789abcdef").output();
+    assert!(output.unwrap().status.success());
+    drop(node);
+
+    // With one, others may ask, too.
+    let open = ["run", "--exit-with-stdin", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"];
+    let line = refused(2, &open);
+    assert!(line.contains("loopback") && line.contains("--admin-token-file"), "{line}");
+    let run = [&open[..], &["--admin-token-file", file]].concat();
+    // It stops at once: its standard input is at its end.
+    assert_eq!(gossip(&run).code, Some(0));
+    std::fs::write(file, "short\n").unwrap();
+    let line = refused(2, &run);
+    assert!(line.contains("16 ASCII characters"), "{line}");
+}
+
+#[test]
+fn shells_learn_the_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = gossip(&["completions", shell]);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+        assert!(output.stdout.contains("describecluster"));
+    }
+}
