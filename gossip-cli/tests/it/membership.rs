@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{INTERVAL, Node, cluster, refused, until};
+use crate::node::{INTERVAL, Node, cluster, refused, signal, until};
 
 /// Nodes with data directories, which keep their addresses when they start again.
 struct Kept {
@@ -152,17 +152,53 @@ fn a_dead_node_is_assassinated_and_a_live_one_is_not() {
 
 #[test]
 fn a_node_that_runs_stops_when_it_was_removed() {
-    let mut nodes = cluster(3, &["--interval", "100ms"]);
-    let mut removed = nodes.pop().unwrap();
+    let dir = TempDir::new().unwrap();
+    let nodes = cluster(2, &["--interval", "100ms"]);
+    let seed = nodes[0].gossip.to_string();
+    let args = ["--interval", "100ms", "--seed", &seed, "--data-dir", dir.path().to_str().unwrap()];
+    let mut removed = Node::start(&args);
+    until("it is up", || (nodes[0].count_up() == 3 && removed.count_up() == 3).then_some(()));
     // It stands still for long enough to be taken for dead.
-    crate::node::signal("STOP", removed.child.id());
+    signal("STOP", removed.child.id());
     until("it is down", || {
         nodes[0].endpoint(removed.gossip).filter(|seen| seen["standing"] == "unreachable")
     });
     assert_eq!(nodes[0].ask(&["assassinate", &removed.gossip.to_string()]).code, Some(0));
-    crate::node::signal("CONT", removed.child.id());
+    signal("CONT", removed.child.id());
     assert_eq!(removed.wait(), Some(1), "{}", removed.log());
     removed.wait_for_log(&["error:", "was removed from the cluster under generation"]);
+    // Whoever watches over it and starts it again does not undo what the operator did.
+    let address = removed.gossip.to_string();
+    let run = ["run", "--exit-with-stdin", "--listen", &address, "--admin", "127.0.0.1:0"];
+    let line = refused(1, &[&run[..], &args].concat());
+    assert!(line.contains("was removed from it") && line.contains("--rejoin"), "{line}");
+}
+
+#[test]
+fn members_that_crashed_are_forgotten_where_that_is_wanted() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let args = ["--interval", "100ms", "--dead-endpoint-ttl", "4s"];
+    let first = Node::start(&[&args[..], &["--data-dir", data]].concat());
+    let mut dead = Node::start(&[&args[..], &["--seed", &first.gossip.to_string()]].concat());
+    until("both are up", || (first.count_up() == 2).then_some(()));
+    dead.child.kill().unwrap();
+    dead.child.wait().unwrap();
+    first.wait_for_log(&[&dead.gossip.to_string(), "is DOWN: convicted at phi"]);
+    let line = first.wait_for_log(&[&dead.gossip.to_string(), "is forgotten"]);
+    assert!(line.contains("dead for longer"), "{line}");
+    assert_eq!(first.endpoints().len(), 1);
+    until("its tombstone is stored", || {
+        let stored = std::fs::read_to_string(dir.path().join("node.json")).unwrap();
+        let stored: Value = serde_json::from_str(&stored).unwrap();
+        (stored["node"]["tombstones"][0]["endpoint"] == dead.gossip.to_string()).then_some(())
+    });
+    // It starts anew, and is taken back.
+    let again = Node::start_at(
+        &dead.gossip.to_string(),
+        &[&args[..], &["--seed", &first.gossip.to_string()]].concat(),
+    );
+    until("it is back", || (first.count_up() == 2 && again.count_up() == 2).then_some(()));
 }
 
 #[test]
