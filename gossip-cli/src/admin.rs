@@ -79,13 +79,15 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, end: Arc<Notify>)
 }
 
 async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.handle.endpoints().await {
-        Ok(endpoints) => {
-            let models: Vec<_> =
-                endpoints.iter().map(|info| EndpointModel::new(info, &admin.names)).collect();
-            Json(models).into_response()
-        }
-        Err(Stopped) => stopped(),
+    let Ok(endpoints) = admin.handle.endpoints().await else { return stopped() };
+    // Megabytes may have to be written, for which gossip should not wait.
+    let write = move || {
+        let models: Vec<_> = endpoints.iter().map(|info| EndpointModel::new(info, &admin.names)).collect();
+        Json(models).into_response()
+    };
+    match tokio::task::spawn_blocking(write).await {
+        Ok(response) => response,
+        Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written"),
     }
 }
 

@@ -178,6 +178,9 @@ fn builder(options: &Options, seeds: Vec<SocketAddr>, host_id: Uuid, store: Opti
         if let Some(count) = tuning.max_endpoints {
             config = config.max_endpoints(count);
         }
+        if let Some(count) = tuning.max_states {
+            config = config.max_states(count);
+        }
         if let Some(bytes) = tuning.max_state_bytes {
             config = config.max_state_bytes(bytes);
         }

@@ -48,9 +48,11 @@ pub(crate) fn encode_requests(
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    // Requests leave half the room to states, where there are any, and always that for their number.
+    // Requests leave half the room to states, where there are any, and always that for their number. Half of that again may go to
+    // those whom nobody knows here, so that news of others does not keep them out.
     let has_states = pending.entries.iter().any(|entry| entry.side() == Side::Give);
-    let reserved = MAX_DIGEST_SIZE + if has_states { out.room() / 2 } else { 4 };
+    let for_states = |share: usize| if has_states { (out.room() / share).max(4) } else { 4 };
+    let (reserved, reserved_at_last) = (MAX_DIGEST_SIZE + for_states(2), MAX_DIGEST_SIZE + for_states(4));
     let count = out.reserve_i32()?;
     let mut written = 0;
     let wanted = pending.entries.iter().filter(|entry| entry.side() == Side::Want);
@@ -75,6 +77,9 @@ pub(crate) fn encode_requests(
         written += 1;
     }
     for unknown in &pending.unknown {
+        if out.room() < reserved_at_last {
+            break;
+        }
         if table.find(unknown.endpoint).is_some()
             || !asked.ask(unknown.endpoint, unknown.generation, whom, now)
         {

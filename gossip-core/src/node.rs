@@ -319,7 +319,7 @@ impl Node {
             while let Some(event) = machine.next(&mut input, scratch) {
                 match event {
                     InboundEvent::Initiated { initiate, accept, incompatible } => {
-                        answer = Some(accept);
+                        answer = Some((accept, initiate.from));
                         // Nobody can be answered under an address that is none, and we need not talk to ourselves.
                         failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
                         peer = Some(initiate.from);
@@ -369,8 +369,9 @@ impl Node {
         if !connections.heard(now, id) {
             failed = true;
         }
-        if let Some(accept) = answer {
+        if let Some((accept, from)) = answer {
             connections.answer_initiate(id, accept);
+            connections.forgive(now, from);
         }
         for (from, kind, ping) in pings.iter() {
             connections.owe_ping(now, from, kind, ping);

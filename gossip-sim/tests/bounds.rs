@@ -71,7 +71,7 @@ fn update_is_everywhere_among_100_nodes_in_8_rounds() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test --release -p gossip-sim --test bounds -- --ignored --nocapture"]
+#[ignore = "five minutes: cargo test --release -p gossip-sim --test bounds -- --ignored --nocapture"]
 fn update_is_everywhere_among_1000_nodes_in_10_rounds() {
     assert!(rounds_to_be_everywhere(1_000, 100, 1).percentile(99) <= 10.0);
 }
@@ -80,27 +80,34 @@ fn update_is_everywhere_among_1000_nodes_in_10_rounds() {
 fn fifth_of_all_messages_lost_convicts_nobody_in_1000_rounds() {
     let hosts = 100;
     let mut cluster = Cluster::new(hosts).seed(1).loss_percent(20).start();
-    let took = cluster.run_until(|view| view.all_live(), seconds(60));
+    let took = cluster.run_until(|view| view.all_live(), seconds(120));
     cluster.run_rounds(1_000);
     let convictions: Vec<_> = (0..hosts)
         .flat_map(|host| cluster.events(host).iter().map(move |(at, event)| (host, *at, *event)))
         .filter(|(.., event)| matches!(event, Event::Down { .. }))
         .collect();
-    eprintln!("{hosts} nodes at 20 % loss: all live after {took:?}, then {} convictions", convictions.len());
+    eprintln!("{hosts} nodes at 20 % loss: all live after {took:?}; {} convictions", convictions.len());
     assert_eq!(convictions, []);
     assert!(cluster.view().all_live());
 }
 
 /// What one node made of the silence of another.
 struct Conviction {
-    /// The mean interval between heartbeats when the other was killed, and when it was convicted.
-    mean_at_kill: Duration,
+    /// The mean interval between heartbeats, as known when the verdict fell.
     mean: Duration,
-    /// When the last heartbeat arrived, and how much later the verdict fell.
-    heard: Timestamp,
+    /// The same when the other was killed: it still changes, since news of the dead is under way for some rounds.
+    mean_at_kill: Duration,
+    /// From the last heartbeat that arrived to the verdict.
     silence: Duration,
-    /// How long after the kill that was.
+    /// From the kill to the verdict.
     after_kill: Duration,
+}
+
+impl Conviction {
+    /// How many seconds the silence was longer than what convicts at this mean.
+    fn beyond(&self, mean: Duration) -> f64 {
+        self.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * mean.as_secs_f64()
+    }
 }
 
 /// Kills one of `hosts` nodes after 100 rounds.
@@ -108,9 +115,11 @@ fn convictions_of_the_dead(hosts: usize, seed: u64) -> Vec<Conviction> {
     let victim = hosts / 2;
     let mut cluster = Cluster::new(hosts).seed(seed).start();
     let dead = cluster.endpoint(victim);
+    // The node's own account of when it heard is what the verdict came from, so it is not asked.
     let mut heard = vec![(None, Timestamp::ZERO); hosts];
-    let mut watch = |cluster: &mut Cluster, until: Timestamp| {
-        while cluster.now() < until && cluster.step() {
+    let mut watch = |cluster: &mut Cluster, duration: Duration| {
+        let end = cluster.now() + duration;
+        while cluster.now() < end && cluster.step() {
             for (host, gossiper) in cluster.view().running() {
                 let heartbeat = gossiper.heartbeat(dead);
                 if heartbeat != heard[host].0 {
@@ -119,54 +128,56 @@ fn convictions_of_the_dead(hosts: usize, seed: u64) -> Vec<Conviction> {
             }
         }
     };
-    watch(&mut cluster, Timestamp::ZERO + INTERVAL * 101);
-    assert!(cluster.view().all_live());
-    let mean = |cluster: &Cluster, host: usize| {
-        cluster.gossiper(host).endpoint_info(dead).unwrap().mean_interval.unwrap()
+    let mean = |cluster: &Cluster, observer: usize| {
+        cluster.gossiper(observer).endpoint_info(dead).unwrap().mean_interval.unwrap()
     };
-    let killed = cluster.now();
+    watch(&mut cluster, INTERVAL * 100);
+    assert!(cluster.view().all_live());
     let observers: Vec<usize> = (0..hosts).filter(|host| *host != victim).collect();
-    let at_kill: Vec<Duration> = observers.iter().map(|host| mean(&cluster, *host)).collect();
+    let means_at_kill: Vec<Duration> = observers.iter().map(|observer| mean(&cluster, *observer)).collect();
+    let killed = cluster.now();
     cluster.kill(victim);
-    watch(&mut cluster, killed + seconds(60));
+    watch(&mut cluster, seconds(60));
     assert!(cluster.view().all_see(dead, Standing::Unreachable));
-    let convictions = observers.iter().zip(at_kill).map(|(host, mean_at_kill)| {
-        let mut verdicts = cluster.events(*host).iter().filter_map(|(at, event)| match event {
-            Event::Down { endpoint, cause: DownCause::Convicted { .. }, .. } => Some((*at, *endpoint)),
-            _ => None,
-        });
-        let (at, convicted) = verdicts.next().unwrap();
-        assert_eq!((convicted, verdicts.next()), (dead, None), "only the dead is convicted, once");
+    let convictions = observers.iter().zip(means_at_kill).map(|(observer, mean_at_kill)| {
+        let downs: Vec<_> = cluster
+            .events(*observer)
+            .iter()
+            .filter_map(|(at, event)| match event {
+                Event::Down { endpoint, cause, .. } => Some((*at, *endpoint, *cause)),
+                _ => None,
+            })
+            .collect();
+        let [(at, endpoint, DownCause::Convicted { .. })] = downs[..] else {
+            panic!("host {observer} found down: {downs:?}");
+        };
+        assert_eq!(endpoint, dead);
         Conviction {
+            // Nothing has arrived since the verdict that could have changed it.
+            mean: mean(&cluster, *observer),
             mean_at_kill,
-            // Nothing that arrived since has changed it.
-            mean: mean(&cluster, *host),
-            heard: heard[*host].1,
-            silence: at.saturating_since(heard[*host].1),
+            silence: at.saturating_since(heard[*observer].1),
             after_kill: at.saturating_since(killed),
         }
     });
-    let convictions: Vec<_> = convictions.collect();
-    convictions
+    convictions.collect()
 }
 
 #[test]
-fn dead_is_convicted_after_18_mean_intervals_of_silence() {
+fn dead_is_convicted_a_round_after_18_mean_intervals_of_silence() {
     let hosts = 50;
     let convictions: Vec<_> = (1..=10).flat_map(|seed| convictions_of_the_dead(hosts, seed)).collect();
-    let all = |value: fn(&Conviction) -> f64| Sorted::new(convictions.iter().map(value).collect());
-    let after = all(|one| one.after_kill.as_secs_f64());
-    let beyond = all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean.as_secs_f64());
-    let beyond_kill =
-        all(|one| one.silence.as_secs_f64() - THRESHOLD / PHI_FACTOR * one.mean_at_kill.as_secs_f64());
-    eprintln!("{hosts} nodes, one killed:");
-    eprintln!("  seconds until convicted: {after}");
-    eprintln!("  mean interval: {}", all(|one| one.mean.as_secs_f64()));
-    eprintln!("  mean interval at kill: {}", all(|one| one.mean_at_kill.as_secs_f64()));
-    eprintln!("  silence: {}", all(|one| one.silence.as_secs_f64()));
+    let all = |measure: fn(&Conviction) -> f64| Sorted::new(convictions.iter().map(measure).collect());
+    let after_kill = all(|conviction| conviction.after_kill.as_secs_f64());
+    let beyond = all(|conviction| conviction.beyond(conviction.mean));
+    eprintln!("{hosts} nodes, one killed, in seconds:");
+    eprintln!("  from the kill to the verdict: {after_kill}");
+    eprintln!("  mean interval: {}", all(|conviction| conviction.mean.as_secs_f64()));
+    eprintln!("  silence: {}", all(|conviction| conviction.silence.as_secs_f64()));
     eprintln!("  beyond 18.42 mean intervals: {beyond}");
-    eprintln!("  beyond 18.42 mean intervals at kill: {beyond_kill}");
-    eprintln!("  last heard at: {}", all(|one| one.heard.saturating_since(Timestamp::ZERO).as_secs_f64()));
-    assert!(beyond.min() >= 0.0 && beyond.max() <= INTERVAL.as_secs_f64() + 0.001);
-    assert!(after.min() >= 15.0 && after.max() <= 30.0);
+    eprintln!("  by the mean at the kill: {}", all(|conviction| conviction.beyond(conviction.mean_at_kill)));
+    // Means are told in whole microseconds, rounded down.
+    let slack = 0.000_1;
+    assert!(beyond.min() >= 0.0 && beyond.max() <= INTERVAL.as_secs_f64() + slack);
+    assert!(after_kill.min() >= 15.0 && after_kill.max() <= 30.0);
 }

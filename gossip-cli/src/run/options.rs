@@ -93,6 +93,9 @@ pub(crate) struct Args {
     /// How many endpoints to know at most
     #[arg(long, value_name = "COUNT")]
     max_endpoints: Option<usize>,
+    /// How many states to keep of one endpoint at most
+    #[arg(long, value_name = "COUNT")]
+    max_states: Option<usize>,
     /// How many bytes of states to keep of one endpoint at most
     #[arg(long, value_name = "BYTES")]
     max_state_bytes: Option<usize>,
@@ -156,6 +159,7 @@ pub(crate) struct Tuning {
     pub(crate) phi: Option<f64>,
     pub(crate) dead_endpoint_ttl: Option<Duration>,
     pub(crate) max_endpoints: Option<usize>,
+    pub(crate) max_states: Option<usize>,
     pub(crate) max_state_bytes: Option<usize>,
 }
 
@@ -273,6 +277,7 @@ impl Options {
                 phi: args.phi,
                 dead_endpoint_ttl: args.dead_endpoint_ttl,
                 max_endpoints: args.max_endpoints,
+                max_states: args.max_states,
                 max_state_bytes: args.max_state_bytes,
             },
             host_id: args.host_id,

@@ -25,6 +25,20 @@ fn misuse_is_exit_code_2() {
         (&["run", "--set", "RACK=x"], "--rack"),
         (&["run", "--host-id", "5"], "--host-id"),
         (&["run", "--log-level", "a=b=c"], "--log-level"),
+        (&["run", "--rejoin"], "--data-dir"),
+        (&["run", "--seeds-file", "/no/such/file"], "/no/such/file"),
+        (&["run", "--set-file", "/no/such/file"], "/no/such/file"),
+        (&["run", "--admin-token-file", "/no/such/file"], "/no/such/file"),
+        (&["run", "--dead-endpoint-ttl", "3"], "90s"),
+        (&["run", "--compression", "zip"], "lz4"),
+        (&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--phi", "1001"], "phi"),
+        (
+            &["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--max-endpoints", "0"],
+            "max_endpoints",
+        ),
+        (&["assassinate", "10.0.0.256"], "10.0.0.256"),
+        (&["completions", "cmd"], "bash"),
+        (&["status", "--token-file", "/no/such/file"], "/no/such/file"),
         (&["set", "LOAD"], "KEY=VALUE"),
         (&["status", "--admin", "7079"], "ADDR:PORT"),
     ] {
@@ -45,9 +59,23 @@ fn help_and_version_are_no_misuse() {
 #[test]
 fn nobody_on_the_admin_port_is_exit_code_1() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    for command in
-        [&["gossipinfo"][..], &["status"], &["failuredetector"], &["set", "SEVERITY=1"], &["stopdaemon"]]
-    {
+    for command in [
+        &["gossipinfo"][..],
+        &["status"],
+        &["failuredetector"],
+        &["describecluster"],
+        &["info"],
+        &["watch"],
+        &["set", "SEVERITY=1"],
+        &["stopdaemon"],
+        &["decommission"],
+        &["assassinate", "10.0.0.1"],
+        &["statusgossip"],
+        &["disablegossip"],
+        &["enablegossip"],
+        &["getseeds"],
+        &["reloadseeds"],
+    ] {
         let line = refused(1, &[command, &["--admin", &free]].concat());
         assert!(line.contains(&format!("no gossip node answers on {free}")), "{line}");
         assert!(line.contains("gossip run") && line.contains("--admin"), "{line}");

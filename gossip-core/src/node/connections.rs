@@ -307,6 +307,13 @@ impl Connections {
         }
     }
 
+    /// Somebody has dialled us, and so runs: it may be dialled at once, whatever failed before.
+    pub(super) fn forgive(&mut self, now: Timestamp, peer: Endpoint) {
+        if let Some(known) = self.find(peer).and_then(|peer| self.peers[peer.0 as usize].as_mut()) {
+            known.retry_at = known.retry_at.min(now);
+        }
+    }
+
     /// Whom gossip may be sent to now over this connection. Pings are noted as ready.
     pub(super) fn usable(&mut self, id: ConnectionId) -> Option<Endpoint> {
         let (peer, kind) = match &self.get_mut(id)?.side {

@@ -10,6 +10,8 @@ mod cutting;
 mod exchange;
 mod fixtures;
 mod golden;
+mod hostile;
+mod hostile_node;
 mod internode;
 mod joining;
 mod liveness;

@@ -1,0 +1,373 @@
+//! Whoever means harm, or is only broken, at the other end of a connection: what one peer does or leaves undone must not cost
+//! the others anything.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use gossip_core::internode::{
+    Accept, ConnectionType, FrameKind, Framing, Header, Initiate, Params, VersionRange, wrap,
+};
+use gossip_core::{
+    ApplicationState, Config, ConnectionId, Endpoint, Input, MessagingVersion, Node, Output, Timestamp, Verb,
+};
+
+use crate::support::{Content, State, ack2, builder, digest, endpoint, heartbeat, syn, written};
+
+const A: &str = "10.0.0.1:7000";
+const B: &str = "10.0.0.2:7000";
+
+const VERSION: MessagingVersion = MessagingVersion::V12;
+
+/// What a node wants of its driver, with bytes of its own.
+#[derive(Clone, Debug, PartialEq)]
+enum Wanted {
+    Connect(ConnectionId, Endpoint),
+    Write(ConnectionId, Vec<u8>),
+    Close(ConnectionId),
+}
+
+/// A node, and a driver that hands it whatever a test says.
+#[derive(Debug)]
+struct Played {
+    node: Node,
+    now: Timestamp,
+    buffer: Vec<u8>,
+}
+
+impl Played {
+    fn new(config: Config) -> Self {
+        let node = Node::new(config, Timestamp::ZERO);
+        let mut played = Self { node, now: Timestamp::ZERO, buffer: vec![0; Node::MIN_BUFFER] };
+        played.input(Input::WallClock { unix_ms: 1_700_000_000_000 });
+        played
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.now, input);
+    }
+
+    fn bytes(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        self.input(Input::Bytes { connection, bytes });
+    }
+
+    /// Somebody dials, says who it is, and sends this.
+    fn accept(&mut self, from: &str, bytes: &[u8]) -> ConnectionId {
+        let connection = self.node.accept(self.now).unwrap();
+        self.bytes(connection, &[initiate(from), bytes.to_vec()].concat());
+        connection
+    }
+
+    fn poll(&mut self) -> Option<Wanted> {
+        loop {
+            return match self.node.poll(&mut self.buffer) {
+                Output::Event(_) => continue,
+                Output::Connect { connection, to } => Some(Wanted::Connect(connection, to)),
+                Output::Write { connection, bytes } => Some(Wanted::Write(connection, bytes.to_vec())),
+                Output::Close { connection } => Some(Wanted::Close(connection)),
+                _ => None,
+            };
+        }
+    }
+
+    fn wanted(&mut self) -> Vec<Wanted> {
+        core::iter::from_fn(|| self.poll()).collect()
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now = self.now + Duration::from_millis(millis);
+    }
+
+    /// A dialled connection opens, and the other side accepts. What is written over it until then is lost.
+    fn establish(&mut self, connection: ConnectionId) {
+        self.input(Input::Opened { connection });
+        let initiate = self.wanted();
+        assert!(matches!(&initiate[..], [Wanted::Write(to, _)] if *to == connection), "{initiate:?}");
+        self.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+        self.input(Input::Writable { connection });
+    }
+}
+
+/// To whom connections are dialled among these.
+fn dialled(wanted: &[Wanted]) -> Vec<Endpoint> {
+    let to = |wanted: &Wanted| match wanted {
+        Wanted::Connect(_, to) => Some(*to),
+        _ => None,
+    };
+    wanted.iter().filter_map(to).collect()
+}
+
+fn initiate(from: &str) -> Vec<u8> {
+    let versions = VersionRange { min: 12, max: 12 };
+    let initiate = Initiate::messaging(ConnectionType::Urgent, Framing::Crc, versions, endpoint(from));
+    written(|out| initiate.encode(out))
+}
+
+fn message(verb: Verb, body: &[u8]) -> Vec<u8> {
+    let header = header(verb, body.len());
+    [written(|out| header.encode(VERSION, out)), body.to_vec()].concat()
+}
+
+fn header(verb: Verb, payload_size: usize) -> Header<'static> {
+    let (created_at, expires_in) = (0, i64::from(i32::MAX));
+    Header { id: 1, epoch: 0, created_at, expires_in, verb, flags: 0, params: Params::NONE, payload_size }
+}
+
+fn frame(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+    const MARGIN: usize = 32;
+    let end = MARGIN + payload.len();
+    let mut buffer = vec![0; end + MARGIN];
+    buffer[MARGIN..end].copy_from_slice(payload);
+    let range = wrap(Framing::Crc, kind, &mut buffer, MARGIN..end).unwrap();
+    buffer[range].to_vec()
+}
+
+fn frame_of(content: &Content) -> Vec<u8> {
+    frame(FrameKind::SelfContained, &message(content.verb(), &content.body(VERSION)))
+}
+
+/// Several nodes whose connections carry everything at once.
+struct Net {
+    nodes: Vec<Played>,
+    dead: Vec<bool>,
+    pipes: BTreeMap<(usize, ConnectionId), (usize, ConnectionId)>,
+}
+
+impl Net {
+    /// Carries what there is to carry, and asserts that who says that nothing is left means it.
+    fn settle(&mut self) {
+        loop {
+            let mut is_busy = false;
+            for at in 0..self.nodes.len() {
+                while let Some(wanted) = self.nodes[at].poll().filter(|_| !self.dead[at]) {
+                    is_busy = true;
+                    self.carry(at, wanted);
+                }
+                let more = self.nodes[at].poll().filter(|_| !self.dead[at]);
+                assert_eq!(more, None, "nothing was left, and nothing has come since");
+            }
+            if !is_busy {
+                return;
+            }
+        }
+    }
+
+    fn carry(&mut self, at: usize, wanted: Wanted) {
+        match wanted {
+            Wanted::Connect(connection, to) => {
+                let who = self.nodes.iter().position(|other| other.node.gossiper().local_endpoint() == to);
+                let Some(who) = who.filter(|who| !self.dead[*who]) else { return };
+                let now = self.nodes[who].now;
+                let id = self.nodes[who].node.accept(now).unwrap();
+                self.pipes.insert((at, connection), (who, id));
+                self.pipes.insert((who, id), (at, connection));
+                self.nodes[at].input(Input::Opened { connection });
+            }
+            Wanted::Write(connection, bytes) => {
+                let (who, id) = self.pipes[&(at, connection)];
+                if !self.dead[who] {
+                    self.nodes[who].bytes(id, &bytes);
+                }
+                self.nodes[at].input(Input::Writable { connection });
+            }
+            Wanted::Close(connection) => {
+                let Some((who, id)) = self.pipes.remove(&(at, connection)) else { return };
+                self.pipes.remove(&(who, id));
+                self.nodes[who].input(Input::Closed { connection: id });
+            }
+        }
+    }
+}
+
+#[test]
+fn timeout_means_that_nothing_is_left() {
+    let nodes = [builder(A, 1), builder(B, 1).seed(endpoint(A))];
+    let nodes: Vec<_> = nodes.into_iter().map(|config| Played::new(config.build().unwrap())).collect();
+    let mut net = Net { nodes, dead: vec![false; 2], pipes: BTreeMap::new() };
+    for round in 0..80 {
+        net.dead[1] = round >= 10;
+        for node in &mut net.nodes {
+            node.pass(1_000);
+            node.input(Input::Timeout);
+        }
+        net.settle();
+    }
+    // That it died was seen, and with it connections were closed and dialled again.
+    assert_eq!(net.nodes[0].node.gossiper().live_endpoints().count(), 0);
+    assert!(net.nodes[0].node.stats().timeouts > 0);
+}
+
+#[test]
+fn nobody_is_answered_under_an_address_that_is_none_or_ours() {
+    for from in ["0.0.0.0:7000", "10.0.0.9:0", A] {
+        let mut a = Played::new(builder(A, 1).build().unwrap());
+        let connection = a.accept(from, &frame_of(&syn(&[digest(B, 1, 1), digest(from, 1, 1)])));
+        let wanted = a.wanted();
+        assert_eq!(dialled(&wanted), [], "{from}");
+        assert!(wanted.contains(&Wanted::Close(connection)), "{from}: {wanted:?}");
+        assert_eq!((a.node.stats().syns_received, a.node.stats().connections_failed), (0, 1), "{from}");
+    }
+}
+
+/// Each of them could be a member that came to know us a moment ago; none of them can be reached.
+#[test]
+fn strangers_who_cannot_be_reached_starve_nobody() {
+    let mut a = Played::new(builder(A, 1).seed(endpoint(B)).build().unwrap());
+    for n in 0..40 {
+        let echo = frame(FrameKind::SelfContained, &message(Verb::ECHO_REQ, &[]));
+        a.accept(&format!("10.9.0.{n}:7000"), &[frame_of(&syn(&[digest(A, 1, 1)])), echo].concat());
+        a.wanted();
+    }
+    assert_eq!(a.node.stats().exchanges_dropped, 0);
+    // Somebody else, who can be.
+    let friend = "10.0.0.3:7000";
+    a.accept(friend, &frame_of(&syn(&[digest(friend, 1, 1)])));
+    let wanted = a.wanted();
+    let dial = |wanted: &[Wanted], whom: &str| {
+        let found = wanted.iter().find_map(|wanted| match wanted {
+            Wanted::Connect(connection, to) if *to == endpoint(whom) => Some(*connection),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{whom} is not dialled: {wanted:?}"))
+    };
+    let connection = dial(&wanted, friend);
+    a.establish(connection);
+    assert!(matches!(&a.wanted()[..], [Wanted::Write(to, _)] if *to == connection), "the ACK");
+    a.pass(1_000);
+    a.input(Input::Timeout);
+    let connection = dial(&a.wanted(), B);
+    a.establish(connection);
+    assert!(matches!(&a.wanted()[..], [Wanted::Write(to, _)] if *to == connection), "the SYN to the seed");
+}
+
+#[test]
+fn unfinished_messages_of_all_connections_are_bounded_together() {
+    const LIMIT: usize = 2 << 20;
+    let mut a = Played::new(builder(A, 1).max_inbound_bytes(LIMIT).build().unwrap());
+    let begin = {
+        let mut payload = written(|out| header(Verb::GOSSIP_DIGEST_ACK2, 1 << 20).encode(VERSION, out));
+        payload.resize(100_000, 0);
+        frame(FrameKind::Piece, &payload)
+    };
+    let mut open: Vec<_> = (0..12).map(|n| a.accept(&format!("10.9.0.{n}:7000"), &begin)).collect();
+    a.wanted();
+    assert_eq!(a.node.stats().connections_failed, 0);
+    // One goes on and on; it is the one to lose its connection, and no other.
+    let more = frame(FrameKind::Piece, &vec![0; 100_000]);
+    let greedy = open.remove(5);
+    let mut given = 100_000;
+    let mut wanted = Vec::new();
+    while wanted.is_empty() {
+        a.bytes(greedy, &more);
+        given += 100_000;
+        assert!(given < LIMIT, "all of it would be kept");
+        wanted = a.wanted();
+    }
+    assert_eq!(wanted, [Wanted::Close(greedy)]);
+    assert!(given + 11 * 100_000 > LIMIT / 2, "memory is taken ahead of need, but not for so much");
+    assert_eq!(a.node.stats().connections_failed, 1);
+    // What it held is free again.
+    for connection in open.iter().take(2) {
+        a.bytes(*connection, &more);
+    }
+    assert_eq!(a.wanted(), []);
+}
+
+#[test]
+fn what_cannot_be_read_costs_only_itself() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    let twice = ApplicationState::new(1_000);
+    let state = State::new(heartbeat(1, 1), &[(twice, "old", 1), (twice, "new", 2)]);
+    let bad = frame_of(&ack2(&[(B, state)]));
+    a.accept(B, &[bad, frame_of(&syn(&[digest(B, 1, 1)]))].concat());
+    assert_eq!((a.node.stats().malformed, a.node.stats().syns_received), (1, 1));
+    assert_eq!(a.node.stats().connections_failed, 0);
+}
+
+#[test]
+fn large_messages_wait_for_each_other() {
+    let config = builder(A, 1).max_large_bytes(1 << 20);
+    let config =
+        (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
+    let mut a = Played::new(config.build().unwrap());
+    // Three who want to know everything at the same time; there is room for the answer to one.
+    let peers = ["10.0.0.3:7000", "10.0.0.4:7000", "10.0.0.5:7000"];
+    for peer in peers {
+        a.accept(peer, &frame_of(&syn(&[])));
+    }
+    let mut received = BTreeMap::<Endpoint, usize>::new();
+    let mut whose = BTreeMap::new();
+    let mut rounds = 0;
+    loop {
+        let wanted = a.wanted();
+        if wanted.is_empty() {
+            break;
+        }
+        rounds += 1;
+        assert!(rounds < 1_000);
+        for wanted in wanted {
+            match wanted {
+                Wanted::Connect(connection, to) => {
+                    whose.insert(connection, (to, false));
+                    a.input(Input::Opened { connection });
+                }
+                Wanted::Write(connection, bytes) => {
+                    // The answers to those who dialled us are of no interest.
+                    let Some((to, is_established)) = whose.get_mut(&connection) else { continue };
+                    if *is_established {
+                        *received.entry(*to).or_default() += bytes.len();
+                    } else {
+                        *is_established = true;
+                        a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                    }
+                    a.input(Input::Writable { connection });
+                }
+                Wanted::Close(_) => panic!("{wanted:?}"),
+            }
+        }
+    }
+    for peer in peers {
+        let bytes = received.get(&endpoint(peer)).copied().unwrap_or(0);
+        assert!(bytes > 30 * 30_000, "{peer} was sent {bytes} bytes: {received:?}");
+    }
+    assert_eq!((a.node.stats().snapshots, a.node.stats().messages_dropped), (3, 0));
+}
+
+#[test]
+fn nobody_is_dialled_for_a_ping_that_is_owed_no_more() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    a.accept(
+        B,
+        &frame(FrameKind::SelfContained, &message(Verb::PING_REQ, &[ConnectionType::Small.number()])),
+    );
+    let wanted = a.wanted();
+    let connection = wanted
+        .iter()
+        .find_map(|wanted| match wanted {
+            Wanted::Connect(connection, to) if *to == endpoint(B) => Some(*connection),
+            _ => None,
+        })
+        .unwrap();
+    a.pass(1_000);
+    // The connection is ready, and breaks before the driver has asked what to write.
+    a.establish(connection);
+    a.input(Input::Closed { connection });
+    a.pass(1_000);
+    assert_eq!(a.wanted(), []);
+    assert_eq!(a.wanted(), [], "also not a moment later");
+
+    // The answer itself goes out, once.
+    a.accept(
+        B,
+        &frame(FrameKind::SelfContained, &message(Verb::PING_REQ, &[ConnectionType::Small.number()])),
+    );
+    let connection = a.wanted().iter().find_map(|wanted| match wanted {
+        Wanted::Connect(connection, _) => Some(*connection),
+        _ => None,
+    });
+    let connection = connection.unwrap();
+    a.establish(connection);
+    a.input(Input::Writable { connection });
+    assert!(matches!(&a.wanted()[..], [Wanted::Write(to, _)] if *to == connection));
+    a.input(Input::Writable { connection });
+    assert_eq!(a.wanted(), []);
+}
