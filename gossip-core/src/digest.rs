@@ -13,6 +13,8 @@ use crate::version::{Generation, Version};
 pub(crate) const MAX_ENTRIES: usize = 4_368;
 
 /// How many unknown endpoints are asked for in one exchange. Others follow in the next.
+///
+/// Deviation: Cassandra asks for all; what comes back would be more than one message holds.
 pub(crate) const MAX_UNKNOWN: usize = 512;
 
 /// What is owed to a peer in an exchange: endpoints to ask it for, and endpoints to tell it of.

@@ -187,7 +187,8 @@ impl Node {
         self.gossiper.set_state(self.now, key, value)
     }
 
-    /// Announces to all live members that the node stops, goes on for a while, and is done then: [`Event::Stopped`].
+    /// Announces to all live members that the node stops, goes on for a while, and is done then:
+    /// [`Event::Stopped`](crate::Event::Stopped).
     pub fn shutdown(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.gossiper.shutdown(self.now);

@@ -1,6 +1,8 @@
 //! Endpoints that are gone, and what of them is refused (`pitfalls.md` §4).
 //!
 //! Nodes forget an endpoint at different moments. Whoever has forgotten it must not learn it again from those who have not.
+//!
+//! Deviation: an endpoint and its generations up to one are refused, where Cassandra refuses the address for a minute or two.
 
 use alloc::vec::Vec;
 use core::time::Duration;

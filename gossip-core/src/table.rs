@@ -393,6 +393,8 @@ impl EndpointTable {
 
 /// What the newer of the two status values says; where both are equally new, the one with port
 /// (`gossip-messages.md` §13).
+///
+/// Deviation: both are kept, as the older forms of addresses are; Cassandra removes and hides them once all run 4.0.
 pub(crate) fn effective_status(
     with_port: Option<(JavaStr<'_>, Version)>,
     without: Option<(JavaStr<'_>, Version)>,

@@ -20,6 +20,10 @@ pub(super) enum Source {
 }
 
 impl Gossiper {
+    /// Takes over what is newer, in the order of the message.
+    ///
+    /// Deviation: Cassandra 5.0 puts those who join last, since it tells of each before it looks at the next. Here nothing is
+    /// told before all is applied.
     pub(super) fn apply(
         &mut self,
         from: Endpoint,
@@ -70,6 +74,7 @@ impl Gossiper {
         }
         if generation > known.generation {
             // Asked for while it was older, an endpoint may answer with a part of its newer self.
+            // Deviation: of whoever is only saved, Cassandra takes any state.
             // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
             let is_whole = source == Source::Ack && known.generation != Generation::SAVED;
@@ -89,6 +94,7 @@ impl Gossiper {
         if state.heartbeat.version > self.table.heartbeat(slot).version {
             self.table.set_heartbeat(slot, state.heartbeat.version);
         }
+        // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
             let before = self.table.status(slot);
             self.apply_values(slot, endpoint, state);

@@ -175,6 +175,8 @@ impl Gossiper {
     }
 
     /// Somebody has left, or was removed: that outlives what we know of it, and us.
+    ///
+    /// Deviation: if it was a seed it stays one. A seed is an address, at which a later process may be found.
     pub(super) fn on_left(&mut self, slot: Slot) {
         let endpoint = self.table.endpoint(slot);
         let generation = self.table.generation(slot);

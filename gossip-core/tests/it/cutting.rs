@@ -133,6 +133,29 @@ fn endpoints_with_a_new_heartbeat_alone_come_first() {
     assert_eq!(sizes, [[0; 10].as_slice(), &[1; 7]].concat(), "then as many with values as fit");
 }
 
+/// The own digest is in every SYN; the others go round.
+#[test]
+fn digests_that_find_no_room_come_with_the_next_syn() {
+    let mut a = node();
+    for n in 0..400 {
+        a.learn(&format!("10.1.{}.{}:7000", n / 200, n % 200), &State::new(heartbeat(100, 9), &[]));
+    }
+    a.sent();
+    let mut listed = BTreeMap::new();
+    for _ in 0..2 {
+        for sent in a.round() {
+            let Content::Syn { digests, .. } = sent.content else { continue };
+            assert_eq!(digests[0].endpoint, endpoint(A));
+            assert!((260..273).contains(&digests.len()), "{}", digests.len());
+            for digest in digests {
+                *listed.entry(digest.endpoint).or_insert(0) += 1;
+            }
+        }
+    }
+    assert_eq!(listed.len(), 401);
+    assert!(listed.values().all(|count| (1..=2).contains(count)));
+}
+
 #[test]
 fn heartbeats_leave_a_quarter_to_values() {
     let mut a = node();

@@ -60,6 +60,47 @@ fn every_test_that_the_table_names_is_there() {
     assert!(TABLE.contains(&format!("{with_test} items have a test. {without} have none")), "the sums");
 }
 
+/// The tests that ARCHITECTURE.md names for pitfalls and lessons, wherever they are.
+#[test]
+fn every_test_of_a_pitfall_or_lesson_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut functions = BTreeSet::new();
+    for folder in
+        ["gossip-core/src", "gossip-core/tests", "gossip-sim/tests", "gossip-cli/src", "gossip-cli/tests"]
+    {
+        collect_functions(&root.join(folder), &mut functions);
+    }
+    let text = source("ARCHITECTURE.md");
+    let section = text.split("\n## Pitfalls and lessons\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|line| line.starts_with("| P") || line.starts_with("| L"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 44 + 39);
+    for row in rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        assert!(!row[3].is_empty(), "{row:?}");
+        let names = row[3].split('`').skip(1).step_by(2);
+        for name in names.filter(|name| !name.contains(['/', ':'])) {
+            assert!(functions.contains(name), "{}: no test {name}", row[1]);
+        }
+    }
+}
+
+fn collect_functions(folder: &Path, functions: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_functions(&path, functions);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = String::from_utf8(read(&path)).unwrap();
+            let names = text.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split_once('('));
+            functions.extend(names.map(|(name, _)| name.to_owned()));
+        }
+    }
+}
+
 #[test]
 fn rows_without_a_test_say_why() {
     for (number, cell) in rows().into_iter().filter(|(_, cell)| tests(cell).is_empty()) {
