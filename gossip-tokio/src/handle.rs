@@ -187,7 +187,7 @@ impl Handle {
 
     /// What happens from now on.
     pub fn subscribe(&self) -> Events {
-        Events { receiver: self.events.subscribe() }
+        Events { receiver: self.events.subscribe(), is_over: false }
     }
 
     /// Announces the shutdown to all live members, goes on for two intervals so that all hear of it, and stops. Returns when
@@ -231,6 +231,7 @@ impl fmt::Debug for Handle {
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<Event>,
+    is_over: bool,
 }
 
 impl Events {
@@ -241,7 +242,13 @@ impl Events {
     /// [`EventsError::Lagged`] once, if events were missed because this was not called for too long: the node never waits for its
     /// subscribers. [`EventsError::Stopped`] when the node has stopped and all is told.
     pub async fn recv(&mut self) -> Result<Event, EventsError> {
-        self.receiver.recv().await.map_err(|error| match error {
+        // Nothing follows this one, however many handles still hold the other end.
+        if self.is_over {
+            return Err(EventsError::Stopped);
+        }
+        let event = self.receiver.recv().await;
+        self.is_over = event == Ok(Event::Stopped);
+        event.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(missed) => EventsError::Lagged(missed),
             broadcast::error::RecvError::Closed => EventsError::Stopped,
         })

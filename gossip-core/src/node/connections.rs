@@ -414,10 +414,14 @@ impl Connections {
 
     /// There is room again: whoever waited longest may try.
     fn resume_deferred(&mut self) {
-        if let Some(peer) = self.deferred.pop_front().and_then(|next| self.find(next))
-            && !self.larges.contains(&peer)
-        {
-            self.larges.push_back(peer);
+        while let Some(next) = self.deferred.pop_front() {
+            // Whoever was forgotten meanwhile leaves the turn to the next.
+            if let Some(peer) = self.find(next) {
+                if !self.larges.contains(&peer) {
+                    self.larges.push_back(peer);
+                }
+                return;
+            }
         }
     }
 
