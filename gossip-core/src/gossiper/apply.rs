@@ -17,6 +17,8 @@ pub(super) enum Source {
     Ack,
     /// They answer an ACK of ours, or nobody knows what.
     Other,
+    /// They answer the question of our shadow round: they are everything.
+    Shadow,
 }
 
 impl Gossiper {
@@ -44,6 +46,9 @@ impl Gossiper {
                 continue;
             }
             if endpoint == self.config.local {
+                if source == Source::Shadow {
+                    continue;
+                }
                 self.on_own_state(&state, from, source);
                 continue;
             }
@@ -54,7 +59,11 @@ impl Gossiper {
                 }
                 // Nobody can be reached under such an address, and we would dial ourselves.
                 None if endpoint.is_unspecified() => self.stats.unspecified += 1,
-                None if self.asked.take(endpoint, from, self.now) => self.learn(endpoint, &state),
+                // Whoever the other knows by its address alone is nobody yet.
+                None if source == Source::Shadow && generation == Generation::SAVED => {}
+                None if source == Source::Shadow || self.asked.take(endpoint, from, self.now) => {
+                    self.learn(endpoint, &state);
+                }
                 // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
                 None => {
                     self.stats.hollow_states += 1;
@@ -77,7 +86,11 @@ impl Gossiper {
             // Deviation: of whoever is only saved, Cassandra takes any state.
             // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
-            let is_whole = source == Source::Ack && known.generation != Generation::SAVED;
+            let is_whole = match source {
+                Source::Ack => known.generation != Generation::SAVED,
+                Source::Shadow => true,
+                Source::Other => false,
+            };
             if self.asked.take(endpoint, from, self.now) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {

@@ -1,13 +1,17 @@
 //! Asking before joining: the shadow round (`gossip-semantics.md` §10).
 //!
-//! Nothing that is learned here enters the table. It decides one thing: whether somebody else uses our address.
+//! The answer, which holds everything, decides whether somebody else uses our address. If nobody does, it is what we know to
+//! begin with.
+//!
+//! Deviation: Cassandra throws it away, and learns all of it once more by gossip, which carries 64 KiB at a time here.
 
 use alloc::vec::Vec;
 
-use super::{Gossiper, Mode};
+use super::{Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::gossiper::apply::Source;
 use crate::message::{Ack, EndpointState};
 use crate::status::StatusKind;
 use crate::table::Slot;
@@ -97,20 +101,30 @@ impl Gossiper {
             return;
         }
         let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == self.config.local).last();
-        let Some((_, state)) = own else { return self.end_shadow_round() };
+        let Some((_, state)) = own else {
+            self.end_shadow_round();
+            return self.begin_with(from, ack);
+        };
         let status = self.claimed_status(&state);
         // Whoever hibernates runs, and has the address, though nobody calls it live.
         if status.is_dead() && status != StatusKind::Hibernate {
-            return self.end_shadow_round_above(&state);
+            self.end_shadow_round_above(&state);
+            return self.begin_with(from, ack);
         }
         let Some(claimed) = state.value(ApplicationState::HOST_ID) else { return };
         let ours = self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID);
         if ours.is_some_and(|(ours, _)| ours == claimed.text) {
             self.end_shadow_round_above(&state);
+            self.begin_with(from, ack);
         } else {
             self.push_event(Event::AddressConflict { generation: state.heartbeat.generation });
             self.stop();
         }
+    }
+
+    /// Takes over what the answer says of others: of each it is the whole.
+    fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
+        self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
     }
 
     /// Joins above a generation that others already know of this address.
