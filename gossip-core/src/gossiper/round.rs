@@ -96,7 +96,7 @@ impl Gossiper {
     }
 
     /// Nobody live and no answer: the operator may have mistyped a name or an address, which nothing else would tell.
-    fn watch_seeds(&mut self) {
+    pub(super) fn watch_seeds(&mut self) {
         if self.config.seeds.is_empty() || self.others(Standing::Live).next().is_some() {
             return;
         }

@@ -66,6 +66,7 @@ impl Gossiper {
             }
             return;
         }
+        self.watch_seeds();
         if self.now < self.shadow.next_question {
             return;
         }
@@ -90,6 +91,7 @@ impl Gossiper {
 
     /// An answer: the whole state of the cluster, or that the other is asking itself.
     pub(super) fn on_shadow_ack(&mut self, from: Endpoint, ack: &Ack<'_>) {
+        self.contact.heard(self.now);
         if ack.requests.is_empty() && ack.states.is_empty() {
             let is_new = self.config.seeds.contains(&from) && !self.shadow.in_shadow.contains(&from);
             if is_new {

@@ -137,11 +137,12 @@ fn j5_whoever_gets_no_answer_asks_every_five_seconds_and_gives_up_after_61() {
     }
     assert_eq!(asked, (0..=60).step_by(5).collect::<Vec<_>>());
     assert_eq!(a.now, Timestamp::from_millis(61_000));
-    assert_eq!(a.events(), [Event::ShadowRoundFailed, Event::Stopped]);
+    let waited = Duration::from_secs(10);
+    assert_eq!(a.events(), [Event::SeedsSilent { waited }, Event::ShadowRoundFailed, Event::Stopped]);
 
     let mut seed = Driven::new(asking(&[A, B]));
     seed.advance(Duration::from_secs(30));
-    assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![], false));
+    assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![Event::SeedsSilent { waited }], false));
     seed.advance(SECOND);
     assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![Event::ShadowRoundDone], true));
 
