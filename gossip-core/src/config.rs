@@ -56,6 +56,7 @@ pub struct Config {
     pub(crate) max_pending_events: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_dials: usize,
+    pub(crate) max_handshakes: usize,
     pub(crate) max_message: usize,
     pub(crate) max_inbound_bytes: usize,
     pub(crate) connect_timeout: Duration,
@@ -115,6 +116,7 @@ impl Config {
             max_pending_events: 4_096,
             max_connections: 4_096,
             max_dials: 64,
+            max_handshakes: 256,
             max_message: 16 << 20,
             max_inbound_bytes: 64 << 20,
             connect_timeout: Duration::from_secs(2),
@@ -169,6 +171,7 @@ pub struct ConfigBuilder {
     max_pending_events: usize,
     max_connections: usize,
     max_dials: usize,
+    max_handshakes: usize,
     max_message: usize,
     max_inbound_bytes: usize,
     connect_timeout: Duration,
@@ -257,6 +260,8 @@ impl ConfigBuilder {
         max_connections: usize;
         /// How many dials may be in progress. Messages that would need another are dropped, and counted. Default 64; at least 1.
         max_dials: usize;
+        /// How many accepted connections may be in their handshake. Further ones are refused, and counted. Default 256; at least 1.
+        max_handshakes: usize;
         /// The greatest message that is taken in, in bytes; a peer that sends a greater one loses its connection. Default 16 MiB; at least
         /// 65,536.
         max_message: usize;
@@ -345,6 +350,7 @@ impl ConfigBuilder {
             ("max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
             ("max_connections", self.max_connections, 2, 1 << 24),
             ("max_dials", self.max_dials, 1, 1 << 24),
+            ("max_handshakes", self.max_handshakes, 1, 1 << 24),
             ("max_inbound_bytes", self.max_inbound_bytes, 1 << 20, usize::MAX),
             ("max_message", self.max_message, 1 << 16, 1 << 30),
         ] {
@@ -423,6 +429,7 @@ impl ConfigBuilder {
             max_pending_events: self.max_pending_events,
             max_connections: self.max_connections,
             max_dials: self.max_dials,
+            max_handshakes: self.max_handshakes,
             max_message: self.max_message,
             max_inbound_bytes: self.max_inbound_bytes,
             connect_timeout: self.connect_timeout,

@@ -37,6 +37,8 @@ pub(super) struct Connections {
     free_places: Vec<u32>,
     opened: u64,
     dials: usize,
+    /// Accepted connections over which no whole handshake has come.
+    handshakes: usize,
     peers: Vec<Option<Peer>>,
     free_peers: Vec<u32>,
     index: HashTable<u32>,
@@ -63,6 +65,7 @@ struct Limits {
     local: Endpoint,
     max_connections: usize,
     max_dials: usize,
+    max_handshakes: usize,
     max_message: usize,
     connect_timeout: Duration,
     handshake_timeout: Duration,
@@ -116,6 +119,8 @@ pub(super) struct Accepted {
     pub(super) growths: u64,
     /// How many bytes its buffers took when that was counted last.
     capacity: usize,
+    /// Whether its handshake has come.
+    is_greeted: bool,
 }
 
 /// A connection that takes messages.
@@ -179,6 +184,7 @@ impl Connections {
             free_places: Vec::new(),
             opened: 0,
             dials: 0,
+            handshakes: 0,
             peers: Vec::new(),
             free_peers: Vec::new(),
             index: HashTable::new(),
@@ -196,6 +202,7 @@ impl Connections {
                 local: config.local,
                 max_connections: config.max_connections,
                 max_dials: config.max_dials,
+                max_handshakes: config.max_handshakes,
                 max_message: config.max_message,
                 connect_timeout: config.connect_timeout,
                 handshake_timeout: config.handshake_timeout,
@@ -208,13 +215,18 @@ impl Connections {
     /// A connection that somebody dialled to us; none if there are too many.
     pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         // A quarter of the places stays for dials: who only listens is not a member.
-        if self.places.len() - self.free_places.len() >= self.limits.max_connections.div_ceil(4) * 3 {
+        let is_full =
+            self.places.len() - self.free_places.len() >= self.limits.max_connections.div_ceil(4) * 3;
+        if is_full || self.handshakes >= self.limits.max_handshakes {
             return None;
         }
         let limits = InboundLimits { max_message: self.limits.max_message, ..InboundLimits::default() };
         let machine = Inbound::new(VersionRange::SUPPORTED, limits);
-        let accepted = Accepted { machine, session: Session::default(), growths: 0, capacity: 0 };
-        self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))
+        let accepted =
+            Accepted { machine, session: Session::default(), growths: 0, capacity: 0, is_greeted: false };
+        let id = self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))?;
+        self.handshakes += 1;
+        Some(id)
     }
 
     /// How many connections there were so far.
@@ -339,16 +351,21 @@ impl Connections {
     pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId) -> bool {
         let idle = now + self.limits.idle_timeout;
         let unfinished = now + self.limits.handshake_timeout;
-        let (mut before, mut after) = (0, 0);
+        let (mut before, mut after, mut greeted) = (0, 0, 0);
         if let Some(Connection { side: Side::Accepted(accepted), deadline, .. }) = self.get_mut(id) {
             if accepted.machine.version().is_some() {
                 // Whoever begins a message goes on with it.
                 *deadline = if accepted.machine.buffered() == 0 { idle } else { unfinished };
             }
+            if accepted.machine.initiate().is_some() && !accepted.is_greeted {
+                accepted.is_greeted = true;
+                greeted = 1;
+            }
             before = accepted.capacity;
             after = accepted.machine.capacity();
             accepted.capacity = after;
         }
+        self.handshakes -= greeted;
         self.inbound_bytes = self.inbound_bytes - before + after;
         after <= before || self.inbound_bytes <= self.limits.max_inbound_bytes
     }
@@ -495,6 +512,7 @@ impl Connections {
             Side::Dialled(dialled) => dialled,
             Side::Accepted(accepted) => {
                 self.inbound_bytes -= accepted.capacity;
+                self.handshakes -= usize::from(!accepted.is_greeted);
                 return Gone::Other;
             }
         };

@@ -179,6 +179,21 @@ impl Net {
 }
 
 #[test]
+fn handshakes_that_never_end_are_bounded() {
+    let mut a = Played::new(builder(A, 100).max_handshakes(2).build().unwrap());
+    let [first, second] = [0; 2].map(|_| a.node.accept(a.now).unwrap());
+    assert_eq!(a.node.accept(a.now), None);
+    assert_eq!(a.node.stats().connections_refused, 1);
+    a.bytes(first, &initiate(B));
+    assert!(a.node.accept(a.now).is_some(), "whoever has said who it is makes room");
+    assert_eq!(a.node.accept(a.now), None);
+    a.input(Input::Closed { connection: second });
+    a.input(Input::Closed { connection: first });
+    assert!(a.node.accept(a.now).is_some(), "so does whoever goes, once");
+    assert_eq!(a.node.accept(a.now), None);
+}
+
+#[test]
 fn timeout_means_that_nothing_is_left() {
     let nodes = [builder(A, 1), builder(B, 1).seed(endpoint(A))];
     let nodes: Vec<_> = nodes.into_iter().map(|config| Played::new(config.build().unwrap())).collect();
