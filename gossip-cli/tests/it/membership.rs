@@ -233,6 +233,7 @@ fn clusters_meet_when_their_seeds_are_crossed_while_they_run() {
     }
     let [[first_seed, first], [second_seed, second]] = &clusters[..] else { panic!("two clusters") };
     for node in clusters.iter().flatten() {
+        until("the halves know nothing of each other", || (node.count_up() == 2).then_some(()));
         assert_eq!(node.endpoints().len(), 2);
     }
     assert_eq!(
