@@ -15,6 +15,17 @@ use crate::wire::{MAX_CASSANDRA_LEN, encode_str, encoded_len};
 /// The partitioner of clusters that are not Cassandra's. No real node has it, so none ever takes us for one of its own.
 pub const DEFAULT_PARTITIONER: &str = "org.gossip.NoPartitioner";
 
+/// How messages travel.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Cassandra's connections, over TCP.
+    #[default]
+    Internode,
+    /// Our own packets of bounded size, over UDP: for clusters that are not Cassandra's.
+    Datagram,
+}
+
 /// What a node is told when it is made. One that exists is valid.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +37,7 @@ pub struct Config {
     pub(crate) seeds: Vec<Endpoint>,
     pub(crate) saved: Vec<Endpoint>,
     pub(crate) states: Vec<(ApplicationState, Vec<u8>)>,
+    pub(crate) transport: Transport,
     pub(crate) interval: Duration,
     pub(crate) phi_convict_threshold: f64,
     pub(crate) arrival_window: u16,
@@ -46,6 +58,7 @@ pub struct Config {
     pub(crate) probe_after: Duration,
     pub(crate) probe_convicts: bool,
     pub(crate) shadow_round: bool,
+    pub(crate) only_asks: bool,
     pub(crate) is_seed: bool,
     pub(crate) compression: bool,
     pub(crate) max_large_bytes: usize,
@@ -63,9 +76,27 @@ pub struct Config {
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) cross_node_timeout: bool,
+    pub(crate) max_datagram_size: usize,
+    pub(crate) max_syn_datagrams: u16,
+    pub(crate) max_datagram_rate: u32,
+    #[cfg(feature = "seal")]
+    pub(crate) keys: Option<crate::KeyRing>,
 }
 
 impl Config {
+    /// In how many messages a SYN may list everybody.
+    pub(crate) const fn syn_messages(&self) -> u16 {
+        match self.transport {
+            Transport::Internode => 1,
+            Transport::Datagram => self.max_syn_datagrams,
+        }
+    }
+
+    /// The longest value that can be sent, in encoded bytes.
+    pub(crate) const fn max_value(&self) -> usize {
+        longest_value(self.transport, self.max_datagram_size)
+    }
+
     /// Starts a configuration with what has no default.
     ///
     /// * `cluster`: who has another name is not talked to.
@@ -87,6 +118,7 @@ impl Config {
             seeds: Vec::new(),
             saved: Vec::new(),
             states: Vec::new(),
+            transport: Transport::Internode,
             interval: Duration::from_secs(1),
             phi_convict_threshold: 8.0,
             arrival_window: 64,
@@ -107,6 +139,7 @@ impl Config {
             probe_after: None,
             probe_convicts: false,
             shadow_round: false,
+            only_asks: false,
             compression: false,
             max_large_bytes: 64 << 20,
             max_endpoints: 20_000,
@@ -123,6 +156,11 @@ impl Config {
             handshake_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_hours(1),
             cross_node_timeout: false,
+            max_datagram_size: 1_400,
+            max_syn_datagrams: 16,
+            max_datagram_rate: 1 << 20,
+            #[cfg(feature = "seal")]
+            keys: None,
         }
     }
 }
@@ -142,6 +180,7 @@ pub struct ConfigBuilder {
     seeds: Vec<Endpoint>,
     saved: Vec<Endpoint>,
     states: Vec<(ApplicationState, String)>,
+    transport: Transport,
     interval: Duration,
     phi_convict_threshold: f64,
     arrival_window: u16,
@@ -162,6 +201,7 @@ pub struct ConfigBuilder {
     probe_after: Option<Duration>,
     probe_convicts: bool,
     shadow_round: bool,
+    only_asks: bool,
     compression: bool,
     max_large_bytes: usize,
     max_endpoints: usize,
@@ -178,6 +218,11 @@ pub struct ConfigBuilder {
     handshake_timeout: Duration,
     idle_timeout: Duration,
     cross_node_timeout: bool,
+    max_datagram_size: usize,
+    max_syn_datagrams: u16,
+    max_datagram_rate: u32,
+    #[cfg(feature = "seal")]
+    keys: Option<crate::KeyRing>,
 }
 
 macro_rules! setters {
@@ -191,6 +236,8 @@ macro_rules! setters {
 
 impl ConfigBuilder {
     setters! {
+        /// How messages travel. All nodes of a cluster take the same way. Default [`Transport::Internode`].
+        transport: Transport;
         /// The time between two rounds: shorter finds changes and deaths sooner, at more traffic. Default 1 s; 1 ms to 1 h.
         interval: Duration;
         /// The phi above which a silent endpoint is convicted: greater is slower, and errs less. At one heartbeat a second 8
@@ -237,6 +284,10 @@ impl ConfigBuilder {
         /// Whether the node asks for the state of the cluster before it takes part (`gossip-semantics.md` §10), and stays out if somebody
         /// else uses its address. Off by default.
         shadow_round: bool;
+        /// Whether the node only asks for the state of the cluster, by a shadow round, and never takes part: nobody learns of it. When the
+        /// answer is there ([`Event::ShadowRoundDone`](crate::Event::ShadowRoundDone)) it can be read, and nothing more happens. Off by
+        /// default.
+        only_asks: bool;
         /// Whether frames that we send are compressed (LZ4). Off by default.
         compression: bool;
         /// How many bytes of messages that are too large for the ordinary connections may wait to be sent. Default 64 MiB; at least
@@ -279,11 +330,30 @@ impl ConfigBuilder {
         ///
         /// Deviation: off by default.
         cross_node_timeout: bool;
+        /// The greatest packet that is sent over [`Transport::Datagram`], in bytes, without the headers of UDP and IP; the same on all
+        /// nodes of a cluster, since a value that one of them can send must fit the packets of all. Default 1,400; 512 to 65,507, and
+        /// large enough for the names of cluster and partitioner in half of it.
+        max_datagram_size: usize;
+        /// Over how many packets a SYN may spread. Where they do not list everybody, those with news come first, the rest comes in
+        /// turn, and failures take as many times longer to detect ([`Gossiper::digest_rotation`](crate::Gossiper::digest_rotation)).
+        /// Default 16, about 1,300 endpoints; 1 to 1,024.
+        max_syn_datagrams: u16;
+        /// How many bytes of packets are sent in a second at the most; what is due waits for the next. A cluster of 1,000 nodes needs some 100
+        /// KiB/s of each. Default 1 MiB/s; 16 KiB/s to 4 GiB/s.
+        max_datagram_rate: u32;
     }
 
     /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`].
     pub fn partitioner(mut self, class_name: &str) -> Self {
         class_name.clone_into(&mut self.partitioner);
+        self
+    }
+
+    /// Seals all packets, and takes only such as are sealed under one of these keys. Needs [`Transport::Datagram`]; nothing else is
+    /// sealed, and so refused. Default: packets go as they are.
+    #[cfg(feature = "seal")]
+    pub fn keys(mut self, keys: crate::KeyRing) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -353,6 +423,9 @@ impl ConfigBuilder {
             ("max_handshakes", self.max_handshakes, 1, 1 << 24),
             ("max_inbound_bytes", self.max_inbound_bytes, 1 << 20, usize::MAX),
             ("max_message", self.max_message, 1 << 16, 1 << 30),
+            ("max_datagram_size", self.max_datagram_size, 512, 65_507),
+            ("max_syn_datagrams", usize::from(self.max_syn_datagrams), 1, 1_024),
+            ("max_datagram_rate", self.max_datagram_rate as usize, 1 << 14, u32::MAX as usize),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(ConfigError::OutOfRange { field, value, min, max });
@@ -364,12 +437,29 @@ impl ConfigBuilder {
                 return Err(ConfigError::Name { field, length });
             }
         }
+        if self.transport == Transport::Datagram {
+            let names = encoded_len(&self.cluster) + encoded_len(&self.partitioner);
+            let needed = 2 * (names + SYN_OVERHEAD);
+            if self.max_datagram_size < needed {
+                return Err(ConfigError::OutOfRange {
+                    field: "max_datagram_size",
+                    value: self.max_datagram_size,
+                    min: needed,
+                    max: 65_507,
+                });
+            }
+        }
+        #[cfg(feature = "seal")]
+        if self.keys.is_some() && self.transport != Transport::Datagram {
+            return Err(ConfigError::NothingToSeal);
+        }
         if self.local.is_unspecified() {
             return Err(ConfigError::UnspecifiedAddress { endpoint: self.local });
         }
         let mut states = Vec::with_capacity(self.states.len());
         for (key, value) in &self.states {
-            check_value(*key, value).map_err(ConfigError::State)?;
+            let limit = longest_value(self.transport, self.max_datagram_size);
+            check_value(*key, value, limit).map_err(ConfigError::State)?;
             states.push((*key, encoded(value)));
         }
         if states.len() > self.max_states {
@@ -399,6 +489,7 @@ impl ConfigBuilder {
             seeds: self.seeds,
             saved: self.saved,
             states,
+            transport: self.transport,
             interval,
             phi_convict_threshold: self.phi_convict_threshold,
             arrival_window: self.arrival_window,
@@ -418,7 +509,8 @@ impl ConfigBuilder {
             max_tombstones: self.max_tombstones,
             probe_after: intervals(self.probe_after, 10),
             probe_convicts: self.probe_convicts,
-            shadow_round: self.shadow_round,
+            shadow_round: self.shadow_round || self.only_asks,
+            only_asks: self.only_asks,
             is_seed,
             compression: self.compression,
             max_large_bytes: self.max_large_bytes,
@@ -436,6 +528,11 @@ impl ConfigBuilder {
             handshake_timeout: self.handshake_timeout,
             idle_timeout: self.idle_timeout,
             cross_node_timeout: self.cross_node_timeout,
+            max_datagram_size: self.max_datagram_size,
+            max_syn_datagrams: self.max_syn_datagrams,
+            max_datagram_rate: self.max_datagram_rate,
+            #[cfg(feature = "seal")]
+            keys: self.keys,
         })
     }
 }
@@ -457,11 +554,23 @@ pub(crate) fn encoded(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// What a SYN takes beside names and digests: the packet's own bytes, its head, lengths, our own digest.
+const SYN_OVERHEAD: usize = crate::datagram::OVERHEAD + 8 + 27;
+
+/// The longest value that a message has room for, in encoded bytes.
+const fn longest_value(transport: Transport, max_datagram_size: usize) -> usize {
+    match transport {
+        Transport::Internode => MAX_CASSANDRA_LEN,
+        // The numbers of requests and states, an IPv6 address, heartbeat and number of values, and what belongs to a value.
+        Transport::Datagram => max_datagram_size - crate::datagram::OVERHEAD - 8 - 19 - 12 - 10,
+    }
+}
+
 /// Whether a value could be published at all.
-pub(crate) fn check_value(key: ApplicationState, value: &str) -> Result<(), SetStateError> {
+pub(crate) fn check_value(key: ApplicationState, value: &str, limit: usize) -> Result<(), SetStateError> {
     let length = encoded_len(value);
-    if length > MAX_CASSANDRA_LEN {
-        return Err(SetStateError::TooLong { key, length, limit: MAX_CASSANDRA_LEN });
+    if length > limit {
+        return Err(SetStateError::TooLong { key, length, limit });
     }
     if key.number() < 0 {
         return Err(SetStateError::NegativeKey { key });
@@ -517,6 +626,9 @@ pub enum ConfigError {
         /// The address.
         endpoint: Endpoint,
     },
+    /// There are keys, and no packets that could be sealed with them.
+    #[cfg(feature = "seal")]
+    NothingToSeal,
     /// A value that is to be published from the start never could be.
     State(SetStateError),
 }
@@ -542,6 +654,8 @@ impl fmt::Display for ConfigError {
             Self::UnspecifiedAddress { endpoint } => {
                 write!(f, "no peer could reach {endpoint}; give the address and port that peers dial")
             }
+            #[cfg(feature = "seal")]
+            Self::NothingToSeal => f.write_str("keys seal datagrams; take that transport, or no keys"),
             Self::State(error) => error.fmt(f),
         }
     }

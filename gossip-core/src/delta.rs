@@ -43,20 +43,26 @@ impl Scratch {
 /// asked for from the start is taken as a whole.
 pub(crate) fn encode_requests(
     table: &EndpointTable,
-    pending: &Pending,
+    pending: &mut Pending,
     (asked, whom, now): (&mut Asked, Endpoint, Timestamp),
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     // Requests leave half the room to states, where there are any, and always that for their number. Half of that again may go to
     // those whom nobody knows here, so that news of others does not keep them out.
-    let has_states = pending.entries.iter().any(|entry| entry.side() == Side::Give);
+    let has_states =
+        !pending.has_no_more_states() && pending.entries.iter().any(|entry| entry.side() == Side::Give);
     let for_states = |share: usize| if has_states { (out.room() / share).max(4) } else { 4 };
     let (reserved, reserved_at_last) = (MAX_DIGEST_SIZE + for_states(2), MAX_DIGEST_SIZE + for_states(4));
     let count = out.reserve_i32()?;
     let mut written = 0;
-    let wanted = pending.entries.iter().filter(|entry| entry.side() == Side::Want);
-    for entry in wanted {
+    let Pending { entries, unknown, progress } = pending;
+    let begin = progress.requests;
+    progress.requests = entries.len();
+    for (at, entry) in entries.iter().enumerate().skip(begin) {
+        if entry.side() == Side::Give {
+            continue;
+        }
         let known = table.known(entry.slot());
         let endpoint = table.endpoint(entry.slot());
         let from = if entry.generation > known.generation {
@@ -67,6 +73,7 @@ pub(crate) fn encode_requests(
             continue; // Learned from somebody else meanwhile.
         };
         if out.room() < reserved {
+            progress.requests = at;
             break;
         }
         if from == Version::ZERO && !asked.ask(endpoint, entry.generation, whom, now) {
@@ -76,8 +83,11 @@ pub(crate) fn encode_requests(
         digest.encode(codec, out)?;
         written += 1;
     }
-    for unknown in &pending.unknown {
+    let begin = progress.unknown;
+    progress.unknown = unknown.len();
+    for (at, unknown) in unknown.iter().enumerate().skip(begin) {
         if out.room() < reserved_at_last {
+            progress.unknown = at;
             break;
         }
         if table.find(unknown.endpoint).is_some()
@@ -97,23 +107,47 @@ pub(crate) fn encode_requests(
     Ok(())
 }
 
+/// Whether what finds no room in a message follows in another at once, or has to wait for the next exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rest {
+    /// It waits. Whoever is large is cut, and smaller ones behind it take what room is left.
+    Waits,
+    /// It follows. Nobody is cut who would fit a message of its own.
+    Follows,
+}
+
 /// Writes the states of which the peer is behind, as many as fit. Returns one of those of which a value fits no message of this
 /// size, if there are any.
 pub(crate) fn encode_states(
     table: &EndpointTable,
-    pending: &Pending,
+    pending: &mut Pending,
     scratch: &mut Scratch,
+    rest: Rest,
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<Option<Entry>, Full> {
     let total = out.len() + out.room();
+    // A list of requests may stand before: of none, it is their number alone.
+    let is_first_of_all = out.len() <= 4;
     let count = out.reserve_i32()?;
     let mut written = 0;
     // A quarter stays for endpoints with new values, so that heartbeats, of which there is no end, do not starve them.
     let share = out.room() / 4;
-    let (mut with_values, mut is_share_reached) = (false, false);
-    let gives = || pending.entries.iter().filter(|entry| entry.side() == Side::Give);
-    for (at, entry) in gives().enumerate() {
+    let Pending { entries, progress, .. } = pending;
+    let gives =
+        |from: usize| entries.iter().enumerate().skip(from).filter(|(_, entry)| entry.side() == Side::Give);
+    let has_values_after = |from: usize| {
+        gives(from).any(|(_, entry)| {
+            behind(table, entry.slot(), entry.generation, entry.version)
+                .is_some_and(|from| table.max_value_version(entry.slot()) > from)
+        })
+    };
+    // Not the first message about it: nobody with values may have been met on the way so far.
+    let mut with_values = progress.heartbeats > 0 && has_values_after(progress.values);
+    let mut is_share_reached = false;
+    let begin = progress.heartbeats;
+    progress.heartbeats = entries.len();
+    for (at, entry) in gives(begin) {
         let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
         if table.max_value_version(entry.slot()) > from {
             with_values = true;
@@ -121,32 +155,41 @@ pub(crate) fn encode_states(
         }
         if out.room() < share.max(MIN_STATE_SIZE) && !is_share_reached {
             is_share_reached = true;
-            with_values = with_values
-                || gives().skip(at).any(|entry| {
-                    behind(table, entry.slot(), entry.generation, entry.version)
-                        .is_some_and(|from| table.max_value_version(entry.slot()) > from)
-                });
+            with_values = with_values || has_values_after(at);
         }
         if out.room() < MIN_STATE_SIZE || (is_share_reached && with_values) {
+            progress.heartbeats = at;
             break;
         }
         let heartbeat = table.heartbeat(entry.slot());
-        if heartbeat.version > from && encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
-            written += 1;
+        if heartbeat.version > from {
+            if encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
+                written += 1;
+            } else if rest == Rest::Follows && !(written == 0 && is_first_of_all) {
+                progress.heartbeats = at;
+                break;
+            }
         }
     }
     let mut too_large = None;
+    let begin = progress.values;
+    progress.values = entries.len();
     if with_values {
-        for entry in gives() {
+        for (at, entry) in gives(begin) {
             let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
             if table.max_value_version(entry.slot()) <= from {
                 continue;
             }
-            match encode_state(table, entry.slot(), from, scratch, codec, out) {
+            // A message of its own would have more room.
+            let may_wait = rest == Rest::Follows && !(written == 0 && is_first_of_all);
+            match encode_state(table, entry.slot(), from, scratch, may_wait, codec, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
                 Ok(Part::Nothing { needed }) if needed > total => too_large = Some(*entry),
-                Ok(Part::Nothing { .. }) => {}
-                Err(Full) => break,
+                Ok(Part::Nothing { .. }) if rest == Rest::Waits => {}
+                Ok(Part::Nothing { .. }) | Err(Full) => {
+                    progress.values = if may_wait { at } else { at + 1 };
+                    break;
+                }
             }
         }
     }
@@ -218,6 +261,33 @@ fn encode_heartbeat(
     })
 }
 
+/// Writes all of an endpoint that is newer than `from`, or nothing; says which.
+pub(crate) fn encode_if_whole(
+    table: &EndpointTable,
+    slot: Slot,
+    from: Version,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> bool {
+    let whole = out.atomically(|out| {
+        out.endpoint(table.endpoint(slot), codec.address_form())?;
+        encode_newer(table, slot, from, out)
+    });
+    whole.is_ok()
+}
+
+/// Writes what fits of an endpoint, beginning with the oldest of what is newer than `from`; says whether that is anything.
+pub(crate) fn encode_part(
+    table: &EndpointTable,
+    slot: Slot,
+    from: Version,
+    scratch: &mut Scratch,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> bool {
+    matches!(encode_state(table, slot, from, scratch, false, codec, out), Ok(Part::Whole | Part::Prefix))
+}
+
 /// How much of an endpoint's state was written.
 enum Part {
     Whole,
@@ -228,22 +298,22 @@ enum Part {
     },
 }
 
-/// Writes what is newer than `from`: all of it, else as many of the oldest values as fit.
+/// Writes what is newer than `from`: all of it, else, unless it may wait, as many of the oldest values as fit.
 fn encode_state(
     table: &EndpointTable,
     slot: Slot,
     from: Version,
     scratch: &mut Scratch,
+    may_wait: bool,
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<Part, Full> {
     let endpoint = table.endpoint(slot);
-    let whole = out.atomically(|out| {
-        out.endpoint(endpoint, codec.address_form())?;
-        encode_newer(table, slot, from, out)
-    });
-    if whole.is_ok() {
+    if encode_if_whole(table, slot, from, codec, out) {
         return Ok(Part::Whole);
+    }
+    if may_wait {
+        return Err(Full);
     }
     if out.room() < MIN_STATE_SIZE + 10 {
         return Err(Full);

@@ -24,6 +24,17 @@ pub(crate) const MAX_UNKNOWN: usize = 512;
 pub(crate) struct Pending {
     pub(crate) entries: Vec<Entry>,
     pub(crate) unknown: Vec<Unknown>,
+    /// How far messages about it have come, where one is not enough.
+    pub(crate) progress: Progress,
+}
+
+/// Up to which entry each kind of thing is written. What is before it is done with, whether it found room or not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) requests: usize,
+    pub(crate) unknown: usize,
+    pub(crate) heartbeats: usize,
+    pub(crate) values: usize,
 }
 
 /// An endpoint that one side knows better.
@@ -73,6 +84,26 @@ impl Pending {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.unknown.clear();
+        self.progress = Progress::default();
+    }
+
+    /// Whether nothing is left to tell.
+    pub(crate) fn has_no_more_states(&self) -> bool {
+        self.progress.heartbeats >= self.entries.len() && self.progress.values >= self.entries.len()
+    }
+
+    /// Whether nothing is left to ask for.
+    pub(crate) fn has_no_more_requests(&self) -> bool {
+        self.progress.requests >= self.entries.len() && self.progress.unknown >= self.unknown.len()
+    }
+
+    /// Takes out a row that will be somebody else's. What was written of others may be written again, which does no harm.
+    pub(crate) fn forget_slot(&mut self, slot: Slot) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.slot() != slot);
+        if self.entries.len() != before {
+            self.progress = Progress::default();
+        }
     }
 
     /// Takes memory for an exchange about all of `endpoints` known endpoints.

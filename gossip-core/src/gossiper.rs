@@ -8,6 +8,7 @@ mod asked;
 mod exchange;
 mod liveness;
 mod local;
+mod news;
 mod outbox;
 mod removal;
 mod round;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 
 pub(crate) use self::asked::Asked;
 use self::local::Refutations;
+use self::news::News;
 use self::outbox::Outbox;
 pub use self::removal::{AssassinateError, LeaveError};
 use self::removal::{Assassination, MAX_ASSASSINATIONS};
@@ -51,6 +53,8 @@ pub struct Gossiper {
     table: EndpointTable,
     outbox: Outbox,
     asked: Asked,
+    news: News,
+    coverage: round::Coverage,
     quarantine: Quarantine,
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     scratch: Scratch,
@@ -136,6 +140,15 @@ struct ForeignName {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Session {
     generation: Option<Generation>,
+    /// How many bytes the body of an answer may take, where whoever asks has not proven its address.
+    reply_limit: Option<u32>,
+}
+
+impl Session {
+    /// That of one packet, which names the process that sent it.
+    pub(crate) const fn of_packet(generation: Generation, reply_limit: Option<u32>) -> Self {
+        Self { generation: Some(generation), reply_limit }
+    }
 }
 
 /// A message that was written.
@@ -181,10 +194,14 @@ impl Gossiper {
         }
         table.sort();
         outbox.reserve(table.len());
+        let mut news = News::new();
+        news.reserve(table.len());
         let mut gossiper = Self {
             table,
             outbox,
             asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
+            news,
+            coverage: round::Coverage { listed: 1, of: 1 },
             quarantine,
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
@@ -337,6 +354,23 @@ impl Gossiper {
         self.outbox.due(to).is_some_and(|due| !due.is_nothing())
     }
 
+    /// Whether anything is due to anybody who may have room for it.
+    pub(crate) fn has_ready_peer(&self) -> bool {
+        self.outbox.has_ready()
+    }
+
+    /// Whether a part of a SYN to `to` went out, and another is to follow.
+    pub(crate) fn is_within_syn(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| due.syn.is_some_and(|syn| syn.start.is_some()))
+    }
+
+    /// Lets what went out of a SYN to `to` be all of it.
+    pub(crate) fn end_syn(&mut self, to: Endpoint) {
+        if let Some(due) = self.outbox.due(to) {
+            due.syn.take_if(|syn| syn.start.is_some());
+        }
+    }
+
     /// Whether connections to `to` are to be closed before anything else is sent. Asking takes it as done.
     pub fn take_reset(&mut self, to: Endpoint) -> bool {
         self.outbox.due(to).is_some_and(|due| core::mem::take(&mut due.reset))
@@ -390,11 +424,12 @@ impl Gossiper {
     }
 
     /// The least room that a message with a body needs.
-    pub const MIN_ROOM: usize = 4_096;
+    pub const MIN_ROOM: usize = 128;
 
     /// What is known so far of the process at the other end of a new connection from `from`.
     pub fn open_session(&self, from: Endpoint) -> Session {
-        Session { generation: self.table.find(from).map(|slot| self.table.generation(slot)) }
+        let generation = self.table.find(from).map(|slot| self.table.generation(slot));
+        Session { generation, reply_limit: None }
     }
 
     /// Publishes a value of the node's own, under a fresh version.
@@ -417,6 +452,12 @@ impl Gossiper {
     pub fn shutdown(&mut self, now: Timestamp) {
         self.advance(now);
         self.announce_shutdown(AfterShutdown::Stop);
+    }
+
+    /// Stops at once, and announces nothing: [`Event::Stopped`].
+    pub fn abandon(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.stop();
     }
 
     /// Announces that the node leaves the cluster for good: LEAVING, after a while LEFT, then it is done

@@ -65,6 +65,11 @@ pub enum Input<'a> {
         /// The bytes; all of them are taken.
         bytes: &'a [u8],
     },
+    /// A datagram arrived. Who sent it stands in it; the address that the system names is not looked at.
+    Datagram {
+        /// All of it.
+        bytes: &'a [u8],
+    },
 }
 
 /// What a node wants of its driver.
@@ -91,6 +96,13 @@ pub enum Output<'b> {
     Close {
         /// Which.
         connection: ConnectionId,
+    },
+    /// Send a datagram, now or never: where the system has no room for it, it is lost, as any datagram may be.
+    Datagram {
+        /// Where to.
+        to: Endpoint,
+        /// In the buffer that was lent.
+        bytes: &'b [u8],
     },
     /// Something happened.
     Event(Event),

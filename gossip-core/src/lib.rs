@@ -38,7 +38,7 @@
 //! ```
 //!
 //! The public interface is: [`Node`] with [`Input`], [`Output`] and [`Event`]; [`Config`]; what is known of endpoints, through
-//! [`Node::gossiper`]. Under it, for simulations and tools: [`Gossiper`], [`message`], [`internode`] and [`wire`].
+//! [`Node::gossiper`]. Under it, for simulations and tools: [`Gossiper`], [`message`], [`internode`], [`datagram`] and [`wire`].
 //!
 //! Rules are cited by section of the specification that ARCHITECTURE.md names; departures from Cassandra are marked `Deviation:`.
 //!
@@ -51,6 +51,7 @@ extern crate std;
 
 mod application_state;
 mod config;
+pub mod datagram;
 mod delta;
 mod digest;
 mod endpoint;
@@ -75,7 +76,9 @@ mod version;
 pub mod wire;
 
 pub use application_state::ApplicationState;
-pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, SetStateError};
+pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, SetStateError, Transport};
+#[cfg(feature = "seal")]
+pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
 pub use event::{DownCause, Event, ForgetCause};
 pub use gossiper::{AssassinateError, Gossiper, LeaveError, Outgoing, Session};

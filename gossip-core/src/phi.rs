@@ -12,6 +12,10 @@ use crate::time::Timestamp;
 /// 1 / ln 10: turns silence in mean intervals into the negative decimal logarithm of its probability.
 pub const PHI_FACTOR: f64 = core::f64::consts::LOG10_E;
 
+/// Where digests come round in turn, windows with fewer intervals than this say nothing yet: those first learned of are in
+/// everybody's news, and so heard of far more often than ever after.
+const FEW: u16 = 16;
+
 /// The numbers of the detector.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -30,6 +34,8 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct ArrivalWindows {
     settings: Settings,
+    /// After how many rounds everybody's digest has come round: intervals are as many times as long.
+    rotation: u32,
     /// `settings.window` intervals for each slot, in microseconds.
     intervals: Vec<u32>,
     windows: Vec<Window>,
@@ -55,7 +61,13 @@ impl Window {
 
 impl ArrivalWindows {
     pub(crate) const fn new(settings: Settings) -> Self {
-        Self { settings, intervals: Vec::new(), windows: Vec::new() }
+        Self { settings, rotation: 1, intervals: Vec::new(), windows: Vec::new() }
+    }
+
+    /// Says after how many rounds everybody's digest has come round. Intervals up to so many times the longest count from now on:
+    /// were they dropped as outages, the mean would be that of the few short ones, and the healthy would be convicted.
+    pub(crate) fn set_rotation(&mut self, rounds: u32) {
+        self.rotation = rounds.max(1);
     }
 
     /// Adds a window for the next slot.
@@ -68,11 +80,11 @@ impl ArrivalWindows {
     pub(crate) fn report(&mut self, slot: Slot, now: Timestamp) {
         let window = &mut self.windows[slot.index()];
         let interval = if window.kept == 0 {
-            self.settings.initial
+            self.settings.initial.saturating_mul(self.rotation)
         } else {
             let interval = now.saturating_since(window.last);
             window.last = now;
-            if interval > self.settings.max {
+            if interval > self.settings.max.saturating_mul(self.rotation) {
                 return;
             }
             interval
@@ -105,7 +117,12 @@ impl ArrivalWindows {
             return None;
         }
         let silence = now.saturating_since(window.last).as_nanos() as f64 / 1_000.0;
-        let phi = PHI_FACTOR * silence * f64::from(window.kept) / window.total.max(1) as f64;
+        let mut mean = window.total.max(1) as f64 / f64::from(window.kept);
+        if self.rotation > 1 && window.kept < FEW {
+            let initial = self.settings.initial.saturating_mul(self.rotation).as_micros();
+            mean = mean.max(initial as f64);
+        }
+        let phi = PHI_FACTOR * silence / mean;
         window.phi = phi as f32;
         Some(phi)
     }
@@ -227,6 +244,30 @@ mod tests {
             Some(Duration::from_millis(1_500)),
             "measured from the latest arrival"
         );
+    }
+
+    #[test]
+    fn intervals_scale_with_the_rotation_of_digests() {
+        let mut windows = windows(64);
+        windows.set_rotation(5);
+        windows.report(SLOT, at(0));
+        assert_eq!(windows.mean(SLOT), Some(Duration::from_secs(10)));
+        windows.report(SLOT, at(9_000));
+        assert_eq!(windows.mean(SLOT), Some(Duration::from_millis(9_500)), "it is no outage");
+        windows.report(SLOT, at(19_001));
+        assert_eq!(windows.mean(SLOT), Some(Duration::from_millis(9_500)), "that is one");
+        // News comes faster than digests in their turn: a few such intervals say nothing of those.
+        let mut now = 19_001;
+        while windows.windows[0].kept < FEW - 1 {
+            now += 100;
+            windows.report(SLOT, at(now));
+        }
+        assert!(windows.mean(SLOT).unwrap() < Duration::from_secs(2));
+        let phi = windows.phi(SLOT, at(now + 10_000)).unwrap() / PHI_FACTOR;
+        assert!((phi - 1.0).abs() < 0.001, "{phi}");
+        windows.report(SLOT, at(now + 100));
+        let phi = windows.phi(SLOT, at(now + 10_100)).unwrap() / PHI_FACTOR;
+        assert!(phi > 5.0, "{phi}");
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub(crate) enum Purpose {
     HashKey = 2,
     /// The ids of messages.
     MessageIds = 3,
+    /// What makes the nonces of one process differ from those of any other: they have to be unique, not secret.
+    #[cfg(feature = "seal")]
+    Nonce = 4,
+    /// The key of cookies.
+    Cookie = 5,
 }
 
 impl Rng {

@@ -21,7 +21,7 @@ pub struct Stats {
     pub generations_learned: u64,
     /// Values that were new, or longer than what their place could hold.
     pub values_grown: u64,
-    /// Connections dialled or accepted.
+    /// Connections dialled or accepted; over datagrams, peers that were met.
     pub connections: u64,
     /// Messages too large for the ordinary connections, each held in memory of its own.
     pub snapshots: u64,
@@ -62,6 +62,8 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Values refused for being too many or too much for one endpoint.
     pub values_refused: u64,
+    /// Values that fit no packet of ours, and were not passed on: somebody with larger packets set them.
+    pub values_unsendable: u64,
     /// Exchanges dropped because too many were waiting for their peers.
     pub exchanges_dropped: u64,
     /// Messages dropped because their peer could not be reached, or too many peers were waited for.
@@ -81,10 +83,27 @@ pub struct Stats {
     pub connections_refused: u64,
     /// Messages of verbs that do not concern gossip.
     pub skipped: u64,
-    /// Bytes of connections taken in.
+    /// Bytes of connections or packets taken in.
     pub bytes_received: u64,
-    /// Bytes handed to connections.
+    /// Bytes handed to connections, or in packets.
     pub bytes_sent: u64,
+
+    /// Packets taken in.
+    pub packets_received: u64,
+    /// Packets handed to the driver.
+    pub packets_sent: u64,
+    /// Packets of another version or shape, dropped.
+    pub packets_malformed: u64,
+    /// Messages dropped because their sender had not repeated the cookie that it was given.
+    pub unproven: u64,
+    /// How often something had to wait because the ceiling on bytes per second was reached.
+    pub throttled: u64,
+    /// Packets dropped because they were not sealed, though they have to be; or were, and cannot be opened here.
+    pub unsealed: u64,
+    /// Packets dropped because no key of ours opens them, or something about them was changed.
+    pub forged: u64,
+    /// Packets dropped because they had come before, or are too old to tell.
+    pub replayed: u64,
 }
 
 impl Stats {

@@ -138,7 +138,7 @@ impl EndpointTable {
     }
 
     /// Every place where a row may be: for walks that change rows.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Slot> + use<> {
+    pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
         (0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)).map(Slot)
     }
 

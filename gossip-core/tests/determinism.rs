@@ -30,6 +30,7 @@ impl Probe for Log {
     fn on_output(&mut self, now: Timestamp, host: usize, output: &Output<'_>) {
         match output {
             Output::Write { connection, bytes } => self.note(now, host, &format!("{connection}"), bytes),
+            Output::Datagram { to, bytes } => self.note(now, host, &format!("{to}"), bytes),
             output => self.note(now, host, &format!("{output:?}"), &[]),
         }
     }
@@ -38,6 +39,15 @@ impl Probe for Log {
 #[test]
 fn nodes_repeat_themselves_byte_for_byte() {
     let run = |seed| outputs(Cluster::new(8).seed(seed).streams().chunks(900));
+    let first = run(7);
+    assert!(first.len() > 500_000, "{} bytes came out", first.len());
+    assert!(first == run(7), "the same seed gave other outputs");
+    assert!(first != run(8), "another seed gave the same outputs");
+}
+
+#[test]
+fn packets_repeat_themselves_byte_for_byte() {
+    let run = |seed| outputs(Cluster::new(8).seed(seed).datagrams().duplicate_percent(5));
     let first = run(7);
     assert!(first.len() > 500_000, "{} bytes came out", first.len());
     assert!(first == run(7), "the same seed gave other outputs");

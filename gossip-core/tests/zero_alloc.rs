@@ -185,6 +185,21 @@ fn messages_over_connections_cost_no_memory() {
 }
 
 #[test]
+fn packets_cost_no_memory() {
+    run(Cluster::new(HOSTS).seed(7).datagrams()).check();
+}
+
+/// A SYN lists a part of all, an ACK is cut, and what is due waits for the ceiling.
+#[test]
+fn small_packets_under_a_low_ceiling_cost_no_memory() {
+    let small = Cluster::new(40)
+        .seed(5)
+        .datagrams()
+        .configure(|_, config| config.max_datagram_size(512).max_syn_datagrams(1).max_datagram_rate(1 << 14));
+    run_for(small, 40, 400).check();
+}
+
+#[test]
 fn whole_messages_cost_no_memory() {
     run(Cluster::new(HOSTS).seed(7)).check();
 }
@@ -192,9 +207,11 @@ fn whole_messages_cost_no_memory() {
 #[test]
 fn faults_cost_no_memory() {
     let builder = || Cluster::new(12).seed(3).loss_percent(10);
-    for builder in
-        [builder().duplicate_percent(10).reorder(), builder().streams().chunks(300).socket_buffer(1_000)]
-    {
+    for builder in [
+        builder().duplicate_percent(10).reorder(),
+        builder().streams().chunks(300).socket_buffer(1_000),
+        builder().datagrams().duplicate_percent(10),
+    ] {
         go_through_faults(builder).check();
     }
 }
@@ -225,6 +242,10 @@ fn go_through_faults(builder: Builder) -> Counter {
 }
 
 fn run(builder: Builder) -> Counter {
+    run_for(builder, HOSTS, ROUNDS)
+}
+
+fn run_for(builder: Builder, hosts: usize, rounds: u32) -> Counter {
     IS_TRACING.set(std::env::var_os(TRACE_VARIABLE).is_some());
     let mut cluster = builder.loss_percent(5).probe(Counter::default()).start();
     cluster.run_until(|view| view.all_live(), Duration::from_secs(120));
@@ -232,8 +253,8 @@ fn run(builder: Builder) -> Counter {
         for part in 0..10 {
             // Values that get longer, and shorter again.
             let load = "1".repeat(10 + restart * 10 + part);
-            cluster.set_state(50 + part, ApplicationState::LOAD, &load).expect("it may be set");
-            cluster.run_rounds(ROUNDS / 50);
+            cluster.set_state(hosts / 2 + part, ApplicationState::LOAD, &load).expect("it may be set");
+            cluster.run_rounds(rounds / 50);
         }
         cluster.restart(10 + restart);
         cluster.reset(1, 20 + restart);

@@ -28,13 +28,22 @@ pub struct Builder<P = NoProbe> {
     probe: P,
 }
 
+/// What travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Travel {
+    Messages,
+    Streams,
+    Datagrams,
+}
+
 /// What stays as it is for a whole run.
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) seeds: usize,
     pub(crate) interval: Duration,
     pub(crate) versions: Vec<MessagingVersion>,
-    pub(crate) streams: bool,
+    pub(crate) travel: Travel,
+    pub(crate) has_one_state: bool,
     pub(crate) chunk: usize,
     pub(crate) socket_buffer: usize,
     pub(crate) configure: Configure,
@@ -50,7 +59,8 @@ impl Builder {
                 seeds: 3,
                 interval: Duration::from_secs(1),
                 versions: vec![MessagingVersion::V13; hosts],
-                streams: false,
+                travel: Travel::Messages,
+                has_one_state: false,
                 chunk: usize::MAX,
                 socket_buffer: 256 * 1024,
                 configure: Box::new(|_, config| config),
@@ -127,7 +137,13 @@ impl<P: Probe> Builder<P> {
     /// Lets bytes travel over connections between [`Node`]s, instead of messages between
     /// [`Gossiper`](gossip_core::Gossiper)s.
     pub const fn streams(mut self) -> Self {
-        self.settings.streams = true;
+        self.settings.travel = Travel::Streams;
+        self
+    }
+
+    /// Lets packets travel between [`Node`]s, instead of messages between [`Gossiper`](gossip_core::Gossiper)s.
+    pub const fn datagrams(mut self) -> Self {
+        self.settings.travel = Travel::Datagrams;
         self
     }
 
@@ -140,6 +156,12 @@ impl<P: Probe> Builder<P> {
     /// Over streams, how many bytes are under way or not yet read before a write has to wait. Default 256 KiB.
     pub fn socket_buffer(mut self, bytes: usize) -> Self {
         self.settings.socket_buffer = bytes.max(1);
+        self
+    }
+
+    /// Lets each node publish its status alone, where memory is short; else it publishes what ordinary ones do.
+    pub const fn one_state(mut self) -> Self {
+        self.settings.has_one_state = true;
         self
     }
 
@@ -219,7 +241,7 @@ impl fmt::Debug for Settings {
             .field("seed", &self.seed)
             .field("seeds", &self.seeds)
             .field("interval", &self.interval)
-            .field("streams", &self.streams)
+            .field("travel", &self.travel)
             .finish_non_exhaustive()
     }
 }

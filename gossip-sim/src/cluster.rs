@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use gossip_core::{
-    ApplicationState, Endpoint, Event, Gossiper, Input, Node, SetStateError, Timestamp, Version,
+    ApplicationState, Endpoint, Event, Gossiper, Input, Node, SetStateError, Timestamp, Transport, Version,
 };
 
-use crate::builder::{Builder, SEED_VARIABLE, Settings};
-use crate::host::{Host, MessageProcess, Process, Started, StreamProcess, unix_ms};
+use crate::builder::{Builder, SEED_VARIABLE, Settings, Travel};
+use crate::host::{Host, MessageProcess, NodeProcess, Process, Started, unix_ms};
 use crate::messages::Letter;
 use crate::network::{Network, Traffic};
+use crate::packets::Packet;
 use crate::probe::{NoProbe, Probe};
 use crate::queue::Queue;
 use crate::streams::{StreamHappening, Streams};
@@ -42,6 +43,8 @@ pub(crate) enum Happening {
     Wake { host: usize, boot: u32 },
     /// A message arrives.
     Letter(Letter),
+    /// A datagram arrives.
+    Packet(Packet),
     /// Something happens to a connection.
     Stream(StreamHappening),
 }
@@ -103,15 +106,18 @@ impl<P: Probe> Cluster<P> {
         let state = &mut hosts[host];
         state.boot += 1;
         let seeds = 0..settings.seeds.min(hosts.len());
-        let mut config = hosts[host].config(host, *now, settings.seed).interval(settings.interval);
+        let mut config = hosts[host].config(host, *now, settings).interval(settings.interval);
         for seed in seeds {
             config = config.seed(hosts[seed].endpoint);
         }
+        if settings.travel == Travel::Datagrams {
+            config = config.transport(Transport::Datagram);
+        }
         let config = (settings.configure)(host, config).build().expect("the configuration is valid");
         let state = &mut hosts[host];
-        let process = if settings.streams {
+        let process = if settings.travel != Travel::Messages {
             let node = Node::new(config, *now);
-            Process::Streams(Box::new(StreamProcess { node, sockets: Default::default() }))
+            Process::Node(Box::new(NodeProcess { node, sockets: Default::default() }))
         } else {
             let gossiper = Gossiper::new(config, *now);
             Process::Messages(Box::new(MessageProcess { gossiper, sessions: Default::default() }))
@@ -137,7 +143,7 @@ impl<P: Probe> Cluster<P> {
         let now = self.now;
         match self.hosts[host].process.as_mut() {
             Some(Process::Messages(process)) => process.gossiper.shutdown(now),
-            Some(Process::Streams(process)) => process.node.shutdown(now),
+            Some(Process::Node(process)) => process.node.shutdown(now),
             None => return,
         }
         self.drain(host);
@@ -220,7 +226,7 @@ impl<P: Probe> Cluster<P> {
         let now = self.now;
         match self.hosts[host].process.as_mut().expect("a process runs on the host") {
             Process::Messages(process) => process.gossiper.set_state(now, key, value),
-            Process::Streams(process) => process.node.set_state(now, key, value),
+            Process::Node(process) => process.node.set_state(now, key, value),
         }
     }
 
@@ -292,6 +298,7 @@ impl<P: Probe> Cluster<P> {
             Happening::Start { .. } => None,
             Happening::Wake { host, .. } => Some(*host),
             Happening::Letter(letter) => Some(letter.to),
+            Happening::Packet(packet) => Some(packet.to),
             Happening::Stream(happening) => self.streams.concerned(happening),
         };
         if let Some(waiting) = concerned.and_then(|host| self.hosts[host].stalled.as_mut()) {
@@ -304,6 +311,7 @@ impl<P: Probe> Cluster<P> {
             }
             Happening::Wake { host, boot } => self.wake(host, boot),
             Happening::Letter(letter) => self.deliver(letter),
+            Happening::Packet(packet) => self.on_packet(&packet),
             Happening::Stream(happening) => self.on_stream(happening),
         }
     }
@@ -321,7 +329,7 @@ impl<P: Probe> Cluster<P> {
             Some(Process::Messages(process)) => {
                 observe(probe, host, &mut process.gossiper, |gossiper| gossiper.handle_timeout(*now));
             }
-            Some(Process::Streams(process)) => {
+            Some(Process::Node(process)) => {
                 observe_node(probe, host, &mut process.node, |node| node.handle_input(*now, Input::Timeout));
             }
             None => {}
@@ -336,7 +344,7 @@ impl<P: Probe> Cluster<P> {
             Some(Process::Messages(process)) => observe(probe, host, &mut process.gossiper, |gossiper| {
                 gossiper.handle_wall_clock(*now, unix_ms);
             }),
-            Some(Process::Streams(process)) => observe_node(probe, host, &mut process.node, |node| {
+            Some(Process::Node(process)) => observe_node(probe, host, &mut process.node, |node| {
                 node.handle_input(*now, Input::WallClock { unix_ms });
             }),
             None => {}
@@ -347,7 +355,7 @@ impl<P: Probe> Cluster<P> {
     pub(crate) fn drain(&mut self, host: usize) {
         match self.hosts[host].process {
             Some(Process::Messages(_)) => self.drain_messages(host),
-            Some(Process::Streams(_)) => self.drain_streams(host),
+            Some(Process::Node(_)) => self.drain_node(host),
             None => {}
         }
     }

@@ -8,6 +8,7 @@ use gossip_core::{
     Session, Timestamp,
 };
 
+use crate::builder::Settings;
 use crate::cluster::Happening;
 use crate::rng::Rng;
 use crate::streams::Side;
@@ -42,7 +43,7 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) enum Process {
     Messages(Box<MessageProcess>),
-    Streams(Box<StreamProcess>),
+    Node(Box<NodeProcess>),
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct MessageProcess {
 }
 
 #[derive(Debug)]
-pub(crate) struct StreamProcess {
+pub(crate) struct NodeProcess {
     pub(crate) node: Node,
     pub(crate) sockets: BTreeMap<ConnectionId, (u64, Side)>,
 }
@@ -84,17 +85,22 @@ impl Host {
     pub(crate) fn gossiper(&self) -> Option<&Gossiper> {
         match self.process.as_ref()? {
             Process::Messages(process) => Some(&process.gossiper),
-            Process::Streams(process) => Some(process.node.gossiper()),
+            Process::Node(process) => Some(process.node.gossiper()),
         }
     }
 
     /// What the next process is told, but for the seeds.
-    pub(crate) fn config(&self, number: usize, now: Timestamp, seed: u64) -> ConfigBuilder {
+    pub(crate) fn config(&self, number: usize, now: Timestamp, settings: &Settings) -> ConfigBuilder {
         let generation = Generation::at_start(unix_ms(now) / 1_000, self.generation);
         let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;
-        let entropy = Rng::split(seed, purpose).bytes();
+        let entropy = Rng::split(settings.seed, purpose).bytes();
         let ip = self.endpoint.ip();
-        Config::builder("simulated", self.endpoint, generation, entropy)
+        let config = Config::builder("simulated", self.endpoint, generation, entropy);
+        let status = format!("NORMAL,{number}");
+        if settings.has_one_state {
+            return config.state(ApplicationState::STATUS_WITH_PORT, &status);
+        }
+        config
             .state(ApplicationState::HOST_ID, &format!("00000000-0000-4000-8000-{number:012x}"))
             .state(ApplicationState::DC, "dc1")
             .state(ApplicationState::RACK, "rack1")
@@ -102,7 +108,7 @@ impl Host {
             .state(ApplicationState::NET_VERSION, "13")
             .state(ApplicationState::NATIVE_ADDRESS_AND_PORT, &format!("{ip}:9042"))
             .state(ApplicationState::RPC_READY, "true")
-            .state(ApplicationState::STATUS_WITH_PORT, &format!("NORMAL,{number}"))
+            .state(ApplicationState::STATUS_WITH_PORT, &status)
     }
 }
 

@@ -24,13 +24,15 @@
 //!
 //! * By default whole **messages** between [`Gossiper`](gossip_core::Gossiper)s. Each is encoded and decoded, takes its time,
 //!   and may be lost or doubled. Connections do not exist here. It is the quicker of the two, and all of the protocol.
+//! * After [`Builder::datagrams`] **packets** between [`Node`](gossip_core::Node)s: as messages, but each datagram as it would stand on the
+//!   wire, one overtaking another.
 //! * After [`Builder::streams`] **bytes** over connections between [`Node`](gossip_core::Node)s: dials, handshakes, frames,
 //!   back-pressure, resets, time-outs. The cluster is then the driver of every node, and checks that each keeps its side of
 //!   the contract.
 //!
 //! # What can go wrong
 //!
-//! | fault | messages | bytes |
+//! | fault | messages, packets | bytes |
 //! | --- | --- | --- |
 //! | [`Builder::loss_percent`] | a message vanishes | a write vanishes, which is whole frames |
 //! | [`Builder::duplicate_percent`], [`Builder::reorder`] | it arrives twice, or late | never |
@@ -60,6 +62,7 @@ mod cluster;
 mod host;
 mod messages;
 mod network;
+mod packets;
 mod probe;
 mod queue;
 mod rng;

@@ -193,7 +193,7 @@ impl<P: Probe> Cluster<P> {
     /// How many connections the process on `host` has, dialled and accepted.
     pub fn connections(&self, host: usize) -> usize {
         match &self.hosts[host].process {
-            Some(Process::Streams(process)) => process.sockets.len(),
+            Some(Process::Node(process)) => process.sockets.len(),
             _ => 0,
         }
     }
@@ -204,11 +204,11 @@ impl<P: Probe> Cluster<P> {
         lanes.filter(|(end, _)| end.host == host).map(|(_, lane)| lane.remainder.len()).sum()
     }
 
-    pub(crate) fn drain_streams(&mut self, host: usize) {
+    pub(crate) fn drain_node(&mut self, host: usize) {
         let mut buffer = mem::take(&mut self.buffer);
         loop {
             let Self { hosts, probe, now, .. } = self;
-            let Some(Process::Streams(process)) = hosts[host].process.as_mut() else { break };
+            let Some(Process::Node(process)) = hosts[host].process.as_mut() else { break };
             let output = observe_node(probe, host, &mut process.node, |node| node.poll(&mut buffer));
             probe.on_output(*now, host, &output);
             match output {
@@ -219,6 +219,7 @@ impl<P: Probe> Cluster<P> {
                         self.close_end(pipe, side);
                     }
                 }
+                Output::Datagram { to, bytes } => self.send_packet(host, to, bytes),
                 Output::Event(event) => self.on_event(host, event),
                 Output::Timeout(until) => {
                     self.sleep(host, until);
@@ -282,7 +283,7 @@ impl<P: Probe> Cluster<P> {
         let id = self.streams.next;
         self.streams.next += 1;
         let target = Host::find(&self.hosts, to);
-        let Some(Process::Streams(process)) = self.hosts[host].process.as_mut() else { return };
+        let Some(Process::Node(process)) = self.hosts[host].process.as_mut() else { return };
         let known = process.sockets.insert(connection, (id, Side::Dialler));
         assert!(known.is_none(), "{connection} is given out twice");
         let dialler = End { host, connection: Some(connection), state: EndState::Open };
@@ -299,7 +300,7 @@ impl<P: Probe> Cluster<P> {
 
     fn write(&mut self, host: usize, connection: ConnectionId, bytes: &[u8]) {
         let Self { hosts, probe, now, streams, network, queue, .. } = self;
-        let Some(Process::Streams(process)) = hosts[host].process.as_mut() else { return };
+        let Some(Process::Node(process)) = hosts[host].process.as_mut() else { return };
         let (id, side) =
             *process.sockets.get(&connection).expect("a node writes only to connections that it has");
         let pipe = streams.pipes.get_mut(&id).expect("a connection that a process has is there");
@@ -362,7 +363,7 @@ impl<P: Probe> Cluster<P> {
             return;
         };
         let host = pipe.host(Side::Acceptor);
-        let Some(Process::Streams(process)) = hosts[host].process.as_mut() else { return };
+        let Some(Process::Node(process)) = hosts[host].process.as_mut() else { return };
         let accepted = observe_node(probe, host, &mut process.node, |node| node.accept(*now));
         match accepted {
             Some(connection) => {
@@ -405,9 +406,7 @@ impl<P: Probe> Cluster<P> {
         streams.read.clear();
         move_bytes(&mut lane.wire, len, |bytes| streams.read.extend_from_slice(bytes));
         let connection = pipe.ends[to.index()].connection.filter(|_| pipe.is_open(to));
-        if let (Some(connection), Some(Process::Streams(process))) =
-            (connection, hosts[host].process.as_mut())
-        {
+        if let (Some(connection), Some(Process::Node(process))) = (connection, hosts[host].process.as_mut()) {
             let input = Input::Bytes { connection, bytes: &streams.read };
             observe_node(probe, host, &mut process.node, |node| node.handle_input(*now, input));
         }
@@ -452,14 +451,14 @@ impl<P: Probe> Cluster<P> {
     }
 
     fn forget(&mut self, host: usize, connection: ConnectionId) {
-        if let Some(Process::Streams(process)) = self.hosts[host].process.as_mut() {
+        if let Some(Process::Node(process)) = self.hosts[host].process.as_mut() {
             process.sockets.remove(&connection);
         }
     }
 
     fn input(&mut self, host: usize, input: Input<'_>) {
         let Self { hosts, probe, now, .. } = self;
-        if let Some(Process::Streams(process)) = hosts[host].process.as_mut() {
+        if let Some(Process::Node(process)) = hosts[host].process.as_mut() {
             observe_node(probe, host, &mut process.node, |node| node.handle_input(*now, input));
         }
     }

@@ -129,6 +129,8 @@ impl Gossiper {
         self.quarantine.forget(endpoint);
         self.table.set_updated(slot, self.now);
         self.outbox.reserve(self.table.len());
+        self.news.reserve(self.table.places().len());
+        self.news.note(slot);
         self.table.arrivals_mut().report(slot, self.now);
         self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
@@ -144,6 +146,7 @@ impl Gossiper {
         }
         self.table.arrivals_mut().report(slot, self.now);
         self.table.reset(slot, state.heartbeat);
+        self.news.note(slot);
         self.table.set_updated(slot, self.now);
         self.quarantine.forget(endpoint);
         self.table.set_standing(slot, Standing::Unverified);
@@ -207,6 +210,7 @@ impl Gossiper {
         if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
             self.stats.values_grown += 1;
         }
+        self.news.note(slot);
         self.push_event(Event::StateChanged { endpoint, key, version: value.version });
     }
 

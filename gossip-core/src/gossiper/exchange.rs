@@ -3,11 +3,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::outbox::LargeDue;
+use super::outbox::{Due, LargeDue, ListId, SynDue};
+use super::round::Coverage;
 use super::{Gossiper, Mode, Outgoing, Session};
 use crate::application_state::ApplicationState;
-use crate::delta;
-use crate::digest::{self, Entry, Side};
+use crate::config::Transport;
+use crate::delta::{self, Rest};
+use crate::digest::{self, Entry, Progress, Side};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
@@ -51,7 +53,7 @@ impl Gossiper {
         if examined.sender.is_some() {
             session.generation = examined.sender;
         }
-        if self.outbox.ack(from, list).is_err() {
+        if self.outbox.ack(from, list, session.reply_limit).is_err() {
             self.stats.exchanges_dropped += 1;
         }
     }
@@ -79,7 +81,7 @@ impl Gossiper {
     /// Says to somebody in its shadow round that we are in ours.
     pub(super) fn answer_in_shadow(&mut self, from: Endpoint) {
         if let Some(list) = self.outbox.take_list()
-            && self.outbox.ack(from, list).is_err()
+            && self.outbox.ack(from, list, None).is_err()
         {
             self.stats.exchanges_dropped += 1;
         }
@@ -89,7 +91,8 @@ impl Gossiper {
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.stats.acks_received += 1;
         if !ack.states.is_empty() {
-            if !self.syn_sent {
+            let is_rest = self.is_rest_of_shadow_reply(from, ack);
+            if !self.syn_sent && !is_rest {
                 return;
             }
             // An answer to an earlier process of ours tells little of what we lack.
@@ -99,7 +102,18 @@ impl Gossiper {
                     .requests
                     .iter()
                     .all(|request| request.endpoint != self.config.local || request.generation == own);
-            self.apply(from, session, &ack.states, if is_ours { Source::Ack } else { Source::Other });
+            let source = if is_rest {
+                Source::Shadow
+            } else if is_ours {
+                Source::Ack
+            } else {
+                Source::Other
+            };
+            self.apply(from, session, &ack.states, source);
+            if is_rest {
+                // It answers a question that is answered already.
+                return;
+            }
         }
         self.contact.heard(self.now);
         let Some(list) = self.outbox.take_list() else {
@@ -147,24 +161,50 @@ impl Gossiper {
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
         if let Some(list) = due.ack2.take() {
-            let pending = self.outbox.list(list);
-            let written = out
-                .atomically(|out| delta::encode_states(&self.table, pending, &mut self.scratch, codec, out));
-            self.outbox.free_list(list);
+            let rest = self.rest();
+            let pending = self.outbox.list_mut(list);
+            let before = pending.progress;
+            let written = out.atomically(|out| {
+                delta::encode_states(&self.table, pending, &mut self.scratch, rest, codec, out)
+            });
+            // The first goes out even if there is nothing to say: the protocol has it so.
+            let is_first = before == Progress::default();
+            let may_go_on = rest == Rest::Follows && written.is_ok() && pending.progress != before;
+            let has_more = may_go_on && !pending.has_no_more_states();
+            self.keep_or_free(list, has_more, |due| due.ack2 = Some(list), to);
+            if !is_first && written.is_ok() && out.len() <= 4 {
+                return None;
+            }
             return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written);
         }
         if let Some(list) = due.ack.take() {
-            let pending = self.outbox.list(list);
+            let limit = due.ack_limit.take();
+            let rest = self.rest();
+            let pending = self.outbox.list_mut(list);
+            let before = pending.progress;
             let now = self.now;
-            let written = out.atomically(|out| {
-                delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
-                delta::encode_states(&self.table, pending, &mut self.scratch, codec, out)
+            let room = limit.map_or(usize::MAX, |limit| limit as usize);
+            let start = out.len();
+            let written = out.within(room, |out| {
+                out.atomically(|out| {
+                    delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
+                    delta::encode_states(&self.table, pending, &mut self.scratch, rest, codec, out)
+                })
             });
-            self.outbox.free_list(list);
+            let is_first = before == Progress::default();
+            let may_go_on =
+                rest == Rest::Follows && limit.is_none() && written.is_ok() && pending.progress != before;
+            let has_more = may_go_on && !(pending.has_no_more_states() && pending.has_no_more_requests());
+            self.keep_or_free(list, has_more, |due| due.ack = Some(list), to);
+            if !is_first && written.is_ok() && out.len() - start <= 8 {
+                return None;
+            }
             return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
         }
-        if due.shadow_reply {
-            due.shadow_reply = false;
+        if let Some(at) = due.shadow_reply.take() {
+            if self.rest() == Rest::Follows {
+                return self.encode_part_of_shadow_reply(to, at, codec, out);
+            }
             if out.atomically(|out| self.encode_shadow_reply(codec, out)).is_err() {
                 // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
                 if let Some(due) = self.outbox.due(to) {
@@ -179,14 +219,36 @@ impl Gossiper {
             let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
-        if due.syn {
-            due.syn = false;
-            let written = out.atomically(|out| self.encode_syn(to, codec, out));
-            self.outbox.await_ack(to);
+        if let Some(mut syn) = due.syn.take() {
+            let is_first = syn.start.is_none();
+            let written = out.atomically(|out| self.encode_syn(to, &mut syn, codec, out));
+            if written.is_ok()
+                && syn.left > 0
+                && let Some(due) = self.outbox.due(to)
+            {
+                due.syn = Some(syn);
+            }
+            self.outbox.await_ack(to, is_first);
             self.syn_sent = true;
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
         None
+    }
+
+    /// What becomes of what finds no room in one message.
+    fn rest(&self) -> Rest {
+        match self.config.transport {
+            Transport::Internode => Rest::Waits,
+            Transport::Datagram => Rest::Follows,
+        }
+    }
+
+    /// Keeps a list of which there is more to tell, else gives it back to the pool.
+    fn keep_or_free(&mut self, list: ListId, has_more: bool, keep: impl FnOnce(&mut Due), to: Endpoint) {
+        match self.outbox.due(to) {
+            Some(due) if has_more => keep(due),
+            _ => self.outbox.free_list(list),
+        }
     }
 
     /// Takes out a due message that has none.
@@ -226,10 +288,16 @@ impl Gossiper {
         verb: Verb,
         written: Result<Option<Entry>, Full>,
     ) -> Option<Outgoing> {
-        if let Ok(Some(too_large)) = written
-            && let Some(due) = self.outbox.due(to)
-        {
-            due.large.get_or_insert(LargeDue::State(too_large));
+        if let Ok(Some(too_large)) = written {
+            match self.rest() {
+                Rest::Waits => {
+                    if let Some(due) = self.outbox.due(to) {
+                        due.large.get_or_insert(LargeDue::State(too_large));
+                    }
+                }
+                // Somebody with larger packets set it.
+                Rest::Follows => self.stats.values_unsendable += 1,
+            }
         }
         self.finish(verb, written.map(|_| ()))
     }
@@ -271,7 +339,16 @@ impl Gossiper {
 
     /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
     /// moves on each time, by as many as found room where not all did.
-    fn encode_syn(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+    ///
+    /// Where the messages of a SYN cannot list everybody, those with news come first, and take three quarters of the room if
+    /// they are so many.
+    fn encode_syn(
+        &mut self,
+        to: Endpoint,
+        syn: &mut SynDue,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Full> {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
         let table = &self.table;
@@ -287,24 +364,48 @@ impl Gossiper {
         let wanted = self.asked.encode_wanted(to, self.now, codec, out);
         let mut written = 1 + wanted;
         let order = table.sorted();
-        let start = self.rotation % order.len().max(1);
+        let start = *syn.start.get_or_insert_with(|| {
+            self.news.begin_list();
+            self.rotation % order.len().max(1)
+        });
+        let has_first = self.coverage.is_partial();
+        if has_first {
+            let rounds = 2 * (usize::BITS - order.len().leading_zeros());
+            let kept = out.room() / 4;
+            while out.room() > kept
+                && let Some(newest) = self.news.newest(syn.news, rounds)
+            {
+                syn.news += 1;
+                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST) {
+                    if digest(slot).encode(codec, out).is_err() {
+                        break;
+                    }
+                    self.news.list(slot);
+                    written += 1;
+                }
+            }
+        }
         let (before, after) = order.split_at(start);
-        let mut walked = 0;
-        for slot in after.iter().chain(before) {
-            // Whoever is asked for from the start is not listed a second time.
-            let is_wanted = wanted > 0 && self.asked.is_asked(table.endpoint(*slot));
-            if *slot != Slot::FIRST && !is_wanted {
+        for slot in after.iter().chain(before).skip(syn.covered) {
+            // Whoever is asked for from the start, or listed before, is not listed a second time.
+            let is_listed = (wanted > 0 && self.asked.is_asked(table.endpoint(*slot)))
+                || (has_first && self.news.is_listed(*slot));
+            if *slot != Slot::FIRST && !is_listed {
                 if digest(*slot).encode(codec, out).is_err() {
                     break;
                 }
                 written += 1;
             }
-            walked += 1;
+            syn.covered += 1;
         }
-        // What an ACK cuts off for want of room must not be the same each time.
-        let step = if walked < order.len() { walked } else { order.len() / 8 + 1 };
-        self.rotation = (start + step) % order.len().max(1);
         out.fill(count, written);
+        syn.left = if syn.covered < order.len() { syn.left.saturating_sub(1) } else { 0 };
+        if syn.left == 0 {
+            // What an ACK cuts off for want of room must not be the same each time.
+            let step = if syn.covered < order.len() { syn.covered } else { order.len() / 8 + 1 };
+            self.rotation = (start + step) % order.len().max(1);
+            self.coverage = Coverage { listed: syn.covered, of: order.len() };
+        }
         Ok(())
     }
 
@@ -312,6 +413,53 @@ impl Gossiper {
         let cluster = JavaStr::from_checked(&self.config.cluster);
         let partitioner = JavaStr::from_checked(&self.config.partitioner);
         crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)
+    }
+
+    /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;
+    /// and somebody, since an answer of nothing means that we are asking ourselves.
+    fn encode_part_of_shadow_reply(
+        &mut self,
+        to: Endpoint,
+        at: u32,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Option<Outgoing> {
+        let asker = self.table.find(to);
+        let begin = at as usize;
+        let everything = Version::new(i32::MIN);
+        let Self { table, scratch, .. } = &mut *self;
+        let mut next = None;
+        let written = out.atomically(|out| {
+            out.i32(0)?;
+            let count = out.reserve_i32()?;
+            let mut written = 0;
+            if let Some(asker) = asker.filter(|_| begin == 0) {
+                written += i32::from(delta::encode_part(table, asker, everything, scratch, codec, out));
+            }
+            for slot in table.places().skip(begin) {
+                if !table.is_occupied(slot) || Some(slot) == asker {
+                    continue;
+                }
+                if delta::encode_if_whole(table, slot, everything, codec, out) {
+                    written += 1;
+                } else if written == 0 {
+                    // It fits no message whole. The rest of it is asked for later.
+                    written += i32::from(delta::encode_part(table, slot, everything, scratch, codec, out));
+                } else {
+                    next = Some(slot.number());
+                    break;
+                }
+            }
+            out.fill(count, written);
+            Ok(())
+        });
+        if written.is_ok()
+            && next.is_some()
+            && let Some(due) = self.outbox.due(to)
+        {
+            due.shadow_reply = next;
+        }
+        self.finish(Verb::GOSSIP_DIGEST_ACK, written)
     }
 
     /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.

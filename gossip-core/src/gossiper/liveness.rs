@@ -27,7 +27,9 @@ impl Gossiper {
     /// Deviation: whoever has stopped is not asked again before it comes back with a greater generation.
     pub(super) fn verify(&mut self, slot: Slot) {
         let status = self.table.status(slot);
-        if self.table.standing(slot) == Standing::Live
+        // Nobody is to hear of a node that only asks.
+        if self.config.only_asks
+            || self.table.standing(slot) == Standing::Live
             || status.is_dead()
             || status == StatusKind::Shutdown
             || self.table.echo(slot).is_some()

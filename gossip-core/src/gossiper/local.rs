@@ -35,7 +35,7 @@ impl Gossiper {
         key: ApplicationState,
         value: &str,
     ) -> Result<Version, SetStateError> {
-        check_value(key, value)?;
+        check_value(key, value, self.config.max_value())?;
         // Before a node takes part, and while gossip is disabled, values are kept for when it does.
         let is_over = matches!(
             self.mode,
@@ -64,6 +64,7 @@ impl Gossiper {
         if self.table.set_value(Slot::FIRST, key, text, version) == Stored::Grown {
             self.stats.values_grown += 1;
         }
+        self.news.note(Slot::FIRST);
         version
     }
 

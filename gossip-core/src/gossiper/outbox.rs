@@ -48,8 +48,8 @@ struct Peer {
     endpoint: Endpoint,
     due: Due,
     is_ready: bool,
-    /// Whether a SYN was sent to it whose ACK has not come.
-    is_awaited: bool,
+    /// How many SYNs were sent to it whose ACKs have not come.
+    awaited: u16,
 }
 
 /// What is due to one peer.
@@ -58,17 +58,38 @@ pub(crate) struct Due {
     /// Its connections lead to a process that is gone, or not heard any more.
     pub(crate) reset: bool,
     pub(crate) shutdown: bool,
-    pub(crate) syn: bool,
+    pub(crate) syn: Option<SynDue>,
     /// The question for everything.
     pub(crate) shadow_syn: bool,
-    /// Everything, in one message.
-    pub(crate) shadow_reply: bool,
+    /// Everything: in one message, or from this place on in several.
+    pub(crate) shadow_reply: Option<u32>,
     pub(crate) ack: Option<ListId>,
+    /// How many bytes of bodies the ACK may take together, if its receiver has not proven its address.
+    pub(crate) ack_limit: Option<u32>,
     pub(crate) ack2: Option<ListId>,
     pub(crate) echo_request: Option<u64>,
     echo_responses: [Option<u64>; MAX_ECHO_RESPONSES],
     /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
     pub(crate) large: Option<LargeDue>,
+}
+
+/// A SYN, in as many messages as it takes to list everybody, or as there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SynDue {
+    /// How many messages there may be yet.
+    pub(crate) left: u16,
+    /// Where in the order of endpoints the first began; `None` before it.
+    pub(crate) start: Option<usize>,
+    /// How many endpoints from there on are listed.
+    pub(crate) covered: usize,
+    /// How many of those with news are listed.
+    pub(crate) news: usize,
+}
+
+impl SynDue {
+    pub(crate) const fn new(messages: u16) -> Self {
+        Self { left: messages, start: None, covered: 0, news: 0 }
+    }
 }
 
 /// A message that is too large for an ordinary one.
@@ -90,9 +111,9 @@ impl Due {
     pub(crate) const fn is_nothing(&self) -> bool {
         !self.reset
             && !self.shutdown
-            && !self.syn
+            && self.syn.is_none()
             && !self.shadow_syn
-            && !self.shadow_reply
+            && self.shadow_reply.is_none()
             && self.ack.is_none()
             && self.ack2.is_none()
             && self.echo_request.is_none()
@@ -109,9 +130,9 @@ impl Due {
     /// Whether a message is due that has a body in this version.
     pub(crate) const fn has_body_for(&self, codec: Codec) -> bool {
         (self.shutdown && codec.version.has_shutdown_body())
-            || self.syn
+            || self.syn.is_some()
             || self.shadow_syn
-            || self.shadow_reply
+            || self.shadow_reply.is_some()
             || self.ack.is_some()
             || self.ack2.is_some()
     }
@@ -173,10 +194,6 @@ impl Outbox {
         Some(id)
     }
 
-    pub(crate) fn list(&self, id: ListId) -> &Pending {
-        &self.lists[usize::from(id.0)]
-    }
-
     pub(crate) fn list_mut(&mut self, id: ListId) -> &mut Pending {
         &mut self.lists[usize::from(id.0)]
     }
@@ -188,15 +205,16 @@ impl Outbox {
     /// Takes a row out of all lists: it will be somebody else's.
     pub(crate) fn forget_slot(&mut self, slot: crate::table::Slot) {
         for list in &mut self.lists {
-            list.entries.retain(|entry| entry.slot() != slot);
+            list.forget_slot(slot);
         }
         for peer in &mut self.peers {
             peer.due.large.take_if(|large| matches!(large, LargeDue::State(entry) if entry.slot() == slot));
         }
     }
 
-    pub(crate) fn syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.syn = true)
+    /// Notes a SYN in so many messages at most.
+    pub(crate) fn syn(&mut self, to: Endpoint, messages: u16) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.syn = Some(SynDue::new(messages)))
     }
 
     pub(crate) fn shadow_syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
@@ -204,12 +222,15 @@ impl Outbox {
     }
 
     pub(crate) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.shadow_reply = true)
+        self.owe(to, |due| due.shadow_reply = Some(0))
     }
 
     /// Notes an ACK about the endpoints of `list`, which goes back to the pool when it is written or replaced.
-    pub(crate) fn ack(&mut self, to: Endpoint, list: ListId) -> Result<(), NoRoom> {
-        self.owe_list(to, list, |due| due.ack.replace(list))
+    pub(crate) fn ack(&mut self, to: Endpoint, list: ListId, limit: Option<u32>) -> Result<(), NoRoom> {
+        self.owe_list(to, list, |due| {
+            due.ack_limit = limit;
+            due.ack.replace(list)
+        })
     }
 
     /// Notes an ACK2; as [`Outbox::ack`].
@@ -270,7 +291,7 @@ impl Outbox {
 
     /// A place for a peer that has none: a free one, or that of a peer that is owed nothing.
     fn place_for(&mut self, endpoint: Endpoint) -> Option<u32> {
-        let peer = Peer { endpoint, due: Due::default(), is_ready: false, is_awaited: false };
+        let peer = Peer { endpoint, due: Due::default(), is_ready: false, awaited: 0 };
         let at = if self.peers.len() < self.peers.capacity() {
             self.peers.push(peer);
             self.peers.len() - 1
@@ -322,16 +343,26 @@ impl Outbox {
         }
     }
 
-    /// A SYN was sent to `to`.
-    pub(crate) fn await_ack(&mut self, to: Endpoint) {
+    /// A SYN was sent to `to`; `is_first` of those that belong together.
+    pub(crate) fn await_ack(&mut self, to: Endpoint, is_first: bool) {
         if let Some(at) = self.find(to) {
-            self.peers[at as usize].is_awaited = true;
+            let awaited = &mut self.peers[at as usize].awaited;
+            *awaited = if is_first { 1 } else { awaited.saturating_add(1) };
         }
     }
 
-    /// Whether an ACK from `from` answers a SYN of ours; one that is taken for the answer is the only one.
+    /// Whether an ACK from `from` answers a SYN of ours; each has one answer.
     pub(crate) fn take_awaited(&mut self, from: Endpoint) -> bool {
-        self.find(from).is_some_and(|at| core::mem::take(&mut self.peers[at as usize].is_awaited))
+        let Some(at) = self.find(from) else { return false };
+        let awaited = &mut self.peers[at as usize].awaited;
+        let is_awaited = *awaited > 0;
+        *awaited = awaited.saturating_sub(1);
+        is_awaited
+    }
+
+    /// Whether there are peers that are owed something and may have room for it.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// How much that was due was dropped to make room for something else.
@@ -357,8 +388,8 @@ impl Outbox {
         }
         [
             due.shutdown,
-            due.syn,
-            due.shadow_reply,
+            due.syn.is_some(),
+            due.shadow_reply.is_some(),
             due.ack.is_some(),
             due.ack2.is_some(),
             due.echo_request.is_some(),
@@ -383,10 +414,10 @@ mod tests {
         let mut outbox = Outbox::new(1, 2);
         let (first, second) = (outbox.take_list().unwrap(), outbox.take_list().unwrap());
         assert_eq!(outbox.take_list(), None, "they are nobody's yet");
-        outbox.ack(endpoint(1), first).unwrap();
-        outbox.syn(endpoint(1)).unwrap();
-        outbox.syn(endpoint(1)).unwrap();
-        outbox.ack(endpoint(1), second).unwrap();
+        outbox.ack(endpoint(1), first, None).unwrap();
+        outbox.syn(endpoint(1), 1).unwrap();
+        outbox.syn(endpoint(1), 1).unwrap();
+        outbox.ack(endpoint(1), second, None).unwrap();
         assert_eq!(outbox.take_list(), Some(first), "the replaced list is free again");
         assert_eq!(outbox.next_ready(), Some(endpoint(1)));
         assert_eq!(outbox.next_ready(), None, "named once");
@@ -416,17 +447,17 @@ mod tests {
         let mut outbox = Outbox::new(1, 2);
         let room = u16::try_from(outbox.peers.capacity()).unwrap();
         for n in 0..room {
-            outbox.syn(endpoint(n)).unwrap();
+            outbox.syn(endpoint(n), 1).unwrap();
         }
-        assert!(outbox.syn(endpoint(room)).is_err(), "everybody is about to be sent something");
+        assert!(outbox.syn(endpoint(room), 1).is_err(), "everybody is about to be sent something");
         for _ in 0..room {
             let next = outbox.next_ready().unwrap();
-            outbox.due(next).unwrap().syn = false;
+            outbox.due(next).unwrap().syn = None;
         }
         for n in 0..1_000 {
-            outbox.syn(endpoint(20_000 + n)).unwrap();
+            outbox.syn(endpoint(20_000 + n), 1).unwrap();
             assert_eq!(outbox.next_ready(), Some(endpoint(20_000 + n)));
-            outbox.due(endpoint(20_000 + n)).unwrap().syn = false;
+            outbox.due(endpoint(20_000 + n)).unwrap().syn = None;
         }
         assert_eq!(outbox.peers.len(), usize::from(room));
         assert_eq!(outbox.index.len(), usize::from(room));

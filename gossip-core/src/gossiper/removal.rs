@@ -159,6 +159,7 @@ impl Gossiper {
         };
         self.quarantine.insert(endpoint, generation, refusal);
         self.outbox.forget_slot(slot);
+        self.news.forget(slot);
         if self.outbox.reset(endpoint).is_err() {
             self.stats.messages_dropped += 1;
         }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::{Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
+use crate::config::Transport;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
@@ -34,11 +35,22 @@ pub(super) struct Shadow {
     asked_once: bool,
     /// Seeds that are in their own shadow round.
     in_shadow: Vec<Endpoint>,
+    /// Until when further parts of the answer are taken, where it comes in several.
+    rest_until: Option<Timestamp>,
+    /// Whether a part of the answer has come since the last look, for a node that only asks; `None` before the first.
+    is_coming: Option<bool>,
 }
 
 impl Shadow {
     pub(super) fn new(now: Timestamp, seeds: usize) -> Self {
-        Self { started: now, next_question: now, asked_once: false, in_shadow: Vec::with_capacity(seeds) }
+        Self {
+            started: now,
+            next_question: now,
+            asked_once: false,
+            in_shadow: Vec::with_capacity(seeds),
+            rest_until: None,
+            is_coming: None,
+        }
     }
 }
 
@@ -55,6 +67,14 @@ impl Gossiper {
 
     /// Once an interval: asks again, or gives up.
     pub(super) fn on_shadow_timeout(&mut self) {
+        match self.shadow.is_coming {
+            Some(true) => {
+                self.shadow.is_coming = Some(false);
+                return;
+            }
+            Some(false) => return self.end_question(),
+            None => {}
+        }
         let interval = self.config.interval;
         let patience = if self.config.is_seed { SEED_PATIENCE } else { PATIENCE };
         if self.now.saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
@@ -92,6 +112,9 @@ impl Gossiper {
     /// An answer: the whole state of the cluster, or that the other is asking itself.
     pub(super) fn on_shadow_ack(&mut self, from: Endpoint, ack: &Ack<'_>) {
         self.contact.heard(self.now);
+        if self.config.only_asks {
+            return self.take_answer(from, ack);
+        }
         if ack.requests.is_empty() && ack.states.is_empty() {
             let is_new = self.config.seeds.contains(&from) && !self.shadow.in_shadow.contains(&from);
             if is_new {
@@ -124,8 +147,47 @@ impl Gossiper {
         }
     }
 
+    /// An answer, or a part of one, to a node that will not take part whatever it says.
+    fn take_answer(&mut self, from: Endpoint, ack: &Ack<'_>) {
+        // Nothing: the other is asking itself, and will know more soon.
+        if ack.states.is_empty() {
+            return;
+        }
+        self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
+        match self.config.transport {
+            Transport::Internode => self.end_question(),
+            // Further packets may follow: it is over when an interval passes without.
+            Transport::Datagram => self.shadow.is_coming = Some(true),
+        }
+    }
+
+    fn end_question(&mut self) {
+        self.mode = Mode::Disabled;
+        self.push_event(Event::ShadowRoundDone);
+    }
+
+    /// Somebody who is to answer could not, before we had proven our address. Now we can.
+    pub(crate) fn ask_again(&mut self, from: Endpoint) {
+        if self.mode == Mode::Shadow
+            && (self.config.seeds.contains(&from) || self.config.saved.contains(&from))
+        {
+            self.ask(from);
+        }
+    }
+
+    /// Whether an ACK is one of those that follow the first answer, where that is too large for one message. Nothing else brings states
+    /// of which we asked nothing, and there is no late answer to an earlier process of ours: that would not know our cookie.
+    pub(super) fn is_rest_of_shadow_reply(&self, from: Endpoint, ack: &Ack<'_>) -> bool {
+        ack.requests.is_empty()
+            && self.shadow.rest_until.is_some_and(|until| self.now <= until)
+            && (self.config.seeds.contains(&from) || self.config.saved.contains(&from))
+    }
+
     /// Takes over what the answer says of others: of each it is the whole.
     fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
+        if self.config.transport == Transport::Datagram {
+            self.shadow.rest_until = Some(self.now + self.config.echo_timeout);
+        }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
     }
 

@@ -74,7 +74,7 @@ impl Gossiper {
 
     /// Gossip is enabled again: a later process, as far as others can tell (`gossip-semantics.md` §3.3).
     pub(super) fn begin_again(&mut self) {
-        if self.mode != Mode::Disabled {
+        if self.mode != Mode::Disabled || self.config.only_asks {
             return;
         }
         self.mode = Mode::Running;
@@ -149,6 +149,7 @@ impl Gossiper {
     /// Gives a stopped endpoint the heartbeat that no later message of this generation is newer than, and takes it as down.
     pub(super) fn mark_as_shutdown(&mut self, slot: Slot) {
         self.table.set_heartbeat(slot, Version::SHUTDOWN);
+        self.news.note(slot);
         self.mark_down(slot, DownCause::Shutdown);
     }
 }

@@ -136,6 +136,34 @@ impl<'b> Writer<'b> {
         }
     }
 
+    /// Lets `write` write into at most so many bytes of the room.
+    pub fn within<T>(&mut self, room: usize, write: impl FnOnce(&mut Writer<'_>) -> T) -> T {
+        let end = self.written + room.min(self.room());
+        let mut part = Writer::new(self.buffer.get_mut(self.written..end).unwrap_or_default());
+        let result = write(&mut part);
+        let written = part.written;
+        self.written += written;
+        result
+    }
+
+    /// Lets `write` write behind `N` bytes, which `head` fills then, given what `write` says and how many bytes it wrote. If anything
+    /// finds no room, nothing is written.
+    pub(crate) fn with_head<const N: usize, T>(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Option<T>,
+        head: impl FnOnce(T, usize, &mut Writer<'_>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let room = self.buffer.get_mut(self.written..).ok_or(Full)?;
+        let (before, behind) = room.split_at_mut_checked(N).ok_or(Full)?;
+        let mut body = Writer::new(behind);
+        let outcome = write(&mut body).ok_or(Full)?;
+        let length = body.written;
+        let mut before = Writer::new(before);
+        head(outcome, length, &mut before)?;
+        self.written += before.written + length;
+        Ok(())
+    }
+
     /// Lets `write` write several values, and takes them all back if one of them found no room.
     ///
     /// # Errors

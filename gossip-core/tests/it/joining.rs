@@ -255,6 +255,28 @@ fn nobody_is_told_of_us_before_the_shadow_round_is_over() {
 }
 
 #[test]
+fn whoever_only_asks_takes_no_part_whatever_the_answer() {
+    for answer in [
+        ack(&[], &[(B, member(200)), (C, member(300))]),
+        about_a(500, &[(STATUS, "NORMAL,1", 3), (HOST_ID, THEIRS, 4)]),
+    ] {
+        let mut a = Driven::new(asking(&[B]).only_asks(true));
+        assert_eq!(questions(&a.round()), [B]);
+        a.hand(B, &ack(&[], &[]));
+        assert_eq!(a.events(), [], "the other is asking itself");
+        a.hand(B, &answer);
+        assert!(a.events().contains(&Event::ShadowRoundDone));
+        assert_eq!(a.heartbeat(B), Some(heartbeat(200, 9)));
+        assert_eq!(a.value(B, HOST_ID), Some((THEIRS.into(), 1)));
+        a.gossiper.enable(a.now);
+        let sent = a.advance(SECOND * 100);
+        assert!(sent.is_empty(), "{sent:?}");
+        a.gossiper.shutdown(a.now);
+        assert_eq!(a.events(), [Event::Stopped], "there is nothing to announce");
+    }
+}
+
+#[test]
 fn values_are_set_before_a_node_takes_part() {
     let mut a = Driven::new(asking(&[B]));
     a.advance(Duration::ZERO);

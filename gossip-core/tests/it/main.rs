@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod applying;
 mod cutting;
+mod datagrams;
 mod exchange;
 mod fixtures;
 mod golden;
@@ -24,6 +25,8 @@ mod removal;
 mod replay;
 mod scenarios;
 mod scenarios_a;
+#[cfg(feature = "seal")]
+mod sealed;
 mod stopping;
 mod support;
 mod transcripts;

@@ -237,6 +237,20 @@ fn echoes(arrived: &[Arrived]) -> Vec<u64> {
 
 /// We send none: whatever fails is asked for again.
 #[test]
+fn whoever_is_abandoned_does_nothing_that_was_due() {
+    let config = builder(&[B]).build().unwrap();
+    let mut node = Node::new(config, Timestamp::ZERO);
+    let now = Timestamp::ZERO + SECOND;
+    node.handle_input(now, Input::Timeout);
+    // A dial of the seed is due.
+    node.abandon(now);
+    let mut buffer = vec![0; Node::MIN_BUFFER];
+    assert!(matches!(node.poll(&mut buffer), Output::Event(Event::Stopped)));
+    assert!(matches!(node.poll(&mut buffer), Output::Timeout(None)));
+    assert!(node.accept(now).is_none());
+}
+
+#[test]
 fn b10_failure_response_is_passed_over() {
     let mut a = Driver::new(builder(&[]));
     let from_b = a.accepted_from(B);

@@ -6,6 +6,7 @@
 mod chaos;
 mod convergence;
 mod conviction;
+mod datagrams;
 mod shutdown;
 mod streams;
 mod support;

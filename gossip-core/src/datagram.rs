@@ -1,0 +1,33 @@
+//! Our own packets: messages of gossip in UDP datagrams of bounded size, for clusters that are not Cassandra's.
+//!
+//! A packet is a [`Header`] and messages behind it, each with a head of seven bytes; integers are big-endian. ARCHITECTURE.md
+//! shows the layout byte by byte.
+//!
+//! * Bodies are those of messaging version 12 (`gossip-messages.md` §7). A shutdown has none: the header says which process ends.
+//! * Who sends a packet stands in it, and not in the address that it came from. A **cookie** proves that it is so: each
+//!   packet carries one that its receiver has to repeat, and which only reaches whoever listens at the address it was sent to.
+//!   Without it only SYNs and echo requests are taken, and the answer is at most three times as long as the question.
+//!
+//! Nothing here knows who is a member.
+
+mod cookie;
+mod packet;
+mod peers;
+mod replay;
+#[cfg(feature = "seal")]
+mod seal;
+mod sealer;
+
+pub(crate) use self::cookie::Cookies;
+pub use self::packet::{ClusterId, Cookie, DatagramMessages, Header, PacketError, RawMessage, Seal};
+pub(crate) use self::packet::{HEAD, MAX_HEADER, encode_head};
+pub(crate) use self::peers::Peers;
+#[cfg(feature = "seal")]
+pub use self::seal::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub(crate) use self::sealer::{Refused, Sealer};
+
+/// The messaging version whose bodies packets hold.
+pub const BODIES: crate::MessagingVersion = crate::MessagingVersion::V12;
+
+/// What a packet with one message takes beside the body, at the most.
+pub(crate) const OVERHEAD: usize = MAX_HEADER + HEAD;

@@ -1,0 +1,50 @@
+//! Cookies: proof that whoever claims an address receives what is sent to it.
+
+#[expect(
+    deprecated,
+    reason = "it is SipHash-2-4 under keys of our own, which the hashers that replace it do not offer"
+)]
+use core::hash::SipHasher;
+use core::hash::{Hash, Hasher};
+
+use super::packet::Cookie;
+use crate::endpoint::Endpoint;
+use crate::rng::{Purpose, Rng};
+
+/// Makes and checks the cookies of one process. Nothing is kept of whom one was given to: a cookie is a keyed hash of the address
+/// (SipHash-2-4; Aumasson and Bernstein, 2012), as are those that protect TCP from floods of SYNs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cookies {
+    keys: (u64, u64),
+}
+
+impl Cookies {
+    pub(crate) fn new(entropy: &[u8; 32]) -> Self {
+        let mut rng = Rng::new(entropy, Purpose::Cookie);
+        Self { keys: (rng.next_u64(), rng.next_u64()) }
+    }
+
+    /// The cookie that is given to `endpoint`.
+    pub(crate) fn of(&self, endpoint: Endpoint) -> Cookie {
+        #[expect(deprecated, reason = "see above")]
+        let mut hasher = SipHasher::new_with_keys(self.keys.0, self.keys.1);
+        endpoint.hash(&mut hasher);
+        // 0 stands for none.
+        Cookie::new(hasher.finish() | 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_endpoint_has_its_own() {
+        let cookies = Cookies::new(&[7; 32]);
+        let (a, b) = (Endpoint::v4([10, 0, 0, 1], 7000), Endpoint::v4([10, 0, 0, 1], 7001));
+        assert_eq!(cookies.of(a), Cookies::new(&[7; 32]).of(a));
+        assert_ne!(cookies.of(a), cookies.of(b));
+        assert_ne!(cookies.of(a), Cookies::new(&[8; 32]).of(a), "another process gives others");
+        assert_ne!(cookies.of(a), Cookie::NONE);
+    }
+}

@@ -1,0 +1,284 @@
+//! Our own packets under the protocol: one datagram in, any number out.
+
+use alloc::collections::VecDeque;
+
+use super::budget::Budget;
+use crate::config::Config;
+use crate::datagram::{
+    self, ClusterId, Cookies, DatagramMessages, HEAD, Header, Peers, RawMessage, Refused, Sealer,
+};
+use crate::endpoint::Endpoint;
+use crate::gossiper::{Gossiper, Session};
+use crate::io::Output;
+use crate::log;
+use crate::message::{Codec, Message};
+use crate::rng::{Purpose, Rng};
+use crate::time::Timestamp;
+use crate::verb::Verb;
+use crate::wire::Writer;
+
+/// How many strangers may wait for a packet that tells them their cookie.
+const MAX_GREETINGS: usize = 64;
+
+/// How many times the length of a question its answer may have, towards an address that is not proven.
+const MAX_AMPLIFICATION: usize = 3;
+
+const CODEC: Codec = Codec::new(datagram::BODIES);
+
+/// What it takes to exchange packets.
+#[derive(Debug)]
+pub(super) struct Packets {
+    cluster: ClusterId,
+    local: Endpoint,
+    max_size: usize,
+    cookies: Cookies,
+    peers: Peers,
+    sealer: Sealer,
+    budget: Budget,
+    /// To whom a SYN goes out of which a part is sent.
+    current: Option<Endpoint>,
+    /// To whom a packet without messages is due: it tells a cookie.
+    greetings: VecDeque<Endpoint>,
+}
+
+impl Packets {
+    pub(super) fn new(config: &Config, now: Timestamp) -> Self {
+        let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
+        Self {
+            cluster: ClusterId::new(&config.cluster, &config.partitioner),
+            local: config.local,
+            max_size: config.max_datagram_size,
+            cookies: Cookies::new(&config.entropy),
+            peers: Peers::new(hash_key, config.max_endpoints),
+            sealer: Sealer::new(config),
+            budget: Budget::new(config, now),
+            current: None,
+            greetings: VecDeque::with_capacity(MAX_GREETINGS),
+        }
+    }
+
+    /// How many peers were ever met.
+    pub(super) const fn met(&self) -> u64 {
+        self.peers.met()
+    }
+
+    #[cfg(feature = "seal")]
+    pub(super) fn set_keys(&mut self, keys: crate::KeyRing) {
+        self.sealer.set_keys(keys);
+    }
+
+    /// Takes in a packet.
+    pub(super) fn take_in(&mut self, gossiper: &mut Gossiper, now: Timestamp, packet: &[u8]) {
+        let stats = gossiper.stats_mut();
+        stats.packets_received += 1;
+        stats.bytes_received += packet.len() as u64;
+        let (header, messages) = match Header::decode(packet) {
+            Ok(decoded) => decoded,
+            Err(_error) => {
+                stats.packets_malformed += 1;
+                log::debug!(error = %_error, "a packet cannot be read");
+                return;
+            }
+        };
+        // Nobody can be answered under an address that is none, and we need not talk to ourselves.
+        if header.sender.is_unspecified() || header.sender == self.local {
+            stats.unspecified += 1;
+            return;
+        }
+        if header.cluster != self.cluster {
+            Self::refuse(gossiper, now, &header, messages);
+            return;
+        }
+        let front = packet.get(..packet.len() - messages.len()).unwrap_or_default();
+        match self.sealer.open(&header, self.local, front, messages) {
+            Ok(None) => self.take_messages(gossiper, now, &header, messages, packet.len()),
+            Ok(Some(opened)) => {
+                let counter = header.seal.map_or(0, |seal| seal.counter);
+                if self.peers.meet(header.sender).is_first(header.generation, counter) {
+                    self.take_messages(gossiper, now, &header, &opened, packet.len());
+                } else {
+                    gossiper.stats_mut().replayed += 1;
+                }
+                self.sealer.give_back(opened);
+            }
+            Err(Refused::Unsealed) => stats.unsealed += 1,
+            #[cfg(feature = "seal")]
+            Err(Refused::Forged) => stats.forged += 1,
+        }
+    }
+
+    /// A packet of another cluster is dropped. If it is a SYN, the names in it tell whose.
+    fn refuse(gossiper: &mut Gossiper, now: Timestamp, header: &Header, messages: &[u8]) {
+        let first = DatagramMessages::new(messages).next();
+        if let Some(Ok(RawMessage { verb: Verb::GOSSIP_DIGEST_SYN, id, body })) = first
+            && let Some(Ok(Message::Syn(syn))) = Message::decode(Verb::GOSSIP_DIGEST_SYN, body, CODEC)
+            && ClusterId::new(syn.cluster.as_bytes(), syn.partitioner.as_bytes()) == header.cluster
+        {
+            let mut session = Session::of_packet(header.generation, Some(0));
+            gossiper.handle_message(now, header.sender, id, &mut session, &Message::Syn(syn));
+        } else {
+            gossiper.stats_mut().foreign_cluster += 1;
+        }
+    }
+
+    fn take_messages(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        header: &Header,
+        messages: &[u8],
+        length: usize,
+    ) {
+        let from = header.sender;
+        let is_proven = header.repeated == self.cookies.of(from);
+        let peer = self.peers.meet(from);
+        let has_new_cookie = peer.cookie != header.given;
+        peer.cookie = header.given;
+        peer.is_proven |= is_proven;
+        let limit = (MAX_AMPLIFICATION * length).saturating_sub(datagram::OVERHEAD);
+        let reply_limit = if is_proven { None } else { Some(u32::try_from(limit).unwrap_or(u32::MAX)) };
+        let mut session = Session::of_packet(header.generation, reply_limit);
+        if messages.is_empty() && has_new_cookie {
+            // It only tells the cookie: something that we asked has to be asked with it.
+            gossiper.ask_again(from);
+        }
+        for message in DatagramMessages::new(messages) {
+            let Ok(RawMessage { verb, id, body }) = message else {
+                gossiper.stats_mut().packets_malformed += 1;
+                return;
+            };
+            if !is_proven && !matches!(verb, Verb::GOSSIP_DIGEST_SYN | Verb::ECHO_REQ) {
+                gossiper.stats_mut().unproven += 1;
+                continue;
+            }
+            match Message::decode(verb, body, CODEC) {
+                // The answer would be everything that is known.
+                Some(Ok(Message::Syn(syn))) if !is_proven && syn.digests.is_empty() => self.greet(from),
+                Some(Ok(message)) => gossiper.handle_message(now, from, id, &mut session, &message),
+                Some(Err(_error)) => {
+                    gossiper.stats_mut().malformed += 1;
+                    log::debug!(%from, %verb, error = %_error, "a message is malformed");
+                }
+                None => gossiper.stats_mut().skipped += 1,
+            }
+        }
+    }
+
+    fn greet(&mut self, whom: Endpoint) {
+        if self.greetings.len() < MAX_GREETINGS && !self.greetings.contains(&whom) {
+            self.greetings.push_back(whom);
+        }
+    }
+
+    /// The header of the next packet to `to`.
+    fn header(&mut self, gossiper: &Gossiper, to: Endpoint) -> Header {
+        Header {
+            cluster: self.cluster,
+            sender: self.local,
+            generation: gossiper.generation(),
+            given: self.cookies.of(to),
+            repeated: self.peers.get(to).map_or(datagram::Cookie::NONE, |peer| peer.cookie),
+            seal: self.sealer.next(),
+        }
+    }
+
+    /// The next packet to be sent, if there is one and the ceiling allows it.
+    pub(super) fn next_datagram<'b>(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        buffer: &'b mut [u8],
+    ) -> Option<Output<'b>> {
+        self.budget.refill(now);
+        loop {
+            if !self.has_due(gossiper) {
+                return None;
+            }
+            if !self.budget.allows(self.max_size) {
+                gossiper.stats_mut().throttled += u64::from(self.budget.is_newly_spent());
+                return None;
+            }
+            let (to, length) = if let Some(to) = self.greetings.pop_front() {
+                (to, self.write_packet(gossiper, to, buffer, |_, _| {}))
+            } else {
+                let to = self.current.take().or_else(|| gossiper.next_peer())?;
+                (to, self.write_due(gossiper, to, buffer))
+            };
+            if let Some(length) = length {
+                self.budget.spend(length);
+                let stats = gossiper.stats_mut();
+                stats.packets_sent += 1;
+                stats.bytes_sent += length as u64;
+                return Some(Output::Datagram { to, bytes: &buffer[..length] });
+            }
+        }
+    }
+
+    fn has_due(&self, gossiper: &Gossiper) -> bool {
+        self.current.is_some() || !self.greetings.is_empty() || gossiper.has_ready_peer()
+    }
+
+    /// When what waits for the ceiling may be sent; `None` if nothing does.
+    pub(super) fn next_timeout(&self, gossiper: &Gossiper) -> Option<Timestamp> {
+        self.has_due(gossiper).then(|| self.budget.allows_at(self.max_size))
+    }
+
+    /// Writes a packet of what is due to `to`, and says how long it is.
+    fn write_due(&mut self, gossiper: &mut Gossiper, to: Endpoint, buffer: &mut [u8]) -> Option<usize> {
+        // There are no connections to be closed.
+        gossiper.take_reset(to);
+        let before = gossiper.stats().messages_sent;
+        let length = self.write_packet(gossiper, to, buffer, |gossiper, out| {
+            // First one that may have a body, then small ones behind it.
+            if write_message(gossiper, to, out) {
+                while out.room() >= HEAD && write_small(gossiper, to, out) {}
+            }
+        });
+        if gossiper.is_within_syn(to) {
+            if self.peers.get(to).is_some_and(|peer| peer.is_proven) {
+                // The parts of a SYN go out one after the other, since each begins where the last one ended.
+                self.current = Some(to);
+                return length.filter(|_| gossiper.stats().messages_sent > before);
+            }
+            // Nobody is flooded because somebody else said that we should talk to it.
+            gossiper.end_syn(to);
+        }
+        gossiper.resume(to);
+        length.filter(|_| gossiper.stats().messages_sent > before)
+    }
+
+    fn write_packet(
+        &mut self,
+        gossiper: &mut Gossiper,
+        to: Endpoint,
+        buffer: &mut [u8],
+        fill: impl FnOnce(&mut Gossiper, &mut Writer<'_>),
+    ) -> Option<usize> {
+        let header = self.header(gossiper, to);
+        let packet = buffer.get_mut(..self.max_size)?;
+        let mut out = Writer::new(packet);
+        header.encode(&mut out).ok()?;
+        let start = out.len();
+        // As much room as there is in the largest packet, whether it is sealed or not: the limit on values holds for both.
+        out.within(self.max_size - datagram::MAX_HEADER, |out| fill(gossiper, out));
+        let length = out.len();
+        self.sealer.seal(&header, to, start, packet, length)
+    }
+}
+
+/// Writes the next message that is due to `to`; says whether there was one.
+fn write_message(gossiper: &mut Gossiper, to: Endpoint, out: &mut Writer<'_>) -> bool {
+    // The head goes before the body once that is known.
+    let written = out.with_head::<HEAD, _>(
+        |out| gossiper.encode(to, CODEC, out),
+        |outgoing, length, head| datagram::encode_head(outgoing.verb, outgoing.id, length, head),
+    );
+    written.is_ok()
+}
+
+/// Writes the next message without a body that is due to `to`; says whether there was one.
+fn write_small(gossiper: &mut Gossiper, to: Endpoint, out: &mut Writer<'_>) -> bool {
+    gossiper
+        .encode(to, CODEC, &mut Writer::new(&mut []))
+        .is_some_and(|outgoing| datagram::encode_head(outgoing.verb, outgoing.id, 0, out).is_ok())
+}

@@ -1,0 +1,361 @@
+//! Cassandra's connections under the protocol: bytes in, frames out.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use super::connections::{Accepted, Action, Connections, Dialled, Gone, Path, Side};
+use super::frames::{self, Framer};
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::gossiper::{Gossiper, Outgoing};
+use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
+use crate::io::{ConnectionId, Input, Output};
+use crate::log;
+use crate::message::{Codec, Message};
+use crate::rng::{Purpose, Rng};
+use crate::time::Timestamp;
+use crate::verb::Verb;
+use crate::version::MessagingVersion;
+use crate::wire::Writer;
+
+/// How often connections are looked at for what takes too long.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// All connections of a node, and what it takes to write to them.
+#[derive(Debug)]
+pub(super) struct Streams {
+    connections: Connections,
+    framer: Framer,
+    scratch: Scratch,
+    next_housekeeping: Timestamp,
+    cross_node_timeout: CrossNodeTimeout,
+}
+
+impl Streams {
+    pub(super) fn new(config: &Config, now: Timestamp) -> Self {
+        let cross_node_timeout =
+            if config.cross_node_timeout { CrossNodeTimeout::Enabled } else { CrossNodeTimeout::Disabled };
+        let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
+        Self {
+            connections: Connections::new(config, hash_key),
+            framer: Framer::new(if config.compression { Framing::Lz4 } else { Framing::Crc }),
+            scratch: Scratch::new(),
+            next_housekeeping: now + HOUSEKEEPING,
+            cross_node_timeout,
+        }
+    }
+
+    /// How many connections were ever opened.
+    pub(super) const fn opened(&self) -> u64 {
+        self.connections.opened()
+    }
+
+    /// When [`Streams::on_timeout`] wants to be called next.
+    pub(super) const fn next_timeout(&self) -> Timestamp {
+        self.next_housekeeping
+    }
+
+    pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        self.connections.accept(now)
+    }
+
+    /// Takes in what happened to a connection.
+    pub(super) fn take_in(&mut self, gossiper: &mut Gossiper, now: Timestamp, input: Input<'_>) {
+        match input {
+            Input::Opened { connection } => self.connections.on_opened(now, connection),
+            Input::Failed { connection } | Input::Closed { connection } => {
+                let gone = self.connections.on_gone(now, connection);
+                Self::on_gone(gossiper, gone);
+            }
+            Input::Writable { connection } => {
+                self.connections.on_writable(now, connection);
+                self.resume(gossiper, connection);
+            }
+            Input::Bytes { connection, bytes } => self.on_bytes(gossiper, now, connection, bytes),
+            // Nobody sends any to a node that gossips over connections.
+            Input::Datagram { .. } => gossiper.stats_mut().skipped += 1,
+            Input::Timeout | Input::WallClock { .. } => {}
+        }
+    }
+
+    /// What is to be done to a connection next, if anything is.
+    pub(super) fn next_output<'b>(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        buffer: &'b mut [u8],
+    ) -> Option<Output<'b>> {
+        // Whatever is served may first close or dial connections: those come out before anything else.
+        loop {
+            if let Some(action) = self.connections.next_action() {
+                match action {
+                    Action::Connect(connection, to) => return Some(Output::Connect { connection, to }),
+                    Action::Close(connection) => return Some(Output::Close { connection }),
+                    Action::Accept(connection, accept) => {
+                        let bytes = &mut buffer[..accept.len()];
+                        bytes.copy_from_slice(&accept);
+                        return Some(Output::Write { connection, bytes });
+                    }
+                    Action::Initiate(connection) => {
+                        let mut out = Writer::new(buffer);
+                        let initiate = self.connections.outbound(connection);
+                        if initiate.is_some_and(|outbound| outbound.initiate_bytes(&mut out).is_ok()) {
+                            let len = out.len();
+                            return Some(Output::Write { connection, bytes: &buffer[..len] });
+                        }
+                    }
+                }
+                continue;
+            }
+            let served = if let Some(peer) = gossiper.next_peer() {
+                self.serve(gossiper, now, peer, buffer)
+            } else if let Some(peer) = self.connections.next_large() {
+                self.serve_large(gossiper, now, peer, buffer)
+            } else if let Some(ping) = self.connections.next_ping(now) {
+                self.serve_ping(gossiper, now, ping, buffer)
+            } else {
+                return None;
+            };
+            if let Some((connection, frame)) = served {
+                gossiper.stats_mut().bytes_sent += frame.len() as u64;
+                return Some(Output::Write { connection, bytes: &buffer[frame] });
+            }
+        }
+    }
+
+    /// Closes what takes too long.
+    pub(super) fn on_timeout(&mut self, gossiper: &mut Gossiper, now: Timestamp) {
+        if now < self.next_housekeeping {
+            return;
+        }
+        self.next_housekeeping = now + HOUSEKEEPING;
+        while let Some(overdue) = self.connections.next_overdue(now) {
+            gossiper.stats_mut().timeouts += 1;
+            log::debug!(connection = %overdue, "a connection took too long");
+            let gone = self.connections.close(now, overdue);
+            Self::on_gone(gossiper, gone);
+        }
+        self.connections.forget_peers(now);
+    }
+
+    /// A peer that was not reached has to do without what was due to it; one whose connection broke gets it over another.
+    fn on_gone(gossiper: &mut Gossiper, gone: Gone) {
+        match gone {
+            Gone::Other => {}
+            Gone::Unreached(peer) => gossiper.forget(peer),
+            Gone::Lost(peer) => gossiper.resume(peer),
+        }
+    }
+
+    /// There may be room on a connection.
+    fn resume(&mut self, gossiper: &mut Gossiper, connection: ConnectionId) {
+        if let Some(peer) = self.connections.usable(connection) {
+            gossiper.resume(peer);
+        }
+    }
+
+    fn on_bytes(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, bytes: &[u8]) {
+        gossiper.stats_mut().bytes_received += bytes.len() as u64;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match &mut connection.side {
+            Side::Accepted(_) => self.on_inbound_bytes(gossiper, now, id, bytes),
+            Side::Dialled(dialled) => match Dialled::take(dialled, bytes) {
+                None => {}
+                Some(OutboundEvent::Established { version, .. }) => {
+                    self.connections.on_established(now, id, version);
+                    self.resume(gossiper, id);
+                }
+                Some(OutboundEvent::Failed(_error)) => {
+                    log::debug!(connection = %id, error = %_error, "a dialled connection is of no use");
+                    self.fail(gossiper, now, id);
+                }
+            },
+        }
+    }
+
+    fn fail(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId) {
+        gossiper.stats_mut().connections_failed += 1;
+        let gone = self.connections.close(now, id);
+        Self::on_gone(gossiper, gone);
+    }
+
+    fn on_inbound_bytes(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, bytes: &[u8]) {
+        let Self { connections, scratch, cross_node_timeout, .. } = self;
+        let unix_ms = gossiper.unix_ms().unwrap_or(0);
+        let local = gossiper.local_endpoint();
+        let mut pings = PingQueue::default();
+        let mut answer = None;
+        let mut failed = false;
+        {
+            let Some(Side::Accepted(accepted)) = connections.get_mut(id).map(|found| &mut found.side) else {
+                return;
+            };
+            let Accepted { machine, session, growths, .. } = &mut **accepted;
+            let mut peer = machine.peer();
+            let mut version = machine.version();
+            let mut input = bytes;
+            while let Some(event) = machine.next(&mut input, scratch) {
+                match event {
+                    InboundEvent::Initiated { initiate, accept, incompatible } => {
+                        answer = Some((accept, initiate.from));
+                        // Nobody can be answered under an address that is none, and we need not talk to ourselves.
+                        failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
+                        peer = Some(initiate.from);
+                        version = machine.version();
+                        *session = gossiper.open_session(initiate.from);
+                        if failed {
+                            break;
+                        }
+                    }
+                    InboundEvent::Message { header, payload } => {
+                        let (Some(from), Some(version)) = (peer, version) else { continue };
+                        if header.is_expired(unix_ms, *cross_node_timeout) {
+                            gossiper.stats_mut().expired += 1;
+                        } else if header.verb == Verb::PING_REQ {
+                            if let Some(kind) =
+                                payload.first().and_then(|kind| ConnectionType::from_number(*kind))
+                            {
+                                pings.push(from, kind, header.id);
+                            }
+                        } else {
+                            match Message::decode(header.verb, payload, Codec::new(version)) {
+                                Some(Ok(message)) => {
+                                    gossiper.handle_message(now, from, header.id, session, &message);
+                                }
+                                Some(Err(_error)) => {
+                                    gossiper.stats_mut().malformed += 1;
+                                    log::debug!(%from, verb = %header.verb, error = %_error, "a message is malformed");
+                                }
+                                None => gossiper.stats_mut().skipped += 1,
+                            }
+                        }
+                    }
+                    InboundEvent::Skipped { .. } => gossiper.stats_mut().skipped += 1,
+                    InboundEvent::FrameDropped { .. } | InboundEvent::MessageDropped { .. } => {
+                        gossiper.stats_mut().corrupt_frames += 1;
+                    }
+                    InboundEvent::Failed(_error) => {
+                        failed = true;
+                        log::debug!(peer = ?peer, error = %_error, "an accepted connection is of no use");
+                    }
+                }
+            }
+            gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;
+            *growths = machine.buffer_growths();
+        }
+        // What is held of unfinished messages counts together; whoever goes beyond the limit is the one to go.
+        if !connections.heard(now, id) {
+            failed = true;
+        }
+        if let Some((accept, from)) = answer {
+            connections.answer_initiate(id, accept);
+            connections.forgive(now, from);
+        }
+        for (from, kind, ping) in pings.iter() {
+            connections.owe_ping(now, from, kind, ping);
+        }
+        if failed {
+            self.fail(gossiper, now, id);
+        }
+    }
+
+    /// Writes what is due to `peer` into one frame, if one of its connections takes it now.
+    fn serve(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        peer: Endpoint,
+        buffer: &mut [u8],
+    ) -> Option<(ConnectionId, Range<usize>)> {
+        if gossiper.take_reset(peer) {
+            self.connections.close_all_to(now, peer);
+        }
+        if gossiper.is_due(peer) {
+            match self.connections.path(now, peer, ConnectionType::Urgent) {
+                Path::Busy => {}
+                Path::Closed => gossiper.forget(peer),
+                Path::Ready(connection, version) => {
+                    let unix_ms = gossiper.unix_ms();
+                    let frame =
+                        self.framer.frame(version, unix_ms, buffer, |frame| frame.fill(gossiper, peer));
+                    if let Some(frame) = frame {
+                        self.connections.written(now, connection);
+                        // There may be a large message for the peer as well.
+                        gossiper.resume(peer);
+                        return Some((connection, frame));
+                    }
+                }
+            }
+        }
+        self.serve_large(gossiper, now, peer, buffer)
+    }
+
+    fn serve_ping(
+        &mut self,
+        gossiper: &Gossiper,
+        now: Timestamp,
+        (connection, version, id): (ConnectionId, MessagingVersion, u64),
+        buffer: &mut [u8],
+    ) -> Option<(ConnectionId, Range<usize>)> {
+        let pong = Outgoing { verb: Verb::PING_RSP, id };
+        let frame = self.framer.frame(version, gossiper.unix_ms(), buffer, |frame| frame.append(pong))?;
+        self.connections.written(now, connection);
+        Some((connection, frame))
+    }
+
+    /// Writes the next piece of a message to `peer` that is too large for the ordinary connection.
+    fn serve_large(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        peer: Endpoint,
+        buffer: &mut [u8],
+    ) -> Option<(ConnectionId, Range<usize>)> {
+        if !self.connections.has_large(peer) && !gossiper.is_large_due(peer) {
+            return None;
+        }
+        match self.connections.path(now, peer, ConnectionType::Large) {
+            Path::Busy => None,
+            Path::Closed => {
+                gossiper.forget_large(peer);
+                None
+            }
+            Path::Ready(connection, version) => {
+                if !self.connections.has_large(peer) {
+                    let room = self.connections.large_room();
+                    let written = gossiper.encode_large(peer, Codec::new(version), room);
+                    let Ok((outgoing, body)) = written else {
+                        // It waits for others to be done, unless it is too large by itself.
+                        if written.is_err_and(|needed| !self.connections.defer_large(peer, needed)) {
+                            gossiper.forget_large(peer);
+                        }
+                        return None;
+                    };
+                    let message = frames::large_message(outgoing, &body, version, gossiper.unix_ms());
+                    self.connections.begin_large(peer, message);
+                }
+                let len = self
+                    .connections
+                    .next_piece(peer, |kind, piece| self.framer.piece(kind, piece, buffer))?;
+                self.connections.written(now, connection);
+                Some((connection, 0..len))
+            }
+        }
+    }
+}
+
+/// The pings of one input that are to be answered: one of each type is enough.
+#[derive(Debug, Default)]
+struct PingQueue {
+    pings: [Option<(Endpoint, ConnectionType, u64)>; 3],
+}
+
+impl PingQueue {
+    fn push(&mut self, from: Endpoint, kind: ConnectionType, id: u64) {
+        self.pings[usize::from(kind.number() - 1)] = Some((from, kind, id));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Endpoint, ConnectionType, u64)> + '_ {
+        self.pings.iter().flatten().copied()
+    }
+}

@@ -1,0 +1,440 @@
+//! Packets: their size, who is answered how much before it has proven its address, what large clusters do within small packets.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use gossip_core::datagram::{BODIES, ClusterId, Cookie, DatagramMessages, Header};
+use gossip_core::message::{Codec, Message};
+use gossip_core::{
+    ApplicationState, ConfigBuilder, ConfigError, Endpoint, Event, Generation, HeartbeatState, Input, Node,
+    Output, SetStateError, Standing, Timestamp, Transport, Verb, Version,
+};
+use gossip_sim::{Cluster, seconds};
+use proptest::prelude::*;
+
+use crate::support::{Content, State, ack, ack2, builder, digest, endpoint, heartbeat, syn, written};
+
+const A: &str = "10.0.0.1:7000";
+const B: &str = "10.0.0.2:7000";
+
+/// A node, and somebody who writes packets by hand.
+pub(crate) struct Played {
+    pub(crate) node: Node,
+    now: Timestamp,
+    buffer: Vec<u8>,
+}
+
+/// A packet that a node wants sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    to: Endpoint,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Sent {
+    fn header(&self) -> Header {
+        Header::decode(&self.bytes).unwrap().0
+    }
+
+    fn contents(&self) -> Vec<Content> {
+        let (_, rest) = Header::decode(&self.bytes).unwrap();
+        let decode = |raw: gossip_core::datagram::RawMessage<'_>| {
+            Content::of(&Message::decode(raw.verb, raw.body, Codec::new(BODIES)).unwrap().unwrap())
+        };
+        DatagramMessages::new(rest).map(|raw| decode(raw.unwrap())).collect()
+    }
+}
+
+pub(crate) fn datagrams(at: &str) -> ConfigBuilder {
+    builder(at, 1).transport(Transport::Datagram)
+}
+
+impl Played {
+    pub(crate) fn new(config: ConfigBuilder) -> Self {
+        let node = Node::new(config.build().unwrap(), Timestamp::ZERO);
+        let mut played = Self { node, now: Timestamp::ZERO, buffer: vec![0; Node::MIN_BUFFER] };
+        played.node.handle_input(played.now, Input::WallClock { unix_ms: 1_700_000_000_000 });
+        played
+    }
+
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Vec<Sent> {
+        self.node.handle_input(self.now, Input::Datagram { bytes });
+        self.sent()
+    }
+
+    pub(crate) fn round(&mut self) -> Vec<Sent> {
+        self.now = self.now + Duration::from_secs(1);
+        self.node.handle_input(self.now, Input::Timeout);
+        self.sent()
+    }
+
+    fn sent(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        loop {
+            match self.node.poll(&mut self.buffer) {
+                Output::Datagram { to, bytes } => sent.push(Sent { to, bytes: bytes.to_vec() }),
+                Output::Event(_) => {}
+                Output::Timeout(_) => return sent,
+                other => panic!("a node that gossips in packets wants {other:?}"),
+            }
+        }
+    }
+}
+
+/// A packet as one from `from`, who repeats this cookie.
+pub(crate) fn packet(from: &str, repeated: Cookie, contents: &[Content]) -> Vec<u8> {
+    packet_of("c", from, repeated, contents)
+}
+
+fn packet_of(cluster: &str, from: &str, repeated: Cookie, contents: &[Content]) -> Vec<u8> {
+    let header = Header {
+        cluster: ClusterId::new(cluster.as_bytes(), b"org.gossip.NoPartitioner"),
+        sender: endpoint(from),
+        generation: Generation::new(1),
+        given: Cookie::NONE,
+        repeated,
+        seal: None,
+    };
+    let mut bytes = written(|out| header.encode(out));
+    for content in contents {
+        let body = content.body(BODIES);
+        bytes.push(u8::try_from(content.verb().number()).unwrap());
+        bytes.extend(1_u32.to_be_bytes());
+        bytes.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+        bytes.extend(body);
+    }
+    bytes
+}
+
+/// Hands packets to whom they are for until there are none.
+pub(crate) fn deliver(nodes: &mut [Played], mut sent: Vec<Sent>) -> usize {
+    let mut count = 0;
+    while !sent.is_empty() {
+        count += sent.len();
+        assert!(count < 100_000, "they never stop");
+        let mut next = Vec::new();
+        for Sent { to, bytes } in sent {
+            let node = nodes.iter_mut().find(|node| node.node.gossiper().local_endpoint() == to);
+            next.extend(node.map_or_else(Vec::new, |node| node.receive(&bytes)));
+        }
+        sent = next;
+    }
+    count
+}
+
+#[test]
+fn two_nodes_meet_within_a_few_rounds() {
+    let mut nodes = [Played::new(datagrams(A)), Played::new(datagrams(B).seed(endpoint(A)))];
+    for _ in 0..4 {
+        for at in 0..2 {
+            let sent = nodes[at].round();
+            deliver(&mut nodes, sent);
+        }
+    }
+    for (node, other) in [(0, B), (1, A)] {
+        assert_eq!(nodes[node].node.gossiper().standing(endpoint(other)), Some(Standing::Live));
+    }
+}
+
+#[test]
+fn an_answer_is_at_most_three_times_as_long_as_the_question_of_a_stranger() {
+    let mut a = Played::new(datagrams(A));
+    // Hundreds of endpoints with values, of which a stranger says that it knows only the names.
+    let name = |n: usize| format!("10.1.{}.{}:7000", n / 200, n % 200 + 1);
+    let cookie = {
+        let sent = a.receive(&packet(B, Cookie::NONE, &[syn(&[digest(B, 1, 1)])]));
+        sent[0].header().given
+    };
+    for batch in 0..40 {
+        let endpoints: Vec<_> = (batch * 8..batch * 8 + 8).map(name).collect();
+        let digests: Vec<_> = endpoints.iter().map(|at| digest(at, 1, 5)).collect();
+        a.receive(&packet(B, cookie, &[syn(&digests)]));
+        let state = State::new(heartbeat(1, 5), &[(ApplicationState::DC, &"x".repeat(60), 4)]);
+        let states: Vec<_> = endpoints.iter().map(|at| (at.as_str(), state.clone())).collect();
+        a.receive(&packet(B, cookie, &[ack2(&states)]));
+    }
+    assert_eq!(a.node.gossiper().endpoint_count(), 321, "oneself and those of whom B told");
+    a.sent();
+
+    let digests: Vec<_> = (0..10).map(|n| digest(&name(n), 1, 0)).collect();
+    let question = packet("10.0.0.9:7000", Cookie::NONE, &[syn(&digests)]);
+    let answers = a.receive(&question);
+    let total: usize = answers.iter().map(|sent| sent.bytes.len()).sum();
+    assert!(total > question.len() && total <= 3 * question.len(), "{total} for {}", question.len());
+    // Whoever repeats the cookie gets all.
+    let cookie = answers[0].header().given;
+    let digests: Vec<_> = (0..40).map(|n| digest(&name(n), 1, 0)).collect();
+    let answers = a.receive(&packet("10.0.0.9:7000", cookie, &[syn(&digests)]));
+    let told: usize = answers.iter().flat_map(Sent::contents).map(|content| content.endpoints().len()).sum();
+    assert_eq!(told, 40);
+    assert!(answers.len() > 1 && answers.iter().all(|sent| sent.bytes.len() <= 1_400));
+
+    // The question for everything is answered by a cookie alone.
+    let question = packet("10.0.0.8:7000", Cookie::NONE, &[syn(&[])]);
+    let answers = a.receive(&question);
+    assert!(
+        matches!(&answers[..], [only] if only.contents().is_empty() && only.bytes.len() <= question.len())
+    );
+    let everything = a.receive(&packet("10.0.0.8:7000", answers[0].header().given, &[syn(&[])]));
+    let told: usize =
+        everything.iter().flat_map(Sent::contents).map(|content| content.endpoints().len()).sum();
+    assert_eq!(told, 321);
+    assert!(everything.iter().all(|sent| sent.bytes.len() <= 1_400));
+}
+
+#[test]
+fn whoever_does_not_repeat_its_cookie_changes_nothing() {
+    let mut a = Played::new(datagrams(A));
+    let sent = a.receive(&packet(B, Cookie::NONE, &[syn(&[digest(B, 1, 5)])]));
+    let cookie = sent[0].header().given;
+    let state = State::new(heartbeat(1, 5), &[(ApplicationState::DC, "dc1", 4)]);
+    for content in [ack(&[], &[(B, state.clone())]), ack2(&[(B, state.clone())])] {
+        assert_eq!(a.receive(&packet(B, Cookie::NONE, &[content])).len(), 0);
+    }
+    assert_eq!(a.node.stats().unproven, 2);
+    assert_eq!(a.node.gossiper().endpoint_count(), 1);
+    // A cookie is for one address.
+    a.receive(&packet("10.0.0.3:7000", cookie, &[ack2(&[(B, state.clone())])]));
+    assert_eq!(a.node.stats().unproven, 3);
+    a.receive(&packet(B, cookie, &[ack2(&[(B, state)])]));
+    assert_eq!(a.node.gossiper().heartbeat(endpoint(B)), Some(heartbeat(1, 5)));
+}
+
+/// Meets B, of generation 1, and gives its cookie.
+fn meet(a: &mut Played) -> Cookie {
+    let sent = a.receive(&packet(B, Cookie::NONE, &[syn(&[digest(B, 1, 5)])]));
+    let cookie = sent[0].header().given;
+    let state = State::new(heartbeat(1, 5), &[(ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 4)]);
+    a.receive(&packet(B, cookie, &[ack2(&[(B, state)])]));
+    cookie
+}
+
+#[test]
+fn a_shutdown_ends_the_process_that_the_packet_names() {
+    let mut a = Played::new(datagrams(A));
+    let cookie = meet(&mut a);
+    let mut old = packet(B, cookie, &[Content::Shutdown { state: None }]);
+    old[19..23].copy_from_slice(&0_i32.to_be_bytes());
+    a.receive(&old);
+    assert_eq!(a.node.stats().stale_shutdowns, 1);
+    assert_eq!(a.node.gossiper().heartbeat(endpoint(B)), Some(heartbeat(1, 5)));
+    a.receive(&packet(B, Cookie::NONE, &[Content::Shutdown { state: None }]));
+    assert_eq!(a.node.gossiper().heartbeat(endpoint(B)), Some(heartbeat(1, 5)), "anybody could say so");
+    a.receive(&packet(B, cookie, &[Content::Shutdown { state: None }]));
+    let stopped = HeartbeatState { generation: Generation::new(1), version: Version::SHUTDOWN };
+    assert_eq!(a.node.gossiper().heartbeat(endpoint(B)), Some(stopped));
+}
+
+#[test]
+fn another_cluster_is_told_by_name() {
+    let mut a = Played::new(datagrams(A));
+    let theirs = match syn(&[]) {
+        Content::Syn { partitioner, metadata_id, digests, .. } => {
+            Content::Syn { cluster: b"d".to_vec(), partitioner, metadata_id, digests }
+        }
+        other => other,
+    };
+    assert!(a.receive(&packet_of("d", B, Cookie::NONE, &[theirs])).is_empty());
+    assert_eq!(a.node.stats().foreign_cluster, 1);
+    assert_eq!(a.node.gossiper().foreign_cluster(), Some((endpoint(B), "d".into())));
+    let echo = packet_of("d", B, Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }]);
+    assert!(a.receive(&echo).is_empty());
+    assert_eq!(a.node.stats().foreign_cluster, 2);
+    // Oneself, and nobody.
+    assert!(a.receive(&packet(A, Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }])).is_empty());
+    assert!(
+        a.receive(&packet("0.0.0.0:7000", Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }]))
+            .is_empty()
+    );
+    assert_eq!(a.node.stats().unspecified, 2);
+}
+
+#[test]
+fn a_value_that_fits_no_packet_is_refused_when_it_is_set() {
+    let refused = datagrams(A).state(ApplicationState::DC, &"x".repeat(2_000)).build();
+    assert!(matches!(refused, Err(ConfigError::State(SetStateError::TooLong { length: 2_000, .. }))));
+    let mut nodes = [Played::new(datagrams(A)), Played::new(datagrams(B).seed(endpoint(A)))];
+    let Err(SetStateError::TooLong { limit, .. }) =
+        nodes[0].node.set_state(Timestamp::ZERO, ApplicationState::DC, &"x".repeat(2_000))
+    else {
+        panic!("it was taken");
+    };
+    assert!((1_200..1_400).contains(&limit), "{limit}");
+    // Whatever is just not refused arrives.
+    let longest = "y".repeat(limit);
+    nodes[0].node.set_state(Timestamp::ZERO, ApplicationState::DC, &longest).unwrap();
+    for _ in 0..6 {
+        for at in 0..2 {
+            let sent = nodes[at].round();
+            deliver(&mut nodes, sent);
+        }
+    }
+    let value = nodes[1].node.gossiper().value(endpoint(A), ApplicationState::DC);
+    assert!(value.is_some_and(|(text, _)| text.to_text() == longest));
+    assert_eq!(nodes[0].node.stats().values_unsendable, 0);
+
+    let names = datagrams(A).partitioner(&"p".repeat(400)).max_datagram_size(600).build();
+    assert!(
+        matches!(names, Err(ConfigError::OutOfRange { field: "max_datagram_size", value: 600, min, .. }) if min > 800)
+    );
+}
+
+#[test]
+fn a_newcomer_learns_everything_before_it_takes_part() {
+    let mut cluster = Cluster::new(200).seed(4).datagrams().configure(|host, config| {
+        config.shadow_round(host == 199).state(ApplicationState::SCHEMA, &"s".repeat(300))
+    });
+    cluster = cluster.seeds(1);
+    let mut cluster = cluster.start_only(0..199);
+    cluster.run_until(|view| view.running().count() == 199 && view.all_live(), seconds(120));
+    cluster.restart(199);
+    cluster.run_for(Duration::from_millis(400));
+    let newcomer = cluster.gossiper(199);
+    assert_eq!(newcomer.endpoint_count(), 200, "a tenth of a megabyte of states");
+    assert!(
+        newcomer.endpoints().all(|endpoint| newcomer.value(endpoint, ApplicationState::SCHEMA).is_some())
+    );
+    assert!(cluster.events(199).iter().any(|(_, event)| *event == Event::ShadowRoundDone));
+    cluster.run_until(|view| view.all_live(), seconds(30));
+}
+
+#[test]
+fn whoever_only_asks_learns_everything_and_leaves_no_trace() {
+    let cluster = Cluster::new(101).seed(4).datagrams().seeds(1).configure(|host, config| {
+        config.only_asks(host == 100).state(ApplicationState::SCHEMA, &"s".repeat(300))
+    });
+    let mut cluster = cluster.start_only(0..100);
+    cluster.run_until(|view| view.running().count() == 100 && view.all_live(), seconds(120));
+    cluster.restart(100);
+    cluster.run_for(seconds(4));
+    let asker = cluster.gossiper(100);
+    let done = cluster.events(100).iter().any(|(_, event)| *event == Event::ShadowRoundDone);
+    assert!(done && asker.endpoint_count() == 101);
+    let endpoint = cluster.endpoint(100);
+    cluster.run_for(seconds(10));
+    assert!(cluster.view().running().take(100).all(|(_, gossiper)| gossiper.heartbeat(endpoint).is_none()));
+}
+
+#[test]
+fn the_shadow_round_finds_that_the_address_is_taken() {
+    let id = |config: ConfigBuilder, id: &str| config.state(ApplicationState::HOST_ID, id);
+    let first = Played::new(id(datagrams(B), "one").seed(endpoint(A)));
+    let mut nodes = [Played::new(datagrams(A)), first];
+    for _ in 0..4 {
+        for at in 0..2 {
+            let sent = nodes[at].round();
+            deliver(&mut nodes, sent);
+        }
+    }
+    let [seed, _] = nodes;
+    let usurper = Played::new(id(datagrams(B), "two").seed(endpoint(A)).shadow_round(true));
+    let mut nodes = [seed, usurper];
+    let sent = nodes[1].round();
+    deliver(&mut nodes, sent);
+    assert!(
+        matches!(nodes[1].node.poll(&mut vec![0; Node::MIN_BUFFER]), Output::Timeout(None)),
+        "it has stopped"
+    );
+}
+
+#[test]
+fn no_more_bytes_are_sent_than_the_ceiling_allows() {
+    let mut cluster = Cluster::new(60).seed(9).datagrams().configure(|_, config| {
+        config.max_datagram_rate(1 << 14).state(ApplicationState::SCHEMA, &"s".repeat(500))
+    });
+    cluster = cluster.seeds(2);
+    let mut cluster = cluster.start();
+    cluster.run_until(|view| view.all_live(), seconds(200));
+    cluster.run_rounds(100);
+    let lifetime = cluster.now().as_nanos() / 1_000_000_000 + 1;
+    for (host, gossiper) in cluster.view().running() {
+        let sent = gossiper.stats().bytes_sent;
+        assert!(sent <= (1 << 14) * (lifetime + 1), "host {host} sent {sent} bytes in {lifetime} s");
+    }
+    assert!(cluster.view().running().any(|(_, gossiper)| gossiper.stats().throttled > 0));
+    let convicted = (0..60)
+        .flat_map(|host| cluster.events(host))
+        .filter(|(_, event)| matches!(event, Event::Down { .. }));
+    assert_eq!(convicted.count(), 0);
+}
+
+#[test]
+fn a_stranger_is_not_flooded_because_somebody_named_it() {
+    let mut a = Played::new(datagrams(A).max_datagram_size(512));
+    let cookie = meet(&mut a);
+    for batch in 0..20_u8 {
+        let names: Vec<_> = (1..=10).map(|n| format!("10.2.{batch}.{n}:7000")).collect();
+        let digests: Vec<_> = names.iter().map(|at| digest(at, 1, 5)).collect();
+        a.receive(&packet(B, cookie, &[syn(&digests)]));
+        let states: Vec<_> = names.iter().map(|at| (at.as_str(), State::new(heartbeat(1, 5), &[]))).collect();
+        a.receive(&packet(B, cookie, &[ack2(&states)]));
+    }
+    let mut per_peer = BTreeMap::<Endpoint, Vec<usize>>::new();
+    for round in 0..50 {
+        let mut syns = BTreeMap::<Endpoint, usize>::new();
+        for sent in a.round() {
+            assert!(sent.bytes.len() <= 512, "round {round}");
+            let count =
+                sent.contents().iter().filter(|content| content.verb() == Verb::GOSSIP_DIGEST_SYN).count();
+            *syns.entry(sent.to).or_default() += count;
+        }
+        for (to, count) in syns {
+            per_peer.entry(to).or_default().push(count);
+        }
+    }
+    assert!(
+        per_peer
+            .iter()
+            .filter(|(to, _)| **to != endpoint(B))
+            .all(|(_, counts)| counts.iter().all(|count| *count <= 1))
+    );
+}
+
+/// Two nodes that know each other, and a packet of each kind that came out of them.
+fn captured() -> ([Played; 2], Vec<Vec<u8>>) {
+    let mut nodes = [Played::new(datagrams(A)), Played::new(datagrams(B).seed(endpoint(A)))];
+    let mut packets = Vec::new();
+    for _ in 0..4 {
+        for at in 0..2 {
+            let mut sent = nodes[at].round();
+            while !sent.is_empty() {
+                packets.extend(sent.iter().map(|sent| sent.bytes.clone()));
+                let mut next = Vec::new();
+                for Sent { to, bytes } in sent {
+                    let node = nodes.iter_mut().find(|node| node.node.gossiper().local_endpoint() == to);
+                    next.extend(node.map_or_else(Vec::new, |node| node.receive(&bytes)));
+                }
+                sent = next;
+            }
+        }
+    }
+    (nodes, packets)
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_packets_do_no_harm(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1_500), 1..20)) {
+        let mut a = Played::new(datagrams(A));
+        for packet in &packets {
+            a.receive(packet);
+        }
+        prop_assert_eq!(a.node.stats().packets_received, packets.len() as u64);
+        prop_assert_eq!(a.node.gossiper().endpoint_count(), 1);
+    }
+
+    #[test]
+    fn damaged_packets_do_no_harm(which in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut in any::<prop::sample::Index>()) {
+        let (mut nodes, packets) = captured();
+        let mut packet = which.get(&packets).clone();
+        for (at, bits) in flips {
+            let at = at.index(packet.len());
+            packet[at] ^= bits;
+        }
+        packet.truncate(cut.index(packet.len()) + 1);
+        for node in &mut nodes {
+            for sent in node.receive(&packet) {
+                prop_assert!(sent.bytes.len() <= 1_400);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The same over packets of 1,400 bytes.
+
+use std::time::Instant;
+
+use gossip_core::Event;
+use gossip_sim::{Builder, Cluster, seconds};
+
+use super::rounds_to_be_everywhere;
+
+const NOBODY: [String; 0] = [];
+
+/// A cluster that gossips in packets, of which so many of 100 are lost, and in which everybody has found everybody live.
+fn steady(hosts: usize, loss_percent: u32, tune: impl FnOnce(Builder) -> Builder) -> Cluster {
+    let began = Instant::now();
+    let mut cluster = tune(Cluster::new(hosts).seed(1).datagrams().loss_percent(loss_percent)).start();
+    let took = cluster.run_until(|view| view.all_live(), seconds(300));
+    eprintln!("{hosts} nodes, {loss_percent} % loss: all live after {took:?} ({:.0?})", began.elapsed());
+    cluster.run_rounds(20);
+    cluster
+}
+
+/// Runs on, and prints what each node sends.
+fn print_traffic(cluster: &mut Cluster, hosts: usize, rounds: u32) {
+    let before = cluster.traffic();
+    cluster.run_rounds(rounds);
+    let after = cluster.traffic();
+    #[expect(clippy::cast_precision_loss, reason = "it is printed")]
+    let per_node = |count: u64| count as f64 / hosts as f64 / f64::from(rounds);
+    eprintln!(
+        "{hosts} nodes: {:.0} bytes in {:.1} packets sent by each in a second",
+        per_node(after.bytes - before.bytes),
+        per_node(after.sent - before.sent)
+    );
+}
+
+/// Whom anybody found down, and when.
+fn downs(cluster: &Cluster, hosts: usize) -> Vec<String> {
+    let of_host = |host| {
+        let down = |event: &&(_, Event)| matches!(event.1, Event::Down { .. });
+        let events = cluster.events(host).iter().filter(down);
+        events.map(move |(at, event)| format!("host {host} at {at:?}: {event:?}"))
+    };
+    (0..hosts).flat_map(of_host).collect()
+}
+
+#[test]
+fn update_is_everywhere_among_100_nodes_in_8_rounds() {
+    let mut cluster = steady(100, 0, |builder| builder);
+    print_traffic(&mut cluster, 100, 20);
+    assert!(rounds_to_be_everywhere(&mut cluster, 100, 100).percentile(99) <= 8.0);
+    assert_eq!(downs(&cluster, 100), NOBODY);
+}
+
+/// 100 nodes of which a SYN lists at most a third.
+#[test]
+fn partial_digests_spread_news_as_fast_and_convict_nobody() {
+    let partial =
+        |builder: Builder| builder.configure(|_, config| config.max_datagram_size(512).max_syn_datagrams(1));
+    let mut cluster = steady(100, 10, partial);
+    let rotation = cluster.gossiper(7).digest_rotation();
+    eprintln!("100 nodes, packets of 512 bytes: everybody is listed within {rotation} SYNs");
+    assert!(rotation >= 3);
+    assert!(rounds_to_be_everywhere(&mut cluster, 100, 100).percentile(99) <= 15.0);
+    cluster.run_rounds(500);
+    assert_eq!(downs(&cluster, 100), NOBODY);
+}
+
+#[test]
+#[ignore = "minutes: cargo test --release -p gossip-sim --test bounds datagrams -- --ignored --nocapture"]
+fn update_is_everywhere_among_1000_nodes_in_20_rounds() {
+    let mut cluster = steady(1_000, 0, |builder| builder);
+    print_traffic(&mut cluster, 1_000, 20);
+    assert!(rounds_to_be_everywhere(&mut cluster, 1_000, 100).percentile(99) <= 20.0);
+    assert_eq!(downs(&cluster, 1_000), NOBODY);
+}
+
+#[test]
+#[ignore = "minutes: cargo test --release -p gossip-sim --test bounds datagrams -- --ignored --nocapture"]
+fn update_is_everywhere_among_1000_nodes_in_30_rounds_at_20_percent_loss() {
+    let mut cluster = steady(1_000, 20, |builder| builder);
+    assert!(rounds_to_be_everywhere(&mut cluster, 1_000, 100).percentile(99) <= 30.0);
+    assert_eq!(downs(&cluster, 1_000), NOBODY);
+}
+
+/// As many as fit the memory of an ordinary machine: each of so many nodes knows all the others.
+#[test]
+#[ignore = "gigabytes: HOSTS=5000 cargo test --release -p gossip-sim --test bounds among_thousands -- --ignored --nocapture"]
+fn update_is_everywhere_among_thousands_of_nodes_in_25_rounds() {
+    let hosts = std::env::var("HOSTS").map_or(2_000, |hosts| hosts.parse().expect("a number of hosts"));
+    let small = |builder: Builder| {
+        builder.one_state().configure(move |_, config| {
+            config.arrival_window(4).max_pending_acks(2).max_pending_events(16).max_endpoints(hosts)
+        })
+    };
+    let mut cluster = steady(hosts, 0, small);
+    let rotation = cluster.gossiper(7).digest_rotation();
+    eprintln!("{hosts} nodes: everybody is listed within {rotation} SYNs");
+    print_traffic(&mut cluster, hosts, 5);
+    assert!(rounds_to_be_everywhere(&mut cluster, hosts, 5).max() <= 25.0);
+    assert_eq!(downs(&cluster, hosts), NOBODY);
+}
+
+#[test]
+#[ignore = "minutes: cargo test --release -p gossip-sim --test bounds datagrams -- --ignored --nocapture"]
+fn tenth_of_all_packets_lost_convicts_nobody_of_1000_in_1000_rounds() {
+    let mut cluster = steady(1_000, 10, |builder| builder);
+    print_traffic(&mut cluster, 1_000, 1_000);
+    assert_eq!(downs(&cluster, 1_000), NOBODY);
+    assert!(cluster.view().all_live());
+}
