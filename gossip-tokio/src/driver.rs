@@ -5,49 +5,50 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
-use gossip_core::{Clock, ConnectionId, Event, Generation, Input, Node, Output, Timestamp};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, mpsc};
+use gossip_adapter::{
+    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Mailbox, PersistGeneration, Prepared, READ_BUFFER, READS_PER_TURN,
+    Unwritten, Written,
+};
+use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
-
-use crate::handle::Command;
-
-/// Stores a generation that the node has raised.
-pub(crate) type PersistGeneration = Box<dyn FnMut(Generation) -> io::Result<()> + Send>;
-
-/// How much is read from a socket at once, and how often before others have their turn.
-const READ_BUFFER: usize = 64 * 1024;
-const READS_PER_TURN: usize = 4;
-
-/// How long nothing is accepted after that failed, which happens when there are no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Driver {
     node: Node,
     clock: Clock,
-    listener: TcpListener,
+    front: Front,
     accept_after: Option<Instant>,
-    /// Closed when all handles are gone.
-    commands: Option<mpsc::Receiver<Command>>,
-    events: broadcast::Sender<Event>,
     persist: Option<PersistGeneration>,
     sockets: HashMap<ConnectionId, Socket>,
     waits: FuturesUnordered<Wait>,
     read_buffer: Box<[u8]>,
     write_buffer: Box<[u8]>,
     is_stopped: bool,
+    /// Dropped after the sockets, so that whoever waits for the end finds the port free.
+    mailbox: Mailbox,
+}
+
+/// The socket that anybody may reach.
+pub(crate) enum Front {
+    Connections(TcpListener),
+    Packets(UdpSocket),
+}
+
+/// What came to it.
+enum Arrival {
+    Connection(io::Result<(TcpStream, SocketAddr)>),
+    Packets,
 }
 
 /// A connection, and what of the last write it has not taken yet.
 struct Socket {
     stream: Option<Arc<TcpStream>>,
-    remainder: Vec<u8>,
+    unwritten: Unwritten,
     /// Ends the wait for a dial or for something to read.
     reading: Option<AbortHandle>,
     /// Ends the wait for room to write.
@@ -64,26 +65,20 @@ enum Ready {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        node: Node,
-        listener: TcpListener,
-        commands: mpsc::Receiver<Command>,
-        events: broadcast::Sender<Event>,
-        persist: Option<PersistGeneration>,
-    ) -> Self {
+    pub(crate) fn new(prepared: Prepared, front: Front) -> Self {
+        let Prepared { node, mailbox, persist, .. } = prepared;
         Self {
             node,
             clock: Clock::start(),
-            listener,
+            front,
             accept_after: None,
-            commands: Some(commands),
-            events,
             persist,
             sockets: HashMap::new(),
             waits: FuturesUnordered::new(),
             read_buffer: vec![0; READ_BUFFER].into(),
             write_buffer: vec![0; Node::MIN_BUFFER].into(),
             is_stopped: false,
+            mailbox,
         }
     }
 
@@ -96,13 +91,16 @@ impl Driver {
             }
             let timeout = deadline.and_then(|deadline| self.clock.instant(deadline)).map(Instant::from_std);
             tokio::select! {
-                accepted = accept(&self.listener, self.accept_after) => self.on_accepted(accepted),
+                arrival = self.front.arrival(self.accept_after) => match arrival {
+                    Arrival::Connection(accepted) => self.on_accepted(accepted),
+                    Arrival::Packets => self.receive().await,
+                },
                 Some(ready) = self.waits.next(), if !self.waits.is_empty() => {
                     if let Some((connection, ready)) = ready {
                         self.on_ready(connection, ready);
                     }
                 }
-                command = receive(&mut self.commands) => self.on_command(command),
+                () = self.mailbox.filled() => self.mailbox.run(&mut self.node, self.clock.now()),
                 () = sleep(timeout) => {
                     self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
                     self.input(Input::Timeout);
@@ -135,6 +133,7 @@ impl Driver {
                 Output::Close { connection } => {
                     self.sockets.remove(&connection);
                 }
+                Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
                 Output::Event(event) => self.on_event(event).await,
                 Output::Timeout(deadline) => return deadline,
                 _ => {}
@@ -161,8 +160,27 @@ impl Driver {
             }
         }
         self.is_stopped |= event == Event::Stopped;
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        self.mailbox.publish(event);
+    }
+
+    /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
+    async fn receive(&mut self) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Front::Packets(socket) = &self.front else { return };
+            match socket.try_recv_from(&mut self.read_buffer) {
+                Ok((count, _)) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+                    self.drain().await;
+                    if self.is_stopped {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It tells of a packet that was sent, if anything.
+                Err(error) => debug!(%error, "no packet was received"),
+            }
+        }
     }
 
     fn on_accepted(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
@@ -193,7 +211,7 @@ impl Driver {
             Ready::Readable => self.read(connection),
             Ready::Writable => {
                 let Some(socket) = self.sockets.get_mut(&connection) else { return };
-                let written = socket.write_remainder();
+                let written = socket.resume();
                 self.after_write(connection, written);
             }
         }
@@ -264,40 +282,49 @@ impl Driver {
         self.sockets.remove(&connection);
         self.input(Input::Closed { connection });
     }
+}
 
-    fn on_command(&mut self, command: Option<Command>) {
-        let now = self.clock.now();
-        match command {
-            Some(command) => command(&mut self.node, now),
-            None => {
-                self.commands = None;
-                self.node.shutdown(now);
+impl Front {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Connections(listener) => listener.local_addr(),
+            Self::Packets(socket) => socket.local_addr(),
+        }
+    }
+
+    async fn arrival(&self, accept_after: Option<Instant>) -> Arrival {
+        match self {
+            Self::Connections(listener) => Arrival::Connection(accept(listener, accept_after).await),
+            Self::Packets(socket) => {
+                // An error shows when the socket is read.
+                let _ = socket.readable().await;
+                Arrival::Packets
             }
+        }
+    }
+
+    /// Sends a packet now or never.
+    fn send(&self, to: SocketAddr, bytes: &[u8]) {
+        let Self::Packets(socket) = self else { return };
+        if let Err(error) = socket.try_send_to(bytes, to) {
+            debug!(%error, %to, "a packet is lost");
         }
     }
 }
 
-enum Written {
-    All,
-    Part,
-}
-
 impl Socket {
     const fn new() -> Self {
-        Self { stream: None, remainder: Vec::new(), reading: None, writing: None }
+        Self { stream: None, unwritten: Unwritten::new(), reading: None, writing: None }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        let taken = try_write(self.stream.as_deref(), bytes)?;
-        self.remainder.clear();
-        self.remainder.extend_from_slice(&bytes[taken..]);
-        Ok(if self.remainder.is_empty() { Written::All } else { Written::Part })
+        let stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        self.unwritten.write(bytes, |bytes| stream.try_write(bytes))
     }
 
-    fn write_remainder(&mut self) -> io::Result<Written> {
-        let taken = try_write(self.stream.as_deref(), &self.remainder)?;
-        self.remainder.drain(..taken);
-        Ok(if self.remainder.is_empty() { Written::All } else { Written::Part })
+    fn resume(&mut self) -> io::Result<Written> {
+        let stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        self.unwritten.resume(|bytes| stream.try_write(bytes))
     }
 }
 
@@ -313,22 +340,6 @@ impl Drop for Socket {
 fn wait(ready: impl Future<Output = (ConnectionId, Ready)> + Send + 'static) -> (Wait, AbortHandle) {
     let (ready, abort) = abortable(ready);
     (Box::pin(async move { ready.await.ok() }), abort)
-}
-
-/// Writes as much as the socket takes now.
-fn try_write(stream: Option<&TcpStream>, bytes: &[u8]) -> io::Result<usize> {
-    let stream = stream.ok_or(io::ErrorKind::NotConnected)?;
-    let mut taken = 0;
-    while taken < bytes.len() {
-        match stream.try_write(&bytes[taken..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => taken += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(taken)
 }
 
 async fn readable(connection: ConnectionId, stream: Arc<TcpStream>) -> (ConnectionId, Ready) {
@@ -348,14 +359,6 @@ async fn accept(listener: &TcpListener, after: Option<Instant>) -> io::Result<(T
         sleep_until(after).await;
     }
     listener.accept().await
-}
-
-/// The next command; `None` when nobody can give one any more, which is said once.
-async fn receive(commands: &mut Option<mpsc::Receiver<Command>>) -> Option<Command> {
-    match commands {
-        Some(commands) => commands.recv().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn sleep(until: Option<Instant>) {

@@ -25,16 +25,21 @@
 
 #![forbid(unsafe_code)]
 
-mod builder;
 mod driver;
-mod handle;
+mod start;
 
-pub use builder::{Builder, StartError};
-pub use gossip_core::{
-    ApplicationState, AssassinateError, ConfigBuilder, DownCause, Endpoint, EndpointInfo, Event, ForgetCause,
-    Generation, LeaveError, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Version,
+pub use gossip_adapter::{
+    Answer, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint,
+    EndpointInfo, Event, Events, EventsError, ForgetCause, Generation, Handle, LeaveError, SetStateError,
+    Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport,
+    Version,
 };
-pub use handle::{Events, EventsError, Handle, SetStateError, Stopped};
+#[cfg(feature = "seal")]
+pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use start::Tokio;
+
+/// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].
+pub type Builder = gossip_adapter::Builder<Tokio>;
 
 /// The README's code compiles.
 #[cfg(doctest)]

@@ -1,36 +1,46 @@
-//! Starting a node.
+//! Describing a node, and making it.
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gossip_core::{
     ApplicationState, Clock, Config, ConfigError, DEFAULT_PARTITIONER, Endpoint, Generation, Node, Timestamp,
-    Tombstone,
+    Tombstone, Transport,
 };
-use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc};
 
-use crate::driver::{Driver, PersistGeneration};
+use crate::events::Feed;
 use crate::handle::Handle;
+use crate::mailbox::{Mailbox, Queue};
 
-/// How many events a subscriber may be behind before it misses some.
-const EVENTS: usize = 4_096;
+/// What adapters differ in: how a node is started. Implemented by a marker type, which no value needs to exist of.
+pub trait Runtime: Sized {
+    /// What starting gives: a [`Handle`] or a [`StartError`], now or later.
+    type Start;
 
-/// How many commands may wait for the driver; more wait with their callers.
-const COMMANDS: usize = 64;
+    /// Opens the socket, prepares the node, and sees that somebody drives it.
+    fn start(builder: Builder<Self>) -> Self::Start;
+}
+
+/// Stores a generation that the node has raised.
+pub type PersistGeneration = Box<dyn FnMut(Generation) -> io::Result<()> + Send>;
 
 type StatesWith = Box<dyn FnOnce(Endpoint) -> Vec<(ApplicationState, String)> + Send>;
 type Tune = Box<dyn FnOnce(gossip_core::ConfigBuilder) -> gossip_core::ConfigBuilder + Send>;
 
 /// Collects what a node is to be, and starts it.
 #[must_use]
-pub struct Builder {
+pub struct Builder<R> {
     cluster: String,
     partitioner: String,
     listen: SocketAddr,
     broadcast: Option<SocketAddr>,
+    transport: Transport,
+    #[cfg(feature = "seal")]
+    keys: Option<gossip_core::KeyRing>,
     seeds: Vec<SocketAddr>,
     saved: Vec<SocketAddr>,
     tombstones: Vec<Tombstone>,
@@ -41,9 +51,10 @@ pub struct Builder {
     interval: Duration,
     phi_convict_threshold: Option<f64>,
     tune: Option<Tune>,
+    runtime: PhantomData<fn() -> R>,
 }
 
-impl Builder {
+impl<R> Builder<R> {
     /// A node of the cluster of this name, which listens on 127.0.0.1:7000 unless told otherwise.
     pub fn new(cluster: impl Into<String>) -> Self {
         Self {
@@ -51,6 +62,9 @@ impl Builder {
             partitioner: DEFAULT_PARTITIONER.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7000)),
             broadcast: None,
+            transport: Transport::Internode,
+            #[cfg(feature = "seal")]
+            keys: None,
             seeds: Vec::new(),
             saved: Vec::new(),
             tombstones: Vec::new(),
@@ -61,6 +75,7 @@ impl Builder {
             interval: Duration::from_secs(1),
             phi_convict_threshold: None,
             tune: None,
+            runtime: PhantomData,
         }
     }
 
@@ -80,6 +95,20 @@ impl Builder {
     /// specific one. Port 0 means the port that is listened on.
     pub const fn broadcast(mut self, address: SocketAddr) -> Self {
         self.broadcast = Some(address);
+        self
+    }
+
+    /// How messages travel: the same for all nodes of a cluster. Default [`Transport::Internode`]. It is chosen here, not by
+    /// [`Builder::tune`], since the socket depends on it.
+    pub const fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Seals all packets, and takes only such as are sealed under one of these keys. Only [`Transport::Datagram`] seals.
+    #[cfg(feature = "seal")]
+    pub fn keys(mut self, keys: gossip_core::KeyRing) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -154,23 +183,38 @@ impl Builder {
         self
     }
 
-    /// Listens, and starts to gossip.
+    /// Starts the node, in the way of the runtime.
+    pub fn start(self) -> R::Start
+    where
+        R: Runtime,
+    {
+        R::start(self)
+    }
+
+    /// For adapters: which socket to open.
+    pub const fn chosen_transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// For adapters: where to listen.
     ///
     /// # Errors
     ///
-    /// [`StartError`] if it cannot listen, or something about the node cannot be.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with its network and time drivers enabled.
-    pub async fn start(self) -> Result<Handle, StartError> {
-        let listen = self.listen;
-        if self.broadcast.is_none() && listen.ip().is_unspecified() {
-            return Err(StartError::UnspecifiedBroadcast { listen });
+    /// [`StartError::UnspecifiedBroadcast`] if peers could not know where to dial.
+    pub fn listen_on(&self) -> Result<SocketAddr, StartError> {
+        if self.broadcast.is_none() && self.listen.ip().is_unspecified() {
+            return Err(StartError::UnspecifiedBroadcast { listen: self.listen });
         }
-        let bind = |error| StartError::Bind { address: listen, error };
-        let listener = TcpListener::bind(listen).await.map_err(bind)?;
-        let listening = listener.local_addr().map_err(bind)?;
+        Ok(self.listen)
+    }
+
+    /// For adapters: makes the node, which begins to gossip at [`Timestamp::ZERO`]. `listening` is the address that the socket
+    /// got in the end.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if something about the node cannot be.
+    pub fn prepare(self, listening: SocketAddr) -> Result<Prepared, StartError> {
         let mut broadcast = self.broadcast.unwrap_or(listening);
         if broadcast.port() == 0 {
             broadcast.set_port(listening.port());
@@ -185,6 +229,10 @@ impl Builder {
             .interval(self.interval);
         if let Some(threshold) = self.phi_convict_threshold {
             config = config.phi_convict_threshold(threshold);
+        }
+        #[cfg(feature = "seal")]
+        if let Some(keys) = self.keys {
+            config = config.keys(keys);
         }
         for seed in self.seeds {
             config = config.seed(seed.into());
@@ -202,16 +250,16 @@ impl Builder {
         if let Some(tune) = self.tune {
             config = tune(config);
         }
+        // The socket is there already.
+        let config = config.transport(self.transport);
         let node = Node::new(config.build().map_err(StartError::Config)?, Timestamp::ZERO);
-        let (commands, inbox) = mpsc::channel(COMMANDS);
-        let (events, _) = broadcast::channel(EVENTS);
-        let driver = Driver::new(node, listener, inbox, events.clone(), self.persist);
-        tokio::spawn(driver.run());
-        Ok(Handle::new(commands, events, local, listening))
+        let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));
+        let handle = Handle::new(queue.clone(), feed.clone(), local, listening);
+        Ok(Prepared { node, mailbox: Mailbox::new(queue, feed), persist: self.persist, handle })
     }
 }
 
-impl fmt::Debug for Builder {
+impl<R> fmt::Debug for Builder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("cluster", &self.cluster)
@@ -219,6 +267,24 @@ impl fmt::Debug for Builder {
             .field("broadcast", &self.broadcast)
             .field("seeds", &self.seeds)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a driver drives.
+pub struct Prepared {
+    /// The node.
+    pub node: Node,
+    /// Where its commands come from and its events go to.
+    pub mailbox: Mailbox,
+    /// To be called when the node has raised its generation, before anything else is taken from it.
+    pub persist: Option<PersistGeneration>,
+    /// For the application.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
@@ -242,6 +308,8 @@ pub enum StartError {
     Config(ConfigError),
     /// The operating system gave no entropy.
     Entropy(io::Error),
+    /// The operating system gave nothing that could drive the node: a thread, or what it waits with.
+    Drive(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -253,6 +321,7 @@ impl fmt::Display for StartError {
             }
             Self::Config(error) => error.fmt(f),
             Self::Entropy(error) => write!(f, "the operating system gives no entropy: {error}"),
+            Self::Drive(error) => write!(f, "there is nothing that could drive the node: {error}"),
         }
     }
 }
@@ -260,7 +329,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind { error, .. } | Self::Entropy(error) => Some(error),
+            Self::Bind { error, .. } | Self::Entropy(error) | Self::Drive(error) => Some(error),
             Self::Config(error) => Some(error),
             Self::UnspecifiedBroadcast { .. } => None,
         }

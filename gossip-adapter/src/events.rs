@@ -1,0 +1,216 @@
+//! Telling many subscribers what happens, without waiting for any.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use gossip_core::Event;
+
+use crate::answer::block_on;
+use crate::handle::Stopped;
+use crate::lock;
+
+/// How many events a subscriber may be behind before it misses some.
+pub const EVENTS: usize = 4_096;
+
+/// What happens to a node, in order.
+pub struct Events {
+    feed: Arc<Feed>,
+    subscriber: u64,
+    /// The number of the event that comes next.
+    next: u64,
+    is_over: bool,
+}
+
+impl Events {
+    /// The next event.
+    ///
+    /// # Errors
+    ///
+    /// [`EventsError::Lagged`] once, if events were missed because this was not called for too long: the node never waits for
+    /// its subscribers. [`EventsError::Stopped`] when the node has stopped and all is told.
+    pub async fn recv(&mut self) -> Result<Event, EventsError> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// As [`Events::recv`], polled. Only the last who polled is woken.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, EventsError>> {
+        let feed = self.feed.clone();
+        let mut state = lock(&feed.state);
+        if let Some(next) = self.next(&state) {
+            return Poll::Ready(next);
+        }
+        let known = state.wait(self.subscriber, context.waker());
+        drop(state);
+        // A waker that is dropped may run anything.
+        drop(known);
+        Poll::Pending
+    }
+
+    /// As [`Events::recv`], blocking this thread meanwhile. Not to be called by what drives the node, nor in an async task.
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::recv`].
+    pub fn wait(&mut self) -> Result<Event, EventsError> {
+        loop {
+            if let Some(event) = block_on(None, |context| self.poll_recv(context)) {
+                return event;
+            }
+        }
+    }
+
+    /// As [`Events::wait`]; `None` if nothing happens for so long.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Event, EventsError>> {
+        // A moment that is too far away for the clock never comes.
+        block_on(Instant::now().checked_add(timeout), |context| self.poll_recv(context))
+    }
+
+    /// As [`Events::recv`]; `None` if nothing has happened yet.
+    pub fn try_recv(&mut self) -> Option<Result<Event, EventsError>> {
+        let feed = self.feed.clone();
+        let state = lock(&feed.state);
+        self.next(&state)
+    }
+
+    fn next(&mut self, state: &State) -> Option<Result<Event, EventsError>> {
+        // Nothing follows the last event, however long its driver lingers.
+        if self.is_over {
+            return Some(Err(EventsError::Stopped));
+        }
+        let oldest = state.published - state.ring.len() as u64;
+        if self.next < oldest {
+            let missed = oldest - self.next;
+            self.next = oldest;
+            return Some(Err(EventsError::Lagged(missed)));
+        }
+        let event = usize::try_from(self.next - oldest).ok().and_then(|index| state.ring.get(index));
+        match event {
+            Some(event) => {
+                self.next += 1;
+                self.is_over = *event == Event::Stopped;
+                Some(Ok(*event))
+            }
+            None => state.is_closed.then_some(Err(EventsError::Stopped)),
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let mut state = lock(&self.feed.state);
+        state.subscribers -= 1;
+        if state.subscribers == 0 {
+            state.ring = VecDeque::new();
+        }
+        let place = state.waiting.iter().position(|(subscriber, _)| *subscriber == self.subscriber);
+        let known = place.map(|place| state.waiting.swap_remove(place));
+        drop(state);
+        drop(known);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventsError {
+    /// So many events were missed; what they said can be read from the node.
+    Lagged(u64),
+    /// The node has stopped.
+    Stopped,
+}
+
+impl fmt::Display for EventsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lagged(missed) => write!(f, "{missed} events were missed"),
+            Self::Stopped => Stopped.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for EventsError {}
+
+/// The last events, for all subscribers.
+#[derive(Default)]
+pub(crate) struct Feed {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last of the events, up to [`EVENTS`]. Nothing is kept where nobody has subscribed.
+    ring: VecDeque<Event>,
+    /// How many events there were; their numbers start with 0.
+    published: u64,
+    is_closed: bool,
+    subscribers: usize,
+    next_subscriber: u64,
+    /// Who is to be woken; each subscriber at most once.
+    waiting: Vec<Waiting>,
+}
+
+/// A subscriber that waits, and how to wake it.
+pub(crate) type Waiting = (u64, Waker);
+
+impl Feed {
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Events {
+        let mut state = lock(&self.state);
+        let subscriber = state.next_subscriber;
+        state.next_subscriber += 1;
+        state.subscribers += 1;
+        Events { feed: self.clone(), subscriber, next: state.published, is_over: false }
+    }
+
+    /// Appends an event, and wakes all. `woken` is lent for the time, so that nothing is allocated; it comes and goes empty.
+    pub(crate) fn publish(&self, event: Event, woken: &mut Vec<Waiting>) {
+        let mut state = lock(&self.state);
+        state.published += 1;
+        if state.subscribers == 0 {
+            return;
+        }
+        if state.ring.len() == EVENTS {
+            state.ring.pop_front();
+        }
+        state.ring.push_back(event);
+        mem::swap(&mut state.waiting, woken);
+        drop(state);
+        for (_, waker) in woken.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Nothing more will happen.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.is_closed = true;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    /// Notes whom to wake for a subscriber, and gives back whom it named before.
+    fn wait(&mut self, subscriber: u64, waker: &Waker) -> Option<Waker> {
+        match self.waiting.iter_mut().find(|(waiting, _)| *waiting == subscriber) {
+            Some((_, known)) if known.will_wake(waker) => None,
+            Some((_, known)) => Some(mem::replace(known, waker.clone())),
+            None => {
+                self.waiting.push((subscriber, waker.clone()));
+                None
+            }
+        }
+    }
+}

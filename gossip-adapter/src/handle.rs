@@ -1,0 +1,303 @@
+//! What an application keeps of its node.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gossip_core::{
+    ApplicationState, AssassinateError, Endpoint, EndpointInfo, Generation, LeaveError, Node, Stats,
+    Timestamp, Tombstone, Version,
+};
+
+use crate::answer::{Answer, Reply, answer};
+use crate::events::{Events, Feed};
+use crate::mailbox::{AtStop, Queue};
+
+/// A running node. Clones are of the same one, and may be used by several threads.
+///
+/// The node runs until [`Handle::shutdown`]. When the last handle is dropped, it shuts itself down in the same way.
+///
+/// What is asked is put into the node's mailbox at the call, and carried out in the order of the calls. The [`Answer`] may be
+/// awaited, waited for, or dropped. A node that has stopped answers [`Stopped`].
+#[derive(Clone)]
+pub struct Handle {
+    owner: Arc<Owner>,
+}
+
+/// What all clones of a handle share.
+struct Owner {
+    queue: Arc<Queue>,
+    feed: Arc<Feed>,
+    local: Endpoint,
+    listening: SocketAddr,
+}
+
+impl Handle {
+    pub(crate) fn new(queue: Arc<Queue>, feed: Arc<Feed>, local: Endpoint, listening: SocketAddr) -> Self {
+        Self { owner: Arc::new(Owner { queue, feed, local, listening }) }
+    }
+
+    /// Under which endpoint the node gossips.
+    pub fn local_endpoint(&self) -> Endpoint {
+        self.owner.local
+    }
+
+    /// The address that is listened on.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.owner.listening
+    }
+
+    /// Publishes a value of the node's own, under a fresh version. [`SetStateError`] if it could never be sent, or nothing is
+    /// sent any more.
+    pub fn set_state(
+        &self,
+        key: ApplicationState,
+        value: impl Into<String>,
+    ) -> Answer<Result<Version, SetStateError>> {
+        let value = value.into();
+        self.ask_otherwise(Err(SetStateError::Stopped), move |node, now| {
+            node.set_state(now, key, &value).map_err(|error| match error {
+                gossip_core::SetStateError::Stopped => SetStateError::Stopped,
+                refused => SetStateError::Refused(refused),
+            })
+        })
+    }
+
+    /// What an endpoint publishes under a key, and the version of it; `None` if nothing is known. A surrogate that stands alone,
+    /// which no text can hold, is U+FFFD.
+    pub fn value(
+        &self,
+        endpoint: Endpoint,
+        key: ApplicationState,
+    ) -> Answer<Result<Option<(String, Version)>, Stopped>> {
+        self.ask(move |node, _| {
+            let value = node.gossiper().value(endpoint, key);
+            value.map(|(text, version)| (text.to_text().into_owned(), version))
+        })
+    }
+
+    /// Everybody known, the node itself included, by ascending endpoint.
+    pub fn endpoints(&self) -> Answer<Result<Vec<EndpointInfo>, Stopped>> {
+        self.ask(|node, _| node.gossiper().snapshot())
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Answer<Result<Stats, Stopped>> {
+        self.ask(|node, _| *node.stats())
+    }
+
+    /// Who sent the SYN of another cluster that was told last ([`Event::ForeignCluster`](crate::Event::ForeignCluster)), and the name of that cluster.
+    pub fn foreign_cluster(&self) -> Answer<Result<Option<(Endpoint, String)>, Stopped>> {
+        self.ask(|node, _| node.gossiper().foreign_cluster())
+    }
+
+    /// As [`Handle::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`](crate::Event::ForeignPartitioner)).
+    pub fn foreign_partitioner(&self) -> Answer<Result<Option<(Endpoint, String)>, Stopped>> {
+        self.ask(|node, _| node.gossiper().foreign_partitioner())
+    }
+
+    /// Leaves the cluster for good. Answers when others had time to hear of it and the node has stopped; [`LeaveError`], at
+    /// once, if it is no member, or takes no part in gossip now.
+    pub fn leave(&self) -> Answer<Result<(), LeaveError>> {
+        self.put(Err(LeaveError::NotRunning), |node, now, reply, at_stop| match node.leave(now) {
+            Ok(()) => at_stop.answer(reply.otherwise(Ok(()))),
+            error => reply.give(error),
+        })
+    }
+
+    /// Begins to declare an endpoint as left that cannot do so itself; [`Event::Assassinated`](crate::Event::Assassinated) or
+    /// [`Event::AssassinationAborted`](crate::Event::AssassinationAborted) follows. [`AssassinateError`] if that cannot be begun.
+    pub fn assassinate(&self, endpoint: Endpoint) -> Answer<Result<(), AssassinateError>> {
+        self.ask_otherwise(Err(AssassinateError::NotRunning), move |node, now| {
+            node.assassinate(now, endpoint)
+        })
+    }
+
+    /// Announces a shutdown, and takes no part in gossip until [`Handle::enable`]. Answers at once; the announcement takes two
+    /// intervals.
+    pub fn disable(&self) -> Answer<Result<(), Stopped>> {
+        self.ask(|node, now| node.disable(now))
+    }
+
+    /// Takes part in gossip again, with a greater generation.
+    pub fn enable(&self) -> Answer<Result<(), Stopped>> {
+        self.ask(|node, now| node.enable(now))
+    }
+
+    /// Whether the node takes part in gossip.
+    pub fn is_enabled(&self) -> Answer<Result<bool, Stopped>> {
+        self.ask(|node, _| node.gossiper().is_enabled())
+    }
+
+    /// The node's generation, as it is now.
+    pub fn generation(&self) -> Answer<Result<Generation, Stopped>> {
+        self.ask(|node, _| node.gossiper().generation())
+    }
+
+    /// The seeds, the node itself left out.
+    pub fn seeds(&self) -> Answer<Result<Vec<Endpoint>, Stopped>> {
+        self.ask(|node, _| node.gossiper().seeds().to_vec())
+    }
+
+    /// Replaces the seeds; says whether that changed anything. An empty list changes nothing.
+    pub fn set_seeds(&self, seeds: Vec<Endpoint>) -> Answer<Result<bool, Stopped>> {
+        self.ask(move |node, _| node.set_seeds(&seeds))
+    }
+
+    /// Replaces the keys that seal packets: from now on everything has to be sealed. Says whether the node gossips in packets at
+    /// all, since nothing else is sealed.
+    #[cfg(feature = "seal")]
+    pub fn set_keys(&self, keys: gossip_core::KeyRing) -> Answer<Result<bool, Stopped>> {
+        self.ask(move |node, _| node.set_keys(keys))
+    }
+
+    /// The endpoints that are gone for good: to be kept across restarts, and given to
+    /// [`Builder::tombstone`](crate::Builder::tombstone). They change with [`Event::Left`](crate::Event::Left) and [`Event::Forgotten`](crate::Event::Forgotten).
+    pub fn tombstones(&self) -> Answer<Result<Vec<Tombstone>, Stopped>> {
+        self.ask(|node, _| node.gossiper().tombstones().collect())
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> Events {
+        self.owner.feed.subscribe()
+    }
+
+    /// Announces the shutdown to all live members, goes on for two intervals so that all hear of it, and stops. Answers when
+    /// that is done, also to a second call meanwhile; [`Stopped`] if the node had stopped before.
+    pub fn shutdown(&self) -> Answer<Result<(), Stopped>> {
+        self.put(Err(Stopped), |node, now, reply, at_stop| {
+            node.shutdown(now);
+            at_stop.answer(reply.otherwise(Ok(())));
+        })
+    }
+
+    /// Stops at once without telling anybody, as a crash would: for tests of what others make of it. Answers when the node has
+    /// stopped.
+    pub fn abandon(&self) -> Answer<()> {
+        self.put((), |node, now, reply, at_stop| {
+            node.abandon(now);
+            at_stop.answer(reply);
+        })
+    }
+
+    /// Answers when the node has stopped, for whatever reason.
+    pub fn stopped(&self) -> Answer<()> {
+        self.put((), |_, _, reply, at_stop| at_stop.answer(reply))
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Node, Timestamp) -> T + Send + 'static,
+    ) -> Answer<Result<T, Stopped>> {
+        self.ask_otherwise(Err(Stopped), |node, now| Ok(command(node, now)))
+    }
+
+    /// As [`Handle::ask`]; `otherwise` is what a node that has stopped answers.
+    fn ask_otherwise<T: Send + 'static>(
+        &self,
+        otherwise: T,
+        command: impl FnOnce(&mut Node, Timestamp) -> T + Send + 'static,
+    ) -> Answer<T> {
+        self.put(otherwise, |node, now, reply, _| {
+            let answer = command(node, now);
+            reply.give(answer);
+        })
+    }
+
+    fn put<T: Send + 'static>(
+        &self,
+        otherwise: T,
+        command: impl FnOnce(&mut Node, Timestamp, Reply<T>, &mut AtStop) + Send + 'static,
+    ) -> Answer<T> {
+        let (reply, answer) = answer(otherwise);
+        self.owner.queue.put(Box::new(move |node, now, at_stop| command(node, now, reply, at_stop)));
+        answer
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("local", &self.owner.local)
+            .field("listening", &self.owner.listening)
+            .finish()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}
+
+/// The node has stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the node has stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Why a value was not published.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SetStateError {
+    /// It could never be sent.
+    Refused(gossip_core::SetStateError),
+    /// The node has stopped.
+    Stopped,
+}
+
+impl fmt::Display for SetStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Stopped => Stopped.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SetStateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Builder;
+    use crate::builder::{Prepared, Runtime, StartError};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
+
+    enum ByHand {}
+
+    impl Runtime for ByHand {
+        type Start = Result<Prepared, StartError>;
+
+        fn start(builder: Builder<Self>) -> Self::Start {
+            let listening = builder.listen_on()?;
+            builder.prepare(listening)
+        }
+    }
+
+    #[test]
+    fn a_command_that_panics_leaves_nobody_waiting() {
+        let Prepared { mut node, mut mailbox, handle, .. } = Builder::<ByHand>::new("a").start().unwrap();
+        let before = handle.stats();
+        let panics: Answer<Result<(), Stopped>> = handle.ask(|_, _| panic!("as the test wants"));
+        let behind = handle.stats();
+        let end = handle.stopped();
+        let mut events = handle.subscribe();
+        let waiting = thread::spawn(move || (behind.wait(), end.wait(), events.wait()));
+        let ran = catch_unwind(AssertUnwindSafe(move || mailbox.run(&mut node, Timestamp::ZERO)));
+        assert!(ran.is_err());
+        assert!(before.wait().is_ok());
+        assert_eq!(panics.wait(), Err(Stopped));
+        let (behind, (), event) = waiting.join().unwrap();
+        assert_eq!(behind, Err(Stopped));
+        assert_eq!(event, Err(crate::EventsError::Stopped));
+        assert_eq!(handle.stats().wait(), Err(Stopped));
+    }
+}

@@ -1,0 +1,82 @@
+//! What all adapters of the gossip protocol have in common: how a node is described and started, and what its application
+//! keeps of it. Nothing of it is of any runtime.
+//!
+//! An adapter is a marker that implements [`Runtime`], and a driver that owns the sockets, a timer and what
+//! [`Builder::prepare`] gives: the [`Node`](gossip_core::Node), and the [`Mailbox`] through which its [`Handle`]s reach it.
+//! Here is one that has no sockets at all:
+//!
+//! ```
+//! use gossip_adapter::{ApplicationState, Builder, Handle, Prepared, Runtime, StartError};
+//! use gossip_core::{Clock, Input, Node, Output};
+//!
+//! enum Alone {}
+//!
+//! impl Runtime for Alone {
+//!     type Start = Result<Handle, StartError>;
+//!
+//!     fn start(builder: Builder<Self>) -> Self::Start {
+//!         let listening = builder.listen_on()?;
+//!         let Prepared { mut node, mut mailbox, handle, .. } = builder.prepare(listening)?;
+//!         std::thread::spawn(move || {
+//!             let clock = Clock::start();
+//!             let mut buffer = vec![0; Node::MIN_BUFFER];
+//!             mailbox.register(&gossip_adapter::this_thread());
+//!             loop {
+//!                 mailbox.run(&mut node, clock.now());
+//!                 let deadline = loop {
+//!                     match node.poll(&mut buffer) {
+//!                         // The mailbox goes with the thread, and whoever waits for the end is told.
+//!                         Output::Event(gossip_core::Event::Stopped) => return,
+//!                         Output::Event(event) => mailbox.publish(event),
+//!                         Output::Connect { connection, .. } => node.handle_input(clock.now(), Input::Failed { connection }),
+//!                         Output::Timeout(deadline) => break deadline,
+//!                         _ => {}
+//!                     }
+//!                 };
+//!                 if let Some(deadline) = deadline {
+//!                     std::thread::park_timeout(deadline.saturating_since(clock.now()));
+//!                 }
+//!                 node.handle_input(clock.now(), Input::Timeout);
+//!             }
+//!         });
+//!         Ok(handle)
+//!     }
+//! }
+//!
+//! let handle = Builder::<Alone>::new("my cluster").start()?;
+//! let version = handle.set_state(ApplicationState::DC, "dc1").wait()?;
+//! let value = handle.value(handle.local_endpoint(), ApplicationState::DC).wait()?;
+//! assert_eq!(value, Some(("dc1".into(), version)));
+//! handle.shutdown().wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod builder;
+mod events;
+mod handle;
+mod mailbox;
+mod socket;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use answer::{Answer, this_thread};
+pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
+pub use events::{EVENTS, Events, EventsError};
+pub use gossip_core::{
+    ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint, EndpointInfo, Event,
+    ForgetCause, Generation, LeaveError, Standing, StateInfo, Stats, Status, StatusKind, Timestamp,
+    Tombstone, Transport, Version,
+};
+#[cfg(feature = "seal")]
+pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use handle::{Handle, SetStateError, Stopped};
+pub use mailbox::Mailbox;
+pub use socket::{ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, Unwritten, Written};
+
+/// Nothing here panics with a lock held but what the allocator does, and every change under a lock is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,35 @@
+//! Starting a node.
+
+use std::pin::Pin;
+
+use gossip_adapter::{Handle, Runtime, StartError, Transport};
+use tokio::net::{TcpListener, UdpSocket};
+
+use crate::Builder;
+use crate::driver::{Driver, Front};
+
+/// Nodes that are driven by a task of tokio.
+#[derive(Debug)]
+pub enum Tokio {}
+
+impl Runtime for Tokio {
+    /// To be awaited in a tokio runtime with its network and time drivers enabled; elsewhere it panics.
+    type Start = Pin<Box<dyn Future<Output = Result<Handle, StartError>> + Send>>;
+
+    fn start(builder: Builder) -> Self::Start {
+        Box::pin(start(builder))
+    }
+}
+
+async fn start(builder: Builder) -> Result<Handle, StartError> {
+    let address = builder.listen_on()?;
+    let bind = |error| StartError::Bind { address, error };
+    let front = match builder.chosen_transport() {
+        Transport::Datagram => Front::Packets(UdpSocket::bind(address).await.map_err(bind)?),
+        _ => Front::Connections(TcpListener::bind(address).await.map_err(bind)?),
+    };
+    let prepared = builder.prepare(front.local_addr().map_err(bind)?)?;
+    let handle = prepared.handle.clone();
+    tokio::spawn(Driver::new(prepared, front).run());
+    Ok(handle)
+}
