@@ -1,0 +1,116 @@
+//! A program with a poll of its own, which watches two things: a node, and a UDP socket on which it answers whoever asks how
+//! many others are live. Another node and somebody who asks are there for the show; it ends when that one has seen enough.
+//!
+//! ```text
+//! cargo run -p gossip-mio --example own_poll
+//! ```
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use gossip_mio::{Builder, Driver, Endpoint, Event, Events, EventsError, Handle};
+use mio::net::UdpSocket;
+use mio::{Interest, Poll, Token};
+
+const WAKER: Token = Token(0);
+const QUESTIONS: Token = Token(1);
+/// The node's, and all above.
+const GOSSIP: Token = Token(2);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut poll = Poll::new()?;
+    let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
+    let (mut driver, handle) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
+    let mut questions = UdpSocket::bind("127.0.0.1:0".parse()?)?;
+    poll.registry().register(&mut questions, QUESTIONS, Interest::READABLE)?;
+
+    let mut changes = handle.subscribe();
+    let mut live = BTreeSet::new();
+    let service = questions.local_addr()?;
+    let asker = thread::spawn(move || ask(service, &handle).map_err(|error| error.to_string()));
+
+    let mut events = mio::Events::with_capacity(64);
+    loop {
+        let wait = driver.turn();
+        follow(&mut changes, &mut live);
+        if driver.is_stopped() {
+            break;
+        }
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        for event in &events {
+            // Where it was the waker, the driver has what it wants by its next turn.
+            if !driver.on_event(event) && event.token() == QUESTIONS {
+                answer(&questions, live.len())?;
+            }
+        }
+    }
+    println!("the node has stopped");
+    asker.join().map_err(|_| "who asks has panicked")??;
+    Ok(())
+}
+
+/// Learns who is live. What the node tells in a turn is there after it.
+fn follow(changes: &mut Events, live: &mut BTreeSet<Endpoint>) {
+    while let Some(change) = changes.try_recv() {
+        match change {
+            Ok(Event::Up { endpoint, .. }) => {
+                live.insert(endpoint);
+            }
+            Ok(Event::Down { endpoint, .. }) => {
+                live.remove(&endpoint);
+            }
+            // There are never so many in one turn that some are missed.
+            Ok(_) | Err(EventsError::Lagged(_)) => {}
+            Err(EventsError::Stopped) => return,
+        }
+    }
+}
+
+/// Answers all questions that wait: what a poll has told, it does not tell again.
+fn answer(questions: &UdpSocket, live: usize) -> io::Result<()> {
+    loop {
+        match questions.recv_from(&mut [0; 64]) {
+            Ok((_, from)) => questions.send_to(live.to_string().as_bytes(), from)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+    }
+}
+
+/// Asks until another node is found, and until it is gone; then stops the first.
+fn ask(service: SocketAddr, handle: &Handle) -> Result<(), Box<dyn Error>> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.connect(service)?;
+    let ask_until = |expected: &str| -> io::Result<()> {
+        loop {
+            socket.send(b"how many?")?;
+            let mut buffer = [0; 64];
+            let len = socket.recv(&mut buffer)?;
+            if &buffer[..len] == expected.as_bytes() {
+                println!("others that are live: {expected}");
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    ask_until("0")?;
+    let other = builder()?.seed(handle.listen_address()).start()?;
+    ask_until("1")?;
+    other.shutdown().wait()?;
+    ask_until("0")?;
+    handle.shutdown().wait()?;
+    Ok(())
+}
+
+fn builder() -> Result<Builder, Box<dyn Error>> {
+    Ok(Builder::new("own poll").listen("127.0.0.1:0".parse()?).interval(Duration::from_millis(200)))
+}

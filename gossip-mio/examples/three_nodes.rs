@@ -1,0 +1,63 @@
+//! Three nodes in one process: they find each other, share a value, and one leaves.
+//!
+//! ```text
+//! cargo run -p gossip-mio --example three_nodes
+//! ```
+
+use std::error::Error;
+use std::thread;
+use std::time::Duration;
+
+use gossip_mio::{ApplicationState, Builder, Event, Handle, Standing};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let seed = start(None)?;
+    let second = start(Some(&seed))?;
+    let third = start(Some(&seed))?;
+    let mut events = seed.subscribe();
+
+    wait_until(&seed, "all three are live", |live| live == 3)?;
+    second.set_state(ApplicationState::DC, "dc2").wait()?;
+    loop {
+        if let Event::StateChanged { endpoint, key: ApplicationState::DC, version } = events.wait()? {
+            println!("{endpoint} has published its data center (version {version})");
+            if endpoint == second.local_endpoint() {
+                break;
+            }
+        }
+    }
+    third.shutdown().wait()?;
+    wait_until(&seed, "two are left", |live| live == 2)?;
+    for info in seed.endpoints().wait()? {
+        println!(
+            "{} is {:?}, data center {:?}",
+            info.endpoint,
+            info.standing,
+            info.text(ApplicationState::DC)
+        );
+    }
+    Ok(())
+}
+
+fn start(seed: Option<&Handle>) -> Result<Handle, Box<dyn Error>> {
+    let mut builder = Builder::new("three nodes")
+        .listen("127.0.0.1:0".parse()?)
+        .interval(Duration::from_millis(200))
+        .state(ApplicationState::DC, "dc1")
+        .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0");
+    if let Some(seed) = seed {
+        builder = builder.seed(seed.listen_address());
+    }
+    Ok(builder.start()?)
+}
+
+fn wait_until(handle: &Handle, what: &str, reached: impl Fn(usize) -> bool) -> Result<(), Box<dyn Error>> {
+    loop {
+        let endpoints = handle.endpoints().wait()?;
+        if reached(endpoints.iter().filter(|info| info.standing == Standing::Live).count()) {
+            println!("{what}");
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,404 @@
+//! What drives a node: sockets, a clock, and a poll that is lent. All else is decided by the [`Node`].
+
+use std::fmt;
+use std::io::{self, Read};
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use gossip_adapter::{
+    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
+    READS_PER_TURN, StartError, Transport, Written,
+};
+use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::{Interest, Registry, Token};
+use tracing::{debug, warn};
+
+use crate::Builder;
+use crate::sockets::{Front, Sockets, Stage, Watched};
+
+/// How many connections are accepted before other things have their turn.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// A node whose sockets are watched by a [`Poll`](mio::Poll) of the program's own, beside whatever else that watches.
+///
+/// It does all its work in [`Driver::turn`], a bounded amount at a time, and never blocks but in what was given to
+/// [`Builder::persist_generation`](gossip_adapter::Builder::persist_generation). The program's loop is this:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use gossip_mio::{Builder, Driver};
+/// use mio::{Events, Poll, Token};
+///
+/// const WAKER: Token = Token(0);
+/// const GOSSIP: Token = Token(1);
+///
+/// let mut poll = Poll::new()?;
+/// let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
+/// let builder = Builder::new("my cluster").listen("127.0.0.1:0".parse()?);
+/// let (mut driver, handle) = Driver::new(builder, poll.registry(), GOSSIP, &waker)?;
+/// let stopping = std::thread::spawn(move || handle.shutdown().wait());
+///
+/// let mut events = Events::with_capacity(64);
+/// loop {
+///     let wait = driver.turn();
+///     if driver.is_stopped() {
+///         break;
+///     }
+///     poll.poll(&mut events, wait)?;
+///     for event in &events {
+///         if driver.on_event(event) {
+///             continue;
+///         }
+///         assert_eq!(event.token(), WAKER, "this program watches nothing else");
+///     }
+/// }
+/// stopping.join().expect("it does not panic")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// When the node has stopped, the driver has closed its sockets; what is left of it can be dropped at any time. If it is
+/// dropped before, the node is gone without a word to its peers.
+pub struct Driver {
+    first: Token,
+    /// Until the node has stopped.
+    running: Option<Running>,
+}
+
+impl Driver {
+    /// Opens the socket and prepares the node, to be watched by the poll of this registry.
+    ///
+    /// All tokens from `first` on are the driver's: one, and one more for each connection that is open at the same time.
+    ///
+    /// `waker` is woken when a [`Handle`] wants something, on the thread of whoever wants it. It must see to it that the poll
+    /// returns. Since a poll can have only one [`mio::Waker`], that one is the program's, with a token below `first`:
+    /// [`waker`](crate::waker()) makes a [`Waker`] of it. When the poll has returned nothing more is to be done for it than for
+    /// any event: the next turn does what the handle wants.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the address cannot be listened on, or something about the node cannot be.
+    pub fn new(
+        builder: Builder,
+        registry: &Registry,
+        first: Token,
+        waker: &Waker,
+    ) -> Result<(Self, Handle), StartError> {
+        let registry = Arc::new(registry.try_clone().map_err(StartError::Drive)?);
+        let address = builder.listen_on()?;
+        let bind = |error| StartError::Bind { address, error };
+        let (front, listening) = match builder.chosen_transport() {
+            Transport::Datagram => {
+                let socket = UdpSocket::bind(address).map_err(bind)?;
+                let listening = socket.local_addr().map_err(bind)?;
+                (watch(&registry, socket, first).map(Front::Packets)?, listening)
+            }
+            _ => {
+                let listener = TcpListener::bind(address).map_err(bind)?;
+                let listening = listener.local_addr().map_err(bind)?;
+                (watch(&registry, listener, first).map(Front::Connections)?, listening)
+            }
+        };
+        let Prepared { node, mailbox, persist, handle } = builder.prepare(listening)?;
+        mailbox.register(waker);
+        let mut running = Running {
+            node,
+            clock: Clock::start(),
+            deadline: None,
+            sockets: Sockets::new(registry, first),
+            front,
+            is_front_ready: false,
+            accept_after: None,
+            persist,
+            read_buffer: vec![0; READ_BUFFER].into(),
+            write_buffer: vec![0; Node::MIN_BUFFER].into(),
+            is_stopped: false,
+            mailbox,
+        };
+        running.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        Ok((Self { first, running: Some(running) }, handle))
+    }
+
+    /// Does what is to be done now, and says how long the poll may wait at most: until something happens, if `None`. To be
+    /// called before each poll, whatever the last one has told.
+    pub fn turn(&mut self) -> Option<Duration> {
+        let running = self.running.as_mut()?;
+        running.turn();
+        if running.is_stopped {
+            self.running = None;
+            return None;
+        }
+        running.wait()
+    }
+
+    /// Takes in what the poll has told, for the next turn; says whether it was of the driver's sockets. It may also be of one
+    /// that is closed by now.
+    pub fn on_event(&mut self, event: &mio::event::Event) -> bool {
+        let Some(number) = event.token().0.checked_sub(self.first.0) else { return false };
+        if let Some(running) = &mut self.running {
+            match number.checked_sub(1) {
+                None => running.is_front_ready = true,
+                Some(place) => running.sockets.on_event(place, event),
+            }
+        }
+        true
+    }
+
+    /// Whether the node has stopped. It needs no turn any more, and its port is free.
+    pub const fn is_stopped(&self) -> bool {
+        self.running.is_none()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("is_stopped", &self.is_stopped()).finish_non_exhaustive()
+    }
+}
+
+fn watch<S: mio::event::Source>(
+    registry: &Arc<Registry>,
+    source: S,
+    token: Token,
+) -> Result<Watched<S>, StartError> {
+    Watched::new(registry, source, token, Interest::READABLE).map_err(StartError::Drive)
+}
+
+/// A node that has not stopped. The poll tells once what is ready: what could not be done in one turn is remembered here.
+struct Running {
+    node: Node,
+    clock: Clock,
+    deadline: Option<Timestamp>,
+    sockets: Sockets,
+    front: Front,
+    /// Until nobody waits there any more.
+    is_front_ready: bool,
+    accept_after: Option<Timestamp>,
+    persist: Option<PersistGeneration>,
+    read_buffer: Box<[u8]>,
+    write_buffer: Box<[u8]>,
+    is_stopped: bool,
+    /// Dropped after the sockets, so that whoever waits for the end finds the port free.
+    mailbox: Mailbox,
+}
+
+impl Running {
+    fn turn(&mut self) {
+        self.mailbox.run(&mut self.node, self.clock.now());
+        self.drain();
+        if self.is_front_ready {
+            match self.front {
+                Front::Connections(_) => self.accept(),
+                Front::Packets(_) => self.receive(),
+            }
+        }
+        for _ in 0..self.sockets.ready_len() {
+            let Some(connection) = self.sockets.next_ready() else { break };
+            self.on_ready(connection);
+            self.drain();
+        }
+        // Nobody is late whose bytes were there already.
+        if self.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+            self.input(Input::Timeout);
+            self.drain();
+        }
+    }
+
+    /// How long nothing is to be done.
+    fn wait(&self) -> Option<Duration> {
+        if self.sockets.ready_len() > 0 || (self.is_front_ready && self.accept_after.is_none()) {
+            return Some(Duration::ZERO);
+        }
+        let next = self.deadline.into_iter().chain(self.accept_after).min()?;
+        Some(next.saturating_since(self.clock.now()))
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    /// Does all that the node wants done, and learns until when to wait.
+    fn drain(&mut self) {
+        loop {
+            match self.node.poll(&mut self.write_buffer) {
+                Output::Connect { connection, to } => self.dial(connection, SocketAddr::from(to)),
+                Output::Write { connection, bytes } => {
+                    let socket = self.sockets.get_mut(connection);
+                    let gone = || Err(io::ErrorKind::NotConnected.into());
+                    let written = socket.map_or_else(gone, |socket| socket.write(bytes));
+                    self.after_write(connection, written);
+                }
+                Output::Close { connection } => self.sockets.remove(connection),
+                Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
+                Output::Event(event) => self.on_node_event(event),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn on_node_event(&mut self, event: Event) {
+        if let Event::GenerationRaised { new, .. } = event
+            && let Some(persist) = &mut self.persist
+            && let Err(error) = persist(new)
+        {
+            warn!(%error, generation = %new, "the raised generation could not be stored");
+        }
+        self.is_stopped |= event == Event::Stopped;
+        self.mailbox.publish(event);
+    }
+
+    /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
+    fn receive(&mut self) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Front::Packets(socket) = &self.front else { return };
+            match socket.source.recv_from(&mut self.read_buffer) {
+                Ok((count, _)) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+                    self.drain();
+                    if self.is_stopped {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_front_ready = false;
+                    return;
+                }
+                // It tells of a packet that was sent, if anything.
+                Err(error) => debug!(%error, "no packet was received"),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.accept_after.is_some_and(|after| self.clock.now() < after) {
+            return;
+        }
+        self.accept_after = None;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Front::Connections(listener) = &self.front else { return };
+            match listener.source.accept() {
+                Ok((stream, from)) => self.on_accepted(stream, from),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_front_ready = false;
+                    return;
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    self.accept_after = Some(self.clock.now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_accepted(&mut self, stream: TcpStream, from: SocketAddr) {
+        let Some(connection) = self.node.accept(self.clock.now()) else {
+            return debug!(%from, "too many connections: one is refused");
+        };
+        set_nodelay(connection, &stream);
+        if let Err(error) = self.sockets.insert(connection, stream, Stage::Open) {
+            self.lost(connection, Some(error));
+        }
+        self.drain();
+    }
+
+    fn dial(&mut self, connection: ConnectionId, to: SocketAddr) {
+        let dialled = TcpStream::connect(to);
+        let dialled = dialled.and_then(|stream| self.sockets.insert(connection, stream, Stage::Dialled));
+        if let Err(error) = dialled {
+            self.dial_failed(connection, &error);
+        }
+    }
+
+    fn dial_failed(&mut self, connection: ConnectionId, error: &io::Error) {
+        debug!(%error, %connection, "a dial failed");
+        self.sockets.remove(connection);
+        self.input(Input::Failed { connection });
+    }
+
+    fn on_ready(&mut self, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(connection) else { return };
+        if mem::take(&mut socket.is_writable) {
+            match socket.stage {
+                Stage::Dialled => self.on_dialled(connection),
+                Stage::Open if socket.unwritten.is_empty() => {}
+                Stage::Open => {
+                    let written = socket.resume();
+                    self.after_write(connection, written);
+                }
+            }
+        }
+        self.read(connection);
+    }
+
+    fn on_dialled(&mut self, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(connection) else { return };
+        match socket.dialled() {
+            Ok(Stage::Dialled) => {}
+            Ok(Stage::Open) => {
+                socket.stage = Stage::Open;
+                set_nodelay(connection, &socket.stream.source);
+                self.input(Input::Opened { connection });
+            }
+            Err(error) => self.dial_failed(connection, &error),
+        }
+    }
+
+    fn read(&mut self, connection: ConnectionId) {
+        for _ in 0..READS_PER_TURN {
+            let Some(socket) = self.sockets.get_mut(connection) else { return };
+            if socket.stage != Stage::Open || !socket.is_readable {
+                return;
+            }
+            match socket.stream.source.read(&mut self.read_buffer) {
+                Ok(0) => return self.lost(connection, None),
+                Ok(count) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    socket.is_readable = false;
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.lost(connection, Some(error)),
+            }
+        }
+        // There may be more.
+        self.sockets.look_at(connection);
+    }
+
+    fn after_write(&mut self, connection: ConnectionId, written: io::Result<Written>) {
+        match written {
+            Ok(Written::All) => self.input(Input::Writable { connection }),
+            // The poll tells when there is room.
+            Ok(Written::Part) => {}
+            Err(error) => self.lost(connection, Some(error)),
+        }
+    }
+
+    fn lost(&mut self, connection: ConnectionId, error: Option<io::Error>) {
+        if let Some(error) = error {
+            debug!(%error, %connection, "a connection broke");
+        }
+        self.sockets.remove(connection);
+        self.input(Input::Closed { connection });
+    }
+}
+
+fn set_nodelay(connection: ConnectionId, stream: &TcpStream) {
+    // Heartbeats are small, and each is awaited.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, %connection, "TCP_NODELAY could not be set");
+    }
+}

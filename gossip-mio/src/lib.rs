@@ -1,0 +1,50 @@
+//! Cassandra's gossip protocol on mio: blocking, without a runtime.
+//!
+//! [`Builder`] starts a node on a thread of its own, which owns its sockets, its timer and a [`Node`](gossip_core::Node), which
+//! decides all else. [`Handle`] is what the application keeps: its answers and events can be waited for by any thread.
+//!
+//! ```
+//! use gossip_mio::{ApplicationState, Builder};
+//!
+//! let first = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start()?;
+//! let second = Builder::new("my cluster")
+//!     .listen("127.0.0.1:0".parse()?)
+//!     .seed(first.listen_address())
+//!     .state(ApplicationState::DC, "dc1")
+//!     .start()?;
+//! let mut events = first.subscribe();
+//! while !matches!(events.wait()?, gossip_mio::Event::Up { .. }) {}
+//! assert_eq!(first.endpoints().wait()?.len(), 2);
+//! second.shutdown().wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program that would rather give a thread that it has calls [`EventLoop::run`] there. One that has a [`Poll`](mio::Poll)
+//! already lets the node share it: [`Driver`].
+//!
+//! What is given to [`Builder::persist_generation`](gossip_adapter::Builder::persist_generation) runs where the node is driven,
+//! and holds up all that is driven there.
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod event_loop;
+mod sockets;
+mod start;
+mod waker;
+
+pub use driver::Driver;
+pub use event_loop::EventLoop;
+pub use gossip_adapter::{
+    Answer, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint,
+    EndpointInfo, Event, Events, EventsError, ForgetCause, Generation, Handle, LeaveError, SetStateError,
+    Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport,
+    Version,
+};
+#[cfg(feature = "seal")]
+pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use start::Mio;
+pub use waker::waker;
+
+/// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].
+pub type Builder = gossip_adapter::Builder<Mio>;

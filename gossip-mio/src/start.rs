@@ -1,0 +1,27 @@
+//! Starting a node.
+
+use std::thread;
+
+use gossip_adapter::{Handle, Runtime, StartError};
+use tracing::error;
+
+use crate::{Builder, EventLoop};
+
+/// Nodes that are driven by a thread of their own, which runs an [`EventLoop`].
+#[derive(Debug)]
+pub enum Mio {}
+
+impl Runtime for Mio {
+    type Start = Result<Handle, StartError>;
+
+    fn start(builder: Builder) -> Self::Start {
+        let (event_loop, handle) = EventLoop::new(builder)?;
+        let run = || {
+            if let Err(error) = event_loop.run() {
+                error!(%error, "the node is driven no longer");
+            }
+        };
+        thread::Builder::new().name("gossip".into()).spawn(run).map_err(StartError::Drive)?;
+        Ok(handle)
+    }
+}
