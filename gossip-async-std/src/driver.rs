@@ -1,0 +1,397 @@
+//! The one task of a node: sockets, a timer, a clock. All else is decided by the [`Node`].
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+// async-std stands on async-io. Its own sockets do not show when they are ready: each that waits would need a buffer of its
+// own to read into, where these share one.
+use async_io::{Async, Timer};
+use async_std::task::spawn_blocking;
+use futures_lite::future::race;
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use gossip_adapter::{
+    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Mailbox, PersistGeneration, Prepared, READ_BUFFER, READS_PER_TURN,
+    Unwritten, Written,
+};
+use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
+use tracing::{debug, warn};
+
+pub(crate) struct Driver {
+    node: Node,
+    clock: Clock,
+    front: Front,
+    accept_after: Option<Instant>,
+    persist: Option<PersistGeneration>,
+    sockets: HashMap<ConnectionId, Socket>,
+    waits: FuturesUnordered<Wait>,
+    read_buffer: Box<[u8]>,
+    write_buffer: Box<[u8]>,
+    is_stopped: bool,
+    /// Dropped after the sockets, so that whoever waits for the end finds the port free.
+    mailbox: Mailbox,
+}
+
+/// The socket that anybody may reach.
+pub(crate) enum Front {
+    Connections(Async<TcpListener>),
+    Packets(Async<UdpSocket>),
+}
+
+/// What is to be done next.
+enum Turn {
+    Arrival(Arrival),
+    Ready(Option<(ConnectionId, Ready)>),
+    Commands,
+    Timeout,
+}
+
+/// What came to the front.
+enum Arrival {
+    Connection(io::Result<(Async<TcpStream>, SocketAddr)>),
+    Packets,
+}
+
+/// A connection, and what of the last write it has not taken yet.
+struct Socket {
+    stream: Option<Arc<Async<TcpStream>>>,
+    unwritten: Unwritten,
+    /// Ends the wait for a dial or for something to read.
+    reading: Option<AbortHandle>,
+    /// Ends the wait for room to write.
+    writing: Option<AbortHandle>,
+}
+
+/// Something that a connection is waited for; `None` if it was closed meanwhile.
+type Wait = Pin<Box<dyn Future<Output = Option<(ConnectionId, Ready)>> + Send>>;
+
+enum Ready {
+    Dialled(io::Result<Async<TcpStream>>),
+    Readable,
+    Writable,
+}
+
+impl Driver {
+    pub(crate) fn new(prepared: Prepared, front: Front) -> Self {
+        let Prepared { node, mailbox, persist, .. } = prepared;
+        Self {
+            node,
+            clock: Clock::start(),
+            front,
+            accept_after: None,
+            persist,
+            sockets: HashMap::new(),
+            waits: FuturesUnordered::new(),
+            read_buffer: vec![0; READ_BUFFER].into(),
+            write_buffer: vec![0; Node::MIN_BUFFER].into(),
+            is_stopped: false,
+            mailbox,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        loop {
+            let deadline = self.drain().await;
+            if self.is_stopped {
+                return;
+            }
+            match self.next(deadline).await {
+                Turn::Arrival(Arrival::Connection(accepted)) => self.on_accepted(accepted),
+                Turn::Arrival(Arrival::Packets) => self.receive().await,
+                Turn::Ready(Some((connection, ready))) => self.on_ready(connection, ready),
+                Turn::Ready(None) => {}
+                Turn::Commands => self.mailbox.run(&mut self.node, self.clock.now()),
+                Turn::Timeout => {
+                    self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+                    self.input(Input::Timeout);
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. What is there already has its turn by chance, so that nothing keeps all else waiting.
+    async fn next(&mut self, deadline: Option<Timestamp>) -> Turn {
+        let timeout = deadline.and_then(|deadline| self.clock.instant(deadline));
+        let arrival = async { Turn::Arrival(self.front.arrival(self.accept_after).await) };
+        let ready = async {
+            match self.waits.next().await {
+                Some(ready) => Turn::Ready(ready),
+                None => pending().await,
+            }
+        };
+        let commands = async {
+            self.mailbox.filled().await;
+            Turn::Commands
+        };
+        let timeout = async {
+            timeout.map_or_else(Timer::never, Timer::at).await;
+            Turn::Timeout
+        };
+        race(race(arrival, ready), race(commands, timeout)).await
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    /// Does all that the node wants done, and says until when to wait.
+    async fn drain(&mut self) -> Option<Timestamp> {
+        loop {
+            match self.node.poll(&mut self.write_buffer) {
+                Output::Connect { connection, to } => {
+                    let (dialled, abort) = wait(async move {
+                        (connection, Ready::Dialled(Async::<TcpStream>::connect(SocketAddr::from(to)).await))
+                    });
+                    self.waits.push(dialled);
+                    self.sockets.entry(connection).or_insert_with(Socket::new).reading = Some(abort);
+                }
+                Output::Write { connection, bytes } => {
+                    let socket = self.sockets.get_mut(&connection);
+                    let gone = || Err(io::ErrorKind::NotConnected.into());
+                    let written = socket.map_or_else(gone, |socket| socket.write(bytes));
+                    self.after_write(connection, written);
+                }
+                Output::Close { connection } => {
+                    self.sockets.remove(&connection);
+                }
+                Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
+                Output::Event(event) => self.on_event(event).await,
+                Output::Timeout(deadline) => return deadline,
+                _ => {}
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        if let Event::GenerationRaised { new, .. } = event
+            && let Some(mut persist) = self.persist.take()
+        {
+            let stored = spawn_blocking(move || {
+                // A panic would come back to whoever awaits the task.
+                let result = catch_unwind(AssertUnwindSafe(|| persist(new)));
+                result.map(|result| (persist, result))
+            });
+            match stored.await {
+                Ok((persist, result)) => {
+                    self.persist = Some(persist);
+                    if let Err(error) = result {
+                        warn!(%error, generation = %new, "the raised generation could not be stored");
+                    }
+                }
+                Err(_) => warn!(generation = %new, "storing the raised generation panicked"),
+            }
+        }
+        self.is_stopped |= event == Event::Stopped;
+        self.mailbox.publish(event);
+    }
+
+    /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
+    async fn receive(&mut self) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Front::Packets(socket) = &self.front else { return };
+            match socket.get_ref().recv_from(&mut self.read_buffer) {
+                Ok((count, _)) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+                    self.drain().await;
+                    if self.is_stopped {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It tells of a packet that was sent, if anything.
+                Err(error) => debug!(%error, "no packet was received"),
+            }
+        }
+    }
+
+    fn on_accepted(&mut self, accepted: io::Result<(Async<TcpStream>, SocketAddr)>) {
+        self.accept_after = None;
+        match accepted {
+            Ok((stream, from)) => match self.node.accept(self.clock.now()) {
+                Some(connection) => self.open(connection, stream),
+                None => debug!(%from, "too many connections: one is refused"),
+            },
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+            }
+        }
+    }
+
+    fn on_ready(&mut self, connection: ConnectionId, ready: Ready) {
+        match ready {
+            Ready::Dialled(Ok(stream)) => {
+                self.open(connection, stream);
+                self.input(Input::Opened { connection });
+            }
+            Ready::Dialled(Err(error)) => {
+                debug!(%error, %connection, "a dial failed");
+                self.sockets.remove(&connection);
+                self.input(Input::Failed { connection });
+            }
+            Ready::Readable => self.read(connection),
+            Ready::Writable => {
+                let Some(socket) = self.sockets.get_mut(&connection) else { return };
+                let written = socket.resume();
+                self.after_write(connection, written);
+            }
+        }
+    }
+
+    fn open(&mut self, connection: ConnectionId, stream: Async<TcpStream>) {
+        // Heartbeats are small, and each is awaited.
+        if let Err(error) = stream.get_ref().set_nodelay(true) {
+            debug!(%error, %connection, "TCP_NODELAY could not be set");
+        }
+        let stream = Arc::new(stream);
+        self.sockets.entry(connection).or_insert_with(Socket::new).stream = Some(stream);
+        self.await_reading(connection);
+    }
+
+    fn read(&mut self, connection: ConnectionId) {
+        for _ in 0..READS_PER_TURN {
+            let Some(stream) = self.sockets.get(&connection).and_then(|socket| socket.stream.clone()) else {
+                return;
+            };
+            match stream.get_ref().read(&mut self.read_buffer) {
+                Ok(0) => return self.lost(connection, None),
+                Ok(count) => {
+                    let bytes = &self.read_buffer[..count];
+                    self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
+                    if count < READ_BUFFER {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.lost(connection, Some(error)),
+            }
+        }
+        self.await_reading(connection);
+    }
+
+    fn await_reading(&mut self, connection: ConnectionId) {
+        if let Some(socket) = self.sockets.get_mut(&connection)
+            && let Some(stream) = socket.stream.clone()
+        {
+            let (readable, abort) = wait(readable(connection, stream));
+            socket.reading = Some(abort);
+            self.waits.push(readable);
+        }
+    }
+
+    fn after_write(&mut self, connection: ConnectionId, written: io::Result<Written>) {
+        match written {
+            Ok(Written::All) => self.input(Input::Writable { connection }),
+            Ok(Written::Part) => {
+                if let Some(socket) = self.sockets.get_mut(&connection)
+                    && let Some(stream) = socket.stream.clone()
+                {
+                    let (writable, abort) = wait(writable(connection, stream));
+                    socket.writing = Some(abort);
+                    self.waits.push(writable);
+                }
+            }
+            Err(error) => self.lost(connection, Some(error)),
+        }
+    }
+
+    fn lost(&mut self, connection: ConnectionId, error: Option<io::Error>) {
+        if let Some(error) = error {
+            debug!(%error, %connection, "a connection broke");
+        }
+        self.sockets.remove(&connection);
+        self.input(Input::Closed { connection });
+    }
+}
+
+impl Front {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Connections(listener) => listener.get_ref().local_addr(),
+            Self::Packets(socket) => socket.get_ref().local_addr(),
+        }
+    }
+
+    async fn arrival(&self, accept_after: Option<Instant>) -> Arrival {
+        match self {
+            Self::Connections(listener) => Arrival::Connection(accept(listener, accept_after).await),
+            Self::Packets(socket) => {
+                // A mere wait would miss what came before it, each time that something else comes first.
+                if let Err(error) = socket.peek_from(&mut [0]).await {
+                    debug!(%error, "no packet was received");
+                }
+                Arrival::Packets
+            }
+        }
+    }
+
+    /// Sends a packet now or never.
+    fn send(&self, to: SocketAddr, bytes: &[u8]) {
+        let Self::Packets(socket) = self else { return };
+        if let Err(error) = socket.get_ref().send_to(bytes, to) {
+            debug!(%error, %to, "a packet is lost");
+        }
+    }
+}
+
+impl Socket {
+    const fn new() -> Self {
+        Self { stream: None, unwritten: Unwritten::new(), reading: None, writing: None }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        let stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        self.unwritten.write(bytes, |bytes| stream.get_ref().write(bytes))
+    }
+
+    fn resume(&mut self) -> io::Result<Written> {
+        let stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        self.unwritten.resume(|bytes| stream.get_ref().write(bytes))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        for abort in [&self.reading, &self.writing].into_iter().flatten() {
+            abort.abort();
+        }
+    }
+}
+
+/// A wait, and what ends it: a socket that is still waited for would stay open.
+fn wait(ready: impl Future<Output = (ConnectionId, Ready)> + Send + 'static) -> (Wait, AbortHandle) {
+    let (ready, abort) = abortable(ready);
+    (Box::pin(async move { ready.await.ok() }), abort)
+}
+
+async fn readable(connection: ConnectionId, stream: Arc<Async<TcpStream>>) -> (ConnectionId, Ready) {
+    // An error shows when the socket is read.
+    let _ = stream.readable().await;
+    (connection, Ready::Readable)
+}
+
+async fn writable(connection: ConnectionId, stream: Arc<Async<TcpStream>>) -> (ConnectionId, Ready) {
+    // An error shows when the socket is written to.
+    let _ = stream.writable().await;
+    (connection, Ready::Writable)
+}
+
+async fn accept(
+    listener: &Async<TcpListener>,
+    after: Option<Instant>,
+) -> io::Result<(Async<TcpStream>, SocketAddr)> {
+    if let Some(after) = after {
+        Timer::at(after).await;
+    }
+    listener.accept().await
+}

@@ -1,0 +1,43 @@
+//! Cassandra's gossip protocol on async-std.
+//!
+//! [`Builder`] starts a node: a listener and one task that owns its sockets, its timer and a
+//! [`Node`](gossip_core::Node), which decides all else. [`Handle`] is what the application keeps.
+//!
+//! async-std is discontinued (RUSTSEC-2025-0052): this is for programs that still run on it.
+//!
+//! ```
+//! # async_std::task::block_on(async {
+//! use gossip_async_std::{ApplicationState, Builder};
+//!
+//! let first = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
+//! let second = Builder::new("my cluster")
+//!     .listen("127.0.0.1:0".parse()?)
+//!     .seed(first.listen_address())
+//!     .state(ApplicationState::DC, "dc1")
+//!     .start()
+//!     .await?;
+//! let mut events = first.subscribe();
+//! while !matches!(events.recv().await?, gossip_async_std::Event::Up { .. }) {}
+//! assert_eq!(first.endpoints().await?.len(), 2);
+//! second.shutdown().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod start;
+
+pub use gossip_adapter::{
+    Answer, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint,
+    EndpointInfo, Event, Events, EventsError, ForgetCause, Generation, Handle, LeaveError, SetStateError,
+    Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport,
+    Version,
+};
+#[cfg(feature = "seal")]
+pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use start::AsyncStd;
+
+/// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].
+pub type Builder = gossip_adapter::Builder<AsyncStd>;

@@ -1,0 +1,36 @@
+//! Starting a node.
+
+use std::net::{TcpListener, UdpSocket};
+use std::pin::Pin;
+
+use async_io::Async;
+use gossip_adapter::{Handle, Runtime, StartError, Transport};
+
+use crate::Builder;
+use crate::driver::{Driver, Front};
+
+/// Nodes that are driven by a task of async-std.
+#[derive(Debug)]
+pub enum AsyncStd {}
+
+impl Runtime for AsyncStd {
+    /// To be awaited anywhere: async-std starts itself.
+    type Start = Pin<Box<dyn Future<Output = Result<Handle, StartError>> + Send>>;
+
+    fn start(builder: Builder) -> Self::Start {
+        Box::pin(async { start(builder) })
+    }
+}
+
+fn start(builder: Builder) -> Result<Handle, StartError> {
+    let address = builder.listen_on()?;
+    let bind = |error| StartError::Bind { address, error };
+    let front = match builder.chosen_transport() {
+        Transport::Datagram => Front::Packets(Async::<UdpSocket>::bind(address).map_err(bind)?),
+        _ => Front::Connections(Async::<TcpListener>::bind(address).map_err(bind)?),
+    };
+    let prepared = builder.prepare(front.local_addr().map_err(bind)?)?;
+    let handle = prepared.handle.clone();
+    async_std::task::spawn(Driver::new(prepared, front).run());
+    Ok(handle)
+}
