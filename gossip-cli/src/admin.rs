@@ -16,7 +16,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gossip_tokio::{Handle, SetStateError, Stats, Stopped};
+use gossip_adapter::{Handle, SetStateError, Stats, Stopped};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::model::{
     CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
-use crate::run::{SeedSource, is_identity};
+use crate::run::{KeySource, SeedSource, is_identity};
 use crate::token::Token;
 pub(crate) use operations::Assassinations;
 
@@ -44,6 +44,7 @@ pub(crate) struct Admin {
     /// What every request must know, if anything.
     pub(crate) token: Option<Token>,
     pub(crate) seeds: SeedSource,
+    pub(crate) keys: Option<KeySource>,
     pub(crate) assassinations: Assassinations,
     /// Told when the node shall stop.
     pub(crate) stop: Arc<Notify>,
@@ -65,6 +66,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, end: Arc<Notify>)
         .route("/v1/assassinations", get(operations::assassinations).post(operations::assassinate))
         .route("/v1/seeds", get(operations::seeds))
         .route("/v1/seeds/reload", post(operations::reload_seeds))
+        .route("/v1/keys/reload", post(operations::reload_keys))
         .route("/v1/watch", get(watch::watch))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such path") })
         .method_not_allowed_fallback(|| async {

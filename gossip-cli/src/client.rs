@@ -15,7 +15,7 @@ use crate::address::ADMIN;
 use crate::failure::Failure;
 use crate::model::{
     AssassinateRequest, AssassinationModel, CountersModel, EndpointModel, ErrorResponse, GossipRequest,
-    LeaveResponse, NodeModel, SeedsModel, SetRequest, SetResponse, StopResponse,
+    KeysModel, LeaveResponse, NodeModel, SeedsModel, SetRequest, SetResponse, StopResponse,
 };
 use crate::token::{ENVIRONMENT, Token};
 
@@ -169,6 +169,11 @@ impl Client {
     /// The seeds.
     pub(crate) fn seeds(&self) -> Result<SeedsModel, Failure> {
         self.get("/v1/seeds")
+    }
+
+    /// Has the node read its keys again.
+    pub(crate) fn reload_keys(&self) -> Result<KeysModel, Failure> {
+        self.post("/v1/keys/reload", &serde_json::json!({}))
     }
 
     /// Has the node read its seeds again.

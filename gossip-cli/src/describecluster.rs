@@ -4,7 +4,7 @@ use core::fmt::Write;
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
-use gossip_tokio::{ApplicationState, Endpoint, StatusKind};
+use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 use serde::Serialize;
 
 use crate::client::{ClientArgs, Format};

@@ -2,8 +2,9 @@
 
 use core::fmt::Write;
 
-use gossip_tokio::{ApplicationState, Endpoint};
+use gossip_adapter::{ApplicationState, Endpoint};
 
+use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports};
@@ -16,15 +17,20 @@ pub(crate) struct Args {
     print_port: u8,
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
 }
 
 /// Prints everything that a node knows of every endpoint.
 ///
 /// # Errors
 ///
-/// The node cannot be asked.
+/// The node cannot be asked, or does not answer.
 pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
-    let endpoints = args.client.client()?.endpoints()?;
+    let endpoints = match args.seed.endpoints() {
+        Some(asked) => asked?,
+        None => args.client.client()?.endpoints()?,
+    };
     match args.client.format {
         Format::Json => print_json(&endpoints),
         // The tool prints the text, which ends in a new line, as a line.

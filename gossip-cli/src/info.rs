@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use gossip_tokio::ApplicationState;
+use gossip_adapter::ApplicationState;
 
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};

@@ -11,8 +11,11 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
+use clap::ValueEnum;
+
 use crate::address::{parse_interval, show_interval};
 use crate::failure::Failure;
+use crate::run::{RuntimeName, TransportName};
 use interrupt::Interrupt;
 use process::{NodeProcess, Settings};
 use report::Report;
@@ -26,6 +29,42 @@ pub(crate) struct Args {
     /// How many nodes
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=16))]
     nodes: u8,
+    /// How messages travel
+    #[arg(long, value_enum, default_value_t)]
+    transport: TransportName,
+    /// What runs the nodes' sockets
+    #[arg(long, value_enum, default_value_t)]
+    runtime: LabRuntime,
+}
+
+/// What runs the sockets of the nodes of a lab.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum LabRuntime {
+    /// The runtime that most programs have
+    #[default]
+    Tokio,
+    /// The runtime that its authors have given up
+    AsyncStd,
+    /// A thread of its own around the system's poll
+    Mio,
+    /// One of these for each node in turn
+    Mixed,
+}
+
+impl LabRuntime {
+    /// That of a node, which are counted from 1.
+    fn of(self, node: u8) -> RuntimeName {
+        match (self, node % 3) {
+            (Self::Tokio, _) | (Self::Mixed, 1) => RuntimeName::Tokio,
+            (Self::AsyncStd, _) | (Self::Mixed, 2) => RuntimeName::AsyncStd,
+            (Self::Mio, _) | (Self::Mixed, _) => RuntimeName::Mio,
+        }
+    }
+}
+
+/// How a value is called on the command line.
+pub(super) fn option_name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// About how many gossip intervals the lab takes.
@@ -39,13 +78,22 @@ const ROUNDS: u32 = 35;
 pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
     let scratch = Scratch::new()?;
-    let settings = Settings { interval: args.interval, dir: scratch.path().to_owned() };
-    let nodes = (1..=args.nodes).map(|number| NodeProcess::new(number, &settings)).collect();
+    let node = |number| {
+        let runtime = args.runtime.of(number);
+        let (interval, transport) = (args.interval, args.transport);
+        NodeProcess::new(number, &Settings { interval, transport, runtime, dir: scratch.path().to_owned() })
+    };
+    let nodes = (1..=args.nodes).map(node).collect();
     let mut lab = Lab { nodes, interval: args.interval, report: Report::start(), interrupt };
     lab.report.title(&format!(
-        "A cluster of {} nodes on 127.0.0.1, gossiping every {}",
+        "A cluster of {} nodes on 127.0.0.1, gossiping every {} over {} ({})",
         args.nodes,
-        show_interval(args.interval)
+        show_interval(args.interval),
+        match args.transport {
+            TransportName::Internode => "Cassandra's connections",
+            TransportName::Datagram => "datagrams",
+        },
+        option_name(args.runtime)
     ));
     lab.report.remark(&format!("This takes about {:.0} s.", (ROUNDS * args.interval).as_secs_f64() + 5.0));
     match steps::walk(&mut lab) {

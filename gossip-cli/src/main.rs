@@ -5,6 +5,7 @@
 
 mod address;
 mod admin;
+mod ask;
 mod assassinate;
 mod client;
 mod completions;
@@ -20,6 +21,7 @@ mod info;
 mod lab;
 mod model;
 mod names;
+mod reloadkeys;
 mod reloadseeds;
 mod run;
 mod set;
@@ -84,6 +86,8 @@ enum Command {
     Getseeds(getseeds::Args),
     /// Has a node read its file of seeds again
     Reloadseeds(reloadseeds::Args),
+    /// Has a node read its file of keys again
+    Reloadkeys(reloadkeys::Args),
     /// Prints a script that teaches a shell to complete this command
     Completions(completions::Args),
 }
@@ -108,6 +112,7 @@ fn main() -> ExitCode {
             Command::Enablegossip(args) => enablegossip::enablegossip(&args),
             Command::Getseeds(args) => getseeds::getseeds(&args),
             Command::Reloadseeds(args) => reloadseeds::reloadseeds(&args),
+            Command::Reloadkeys(args) => reloadkeys::reloadkeys(&args),
             Command::Completions(args) => completions::completions(&args),
         },
         Err(error) => Err(misuse(error)),

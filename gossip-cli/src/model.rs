@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use gossip_adapter::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
 use gossip_core::{JavaAddress, JavaAddressAndPort, decode_tokens, wire};
-use gossip_tokio::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
 use serde::{Deserialize, Serialize};
 
 use crate::names::Names;
@@ -142,6 +142,12 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct SeedsModel {
     pub(crate) seeds: Vec<SocketAddr>,
+}
+
+/// The ids of the keys that a node opens datagrams with; it seals with the first.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct KeysModel {
+    pub(crate) keys: Vec<String>,
 }
 
 /// Something that changed, as the node tells it when it happens.

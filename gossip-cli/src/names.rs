@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gossip_tokio::ApplicationState;
+use gossip_adapter::ApplicationState;
 
 /// Cassandra's names for its states, and configured ones for ours.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 mod events;
 mod files;
+mod keys;
 mod leave;
 mod options;
 mod publish;
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use gossip_tokio::{Builder, Endpoint, Generation, StartError};
+use gossip_adapter::{Builder, Endpoint, Generation, Handle, KeyRing, Runtime, StartError};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -22,10 +23,12 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
+pub(crate) use keys::KeySource;
 pub(crate) use options::Args;
 pub(crate) use options::SeedSource;
 pub(crate) use options::is_identity;
 use options::{Compression, Options};
+pub(crate) use options::{RuntimeName, TransportName};
 use publish::Published;
 pub(crate) use signals::{Signals, stdin_ended};
 use store::{SharedStore, Store};
@@ -64,7 +67,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
 
     let seeds = options.seeds.read().map_err(Failure::misuse)?;
-    let handle = builder(&options, seeds, host_id, store.clone()).start().await.map_err(start_failure)?;
+    let handle = start(&options, seeds, host_id, store.clone()).await?;
     let end = tokio::spawn(events::end(handle.subscribe()));
     let events = handle.subscribe();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
@@ -90,6 +93,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
         address: admin_address,
         token: options.admin_token.clone(),
         seeds: options.seeds.clone(),
+        keys: options.keys.clone(),
         assassinations: Assassinations::default(),
         stop: stop.clone(),
         leaving: leaving.clone(),
@@ -139,18 +143,49 @@ async fn serve(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn builder(options: &Options, seeds: Vec<SocketAddr>, host_id: Uuid, store: Option<SharedStore>) -> Builder {
+/// Starts the node on the runtime that was asked for. The admin port is on tokio in any case.
+async fn start(
+    options: &Options,
+    seeds: Vec<SocketAddr>,
+    host_id: Uuid,
+    store: Option<SharedStore>,
+) -> Result<Handle, Failure> {
+    let keys = options.keys.as_ref().map(KeySource::read).transpose();
+    let keys = keys.map_err(|error| Failure::misuse(format!("--key-file: {error}")))?;
+    let started = match options.runtime {
+        RuntimeName::Tokio => {
+            builder::<gossip_tokio::Tokio>(options, keys, seeds, host_id, store).start().await
+        }
+        RuntimeName::AsyncStd => {
+            builder::<gossip_async_std::AsyncStd>(options, keys, seeds, host_id, store).start().await
+        }
+        RuntimeName::Mio => builder::<gossip_mio::Mio>(options, keys, seeds, host_id, store).start(),
+    };
+    started.map_err(start_failure)
+}
+
+fn builder<R: Runtime>(
+    options: &Options,
+    keys: Option<KeyRing>,
+    seeds: Vec<SocketAddr>,
+    host_id: Uuid,
+    store: Option<SharedStore>,
+) -> Builder<R> {
     let published = Published { options: options.clone(), host_id };
     let tuning = options.tuning;
     let mut builder = Builder::new(options.cluster.clone())
         .partitioner(options.partitioner.clone())
         .listen(options.listen)
+        .transport(options.transport)
         .interval(options.interval);
     if let Some(broadcast) = options.broadcast {
         builder = builder.broadcast(broadcast);
     }
     if let Some(phi) = tuning.phi {
         builder = builder.phi_convict_threshold(phi);
+    }
+    if let Some(keys) = keys {
+        builder = builder.keys(keys);
     }
     for seed in seeds {
         builder = builder.seed(seed);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gossip_tokio::{ApplicationState, Endpoint, StatusKind};
+use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};

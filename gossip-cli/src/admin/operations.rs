@@ -10,11 +10,12 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use gossip_tokio::{Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
+use futures_util::FutureExt;
+use gossip_adapter::{Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
 
 use super::{Admin, refusal, stopped};
 use crate::model::{
-    AssassinateRequest, AssassinationModel, GossipRequest, LeaveResponse, Outcome, SeedsModel,
+    AssassinateRequest, AssassinationModel, GossipRequest, KeysModel, LeaveResponse, Outcome, SeedsModel,
 };
 
 /// For how many endpoints it is remembered what became of their assassination.
@@ -24,17 +25,11 @@ const ASSASSINATION_PATIENCE: u32 = 60;
 
 /// Answers when the node has begun to leave; it stops by itself.
 pub(super) async fn decommission(State(admin): State<Arc<Admin>>) -> Response {
-    let handle = admin.handle.clone();
-    let mut leaving = Box::pin(async move { handle.leave().await });
-    // The node does what it is asked to in order: when it answers this question, it has answered the request before it.
-    tokio::select! {
-        biased;
-        left = &mut leaving => if let Err(error) = left {
-            return refusal(StatusCode::CONFLICT, &error.to_string());
-        },
-        _ = admin.handle.generation() => {
-            tokio::spawn(leaving);
-        }
+    let leaving = admin.handle.leave();
+    // The node does what it is asked to in order: when it answers this question, it has done or refused the request before it.
+    let _ = admin.handle.generation().await;
+    if let Some(Err(error)) = leaving.now_or_never() {
+        return refusal(StatusCode::CONFLICT, &error.to_string());
     }
     admin.leaving.notify_one();
     tracing::info!("leaving the cluster, as asked to on the admin port");
@@ -91,6 +86,27 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
         Err(error) => {
             tracing::warn!("the seeds stay as they are: {error}");
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &format!("the seeds stay as they are: {error}"))
+        }
+    }
+}
+
+/// Answers with the ids of the keys: they are no secret.
+pub(super) async fn reload_keys(State(admin): State<Arc<Admin>>) -> Response {
+    let Some(source) = admin.keys.clone() else {
+        let why = "the node has no file of keys to read (start it with --transport datagram --key-file)";
+        return refusal(StatusCode::CONFLICT, why);
+    };
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    match read.unwrap_or_else(|_| Err("the keys could not be read".into())) {
+        Ok(keys) => {
+            let ids: Vec<_> = keys.ids().map(|id| id.to_string()).collect();
+            let Ok(_) = admin.handle.set_keys(keys).await else { return stopped() };
+            tracing::info!("datagrams are sealed with key {}; accepted: {}", ids[0], ids.join(" "));
+            Json(KeysModel { keys: ids }).into_response()
+        }
+        Err(error) => {
+            tracing::warn!("the keys stay as they are: {error}");
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, &format!("the keys stay as they are: {error}"))
         }
     }
 }

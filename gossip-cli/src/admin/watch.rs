@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, stream};
-use gossip_tokio::{ApplicationState, EndpointInfo, Event, Events, EventsError};
+use gossip_adapter::{ApplicationState, EndpointInfo, Event, Events, EventsError};
 
 use super::Admin;
 use crate::model::WatchModel;
@@ -155,7 +155,7 @@ impl Watcher {
 }
 
 impl WatchModel {
-    fn new(event: &str, endpoint: Option<gossip_tokio::Endpoint>) -> Self {
+    fn new(event: &str, endpoint: Option<gossip_adapter::Endpoint>) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),

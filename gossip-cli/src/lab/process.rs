@@ -13,13 +13,17 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
+use super::option_name;
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::run::{RuntimeName, TransportName};
 
-/// What all nodes of a lab have in common.
+/// How a node of a lab is started.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) interval: Duration,
+    pub(super) transport: TransportName,
+    pub(super) runtime: RuntimeName,
     pub(super) dir: PathBuf,
 }
 
@@ -74,6 +78,8 @@ impl NodeProcess {
             .args(["run", "--exit-with-stdin", "--cluster", "gossip lab", "--log-level", "info"])
             .args(["--listen", &listen, "--admin", &admin])
             .args([OsStr::new("--data-dir"), self.data_dir().as_os_str()])
+            .args(["--transport", &option_name(self.settings.transport)])
+            .args(["--runtime", &option_name(self.settings.runtime)])
             .args(["--interval", &format!("{}ms", self.settings.interval.as_millis())])
             .args(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]))
             .stdin(Stdio::piped())

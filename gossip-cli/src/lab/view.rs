@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use gossip_tokio::{ApplicationState, StatusKind};
+use gossip_adapter::{ApplicationState, StatusKind};
 
 use super::Lab;
 use crate::model::{EndpointModel, StandingModel};

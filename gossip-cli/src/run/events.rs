@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use gossip_tokio::{DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
+use gossip_adapter::{DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
 use tracing_subscriber::EnvFilter;
 
 use super::options::Options;

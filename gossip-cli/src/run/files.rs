@@ -25,11 +25,25 @@ pub(super) fn assignments(path: &Path) -> Result<Vec<String>, String> {
     lines(path)
 }
 
+/// The keys in a file, each with the number of its line.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub(super) fn key_texts(path: &Path) -> Result<Vec<(usize, String)>, String> {
+    numbered_lines(path)
+}
+
 fn lines(path: &Path) -> Result<Vec<String>, String> {
+    Ok(numbered_lines(path)?.into_iter().map(|(_, line)| line).collect())
+}
+
+fn numbered_lines(path: &Path) -> Result<Vec<(usize, String)>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error} (check its name)", path.display()))?;
-    let says_something = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
-    Ok(text.lines().filter(says_something).map(String::from).collect())
+    let says_something = |(_, line): &(usize, &str)| !line.trim().is_empty() && !line.starts_with('#');
+    let numbered = (1..).zip(text.lines()).filter(says_something);
+    Ok(numbered.map(|(number, line)| (number, line.to_owned())).collect())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use std::sync::Arc;
 
-use gossip_tokio::{EndpointInfo, Handle, StatusKind};
+use gossip_adapter::{EndpointInfo, Handle, StatusKind};
 use tokio::sync::Notify;
 
 use super::store::SharedStore;

@@ -5,10 +5,11 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use gossip_tokio::ApplicationState;
+use gossip_adapter::{ApplicationState, Transport};
 use uuid::Uuid;
 
 use super::files::{assignments, seed_texts};
+use super::keys::KeySource;
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve, resolve_one};
 use crate::failure::Failure;
 use crate::names::Names;
@@ -72,6 +73,15 @@ pub(crate) struct Args {
     /// A file with a token, without which the admin port then answers nobody
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// How messages travel; must be the same on all nodes
+    #[arg(long, value_enum, default_value_t)]
+    transport: TransportName,
+    /// What runs the node's sockets; others do not see a difference
+    #[arg(long, value_enum, default_value_t)]
+    runtime: RuntimeName,
+    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys`
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Gossip interval; must be the same on all nodes
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
@@ -125,6 +135,37 @@ pub(crate) enum Compression {
     Lz4,
 }
 
+/// How messages travel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum TransportName {
+    /// Cassandra's connections, over TCP
+    #[default]
+    Internode,
+    /// Packets of bounded size, over UDP: for clusters that are not Cassandra's
+    Datagram,
+}
+
+impl From<TransportName> for Transport {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Internode => Self::Internode,
+            TransportName::Datagram => Self::Datagram,
+        }
+    }
+}
+
+/// What runs a node's sockets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum RuntimeName {
+    /// The runtime that most programs have
+    #[default]
+    Tokio,
+    /// The runtime that its authors have given up
+    AsyncStd,
+    /// A thread of its own around the system's poll
+    Mio,
+}
+
 /// Options that have been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -142,6 +183,9 @@ pub(crate) struct Options {
     pub(crate) rejoin: bool,
     pub(crate) admin: SocketAddr,
     pub(crate) admin_token: Option<Token>,
+    pub(crate) transport: Transport,
+    pub(crate) runtime: RuntimeName,
+    pub(crate) keys: Option<KeySource>,
     pub(crate) interval: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) host_id: Option<Uuid>,
@@ -238,6 +282,17 @@ impl Options {
                 admin.port()
             )));
         }
+        if args.key_file.is_some() && args.transport != TransportName::Datagram {
+            return Err(Failure::misuse(
+                "--key-file: keys seal datagrams (add --transport datagram, or leave the keys out)",
+            ));
+        }
+        if args.compression == Compression::Lz4 && args.transport == TransportName::Datagram {
+            return Err(Failure::misuse(
+                "--compression: datagrams are not compressed (leave it out, or use --transport internode)",
+            ));
+        }
+        let keys = args.key_file.map(KeySource::new).transpose().map_err(of("--key-file"))?;
         let names = Names::new(&args.state).map_err(Failure::misuse)?;
         let mut set = Vec::new();
         let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
@@ -270,6 +325,9 @@ impl Options {
             rejoin: args.rejoin,
             admin,
             admin_token,
+            transport: args.transport.into(),
+            runtime: args.runtime,
+            keys,
             interval: args.interval,
             tuning: Tuning {
                 shadow_round: !args.no_shadow_round,
@@ -403,6 +461,9 @@ mod tests {
             &["--set", "SEVERITY"],
             &["--set", "SEVERITY=1", "--set", "10=2"],
             &["--state", "5=x"],
+            &["--key-file", "keys"],
+            &["--key-file", "there-is-none", "--transport", "datagram"],
+            &["--compression", "lz4", "--transport", "datagram"],
         ] {
             let failure = options(line).unwrap_err();
             assert!(matches!(failure, Failure::Misuse(_)));

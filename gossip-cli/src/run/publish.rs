@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
+use gossip_adapter::{ApplicationState, Endpoint, Handle, Status};
 use gossip_core::encode_tokens;
-use gossip_tokio::{ApplicationState, Endpoint, Handle, Status};
 use uuid::Uuid;
 
 use super::options::Options;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use gossip_tokio::{EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone};
+use gossip_adapter::{EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone};
 use uuid::Uuid;
 
 use crate::failure::Failure;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{Node, cluster, until};
+use crate::node::{Node, cluster, gossip, until};
 
 /// The values of a node: together 1.7 MB, each close to what Cassandra can take. With those that every node has they
 /// stay below the 64 that others keep of one endpoint.
@@ -42,6 +42,12 @@ fn a_newcomer_learns_more_than_five_megabytes() {
     assert!(get(&nodes[0], "/v1/counters")["snapshots"].as_u64().unwrap() > 0);
     let received = get(&newcomer, "/v1/counters")["bytes_received"].as_u64().unwrap();
     assert!(received > 5_000_000, "{received}");
+
+    // Somebody who only asks is told as much.
+    let asked = gossip(&["gossipinfo", "--seed", &seed, "--cluster", "Test Cluster", "--timeout", "60s"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+    assert!(asked.stdout.len() > 5_000_000, "{}", asked.stdout.len());
+    assert!(asked.stdout.contains(&value('b', VALUES - 1)));
 }
 
 /// Asks directly: commands would take their time over megabytes.

@@ -3,8 +3,10 @@
 #![cfg(test)]
 #![expect(clippy::std_instead_of_alloc, reason = "a test has the standard library")]
 
+mod ask;
 mod cluster;
 mod data_dir;
+mod datagrams;
 mod lab;
 mod large;
 mod membership;

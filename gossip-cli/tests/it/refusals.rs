@@ -75,6 +75,7 @@ fn nobody_on_the_admin_port_is_exit_code_1() {
         &["enablegossip"],
         &["getseeds"],
         &["reloadseeds"],
+        &["reloadkeys"],
     ] {
         let line = refused(1, &[command, &["--admin", &free]].concat());
         assert!(line.contains(&format!("no gossip node answers on {free}")), "{line}");

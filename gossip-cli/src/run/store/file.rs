@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use gossip_adapter::{Generation, Tombstone};
 use gossip_core::wire::crc32;
-use gossip_tokio::{Generation, Tombstone};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

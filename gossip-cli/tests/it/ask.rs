@@ -1,0 +1,68 @@
+//! Asking a member over gossip, and joining nothing.
+
+use std::net::TcpListener;
+
+use crate::node::{Node, gossip, refused, until};
+
+const CLUSTER: [&str; 2] = ["--cluster", "Test Cluster"];
+
+/// The lines of `gossipinfo` that do not change by themselves.
+fn lasting(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.contains("heartbeat:") && !line.contains("LOAD:")).collect()
+}
+
+fn two_nodes(options: &[&str]) -> [Node; 2] {
+    let first = Node::start(options);
+    let second = Node::start(&[options, &["--seed", &first.gossip.to_string()]].concat());
+    for node in [&first, &second] {
+        until("both are up", || (node.count_up() == 2).then_some(()));
+    }
+    [first, second]
+}
+
+#[test]
+fn a_member_tells_all_it_knows_and_nobody_hears_of_the_question() {
+    for options in [&[][..], &["--compression", "lz4"]] {
+        let nodes = two_nodes(options);
+        for (node, other) in [(0, 1), (1, 0)] {
+            let seed = nodes[node].gossip.to_string();
+            let asked = gossip(&[&["gossipinfo", "-p", "--seed", &seed], &CLUSTER[..]].concat());
+            assert_eq!(asked.code, Some(0), "{asked:?}");
+            let known = nodes[other].ask(&["gossipinfo", "-p"]).stdout;
+            assert_eq!(lasting(&asked.stdout), lasting(&known));
+        }
+        for node in &nodes {
+            assert_eq!(node.endpoints().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_question_is_one_line() {
+    let node = Node::start(&[]);
+    let seed = node.gossip.to_string();
+    let ask = ["gossipinfo", "--timeout", "3s", "--seed"];
+    let line = refused(1, &[&ask[..], &[&seed, "--cluster", "another"]].concat());
+    assert!(
+        line.contains("\"another\"") && line.contains("--partitioner") && line.contains("--listen"),
+        "{line}"
+    );
+    let line = refused(1, &[&ask[..], &[&seed], &CLUSTER, &["--partitioner", "another"]].concat());
+    assert!(line.contains("no answer from"), "{line}");
+    // What answers is no member.
+    let line = refused(1, &[&ask[..], &[&node.admin.to_string()], &CLUSTER].concat());
+    assert!(line.contains("handshake") && line.contains("TLS"), "{line}");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let line = refused(1, &[&ask[..], &[&nobody], &CLUSTER].concat());
+    assert!(line.contains(&nobody) && line.contains("cannot be reached"), "{line}");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let line = refused(1, &[&ask[..], &[&silent.local_addr().unwrap().to_string()], &CLUSTER].concat());
+    assert!(line.contains("no answer from"), "{line}");
+
+    refused(2, &["gossipinfo", "--seed", &seed]);
+    refused(2, &["gossipinfo", "--cluster", "x"]);
+    refused(2, &[&ask[..], &[&seed, "--admin", &node.admin.to_string()], &CLUSTER].concat());
+    refused(2, &[&ask[..], &[&seed, "--listen", "0.0.0.0"], &CLUSTER].concat());
+    refused(2, &[&ask[..], &["no such host"], &CLUSTER].concat());
+    assert_eq!(node.endpoints().len(), 1);
+}
