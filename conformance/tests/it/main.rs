@@ -1,0 +1,100 @@
+//! One list of scenarios, for each adapter over each transport: `tokio_internode::converge`, and so on. An adapter is added in
+//! `adapters.rs`, and gets its two modules here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod adapters;
+mod dead_ends;
+mod lab;
+mod member;
+mod proxy;
+mod random;
+mod scenarios;
+
+/// Makes a test of each scenario.
+macro_rules! tests {
+    ($adapters:expr, $transport:ident: $($scenario:ident),+ $(,)?) => {
+        $(#[test]
+        fn $scenario() {
+            crate::lab::Lab::each(
+                concat!(module_path!(), "::", stringify!($scenario)),
+                $adapters,
+                gossip_adapter::Transport::$transport,
+                crate::scenarios::$scenario,
+            );
+        })+
+    };
+}
+
+/// What nodes of different adapters have to do in one cluster.
+macro_rules! together {
+    ($adapters:expr, $transport:ident) => {
+        tests!($adapters, $transport: converge, set_state, stop, kill);
+    };
+}
+
+/// What an adapter has to do, whatever the transport.
+macro_rules! anywhere {
+    ($adapters:expr, $transport:ident) => {
+        together!($adapters, $transport);
+        tests!(
+            $adapters, $transport:
+            restart,
+            partition,
+            port_taken,
+            last_handle_dropped,
+            silent_seed,
+            shutdown_while_seeds_are_silent,
+            slow_subscriber,
+        );
+    };
+}
+
+macro_rules! internode {
+    ($adapters:expr) => {
+        anywhere!($adapters, Internode);
+        tests!($adapters, Internode: slow_peers, garbage_streams, stalled_handshake);
+    };
+}
+
+macro_rules! datagram {
+    ($adapters:expr) => {
+        anywhere!($adapters, Datagram);
+        tests!($adapters, Datagram: garbage_packets);
+    };
+}
+
+mod tokio_internode {
+    internode!(&[crate::adapters::TOKIO]);
+}
+
+mod tokio_datagram {
+    datagram!(&[crate::adapters::TOKIO]);
+}
+
+mod mio_internode {
+    internode!(&[crate::adapters::MIO]);
+}
+
+mod mio_datagram {
+    datagram!(&[crate::adapters::MIO]);
+}
+
+mod async_std_internode {
+    internode!(&[crate::adapters::ASYNC_STD]);
+}
+
+mod async_std_datagram {
+    datagram!(&[crate::adapters::ASYNC_STD]);
+}
+
+/// Nodes of all adapters in one cluster.
+mod mixed {
+    mod internode {
+        together!(crate::adapters::ALL, Internode);
+    }
+
+    mod datagram {
+        together!(crate::adapters::ALL, Datagram);
+    }
+}

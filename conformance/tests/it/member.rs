@@ -1,0 +1,157 @@
+//! A node that runs, and all that it has told.
+
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gossip_adapter::{
+    DownCause, Endpoint, EndpointInfo, Event, Events, EventsError, Generation, Handle, Standing, Stats,
+};
+
+/// How long anything may take: far more than it takes on a machine that is busy with something else.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Member {
+    handle: Handle,
+    adapter: &'static str,
+    pub(crate) generation: Generation,
+    events: Events,
+    told: Vec<Event>,
+}
+
+impl Member {
+    pub(crate) fn new(handle: Handle, adapter: &'static str) -> Self {
+        let events = handle.subscribe();
+        let generation = handle.generation().wait().expect("it has just started");
+        Self { handle, adapter, generation, events, told: Vec::new() }
+    }
+
+    /// Under which endpoint the others know it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.handle.local_endpoint()
+    }
+
+    pub(crate) fn counters(&self) -> Stats {
+        self.stats().wait().expect("the node runs")
+    }
+
+    /// What the node knows of `endpoint`.
+    pub(crate) fn info(&self, endpoint: Endpoint) -> Option<EndpointInfo> {
+        let known = self.endpoints().wait().expect("the node runs");
+        known.into_iter().find(|info| info.endpoint == endpoint)
+    }
+
+    /// Whether it takes this process for live.
+    pub(crate) fn finds_live(&self, other: &Self) -> bool {
+        self.info(other.endpoint()).is_some_and(|info| {
+            info.standing == Standing::Live && info.heartbeat.generation == other.generation
+        })
+    }
+
+    /// Whether it has this value of that endpoint.
+    pub(crate) fn reads(
+        &self,
+        endpoint: Endpoint,
+        key: gossip_adapter::ApplicationState,
+        text: &str,
+    ) -> bool {
+        let value = self.value(endpoint, key).wait().expect("the node runs");
+        value.is_some_and(|(value, _)| value == text)
+    }
+
+    /// All that was told since the start, or since [`Member::forget_events`].
+    pub(crate) fn told(&mut self) -> &[Event] {
+        while let Some(Ok(event)) = self.events.try_recv() {
+            self.told.push(event);
+        }
+        &self.told
+    }
+
+    pub(crate) fn forget_events(&mut self) {
+        self.told();
+        self.told.clear();
+    }
+
+    /// Waits until something was told.
+    pub(crate) fn wait_for(&mut self, what: impl Debug, is_it: impl Fn(&Event) -> bool) -> Event {
+        let deadline = Instant::now() + DEADLINE;
+        let mut looked_at = 0;
+        loop {
+            if let Some(event) = self.told[looked_at..].iter().find(|event| is_it(event)) {
+                return *event;
+            }
+            looked_at = self.told.len();
+            match self.events.wait_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Some(Ok(event)) => self.told.push(event),
+                end => panic!("{self:?}: no {what:?}, but {end:?} after {:#?}", self.told),
+            }
+        }
+    }
+
+    /// Waits until `endpoint` is told to be down, and why.
+    pub(crate) fn wait_for_down(&mut self, endpoint: Endpoint) -> DownCause {
+        let is_it = |event: &Event| matches!(event, Event::Down { endpoint: down, .. } if *down == endpoint);
+        match self.wait_for(("end of", endpoint), is_it) {
+            Event::Down { cause, .. } => cause,
+            _ => unreachable!("nothing else is waited for"),
+        }
+    }
+
+    /// Checks that nobody of those was told to be down.
+    pub(crate) fn assert_up(&mut self, endpoints: &[Endpoint]) {
+        let is_down =
+            |event: &&Event| matches!(event, Event::Down { endpoint, .. } if endpoints.contains(endpoint));
+        let down = self.told().iter().find(is_down).copied();
+        assert_eq!(down, None, "is told by {self:?}");
+    }
+
+    /// Waits until the node has stopped, and gives all events.
+    pub(crate) fn told_to_the_end(mut self) -> Vec<Event> {
+        loop {
+            match self.events.wait_timeout(DEADLINE) {
+                Some(Ok(event)) => self.told.push(event),
+                Some(Err(EventsError::Stopped)) => return self.told,
+                end => panic!("{end:?} where the end should be"),
+            }
+        }
+    }
+}
+
+impl Deref for Member {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+/// Asks until it is so.
+pub(crate) fn eventually(what: impl Debug, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came true: {what:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until each of them finds each other live.
+pub(crate) fn all_live(members: &[Member]) {
+    for (place, member) in members.iter().enumerate() {
+        for other in &members[..place] {
+            eventually((member, "finds live", other), || member.finds_live(other));
+            eventually((other, "finds live", member), || other.finds_live(member));
+        }
+    }
+}
+
+/// The endpoints of all.
+pub(crate) fn endpoints(members: &[Member]) -> Vec<Endpoint> {
+    members.iter().map(Member::endpoint).collect()
+}
+
+impl Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.endpoint(), self.adapter)
+    }
+}

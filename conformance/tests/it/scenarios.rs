@@ -1,0 +1,19 @@
+//! What is to happen, whatever drives the nodes.
+
+mod ends;
+mod events;
+mod garbage;
+mod membership;
+mod partition;
+mod peers;
+mod values;
+
+pub(crate) use ends::{
+    kill, last_handle_dropped, port_taken, restart, shutdown_while_seeds_are_silent, stop,
+};
+pub(crate) use events::slow_subscriber;
+pub(crate) use garbage::{garbage_packets, garbage_streams, stalled_handshake};
+pub(crate) use membership::converge;
+pub(crate) use partition::partition;
+pub(crate) use peers::{silent_seed, slow_peers};
+pub(crate) use values::set_state;
