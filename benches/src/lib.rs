@@ -1,4 +1,4 @@
-//! What the benches share: gossipers with tables of a given size.
+//! What the benches share: gossipers with tables of a given size, and messages written by hand.
 
 #![forbid(unsafe_code)]
 
@@ -126,18 +126,29 @@ pub fn states(peers: &[u32], heartbeat: i32, with_value: bool) -> Vec<u8> {
     })
 }
 
-fn body(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+/// The body that is written so.
+pub fn body(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut buffer = vec![0; 1 << 20];
     let mut out = Writer::new(&mut buffer);
     write(&mut out);
     out.written().to_vec()
 }
 
-fn string(out: &mut Writer<'_>, text: &str) {
+/// Writes a text.
+///
+/// # Panics
+///
+/// If there is no room, or it is not ASCII.
+pub fn string(out: &mut Writer<'_>, text: &str) {
     let text = gossip_core::wire::JavaStr::new(text.as_bytes()).expect("ASCII");
     out.string(text).expect("room");
 }
 
-fn int(out: &mut Writer<'_>, value: i32) {
+/// Writes a number.
+///
+/// # Panics
+///
+/// If there is no room.
+pub fn int(out: &mut Writer<'_>, value: i32) {
     out.i32(value).expect("room");
 }

@@ -1,0 +1,48 @@
+//! What the system says of a process: Linux's `/proc`.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// What a process has used since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Processor time in the program itself, and in the kernel on its behalf. Told in steps of 10 ms.
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
+    /// How often one of its threads went to sleep.
+    pub(crate) sleeps: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(process: u32) -> io::Result<Self> {
+        // Linux counts in hundredths of a second here, whatever it does inside.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The second field is a name in parentheses, which may contain anything.
+        let (_, fields) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
+        let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse::<u32>().ok());
+        let mut time = || fields.next().flatten().map(|ticks| TICK * ticks);
+        let (Some(user), Some(system)) = (time(), time()) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let mut sleeps = 0;
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            // A thread may be gone by now.
+            let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
+            sleeps += number_after(&status, "voluntary_ctxt_switches:").unwrap_or(0);
+        }
+        Ok(Self { user, system, sleeps })
+    }
+}
+
+/// How many files this process, and those that it starts, may have open.
+pub(crate) fn max_open_files() -> Option<u64> {
+    number_after(&fs::read_to_string("/proc/self/limits").ok()?, "Max open files")
+}
+
+/// The number that follows on the line that begins so.
+fn number_after(text: &str, start: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(start))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
