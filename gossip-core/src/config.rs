@@ -1,11 +1,13 @@
 //! What a node is told when it is made.
 
+mod error;
+
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
+pub use self::error::{ConfigError, SetStateError};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::quarantine::Tombstone;
@@ -577,151 +579,6 @@ pub(crate) fn check_value(key: ApplicationState, value: &str, limit: usize) -> R
     }
     Ok(())
 }
-
-/// Why a configuration is not valid.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A number is outside its range.
-    OutOfRange {
-        /// Which.
-        field: &'static str,
-        /// What it is.
-        value: usize,
-        /// The least it may be.
-        min: usize,
-        /// The most it may be.
-        max: usize,
-    },
-    /// A duration is outside its range.
-    DurationOutOfRange {
-        /// Which.
-        field: &'static str,
-        /// What it is.
-        value: Duration,
-        /// The least it may be.
-        min: Duration,
-        /// The most it may be.
-        max: Duration,
-    },
-    /// The threshold is not a number from 0 to 1,000.
-    Threshold {
-        /// What it is.
-        value: f64,
-    },
-    /// The name of the cluster or the partitioner is empty or longer than 1,024 encoded bytes.
-    Name {
-        /// Which.
-        field: &'static str,
-        /// Its length in encoded bytes.
-        length: usize,
-    },
-    /// The generation is not positive: 0 stands for endpoints that were never heard of.
-    Generation {
-        /// What it is.
-        generation: Generation,
-    },
-    /// No peer could reach the node under this address.
-    UnspecifiedAddress {
-        /// The address.
-        endpoint: Endpoint,
-    },
-    /// There are keys, and no packets that could be sealed with them.
-    #[cfg(feature = "seal")]
-    NothingToSeal,
-    /// A value that is to be published from the start never could be.
-    State(SetStateError),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfRange { field, value, min, max } => {
-                write!(f, "{field} is {value}; it must be from {min} to {max}")
-            }
-            Self::DurationOutOfRange { field, value, min, max } => {
-                write!(f, "{field} is {value:?}; it must be from {min:?} to {max:?}")
-            }
-            Self::Threshold { value } => {
-                write!(f, "phi_convict_threshold is {value}; it must be from 0 to 1000")
-            }
-            Self::Name { field, length } => {
-                write!(f, "{field} has {length} encoded bytes; it must have from 1 to {MAX_NAME}")
-            }
-            Self::Generation { generation } => {
-                write!(f, "the generation is {generation}; take the seconds since the Unix epoch")
-            }
-            Self::UnspecifiedAddress { endpoint } => {
-                write!(f, "no peer could reach {endpoint}; give the address and port that peers dial")
-            }
-            #[cfg(feature = "seal")]
-            Self::NothingToSeal => f.write_str("keys seal datagrams; take that transport, or no keys"),
-            Self::State(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
-/// Why a value cannot be published.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum SetStateError {
-    /// It is longer than what can be sent.
-    TooLong {
-        /// Which.
-        key: ApplicationState,
-        /// Its length in encoded bytes.
-        length: usize,
-        /// The most that can be sent.
-        limit: usize,
-    },
-    /// The number is negative, and would cost a Cassandra node every message with it.
-    NegativeKey {
-        /// Which.
-        key: ApplicationState,
-    },
-    /// The node has as many values as it may.
-    TooMany {
-        /// Which was one too many.
-        key: ApplicationState,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// All values of the node would take more than they may together.
-    TooMuch {
-        /// Which would be too much.
-        key: ApplicationState,
-        /// How many encoded bytes all would take.
-        bytes: usize,
-        /// How many they may.
-        limit: usize,
-    },
-    /// The node has stopped gossiping.
-    Stopped,
-}
-
-impl fmt::Display for SetStateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { key, length, limit } => {
-                write!(f, "{key} has {length} encoded bytes; at most {limit} can be sent")
-            }
-            Self::NegativeKey { key } => {
-                write!(f, "{} is no number for a state; take one from 1000 on", key.number())
-            }
-            Self::TooMany { key, limit } => {
-                write!(f, "{key} would be one value more than the {limit} that are kept")
-            }
-            Self::TooMuch { key, bytes, limit } => {
-                write!(f, "with {key} all values would take {bytes} encoded bytes; they may take {limit}")
-            }
-            Self::Stopped => f.write_str("the node has stopped gossiping"),
-        }
-    }
-}
-
-impl core::error::Error for SetStateError {}
 
 #[cfg(test)]
 mod tests {
