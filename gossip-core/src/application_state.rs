@@ -109,6 +109,26 @@ impl fmt::Display for ApplicationState {
     }
 }
 
+/// A number that all releases of Cassandra from 4.0 on keep free, 21 to 28: what a gossip-only member of its clusters may publish. They
+/// show it as `X1` to `X10`, each release under a number of its own.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Pad(ApplicationState);
+
+impl Pad {
+    /// The pad with this number; `None` if it is not from 21 to 28.
+    pub const fn new(number: i32) -> Option<Self> {
+        match number {
+            21..=28 => Some(Self(ApplicationState(number))),
+            _ => None,
+        }
+    }
+
+    /// The key under which it is published.
+    pub const fn state(self) -> ApplicationState {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;

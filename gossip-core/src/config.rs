@@ -1,21 +1,29 @@
 //! What a node is told when it is made.
 
 mod error;
+mod membership;
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::time::Duration;
 
 pub use self::error::{ConfigError, SetStateError};
+use self::membership::Cassandra;
+pub use self::membership::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::quarantine::Tombstone;
+use crate::uuid::Uuid;
 use crate::version::Generation;
 use crate::wire::{MAX_CASSANDRA_LEN, encode_str, encoded_len};
 
 /// The partitioner of clusters that are not Cassandra's. No real node has it, so none ever takes us for one of its own.
 pub const DEFAULT_PARTITIONER: &str = "org.gossip.NoPartitioner";
+
+/// The partitioner that nearly all Cassandra clusters have.
+pub const CASSANDRA_PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -39,6 +47,8 @@ pub struct Config {
     pub(crate) seeds: Vec<Endpoint>,
     pub(crate) saved: Vec<Endpoint>,
     pub(crate) states: Vec<(ApplicationState, Vec<u8>)>,
+    /// Whether the node is a gossip-only member of a Cassandra cluster.
+    pub(crate) is_gossip_only: bool,
     pub(crate) transport: Transport,
     pub(crate) interval: Duration,
     pub(crate) phi_convict_threshold: f64,
@@ -111,59 +121,24 @@ impl Config {
         generation: Generation,
         entropy: [u8; 32],
     ) -> ConfigBuilder {
-        ConfigBuilder {
-            cluster: cluster.to_owned(),
-            partitioner: DEFAULT_PARTITIONER.to_owned(),
-            local,
-            generation,
-            entropy,
-            seeds: Vec::new(),
-            saved: Vec::new(),
-            states: Vec::new(),
-            transport: Transport::Internode,
-            interval: Duration::from_secs(1),
-            phi_convict_threshold: 8.0,
-            arrival_window: 64,
-            initial_arrival_interval: None,
-            max_arrival_interval: None,
-            max_local_pause: None,
-            echo_timeout: None,
-            shutdown_announce: None,
-            leaving_delay: None,
-            ring_delay: None,
-            quarantine: None,
-            fat_client_timeout: None,
-            failed_bootstrap_timeout: None,
-            dead_endpoint_ttl: None,
-            tombstone_ttl: Duration::from_hours(240),
-            tombstones: Vec::new(),
-            max_tombstones: 1_024,
-            probe_after: None,
-            probe_convicts: false,
-            shadow_round: false,
-            only_asks: false,
-            compression: false,
-            max_large_bytes: 64 << 20,
-            max_endpoints: 20_000,
-            max_states: 64,
-            max_state_bytes: 1 << 20,
-            max_pending_acks: 16,
-            max_pending_events: 4_096,
-            max_connections: 4_096,
-            max_dials: 64,
-            max_handshakes: 256,
-            max_message: 16 << 20,
-            max_inbound_bytes: 64 << 20,
-            connect_timeout: Duration::from_secs(2),
-            handshake_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_hours(1),
-            cross_node_timeout: false,
-            max_datagram_size: 1_400,
-            max_syn_datagrams: 16,
-            max_datagram_rate: 1 << 20,
-            #[cfg(feature = "seal")]
-            keys: None,
-        }
+        ConfigBuilder::new(cluster, DEFAULT_PARTITIONER, local, generation, entropy)
+    }
+
+    /// Starts the configuration of a gossip-only member of a Cassandra cluster: one that hears and is heard, and is no part of the ring
+    /// (Cassandra's word is fat client). It publishes what real nodes expect of such a one (`internode.md`, Appendix D), never a status
+    /// nor tokens: release and schema follow those of the members. Its types have no way to publish anything else but
+    /// [`Pad`](crate::Pad)s.
+    ///
+    /// As [`Config::builder`], with Cassandra's usual partitioner; `host_id` is to be the same at each start.
+    pub fn gossip_only(
+        cluster: &str,
+        local: Endpoint,
+        generation: Generation,
+        entropy: [u8; 32],
+        host_id: Uuid,
+    ) -> ConfigBuilder<GossipOnly> {
+        let builder = ConfigBuilder::new(cluster, CASSANDRA_PARTITIONER, local, generation, entropy);
+        ConfigBuilder { cassandra: Some(Cassandra::new(local, host_id)), ..builder }
     }
 }
 
@@ -173,7 +148,7 @@ impl Config {
 /// [`ConfigBuilder::interval`] unless they are set.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct ConfigBuilder {
+pub struct ConfigBuilder<M = Member> {
     cluster: String,
     partitioner: String,
     local: Endpoint,
@@ -182,6 +157,8 @@ pub struct ConfigBuilder {
     seeds: Vec<Endpoint>,
     saved: Vec<Endpoint>,
     states: Vec<(ApplicationState, String)>,
+    cassandra: Option<Cassandra>,
+    membership: PhantomData<fn() -> M>,
     transport: Transport,
     interval: Duration,
     phi_convict_threshold: f64,
@@ -237,9 +214,93 @@ macro_rules! setters {
 }
 
 impl ConfigBuilder {
+    /// How messages travel. All nodes of a cluster take the same way. Default [`Transport::Internode`].
+    pub const fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Adds a value that is published from the start. Versions are given out in the order of the calls.
+    pub fn state(mut self, key: ApplicationState, value: &str) -> Self {
+        self.states.push((key, value.to_owned()));
+        self
+    }
+
+    /// Seals all packets, and takes only such as are sealed under one of these keys. Needs [`Transport::Datagram`]; nothing else is
+    /// sealed, and so refused. Default: packets go as they are.
+    #[cfg(feature = "seal")]
+    pub fn keys(mut self, keys: crate::KeyRing) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+}
+
+impl<M> ConfigBuilder<M> {
+    fn new(
+        cluster: &str,
+        partitioner: &str,
+        local: Endpoint,
+        generation: Generation,
+        entropy: [u8; 32],
+    ) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            partitioner: partitioner.to_owned(),
+            local,
+            generation,
+            entropy,
+            seeds: Vec::new(),
+            saved: Vec::new(),
+            states: Vec::new(),
+            cassandra: None,
+            membership: PhantomData,
+            transport: Transport::Internode,
+            interval: Duration::from_secs(1),
+            phi_convict_threshold: 8.0,
+            arrival_window: 64,
+            initial_arrival_interval: None,
+            max_arrival_interval: None,
+            max_local_pause: None,
+            echo_timeout: None,
+            shutdown_announce: None,
+            leaving_delay: None,
+            ring_delay: None,
+            quarantine: None,
+            fat_client_timeout: None,
+            failed_bootstrap_timeout: None,
+            dead_endpoint_ttl: None,
+            tombstone_ttl: Duration::from_hours(240),
+            tombstones: Vec::new(),
+            max_tombstones: 1_024,
+            probe_after: None,
+            probe_convicts: false,
+            shadow_round: false,
+            only_asks: false,
+            compression: false,
+            max_large_bytes: 64 << 20,
+            max_endpoints: 20_000,
+            max_states: 64,
+            max_state_bytes: 1 << 20,
+            max_pending_acks: 16,
+            max_pending_events: 4_096,
+            max_connections: 4_096,
+            max_dials: 64,
+            max_handshakes: 256,
+            max_message: 16 << 20,
+            max_inbound_bytes: 64 << 20,
+            connect_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_hours(1),
+            cross_node_timeout: false,
+            max_datagram_size: 1_400,
+            max_syn_datagrams: 16,
+            max_datagram_rate: 1 << 20,
+            #[cfg(feature = "seal")]
+            keys: None,
+        }
+    }
+
     setters! {
-        /// How messages travel. All nodes of a cluster take the same way. Default [`Transport::Internode`].
-        transport: Transport;
         /// The time between two rounds: shorter finds changes and deaths sooner, at more traffic. Default 1 s; 1 ms to 1 h.
         interval: Duration;
         /// The phi above which a silent endpoint is convicted: greater is slower, and errs less. At one heartbeat a second 8
@@ -267,10 +328,10 @@ impl ConfigBuilder {
         /// How long news of an endpoint that was forgotten for its silence is refused. Default 60 intervals.
         quarantine: Duration;
         /// Endpoints that are no members (they published none of NORMAL, LEAVING, MOVING or shutdown) are forgotten after so long a silence.
-        /// Cassandra takes 30 intervals. Default: never.
+        /// Cassandra takes 30 intervals, and so does a gossip-only member of its clusters. Default: never.
         fat_client_timeout: Duration;
-        /// As [`ConfigBuilder::fat_client_timeout`], for endpoints that are joining. Cassandra takes 60 intervals in 4.x, 300 in 5.0. Default:
-        /// never.
+        /// As [`ConfigBuilder::fat_client_timeout`], for endpoints that are joining. Cassandra takes 60 intervals in 4.x, 300 in 5.0, and a
+        /// gossip-only member does as the members of its cluster. Default: never.
         failed_bootstrap_timeout: Duration;
         /// Members that crashed are forgotten after so long a silence, and refused from then on. Default: never.
         dead_endpoint_ttl: Duration;
@@ -284,7 +345,7 @@ impl ConfigBuilder {
         /// Whether an endpoint that does not answer a direct probe is convicted. Off by default: it is only told.
         probe_convicts: bool;
         /// Whether the node asks for the state of the cluster before it takes part (`gossip-semantics.md` §10), and stays out if somebody
-        /// else uses its address. Off by default.
+        /// else uses its address. Off by default; a gossip-only member of a Cassandra cluster always asks.
         shadow_round: bool;
         /// Whether the node only asks for the state of the cluster, by a shadow round, and never takes part: nobody learns of it. When the
         /// answer is there ([`Event::ShadowRoundDone`](crate::Event::ShadowRoundDone)) it can be read, and nothing more happens. Off by
@@ -345,17 +406,10 @@ impl ConfigBuilder {
         max_datagram_rate: u32;
     }
 
-    /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`].
+    /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`]; of a gossip-only member
+    /// [`CASSANDRA_PARTITIONER`].
     pub fn partitioner(mut self, class_name: &str) -> Self {
         class_name.clone_into(&mut self.partitioner);
-        self
-    }
-
-    /// Seals all packets, and takes only such as are sealed under one of these keys. Needs [`Transport::Datagram`]; nothing else is
-    /// sealed, and so refused. Default: packets go as they are.
-    #[cfg(feature = "seal")]
-    pub fn keys(mut self, keys: crate::KeyRing) -> Self {
-        self.keys = Some(keys);
         self
     }
 
@@ -374,12 +428,6 @@ impl ConfigBuilder {
     /// Adds an endpoint that was removed before the node was restarted; see [`Gossiper::tombstones`](crate::Gossiper::tombstones).
     pub fn tombstone(mut self, tombstone: Tombstone) -> Self {
         self.tombstones.push(tombstone);
-        self
-    }
-
-    /// Adds a value that is published from the start. Versions are given out in the order of the calls.
-    pub fn state(mut self, key: ApplicationState, value: &str) -> Self {
-        self.states.push((key, value.to_owned()));
         self
     }
 
@@ -458,8 +506,9 @@ impl ConfigBuilder {
         if self.local.is_unspecified() {
             return Err(ConfigError::UnspecifiedAddress { endpoint: self.local });
         }
-        let mut states = Vec::with_capacity(self.states.len());
-        for (key, value) in &self.states {
+        let own = self.cassandra.as_ref().map_or_else(Vec::new, Cassandra::states);
+        let mut states = Vec::with_capacity(own.len() + self.states.len());
+        for (key, value) in own.iter().chain(&self.states) {
             let limit = longest_value(self.transport, self.max_datagram_size);
             check_value(*key, value, limit).map_err(ConfigError::State)?;
             states.push((*key, encoded(value)));
@@ -475,6 +524,9 @@ impl ConfigBuilder {
         if self.generation.get() <= 0 {
             return Err(ConfigError::Generation { generation: self.generation });
         }
+        let is_gossip_only = self.cassandra.is_some();
+        // `gossip-semantics.md` §1.
+        let fat_client_timeout = is_gossip_only.then(|| interval.saturating_mul(30));
         let is_seed = self.seeds.contains(&self.local);
         self.seeds.retain(|seed| *seed != self.local);
         self.seeds.sort_unstable();
@@ -491,6 +543,7 @@ impl ConfigBuilder {
             seeds: self.seeds,
             saved: self.saved,
             states,
+            is_gossip_only,
             transport: self.transport,
             interval,
             phi_convict_threshold: self.phi_convict_threshold,
@@ -503,7 +556,7 @@ impl ConfigBuilder {
             leaving_delay: intervals(self.leaving_delay, 5),
             ring_delay: intervals(self.ring_delay, 30),
             quarantine: intervals(self.quarantine, 60),
-            fat_client_timeout: self.fat_client_timeout,
+            fat_client_timeout: self.fat_client_timeout.or(fat_client_timeout),
             failed_bootstrap_timeout: self.failed_bootstrap_timeout,
             dead_endpoint_ttl: self.dead_endpoint_ttl,
             tombstone_ttl: self.tombstone_ttl,
@@ -511,7 +564,7 @@ impl ConfigBuilder {
             max_tombstones: self.max_tombstones,
             probe_after: intervals(self.probe_after, 10),
             probe_convicts: self.probe_convicts,
-            shadow_round: self.shadow_round || self.only_asks,
+            shadow_round: self.shadow_round || self.only_asks || is_gossip_only,
             only_asks: self.only_asks,
             is_seed,
             compression: self.compression,

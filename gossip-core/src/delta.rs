@@ -8,16 +8,18 @@
 //! Deviation: Cassandra sends everything in one message, of any size.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use crate::application_state::ApplicationState;
 use crate::digest::{Entry, Pending, Side};
 use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
 use crate::message::Codec;
+use crate::status::Status;
 use crate::table::{EndpointTable, Slot};
 use crate::time::Timestamp;
 use crate::version::{HeartbeatState, Version};
-use crate::wire::{AddressForm, Full, Reserved, Writer};
+use crate::wire::{AddressForm, Full, JavaStr, Reserved, Writer};
 
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
 const MIN_STATE_SIZE: usize = 19;
@@ -107,6 +109,47 @@ pub(crate) fn encode_requests(
     Ok(())
 }
 
+/// Whoever a message is written for: its messaging version, and what else it can decode.
+///
+/// Anything else is withheld from it: a number beyond its table costs a Cassandra node the whole message, a value that it cannot size every
+/// later one (`gossip-messages.md` §3, §9). What is withheld counts as told: whoever cannot decode a value lacks nothing of it.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    codec: Codec,
+    max_key: ApplicationState,
+    max_len: usize,
+    withheld: Cell<u64>,
+}
+
+impl Receiver {
+    /// Somebody like us.
+    pub(crate) const fn of_everything(codec: Codec) -> Self {
+        Self::of(codec, ApplicationState::new(i32::MAX), usize::MAX)
+    }
+
+    /// Somebody who decodes numbers up to `max_key`, and values of up to so many encoded bytes.
+    pub(crate) const fn of(codec: Codec, max_key: ApplicationState, max_len: usize) -> Self {
+        Self { codec, max_key, max_len, withheld: Cell::new(0) }
+    }
+
+    /// How often something was withheld.
+    pub(crate) const fn withheld(&self) -> u64 {
+        self.withheld.get()
+    }
+
+    pub(crate) const fn address_form(&self) -> AddressForm {
+        self.codec.address_form()
+    }
+
+    fn has(&self, key: ApplicationState, text: JavaStr<'_>) -> bool {
+        let has = key <= self.max_key && text.len() <= self.max_len;
+        if !has {
+            self.withheld.set(self.withheld.get() + 1);
+        }
+        has
+    }
+}
+
 /// Whether what finds no room in a message follows in another at once, or has to wait for the next exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
@@ -123,7 +166,7 @@ pub(crate) fn encode_states(
     pending: &mut Pending,
     scratch: &mut Scratch,
     rest: Rest,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<Option<Entry>, Full> {
     let total = out.len() + out.room();
@@ -163,7 +206,7 @@ pub(crate) fn encode_states(
         }
         let heartbeat = table.heartbeat(entry.slot());
         if heartbeat.version > from {
-            if encode_heartbeat(table, entry.slot(), heartbeat, codec, out).is_ok() {
+            if encode_heartbeat(table, entry.slot(), heartbeat, receiver, out).is_ok() {
                 written += 1;
             } else if rest == Rest::Follows && !(written == 0 && is_first_of_all) {
                 progress.heartbeats = at;
@@ -182,7 +225,7 @@ pub(crate) fn encode_states(
             }
             // A message of its own would have more room.
             let may_wait = rest == Rest::Follows && !(written == 0 && is_first_of_all);
-            match encode_state(table, entry.slot(), from, scratch, may_wait, codec, out) {
+            match encode_state(table, entry.slot(), from, scratch, may_wait, receiver, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
                 Ok(Part::Nothing { needed }) if needed > total => too_large = Some(*entry),
                 Ok(Part::Nothing { .. }) if rest == Rest::Waits => {}
@@ -197,30 +240,57 @@ pub(crate) fn encode_states(
     Ok(too_large)
 }
 
-/// Writes the heartbeat and a single value.
-pub(crate) fn encode_value_of(
+/// Writes our own state as that of somebody who stops. `status` is the version of a status that says so, where we publish none.
+pub(crate) fn encode_shutdown(
     table: &EndpointTable,
-    slot: Slot,
-    key: ApplicationState,
+    status: Option<Version>,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    crate::message::encode_state_head(table.heartbeat(slot), out)?;
-    let (text, version) = table.values(slot).get(key).ok_or(Full)?;
+    crate::message::encode_state_head(table.heartbeat(Slot::FIRST), out)?;
+    let count = out.reserve_i32()?;
+    let mut written = 0;
+    for (key, text, version) in
+        table.values(Slot::FIRST).iter().filter(|(key, text, _)| receiver.has(*key, *text))
+    {
+        encode_value(key, text, version, out)?;
+        written += 1;
+    }
+    if let Some(version) = status {
+        encode_value(ApplicationState::STATUS_WITH_PORT, SHUTDOWN, version, out)?;
+        written += 1;
+    }
+    out.fill(count, written);
+    Ok(())
+}
+
+/// As [`encode_shutdown`], of the status alone.
+pub(crate) fn encode_shutdown_status(
+    table: &EndpointTable,
+    status: Option<Version>,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let key = ApplicationState::STATUS_WITH_PORT;
+    let own = || table.values(Slot::FIRST).get(key);
+    let (text, version) = status.map(|version| (SHUTDOWN, version)).or_else(own).ok_or(Full)?;
+    crate::message::encode_state_head(table.heartbeat(Slot::FIRST), out)?;
     out.i32(1)?;
     encode_value(key, text, version, out)
 }
+
+const SHUTDOWN: JavaStr<'static> = JavaStr::from_checked(Status::SHUTDOWN_TEXT.as_bytes());
 
 /// Writes one endpoint as the only one of a list of states: all that the peer lacks of it.
 pub(crate) fn encode_whole(
     table: &EndpointTable,
     entry: Entry,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { return Err(Full) };
     out.i32(1)?;
-    out.endpoint(table.endpoint(entry.slot()), codec.address_form())?;
-    encode_newer(table, entry.slot(), from, out)
+    out.endpoint(table.endpoint(entry.slot()), receiver.address_form())?;
+    encode_newer(table, entry.slot(), from, receiver, out)
 }
 
 /// The size of an endpoint's whole state in a list of states, in bytes.
@@ -250,11 +320,11 @@ fn encode_heartbeat(
     table: &EndpointTable,
     slot: Slot,
     heartbeat: HeartbeatState,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     out.atomically(|out| {
-        out.endpoint(table.endpoint(slot), codec.address_form())?;
+        out.endpoint(table.endpoint(slot), receiver.address_form())?;
         out.i32(heartbeat.generation.get())?;
         out.i32(heartbeat.version.get())?;
         out.i32(0)
@@ -266,13 +336,18 @@ pub(crate) fn encode_if_whole(
     table: &EndpointTable,
     slot: Slot,
     from: Version,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> bool {
+    let withheld = receiver.withheld();
     let whole = out.atomically(|out| {
-        out.endpoint(table.endpoint(slot), codec.address_form())?;
-        encode_newer(table, slot, from, out)
+        out.endpoint(table.endpoint(slot), receiver.address_form())?;
+        encode_newer(table, slot, from, receiver, out)
     });
+    if whole.is_err() {
+        // It was not written, and so not withheld.
+        receiver.withheld.set(withheld);
+    }
     whole.is_ok()
 }
 
@@ -282,10 +357,10 @@ pub(crate) fn encode_part(
     slot: Slot,
     from: Version,
     scratch: &mut Scratch,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> bool {
-    matches!(encode_state(table, slot, from, scratch, false, codec, out), Ok(Part::Whole | Part::Prefix))
+    matches!(encode_state(table, slot, from, scratch, false, receiver, out), Ok(Part::Whole | Part::Prefix))
 }
 
 /// How much of an endpoint's state was written.
@@ -305,11 +380,11 @@ fn encode_state(
     from: Version,
     scratch: &mut Scratch,
     may_wait: bool,
-    codec: Codec,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<Part, Full> {
     let endpoint = table.endpoint(slot);
-    if encode_if_whole(table, slot, from, codec, out) {
+    if encode_if_whole(table, slot, from, receiver, out) {
         return Ok(Part::Whole);
     }
     if may_wait {
@@ -324,12 +399,12 @@ fn encode_state(
         values
             .iter()
             .enumerate()
-            .filter(|(_, (_, _, version))| *version > from)
+            .filter(|(_, (key, text, version))| *version > from && receiver.has(*key, *text))
             .map(|(index, (_, _, version))| (version, index)),
     );
     scratch.values.sort_unstable();
     let prefix = out.atomically(|out| {
-        out.endpoint(endpoint, codec.address_form())?;
+        out.endpoint(endpoint, receiver.address_form())?;
         let heartbeat = table.heartbeat(slot);
         out.i32(heartbeat.generation.get())?;
         let version: Reserved = out.reserve_i32()?;
@@ -368,12 +443,14 @@ pub(crate) fn encode_newer(
     table: &EndpointTable,
     slot: Slot,
     from: Version,
+    receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     crate::message::encode_state_head(table.heartbeat(slot), out)?;
     let count = out.reserve_i32()?;
     let mut written = 0;
-    for (key, text, version) in table.values(slot).iter().filter(|(_, _, version)| *version > from) {
+    let newer = |(key, text, version): &(_, _, _)| *version > from && receiver.has(*key, *text);
+    for (key, text, version) in table.values(slot).iter().filter(newer) {
         encode_value(key, text, version, out)?;
         written += 1;
     }
@@ -383,7 +460,7 @@ pub(crate) fn encode_newer(
 
 fn encode_value(
     key: ApplicationState,
-    text: crate::wire::JavaStr<'_>,
+    text: JavaStr<'_>,
     version: Version,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {

@@ -52,6 +52,17 @@ pub enum Event {
         /// The last of its generations that counts as gone.
         generation: Generation,
     },
+    /// A peer has asked for everything of this node again, some intervals after it was told: it ignores us. Cassandra's nodes do so
+    /// for a minute with a gossip-only member that they dropped for its silence (`internode.md` D.2); [`Event::Accepted`] follows then.
+    Ignored {
+        /// Who.
+        by: Endpoint,
+    },
+    /// A peer that ignored this node knows it now.
+    Accepted {
+        /// Who.
+        by: Endpoint,
+    },
     /// Nothing is known any more of an endpoint. What of it is still refused is among
     /// [`Gossiper::tombstones`](crate::Gossiper::tombstones).
     Forgotten {

@@ -3,8 +3,10 @@
 //! [`Gossiper`] is the switchboard. What it switches between lives in files of its own: the exchange, the round,
 //! liveness, shutdown. It knows neither connections nor packets; a transport feeds it messages and asks what is due to whom.
 
+mod acceptance;
 mod apply;
 mod asked;
+mod cassandra;
 mod exchange;
 mod liveness;
 mod local;
@@ -21,6 +23,7 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
+use self::acceptance::Acceptance;
 pub(crate) use self::asked::Asked;
 use self::local::Refutations;
 use self::news::News;
@@ -80,6 +83,9 @@ pub struct Gossiper {
     pauses: liveness::Pauses,
     refutations: Refutations,
     contact: round::Contact,
+    acceptance: Acceptance,
+    /// Of the status with which a gossip-only member says that it stops; nowhere else does it publish one.
+    shutdown_version: Version,
     foreign_cluster: ForeignName,
     foreign_partitioner: ForeignName,
 }
@@ -223,6 +229,8 @@ impl Gossiper {
             pauses: liveness::Pauses::default(),
             refutations: Refutations::default(),
             contact: round::Contact::new(now),
+            acceptance: Acceptance::default(),
+            shutdown_version: Version::ZERO,
             foreign_cluster: ForeignName::default(),
             foreign_partitioner: ForeignName::default(),
             config,

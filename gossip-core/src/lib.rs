@@ -64,6 +64,7 @@ pub mod message;
 mod node;
 mod phi;
 mod quarantine;
+mod release;
 mod rng;
 mod snapshot;
 mod stats;
@@ -71,12 +72,16 @@ mod status;
 mod table;
 mod time;
 mod tokens;
+mod uuid;
 mod verb;
 mod version;
 pub mod wire;
 
-pub use application_state::ApplicationState;
-pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, SetStateError, Transport};
+pub use application_state::{ApplicationState, Pad};
+pub use config::{
+    CASSANDRA_PARTITIONER, Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, GossipOnly, Member,
+    SetStateError, Transport,
+};
 #[cfg(feature = "seal")]
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
@@ -86,6 +91,7 @@ pub use io::{ConnectionId, Input, Output};
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;
+pub use release::Release;
 pub use snapshot::{EndpointInfo, Standing, StateInfo};
 pub use stats::Stats;
 pub use status::{Status, StatusKind};
@@ -93,5 +99,6 @@ pub use status::{Status, StatusKind};
 pub use time::Clock;
 pub use time::Timestamp;
 pub use tokens::{decode_tokens, encode_tokens};
+pub use uuid::{Uuid, UuidError};
 pub use verb::Verb;
 pub use version::{Generation, HeartbeatState, MessagingVersion, Version};

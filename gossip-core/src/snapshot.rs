@@ -57,6 +57,32 @@ impl EndpointInfo {
     pub fn text(&self, key: ApplicationState) -> Option<&str> {
         self.state(key).map(|state| state.value.as_str())
     }
+
+    /// Its status, whole: the newer of STATUS_WITH_PORT and STATUS.
+    pub fn status_text(&self) -> Option<&str> {
+        self.newer(ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS)
+    }
+
+    /// Where it serves clients: the newer of NATIVE_ADDRESS_AND_PORT and RPC_ADDRESS, which has no port.
+    pub fn native_address(&self) -> Option<&str> {
+        self.newer(ApplicationState::NATIVE_ADDRESS_AND_PORT, ApplicationState::RPC_ADDRESS)
+    }
+
+    /// Its private address: the newer of INTERNAL_ADDRESS_AND_PORT and INTERNAL_IP, which has no port.
+    pub fn internal_address(&self) -> Option<&str> {
+        self.newer(ApplicationState::INTERNAL_ADDRESS_AND_PORT, ApplicationState::INTERNAL_IP)
+    }
+
+    /// The newer of a pair of values that say the same, one with a port and one from before 4.0; where both are equally new, the former
+    /// (`gossip-messages.md` §13).
+    fn newer(&self, with_port: ApplicationState, without: ApplicationState) -> Option<&str> {
+        let (with_port, without) = (self.state(with_port), self.state(without));
+        let newer = match (with_port, without) {
+            (Some(with_port), Some(without)) if without.version > with_port.version => Some(without),
+            (with_port, without) => with_port.or(without),
+        };
+        newer.map(|state| state.value.as_str())
+    }
 }
 
 /// A value and its version.

@@ -62,6 +62,8 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Values refused for being too many or too much for one endpoint.
     pub values_refused: u64,
+    /// Values kept from receivers whose release cannot decode them, counted at each message that would have held them.
+    pub values_withheld: u64,
     /// Values that fit no packet of ours, and were not passed on: somebody with larger packets set them.
     pub values_unsendable: u64,
     /// Exchanges dropped because too many were waiting for their peers.

@@ -127,6 +127,11 @@ pub enum SetStateError {
         /// How many they may.
         limit: usize,
     },
+    /// A gossip-only member of a Cassandra cluster sets pads alone, 21 to 28.
+    NotPad {
+        /// Which.
+        key: ApplicationState,
+    },
     /// The node has stopped gossiping.
     Stopped,
 }
@@ -145,6 +150,9 @@ impl fmt::Display for SetStateError {
             }
             Self::TooMuch { key, bytes, limit } => {
                 write!(f, "with {key} all values would take {bytes} encoded bytes; they may take {limit}")
+            }
+            Self::NotPad { key } => {
+                write!(f, "a gossip-only member does not set {key}; it may set the pads 21 to 28")
             }
             Self::Stopped => f.write_str("the node has stopped gossiping"),
         }

@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 use super::outbox::{Due, LargeDue, ListId, SynDue};
 use super::round::Coverage;
 use super::{Gossiper, Mode, Outgoing, Session};
-use crate::application_state::ApplicationState;
 use crate::config::Transport;
-use crate::delta::{self, Rest};
+use crate::delta::{self, Receiver, Rest};
 use crate::digest::{self, Entry, Progress, Side};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -122,15 +121,20 @@ impl Gossiper {
         };
         let pending = self.outbox.list_mut(list);
         let mut cursor = Cursor::default();
+        let mut wants_all_of_us = false;
         for request in ack.requests.iter() {
             // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
             // at the generation, and may give a part of a whole that the asker has nothing of.
             if let Some(slot) = self.table.find_next(request.endpoint, &mut cursor) {
+                wants_all_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
                 pending.push(Entry::new(slot, Side::Give, request.generation, request.max_version));
             }
         }
         if self.outbox.ack2(from, list).is_err() {
             self.stats.exchanges_dropped += 1;
+        }
+        if wants_all_of_us {
+            self.on_asked_for_everything(from);
         }
     }
 
@@ -147,25 +151,40 @@ impl Gossiper {
         codec: Codec,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
+        let receiver = self.receiver(to, codec);
+        let written = self.encode_with_body_for(to, &receiver, codec, out);
+        self.stats.values_withheld += receiver.withheld();
+        written
+    }
+
+    fn encode_with_body_for(
+        &mut self,
+        to: Endpoint,
+        receiver: &Receiver,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Option<Outgoing> {
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
-            let everything = Version::new(i32::MIN);
-            let whole = out.atomically(|out| delta::encode_newer(&self.table, Slot::FIRST, everything, out));
+            let status = self.config.is_gossip_only.then_some(self.shutdown_version);
+            let whole = out.atomically(|out| delta::encode_shutdown(&self.table, status, receiver, out));
             // Of a state that does not fit, the status is what receivers require.
             let written = whole.or_else(|Full| {
-                out.atomically(|out| {
-                    delta::encode_value_of(&self.table, Slot::FIRST, ApplicationState::STATUS_WITH_PORT, out)
-                })
+                out.atomically(|out| delta::encode_shutdown_status(&self.table, status, out))
             });
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
+        }
+        if let Some(id) = due.schema_response.take() {
+            let written = out.array(self.own_schema()?.to_bytes());
+            return written.ok().map(|()| Outgoing { verb: Verb::SCHEMA_VERSION_RSP, id });
         }
         if let Some(list) = due.ack2.take() {
             let rest = self.rest();
             let pending = self.outbox.list_mut(list);
             let before = pending.progress;
             let written = out.atomically(|out| {
-                delta::encode_states(&self.table, pending, &mut self.scratch, rest, codec, out)
+                delta::encode_states(&self.table, pending, &mut self.scratch, rest, receiver, out)
             });
             // The first goes out even if there is nothing to say: the protocol has it so.
             let is_first = before == Progress::default();
@@ -188,7 +207,7 @@ impl Gossiper {
             let written = out.within(room, |out| {
                 out.atomically(|out| {
                     delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
-                    delta::encode_states(&self.table, pending, &mut self.scratch, rest, codec, out)
+                    delta::encode_states(&self.table, pending, &mut self.scratch, rest, receiver, out)
                 })
             });
             let is_first = before == Progress::default();
@@ -203,9 +222,9 @@ impl Gossiper {
         }
         if let Some(at) = due.shadow_reply.take() {
             if self.rest() == Rest::Follows {
-                return self.encode_part_of_shadow_reply(to, at, codec, out);
+                return self.encode_part_of_shadow_reply(to, at, receiver, out);
             }
-            if out.atomically(|out| self.encode_shadow_reply(codec, out)).is_err() {
+            if out.atomically(|out| self.encode_shadow_reply(receiver, out)).is_err() {
                 // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
                 if let Some(due) = self.outbox.due(to) {
                     due.large = Some(LargeDue::ShadowReply);
@@ -323,14 +342,16 @@ impl Gossiper {
         if let Some(due) = self.outbox.due(to) {
             due.large = None;
         }
+        let receiver = self.receiver(to, codec);
         let mut body = vec![0; size];
         let mut out = Writer::new(&mut body);
         let (verb, written) = match due {
-            LargeDue::ShadowReply => (Verb::GOSSIP_DIGEST_ACK, self.encode_shadow_reply(codec, &mut out)),
+            LargeDue::ShadowReply => (Verb::GOSSIP_DIGEST_ACK, self.encode_shadow_reply(&receiver, &mut out)),
             LargeDue::State(entry) => {
-                (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(&self.table, entry, codec, &mut out))
+                (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(&self.table, entry, &receiver, &mut out))
             }
         };
+        self.stats.values_withheld += receiver.withheld();
         let len = out.len();
         body.truncate(len);
         let outgoing = self.finish(verb, written).ok_or(0_usize)?;
@@ -421,7 +442,7 @@ impl Gossiper {
         &mut self,
         to: Endpoint,
         at: u32,
-        codec: Codec,
+        receiver: &Receiver,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
         let asker = self.table.find(to);
@@ -434,17 +455,17 @@ impl Gossiper {
             let count = out.reserve_i32()?;
             let mut written = 0;
             if let Some(asker) = asker.filter(|_| begin == 0) {
-                written += i32::from(delta::encode_part(table, asker, everything, scratch, codec, out));
+                written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
             }
             for slot in table.places().skip(begin) {
                 if !table.is_occupied(slot) || Some(slot) == asker {
                     continue;
                 }
-                if delta::encode_if_whole(table, slot, everything, codec, out) {
+                if delta::encode_if_whole(table, slot, everything, receiver, out) {
                     written += 1;
                 } else if written == 0 {
                     // It fits no message whole. The rest of it is asked for later.
-                    written += i32::from(delta::encode_part(table, slot, everything, scratch, codec, out));
+                    written += i32::from(delta::encode_part(table, slot, everything, scratch, receiver, out));
                 } else {
                     next = Some(slot.number());
                     break;
@@ -463,13 +484,13 @@ impl Gossiper {
     }
 
     /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.
-    fn encode_shadow_reply(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+    fn encode_shadow_reply(&self, receiver: &Receiver, out: &mut Writer<'_>) -> Result<(), Full> {
         out.i32(0)?;
         let count = out.reserve_i32()?;
         let mut written = 0;
         for slot in self.table.slots() {
-            out.endpoint(self.table.endpoint(slot), codec.address_form())?;
-            delta::encode_newer(&self.table, slot, Version::new(i32::MIN), out)?;
+            out.endpoint(self.table.endpoint(slot), receiver.address_form())?;
+            delta::encode_newer(&self.table, slot, Version::new(i32::MIN), receiver, out)?;
             written += 1;
         }
         out.fill(count, written);

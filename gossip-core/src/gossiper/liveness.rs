@@ -57,6 +57,7 @@ impl Gossiper {
 
     /// Deviation: an echo is not answered any more once the shutdown is announced, so that nobody finds us live again.
     pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
+        self.on_known_to(from);
         if self.is_running() && self.outbox.echo_response(from, id).is_err() {
             self.stats.messages_dropped += 1;
         }

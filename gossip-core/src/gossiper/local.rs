@@ -5,7 +5,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::{AfterShutdown, Gossiper, Mode};
-use crate::application_state::ApplicationState;
+use crate::application_state::{ApplicationState, Pad};
 use crate::config::{SetStateError, check_value};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -35,6 +35,9 @@ impl Gossiper {
         key: ApplicationState,
         value: &str,
     ) -> Result<Version, SetStateError> {
+        if self.config.is_gossip_only && Pad::new(key.number()).is_none() {
+            return Err(SetStateError::NotPad { key });
+        }
         check_value(key, value, self.config.max_value())?;
         // Before a node takes part, and while gossip is disabled, values are kept for when it does.
         let is_over = matches!(

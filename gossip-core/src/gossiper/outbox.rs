@@ -68,6 +68,8 @@ pub(crate) struct Due {
     pub(crate) ack_limit: Option<u32>,
     pub(crate) ack2: Option<ListId>,
     pub(crate) echo_request: Option<u64>,
+    /// The answer to the question for our schema.
+    pub(crate) schema_response: Option<u64>,
     echo_responses: [Option<u64>; MAX_ECHO_RESPONSES],
     /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
     pub(crate) large: Option<LargeDue>,
@@ -117,6 +119,7 @@ impl Due {
             && self.ack.is_none()
             && self.ack2.is_none()
             && self.echo_request.is_none()
+            && self.schema_response.is_none()
             && matches!(self.echo_responses, [None, None, None, None])
     }
 
@@ -130,6 +133,7 @@ impl Due {
     /// Whether a message is due that has a body in this version.
     pub(crate) const fn has_body_for(&self, codec: Codec) -> bool {
         (self.shutdown && codec.version.has_shutdown_body())
+            || self.schema_response.is_some()
             || self.syn.is_some()
             || self.shadow_syn
             || self.shadow_reply.is_some()
@@ -244,6 +248,10 @@ impl Outbox {
 
     pub(crate) fn echo_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
         self.owe(to, |due| due.push_echo_response(id))
+    }
+
+    pub(crate) fn schema_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.schema_response = Some(id))
     }
 
     pub(crate) fn shutdown(&mut self, to: Endpoint) -> Result<(), NoRoom> {
@@ -393,6 +401,7 @@ impl Outbox {
             due.ack.is_some(),
             due.ack2.is_some(),
             due.echo_request.is_some(),
+            due.schema_response.is_some(),
         ]
         .into_iter()
         .chain(due.echo_responses.iter().map(Option::is_some))

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::{Gossiper, Mode};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::event::{Event, ForgetCause};
+use crate::event::{DownCause, Event, ForgetCause};
 use crate::quarantine::{Refusal, Tombstone};
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
@@ -40,6 +40,8 @@ pub(super) struct Assassination {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AssassinateError {
+    /// The node is a gossip-only member of a Cassandra cluster, and publishes no status, nobody's.
+    GossipOnly,
     /// It is the node itself, which can leave.
     Oneself,
     /// Eight others are waiting already.
@@ -53,6 +55,7 @@ pub enum AssassinateError {
 impl fmt::Display for AssassinateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::GossipOnly => "a gossip-only member assassinates nobody; use nodetool",
             Self::Oneself => "a node does not assassinate itself; let it leave",
             Self::TooMany => "eight assassinations are under way; wait for them",
             Self::NotRunning => "the node takes no part in gossip now",
@@ -90,10 +93,18 @@ impl Gossiper {
         let unix_ms = self.unix_ms();
         self.quarantine.expire(self.now, unix_ms);
         for slot in self.table.places().skip(1) {
-            if self.table.is_occupied(slot)
-                && self.table.standing(slot) != Standing::Live
-                && let Some(cause) = self.reason_to_forget(slot, unix_ms)
-            {
+            if !self.table.is_occupied(slot) {
+                continue;
+            }
+            let is_live = self.table.standing(slot) == Standing::Live;
+            let reason = self.reason_to_forget(slot, unix_ms);
+            // Of few heartbeats the mean is long: whoever is no member may be silent for long enough before it is convicted.
+            if let Some(cause) = reason.filter(|cause| !is_live || *cause == ForgetCause::Silent) {
+                if is_live {
+                    let phi = self.table.arrivals().last_phi(slot).unwrap_or_default();
+                    #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
+                    self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
+                }
                 self.evict(slot, cause);
             }
         }
@@ -118,9 +129,9 @@ impl Gossiper {
             return None;
         }
         let is_saved = self.table.generation(slot) == Generation::SAVED;
-        if !status.is_member() && !is_saved {
+        if !self.is_member(slot) && !is_saved {
             let timeout = match status.is_bootstrapping() {
-                true => self.config.failed_bootstrap_timeout,
+                true => self.failed_bootstrap_timeout(),
                 false => self.config.fat_client_timeout,
             };
             if timeout.is_some_and(|timeout| silence > timeout) {
@@ -250,6 +261,9 @@ impl Gossiper {
     pub(super) fn begin_assassination(&mut self, endpoint: Endpoint) -> Result<(), AssassinateError> {
         if self.mode != Mode::Running {
             return Err(AssassinateError::NotRunning);
+        }
+        if self.config.is_gossip_only {
+            return Err(AssassinateError::GossipOnly);
         }
         if endpoint == self.config.local {
             return Err(AssassinateError::Oneself);

@@ -67,6 +67,7 @@ impl Gossiper {
         let rotation = self.digest_rotation();
         self.table.arrivals_mut().set_rotation(rotation);
         self.asked.expire(self.now);
+        self.follow_members();
         self.choose_targets();
         self.check_liveness();
         self.check_removals();

@@ -189,6 +189,7 @@ impl Gossiper {
             self.shadow.rest_until = Some(self.now + self.config.echo_timeout);
         }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
+        self.follow_members();
     }
 
     /// Joins above a generation that others already know of this address.

@@ -49,10 +49,14 @@ impl Gossiper {
         if let Some((text, _)) = self.table.values(Slot::FIRST).get(ApplicationState::STATUS_WITH_PORT) {
             self.status_before.extend_from_slice(text.as_bytes());
         }
-        if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
-            self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
+        if self.config.is_gossip_only {
+            self.shutdown_version = self.next_version();
+        } else {
+            if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
+                self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
+            }
+            self.publish_status(Status::SHUTDOWN_TEXT);
         }
-        self.publish_status(Status::SHUTDOWN_TEXT);
         for slot in self.table.places().skip(1) {
             if self.table.is_occupied(slot)
                 && self.table.standing(slot) == Standing::Live

@@ -217,6 +217,8 @@ impl Streams {
                             {
                                 pings.push(from, kind, header.id);
                             }
+                        } else if header.verb == Verb::SCHEMA_VERSION_REQ {
+                            gossiper.handle_schema_request(now, from, header.id);
                         } else {
                             match Message::decode(header.verb, payload, Codec::new(version)) {
                                 Some(Ok(message)) => {

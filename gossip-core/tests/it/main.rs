@@ -11,6 +11,7 @@ mod datagrams;
 mod exchange;
 mod fixtures;
 mod golden;
+mod gossip_only;
 mod hostile;
 mod hostile_node;
 mod internode;

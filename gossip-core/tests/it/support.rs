@@ -279,8 +279,12 @@ fn at_endpoints(states: &[(&str, State)]) -> Vec<(Endpoint, State)> {
 
 impl Driven {
     pub(crate) fn new(config: ConfigBuilder) -> Self {
+        Self::of(config.build().unwrap())
+    }
+
+    pub(crate) fn of(config: Config) -> Self {
         Self {
-            gossiper: Gossiper::new(config.build().unwrap(), Timestamp::ZERO),
+            gossiper: Gossiper::new(config, Timestamp::ZERO),
             now: Timestamp::ZERO,
             version: MessagingVersion::V12,
             buffer: vec![0; 1 << 17],
@@ -361,6 +365,11 @@ impl Driven {
 
     /// Makes it learn a state, by asking and being told. What else it wants to send is lost.
     pub(crate) fn learn(&mut self, at: &str, state: &State) {
+        self.learn_by(at, state, syn);
+    }
+
+    /// As [`Driven::learn`], with SYNs of another partitioner.
+    pub(crate) fn learn_by(&mut self, at: &str, state: &State, syn: impl FnOnce(&[Digest]) -> Content) {
         let known = Digest {
             endpoint: endpoint(at),
             generation: state.heartbeat.generation,

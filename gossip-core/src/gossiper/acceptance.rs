@@ -1,0 +1,58 @@
+//! Whether others take our state. Whoever came back soon after it was dropped for its silence is ignored for a while
+//! (`gossip-semantics.md` §9), and nothing in the protocol says so: but a peer that ignores us asks for everything of us again and again.
+
+use super::Gossiper;
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::time::Timestamp;
+
+/// After how many intervals a repeated question means that the answer was not taken. Answers cross within one.
+const PATIENCE: u32 = 3;
+
+/// After how many intervals without a further question nothing is made of it any more.
+const MEMORY: u32 = 30;
+
+/// The first peer that asked for everything of us, and may not have taken it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Acceptance {
+    doubtful: Option<Doubt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    by: Endpoint,
+    since: Timestamp,
+    last: Timestamp,
+    is_told: bool,
+}
+
+impl Gossiper {
+    /// `by` asks for everything of us.
+    pub(super) fn on_asked_for_everything(&mut self, by: Endpoint) {
+        let (patience, memory) =
+            (self.config.interval.saturating_mul(PATIENCE), self.config.interval.saturating_mul(MEMORY));
+        let fresh = Doubt { by, since: self.now, last: self.now, is_told: false };
+        let Some(doubt) = &mut self.acceptance.doubtful else {
+            self.acceptance.doubtful = Some(fresh);
+            return;
+        };
+        if self.now.saturating_since(doubt.last) > memory {
+            *doubt = fresh;
+        } else if doubt.by == by {
+            doubt.last = self.now;
+            if !doubt.is_told && self.now.saturating_since(doubt.since) >= patience {
+                doubt.is_told = true;
+                self.push_event(Event::Ignored { by });
+            }
+        }
+    }
+
+    /// `by` asks whether we can be reached, which it does of whom it knows.
+    pub(super) fn on_known_to(&mut self, by: Endpoint) {
+        if let Some(doubt) = self.acceptance.doubtful.take_if(|doubt| doubt.by == by)
+            && doubt.is_told
+        {
+            self.push_event(Event::Accepted { by });
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a gossip-only member of a Cassandra cluster does otherwise than a member of ours: it follows, and keeps from each receiver what that
+//! cannot decode (`internode.md`, Appendix D).
+
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::Gossiper;
+use crate::application_state::ApplicationState;
+use crate::delta::Receiver;
+use crate::endpoint::Endpoint;
+use crate::message::Codec;
+use crate::release::Release;
+use crate::snapshot::Standing;
+use crate::status::StatusKind;
+use crate::table::Slot;
+use crate::time::Timestamp;
+use crate::uuid::Uuid;
+use crate::wire::{JavaStr, MAX_CASSANDRA_LEN};
+
+/// The longest release that is followed, in bytes. A longer one is a mistake, or worse.
+const MAX_RELEASE: usize = 64;
+
+/// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
+const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
+
+impl Gossiper {
+    /// Publishes the lowest release among the members, and the schema of most of them, where those have changed. Neither is ever ahead
+    /// of the members: a release of our own would keep their mixed-version logic off or on (`gossip-semantics.md` §8.5), a schema would
+    /// look like a disagreement.
+    ///
+    /// Other gossip-only members do not count: two of them would hold each other at what they found first.
+    pub(super) fn follow_members(&mut self) {
+        if !self.config.is_gossip_only {
+            return;
+        }
+        if let Some(lowest) = self.lowest_release() {
+            self.follow(ApplicationState::RELEASE_VERSION, lowest);
+        }
+        if let Some(agreed) = self.agreed_schema() {
+            self.follow(ApplicationState::SCHEMA, agreed);
+        }
+    }
+
+    /// The members that run, as far as is known.
+    fn running_members(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.table.slots().skip(1).filter(|slot| {
+            self.table.standing(*slot) != Standing::Unreachable
+                && self.table.status(*slot) != StatusKind::Shutdown
+                && self.is_member(*slot)
+        })
+    }
+
+    fn lowest_release(&self) -> Option<Slot> {
+        let release = |slot: Slot| {
+            let (text, _) = self.table.values(slot).get(ApplicationState::RELEASE_VERSION)?;
+            let text = text.as_str().filter(|text| text.len() <= MAX_RELEASE)?;
+            Some((Release::parse(text)?, slot))
+        };
+        let lowest = self.running_members().filter_map(release).min_by(|a, b| a.0.cmp(&b.0));
+        lowest.map(|(_, slot)| slot)
+    }
+
+    /// A member that publishes what more than half of them do.
+    fn agreed_schema(&self) -> Option<Slot> {
+        let schema = |slot: Slot| {
+            let (text, _) = self.table.values(slot).get(ApplicationState::SCHEMA)?;
+            Uuid::from_text(text.as_bytes()).ok()
+        };
+        // Whatever more than half agree on is left when those who disagree are struck out in pairs (Boyer and Moore).
+        let (mut candidate, mut lead, mut members) = (None, 0_u32, 0_u32);
+        for slot in self.running_members() {
+            members += 1;
+            match schema(slot) {
+                _ if lead == 0 => (candidate, lead) = (Some(slot), 1),
+                own if candidate.and_then(schema) == own => lead += 1,
+                _ => lead -= 1,
+            }
+        }
+        let candidate = candidate.filter(|slot| schema(*slot).is_some())?;
+        let agreeing = self.running_members().filter(|slot| schema(*slot) == schema(candidate)).count();
+        (agreeing > members as usize / 2).then_some(candidate)
+    }
+
+    /// Publishes what somebody else does, unless it is published already.
+    fn follow(&mut self, key: ApplicationState, whom: Slot) {
+        let Some((text, _)) = self.table.values(whom).get(key) else { return };
+        let own = self.table.values(Slot::FIRST).get(key);
+        if own.is_some_and(|(own, _)| own == text) {
+            return;
+        }
+        let text = SmallVec::<[u8; MAX_RELEASE]>::from_slice(text.as_bytes());
+        self.publish(key, JavaStr::from_checked(&text));
+    }
+
+    /// Whether an endpoint is a member. In a Cassandra cluster that is who has a place in the ring, and so tokens; a status of `shutdown`
+    /// alone may have been made up by whoever heard a gossip-only member stop (`gossip-semantics.md` §9).
+    pub(super) fn is_member(&self, slot: Slot) -> bool {
+        let status = self.table.status(slot);
+        let may_be_made_up = self.config.is_gossip_only && status == StatusKind::Shutdown;
+        status.is_member()
+            && (!may_be_made_up || self.table.values(slot).get(ApplicationState::TOKENS).is_some())
+    }
+
+    /// How long an endpoint may be silent that was joining.
+    pub(super) fn failed_bootstrap_timeout(&self) -> Option<Duration> {
+        if self.config.failed_bootstrap_timeout.is_some() || !self.config.is_gossip_only {
+            return self.config.failed_bootstrap_timeout;
+        }
+        // `gossip-semantics.md` §1. What others still keep would come back to us, and the other way round.
+        let intervals =
+            if self.release_of(Slot::FIRST).is_some_and(|release| release.major() >= 5) { 300 } else { 60 };
+        Some(self.config.interval.saturating_mul(intervals))
+    }
+
+    /// What `to` can decode in messages written so.
+    pub(super) fn receiver(&self, to: Endpoint, codec: Codec) -> Receiver {
+        if !self.config.is_gossip_only {
+            return Receiver::of_everything(codec);
+        }
+        let release = self.table.find(to).and_then(|slot| self.release_of(slot));
+        Receiver::of(codec, release.map_or(ALWAYS_DECODED, Release::highest_state), MAX_CASSANDRA_LEN)
+    }
+
+    fn release_of(&self, slot: Slot) -> Option<Release<'_>> {
+        let (text, _) = self.table.values(slot).get(ApplicationState::RELEASE_VERSION)?;
+        Release::parse(text.as_str()?)
+    }
+
+    /// Somebody asks for the version of our schema. Whoever follows none yet does not answer, and neither does a member of our own
+    /// clusters, which have no schema.
+    pub(crate) fn handle_schema_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
+        self.advance(now);
+        if !self.is_running() || self.own_schema().is_none() {
+            self.stats.skipped += 1;
+        } else if self.outbox.schema_response(from, id).is_err() {
+            self.stats.messages_dropped += 1;
+        }
+    }
+
+    /// The schema that we follow.
+    pub(super) fn own_schema(&self) -> Option<Uuid> {
+        if !self.config.is_gossip_only {
+            return None;
+        }
+        let (text, _) = self.table.values(Slot::FIRST).get(ApplicationState::SCHEMA)?;
+        Uuid::from_text(text.as_bytes()).ok()
+    }
+}

@@ -1,0 +1,302 @@
+//! A gossip-only member of a Cassandra cluster (`internode.md`, Appendix D): what it publishes, what it follows, what it withholds, and how it
+//! leaves and comes back.
+
+use core::time::Duration;
+
+use gossip_core::{
+    ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, Event, ForgetCause,
+    Generation, GossipOnly, LeaveError, MessagingVersion, Pad, SetStateError, Standing, Timestamp, Uuid,
+    Verb, encode_tokens,
+};
+
+use crate::support::{CLUSTER, Content, Driven, Sent, State, ack, digest, endpoint, heartbeat, java};
+
+const US: &str = "10.0.0.9:7000";
+const A: &str = "10.0.0.1:7000";
+const B: &str = "10.0.0.2:7000";
+const C: &str = "10.0.0.3:7000";
+const D: &str = "10.0.0.4:7000";
+
+const SECOND: Duration = Duration::from_secs(1);
+const STATUS: ApplicationState = ApplicationState::STATUS_WITH_PORT;
+const RELEASE: ApplicationState = ApplicationState::RELEASE_VERSION;
+const SCHEMA: ApplicationState = ApplicationState::SCHEMA;
+const HOST_ID: Uuid = Uuid::from_bytes([0x42; 16]);
+
+const EMPTY_SCHEMA: &str = "59adb24e-f3cd-3e02-97f0-5b395827453f";
+const OTHER_SCHEMA: &str = "edd41673-edd5-38b8-9485-b8dd05832e03";
+
+fn config() -> ConfigBuilder<GossipOnly> {
+    Config::gossip_only(CLUSTER, endpoint(US), Generation::new(1_000), [7; 32], HOST_ID)
+        .seed(endpoint(A))
+        .probe_after(Duration::MAX)
+}
+
+fn syn(digests: &[gossip_core::message::Digest]) -> Content {
+    let (cluster, partitioner) = (java(CLUSTER), java(CASSANDRA_PARTITIONER));
+    Content::Syn { cluster, partitioner, metadata_id: 0, digests: digests.to_vec() }
+}
+
+/// A real node, as far as gossip shows it.
+fn member(release: &str, schema: &str) -> State {
+    State::new(
+        heartbeat(500, 40),
+        &[
+            (ApplicationState::NET_VERSION, "12", 1),
+            (ApplicationState::HOST_ID, "93e2f0eb-e71b-4d0d-940f-bd6dd9453e30", 2),
+            (RELEASE, release, 3),
+            (SCHEMA, schema, 4),
+            (ApplicationState::TOKENS, &encode_tokens(&[-5]), 5),
+            (STATUS, "NORMAL,-5", 6),
+        ],
+    )
+}
+
+/// A gossip-only member that asked A, was told of `members`, and takes part.
+fn joined(members: &[(&str, State)]) -> Driven {
+    let mut us = Driven::of(config().build().unwrap());
+    us.gossiper.handle_wall_clock(Timestamp::ZERO, 1_700_000_000_000);
+    let asked = us.advance(Duration::ZERO);
+    assert!(asked.iter().any(|sent| sent.to == endpoint(A) && sent.content == syn(&[])), "{asked:?}");
+    us.hand(A, &ack(&[], members));
+    let sent = us.sent();
+    us.answer_echoes(&sent);
+    us
+}
+
+fn texts(us: &Driven) -> Vec<(i32, String)> {
+    let values = us.gossiper.values(endpoint(US));
+    values.map(|(key, text, _)| (key.number(), text.to_text().into_owned())).collect()
+}
+
+/// What we tell of ourselves when A asks for everything.
+fn told_to(us: &mut Driven, peer: &str) -> State {
+    let mut answers = us.answers(peer, &ack(&[digest(US, 1_000, 0)], &[]));
+    let Some(Content::Ack2 { states }) = answers.pop() else { panic!("no ACK2") };
+    let state = states.into_iter().find(|(of, _)| *of == endpoint(US));
+    state.expect("we are told of").1
+}
+
+#[test]
+fn it_publishes_what_real_nodes_expect_and_neither_status_nor_tokens() {
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
+    let published = texts(&us);
+    let expected = [
+        (1, "0.0"),
+        (2, EMPTY_SCHEMA),
+        (3, "datacenter1"),
+        (4, "rack1"),
+        (5, "4.0.14"),
+        (8, "10.0.0.9"),
+        (11, "13"),
+        (12, "42424242-4242-4242-4242-424242424242"),
+        (14, "false"),
+        (15, "10.0.0.9:7000"),
+        (16, "10.0.0.9:9042"),
+    ];
+    assert_eq!(published, expected.map(|(key, text)| (key, text.to_owned())));
+    us.round();
+    let told = told_to(&mut us, A);
+    assert_eq!(told.values.len(), expected.len());
+}
+
+#[test]
+fn what_it_may_publish_is_pads() {
+    let data_center = |config: ConfigBuilder<GossipOnly>| {
+        config
+            .data_center("dc7")
+            .rack("r7")
+            .native_address(endpoint("10.1.1.1:9142"))
+            .pad(Pad::new(21).unwrap(), "x")
+    };
+    let us = Driven::of(data_center(config()).build().unwrap());
+    for (key, text) in [(3, "dc7"), (4, "r7"), (8, "10.1.1.1"), (16, "10.1.1.1:9142"), (21, "x")] {
+        assert!(texts(&us).contains(&(key, text.to_owned())), "{key}");
+    }
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
+    for number in (-1..21).chain(29..40).chain([1_000]) {
+        let key = ApplicationState::new(number);
+        assert_eq!(Pad::new(number), None);
+        assert_eq!(us.gossiper.set_state(us.now, key, "x"), Err(SetStateError::NotPad { key }));
+    }
+    for number in 21..=28 {
+        assert!(us.gossiper.set_state(us.now, Pad::new(number).unwrap().state(), "x").is_ok());
+    }
+    assert_eq!(us.gossiper.leave(us.now), Err(LeaveError::NotMember));
+    assert_eq!(us.gossiper.assassinate(us.now, endpoint(A)), Err(AssassinateError::GossipOnly));
+}
+
+#[test]
+fn release_is_the_lowest_of_the_members() {
+    let release = |us: &Driven| us.value(US, RELEASE).map(|(text, _)| text);
+    let mut us = joined(&[
+        (A, member("4.1.7", EMPTY_SCHEMA)),
+        (B, member("4.0.14", EMPTY_SCHEMA)),
+        (C, member("abc", EMPTY_SCHEMA)),
+        // Other gossip-only members do not count, nor does who has left.
+        (D, State::new(heartbeat(500, 9), &[(RELEASE, "3.11.17", 1)])),
+        (
+            "10.0.0.5:7000",
+            State::new(heartbeat(500, 9), &[(RELEASE, "3.0.31", 1), (STATUS, "LEFT,-5,1800000000000", 2)]),
+        ),
+    ]);
+    assert_eq!(release(&us).as_deref(), Some("4.0.14"));
+    let version = us.value(US, RELEASE);
+    us.round();
+    assert_eq!(us.value(US, RELEASE), version, "what has not changed keeps its version");
+    // B is upgraded.
+    let upgraded = State { heartbeat: heartbeat(600, 40), ..member("5.0.2", EMPTY_SCHEMA) };
+    us.learn_by(B, &upgraded, syn);
+    us.round();
+    assert_eq!(release(&us).as_deref(), Some("4.1.7"));
+    // A release that nobody could mean is nobody's.
+    let long = format!("4.0.0-{}", "x".repeat(100));
+    us.learn_by(A, &State { heartbeat: heartbeat(600, 40), ..member(&long, EMPTY_SCHEMA) }, syn);
+    us.round();
+    assert_eq!(release(&us).as_deref(), Some("5.0.2"));
+}
+
+#[test]
+fn schema_is_what_most_members_have() {
+    let schema = |us: &Driven| us.value(US, SCHEMA).map(|(text, _)| text);
+    let us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, member("4.0.14", OTHER_SCHEMA))]);
+    assert_eq!(schema(&us), None, "half is not most");
+    let us = joined(&[(A, member("4.0.14", "no uuid")), (B, member("4.0.14", "no uuid"))]);
+    assert_eq!(schema(&us), None);
+    let mut us = joined(&[
+        (A, member("4.0.14", EMPTY_SCHEMA)),
+        (B, member("4.0.14", OTHER_SCHEMA)),
+        (C, member("4.0.14", EMPTY_SCHEMA)),
+    ]);
+    assert_eq!(schema(&us).as_deref(), Some(EMPTY_SCHEMA));
+    for (at, expected) in [(A, OTHER_SCHEMA), (C, OTHER_SCHEMA)] {
+        us.learn_by(at, &State { heartbeat: heartbeat(600, 40), ..member("4.0.14", OTHER_SCHEMA) }, syn);
+        us.round();
+        assert_eq!(schema(&us).as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn states_that_a_receiver_cannot_decode_are_withheld() {
+    let custom = |release: &str| {
+        let mut state = member(release, EMPTY_SCHEMA);
+        let long = "x".repeat(32_768);
+        for (number, text) in [(28, "a"), (29, "b"), (30, "c"), (31, "d"), (27, &long)] {
+            state.values.push((ApplicationState::new(number), java(text), gossip_core::Version::new(number)));
+        }
+        state
+    };
+    // D publishes states of all kinds; what does A hear of it?
+    for (release, expected) in
+        [("4.0.14", &[28][..]), ("4.1.7", &[28, 29]), ("5.0.2", &[28, 29, 30]), ("", &[28])]
+    {
+        let mut us = joined(&[(A, member(release, EMPTY_SCHEMA)), (D, custom("5.0.2"))]);
+        us.buffer = vec![0; 1 << 20];
+        let answers = us.answers(A, &syn(&[digest(A, 500, 40), digest(D, 500, 0)]));
+        let Some(Content::Ack { states, .. }) = answers.last() else { panic!("{answers:?}") };
+        let [(of, state)] = &states[..] else { panic!("{states:?}") };
+        assert_eq!(*of, endpoint(D));
+        let pads: Vec<i32> =
+            state.values.iter().map(|(key, ..)| key.number()).filter(|key| *key > 20).collect();
+        assert_eq!(pads, expected, "{release}");
+        assert_eq!(us.gossiper.stats().values_withheld, 5 - expected.len() as u64, "{release}");
+        // The heartbeat is that of the whole: nothing of it is asked for again.
+        assert_eq!(state.heartbeat, heartbeat(500, 40));
+    }
+}
+
+#[test]
+fn its_stop_is_told_without_a_status_of_its_own() {
+    for version in [MessagingVersion::V12, MessagingVersion::V13] {
+        let mut us = joined(&[(A, member("5.0.2", EMPTY_SCHEMA))]);
+        us.version = version;
+        us.round();
+        let before = texts(&us);
+        us.gossiper.shutdown(us.now);
+        let sent = us.sent();
+        let stops: Vec<_> = sent.iter().filter(|sent| sent.content.verb() == Verb::GOSSIP_SHUTDOWN).collect();
+        let [Sent { to, content: Content::Shutdown { state }, .. }] = stops[..] else { panic!("{stops:?}") };
+        assert_eq!(*to, endpoint(A));
+        assert_eq!(texts(&us), before, "nothing is published");
+        if version == MessagingVersion::V12 {
+            assert_eq!(*state, None);
+        } else {
+            // A receiver requires it (`gossip-messages.md` §7.5).
+            let state = state.as_ref().unwrap();
+            let status = state.values.iter().find(|(key, ..)| *key == STATUS);
+            assert_eq!(status.map(|(_, text, _)| &text[..]), Some(&b"shutdown,true"[..]));
+            assert_eq!(state.values.len(), before.len() + 1);
+        }
+        us.advance(3 * SECOND);
+        assert!(us.events().contains(&Event::Stopped));
+    }
+}
+
+#[test]
+fn who_is_silent_and_has_no_tokens_is_forgotten_as_in_cassandra() {
+    let gossip_only = State::new(heartbeat(500, 9), &[(RELEASE, "4.0.14", 1)]);
+    // Of somebody without tokens the status is made up by those who heard it stop.
+    let stopped = State::new(heartbeat(500, i32::MAX), &[(STATUS, "shutdown,true", 1)]);
+    let joining =
+        |release: &str| State::new(heartbeat(500, 9), &[(RELEASE, release, 1), (STATUS, "BOOT,-9", 2)]);
+    for (state, release, seconds) in [
+        (gossip_only, "4.0.14", 30),
+        (stopped, "4.0.14", 30),
+        (joining("4.1.7"), "4.1.7", 60),
+        (joining("5.0.2"), "5.0.2", 300),
+    ] {
+        let mut us = joined(&[(A, member(release, EMPTY_SCHEMA)), (D, state)]);
+        us.gossiper.handle_wall_clock(us.now, 1_700_000_000_000);
+        us.advance(Duration::from_secs(seconds - 1));
+        assert!(us.standing(D).is_some(), "{release}");
+        us.advance(3 * SECOND);
+        assert_eq!(us.standing(D), None, "{release}");
+        let forgotten = |event: &Event| matches!(event, Event::Forgotten { endpoint: gone, cause: ForgetCause::Silent, .. } if *gone == endpoint(D));
+        assert!(us.events().iter().any(forgotten));
+        assert!(us.standing(A).is_some(), "members stay, however long they are silent");
+    }
+}
+
+#[test]
+fn who_ignores_us_is_told_and_who_takes_us_back_as_well() {
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
+    us.events();
+    let everything = ack(&[digest(US, 1_000, 0)], &[]);
+    for second in 0..4 {
+        us.round();
+        us.hand(A, &everything);
+        // Somebody else who asks once is no sign of anything.
+        us.hand(B, &everything);
+        us.sent();
+        let ignored = us.events().contains(&Event::Ignored { by: endpoint(A) });
+        assert_eq!(ignored, second == 3, "{second}");
+    }
+    us.hand(A, &Content::Echo { verb: Verb::ECHO_REQ });
+    assert_eq!(us.events(), [Event::Accepted { by: endpoint(A) }]);
+    us.hand(A, &Content::Echo { verb: Verb::ECHO_REQ });
+    assert_eq!(us.events(), []);
+}
+
+#[test]
+fn who_asks_once_in_a_while_ignores_nobody() {
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
+    us.events();
+    for _ in 0..3 {
+        us.hand(A, &ack(&[digest(US, 1_000, 0)], &[]));
+        us.advance(31 * SECOND);
+        assert!(us.events().iter().all(|event| !matches!(event, Event::Ignored { .. })));
+    }
+}
+
+#[test]
+fn it_comes_back_above_its_earlier_process() {
+    let mut us = Driven::of(config().build().unwrap());
+    us.advance(Duration::ZERO);
+    let host_id = HOST_ID.to_string();
+    let earlier = State::new(heartbeat(1_700, 30), &[(ApplicationState::HOST_ID, &host_id, 2)]);
+    us.hand(A, &ack(&[], &[(US, earlier), (A, member("4.0.14", EMPTY_SCHEMA))]));
+    let raised = Event::GenerationRaised { old: Generation::new(1_000), new: Generation::new(1_701) };
+    assert!(us.events().contains(&raised));
+    assert_eq!(us.gossiper.generation(), Generation::new(1_701));
+    assert_eq!(us.standing(US), Some(Standing::Live));
+}
