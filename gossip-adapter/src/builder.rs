@@ -1,5 +1,7 @@
 //! Describing a node, and making it.
 
+mod membership;
+
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -8,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip_core::{
-    ApplicationState, Clock, Config, ConfigError, DEFAULT_PARTITIONER, Endpoint, Generation, Node, Timestamp,
-    Tombstone, Transport,
+    Clock, ConfigBuilder, ConfigError, Endpoint, Generation, Member, Node, Timestamp, Tombstone, Transport,
+    Uuid,
 };
 
+use self::membership::Kind;
 use crate::events::Feed;
 use crate::handle::Handle;
 use crate::mailbox::{Mailbox, Queue};
@@ -19,57 +22,66 @@ use crate::mailbox::{Mailbox, Queue};
 /// What adapters differ in: how a node is started. Implemented by a marker type, which no value needs to exist of.
 pub trait Runtime: Sized {
     /// What starting gives: a [`Handle`] or a [`StartError`], now or later.
-    type Start;
+    type Start<M: 'static>;
 
     /// Opens the socket, prepares the node, and sees that somebody drives it.
-    fn start(builder: Builder<Self>) -> Self::Start;
+    fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M>;
 }
 
 /// Stores a generation that the node has raised.
 pub type PersistGeneration = Box<dyn FnMut(Generation) -> io::Result<()> + Send>;
 
-type StatesWith = Box<dyn FnOnce(Endpoint) -> Vec<(ApplicationState, String)> + Send>;
-type Tune = Box<dyn FnOnce(gossip_core::ConfigBuilder) -> gossip_core::ConfigBuilder + Send>;
+type Change<M> = Box<dyn FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send>;
+type ChangeAt<M> = Box<dyn FnOnce(ConfigBuilder<M>, Endpoint) -> ConfigBuilder<M> + Send>;
 
 /// Collects what a node is to be, and starts it.
+///
+/// [`Builder::new`] begins a node that says itself what it publishes. [`Builder::gossip_only`] begins a gossip-only member of a Cassandra
+/// cluster, whose builder and handle know no way to publish a status or tokens:
+///
+/// ```compile_fail,E0599
+/// # enum Mine {}
+/// use gossip_adapter::{ApplicationState, Builder};
+///
+/// let _ = Builder::<Mine>::gossip_only("Test Cluster").state(ApplicationState::STATUS_WITH_PORT, "NORMAL,-5");
+/// ```
 #[must_use]
-pub struct Builder<R> {
+pub struct Builder<R, M = Member> {
+    kind: Kind<M>,
     cluster: String,
-    partitioner: String,
+    partitioner: Option<String>,
     listen: SocketAddr,
     broadcast: Option<SocketAddr>,
     transport: Transport,
-    #[cfg(feature = "seal")]
-    keys: Option<gossip_core::KeyRing>,
+    host_id: Option<Uuid>,
     seeds: Vec<SocketAddr>,
     saved: Vec<SocketAddr>,
     tombstones: Vec<Tombstone>,
-    states: Vec<(ApplicationState, String)>,
-    states_with: Option<StatesWith>,
+    says: Vec<Change<M>>,
+    says_with: Option<ChangeAt<M>>,
     generation: Option<Generation>,
     persist: Option<PersistGeneration>,
     interval: Duration,
     phi_convict_threshold: Option<f64>,
-    tune: Option<Tune>,
+    tune: Option<Change<M>>,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> Builder<R> {
-    /// A node of the cluster of this name, which listens on 127.0.0.1:7000 unless told otherwise.
-    pub fn new(cluster: impl Into<String>) -> Self {
+impl<R, M> Builder<R, M> {
+    fn of(kind: Kind<M>, cluster: String) -> Self {
         Self {
-            cluster: cluster.into(),
-            partitioner: DEFAULT_PARTITIONER.into(),
+            kind,
+            cluster,
+            partitioner: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7000)),
             broadcast: None,
             transport: Transport::Internode,
-            #[cfg(feature = "seal")]
-            keys: None,
+            host_id: None,
             seeds: Vec::new(),
             saved: Vec::new(),
             tombstones: Vec::new(),
-            states: Vec::new(),
-            states_with: None,
+            says: Vec::new(),
+            says_with: None,
             generation: None,
             persist: None,
             interval: Duration::from_secs(1),
@@ -79,9 +91,10 @@ impl<R> Builder<R> {
         }
     }
 
-    /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`].
+    /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`](gossip_core::DEFAULT_PARTITIONER),
+    /// of a gossip-only member [`CASSANDRA_PARTITIONER`](gossip_core::CASSANDRA_PARTITIONER).
     pub fn partitioner(mut self, class_name: impl Into<String>) -> Self {
-        self.partitioner = class_name.into();
+        self.partitioner = Some(class_name.into());
         self
     }
 
@@ -95,20 +108,6 @@ impl<R> Builder<R> {
     /// specific one. Port 0 means the port that is listened on.
     pub const fn broadcast(mut self, address: SocketAddr) -> Self {
         self.broadcast = Some(address);
-        self
-    }
-
-    /// How messages travel: the same for all nodes of a cluster. Default [`Transport::Internode`]. It is chosen here, not by
-    /// [`Builder::tune`], since the socket depends on it.
-    pub const fn transport(mut self, transport: Transport) -> Self {
-        self.transport = transport;
-        self
-    }
-
-    /// Seals all packets, and takes only such as are sealed under one of these keys. Only [`Transport::Datagram`] seals.
-    #[cfg(feature = "seal")]
-    pub fn keys(mut self, keys: gossip_core::KeyRing) -> Self {
-        self.keys = Some(keys);
         self
     }
 
@@ -127,22 +126,6 @@ impl<R> Builder<R> {
     /// Adds an endpoint that was removed in an earlier run: it does not come back.
     pub fn tombstone(mut self, tombstone: Tombstone) -> Self {
         self.tombstones.push(tombstone);
-        self
-    }
-
-    /// Adds a value that is published from the start. Versions are given out in the order of the calls.
-    pub fn state(mut self, key: ApplicationState, value: impl Into<String>) -> Self {
-        self.states.push((key, value.into()));
-        self
-    }
-
-    /// Adds values that depend on the endpoint as which the node gossips in the end, which port 0 leaves open until it
-    /// listens. They come after those of [`Builder::state`].
-    pub fn states_with(
-        mut self,
-        states: impl FnOnce(Endpoint) -> Vec<(ApplicationState, String)> + Send + 'static,
-    ) -> Self {
-        self.states_with = Some(Box::new(states));
         self
     }
 
@@ -175,18 +158,16 @@ impl<R> Builder<R> {
     }
 
     /// Changes anything else of the core's configuration, last of all.
-    pub fn tune(
-        mut self,
-        tune: impl FnOnce(gossip_core::ConfigBuilder) -> gossip_core::ConfigBuilder + Send + 'static,
-    ) -> Self {
+    pub fn tune(mut self, tune: impl FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send + 'static) -> Self {
         self.tune = Some(Box::new(tune));
         self
     }
 
     /// Starts the node, in the way of the runtime.
-    pub fn start(self) -> R::Start
+    pub fn start(self) -> R::Start<M>
     where
         R: Runtime,
+        M: 'static,
     {
         R::start(self)
     }
@@ -214,25 +195,23 @@ impl<R> Builder<R> {
     /// # Errors
     ///
     /// [`StartError`] if something about the node cannot be.
-    pub fn prepare(self, listening: SocketAddr) -> Result<Prepared, StartError> {
+    pub fn prepare(self, listening: SocketAddr) -> Result<Prepared<M>, StartError> {
         let mut broadcast = self.broadcast.unwrap_or(listening);
         if broadcast.port() == 0 {
             broadcast.set_port(listening.port());
         }
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(error.into()))?;
+        let entropy = entropy()?;
         let local = Endpoint::from(broadcast);
         let generation =
             self.generation.unwrap_or_else(|| Generation::at_start(Clock::unix_millis() / 1_000, None));
-        let mut config = Config::builder(&self.cluster, local, generation, entropy)
-            .partitioner(&self.partitioner)
-            .interval(self.interval);
+        let host_id = self.host_id.map_or_else(random_host_id, Ok)?;
+        let mut config =
+            (self.kind.begin)(&self.cluster, local, generation, entropy, host_id).interval(self.interval);
+        if let Some(partitioner) = &self.partitioner {
+            config = config.partitioner(partitioner);
+        }
         if let Some(threshold) = self.phi_convict_threshold {
             config = config.phi_convict_threshold(threshold);
-        }
-        #[cfg(feature = "seal")]
-        if let Some(keys) = self.keys {
-            config = config.keys(keys);
         }
         for seed in self.seeds {
             config = config.seed(seed.into());
@@ -243,15 +222,17 @@ impl<R> Builder<R> {
         for tombstone in self.tombstones {
             config = config.tombstone(tombstone);
         }
-        let late = self.states_with.map_or_else(Vec::new, |states| states(local));
-        for (key, value) in self.states.iter().chain(&late) {
-            config = config.state(*key, value);
+        for change in self.says {
+            config = change(config);
+        }
+        if let Some(change) = self.says_with {
+            config = change(config, local);
         }
         if let Some(tune) = self.tune {
             config = tune(config);
         }
         // The socket is there already.
-        let config = config.transport(self.transport);
+        let config = (self.kind.end)(config, self.transport);
         let node = Node::new(config.build().map_err(StartError::Config)?, Timestamp::ZERO);
         let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));
         let handle = Handle::new(queue.clone(), feed.clone(), local, listening);
@@ -259,7 +240,17 @@ impl<R> Builder<R> {
     }
 }
 
-impl<R> fmt::Debug for Builder<R> {
+fn entropy<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut entropy = [0; N];
+    getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(error.into()))?;
+    Ok(entropy)
+}
+
+fn random_host_id() -> Result<Uuid, StartError> {
+    entropy().map(Uuid::random)
+}
+
+impl<R, M> fmt::Debug for Builder<R, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("cluster", &self.cluster)
@@ -271,7 +262,7 @@ impl<R> fmt::Debug for Builder<R> {
 }
 
 /// What a driver drives.
-pub struct Prepared {
+pub struct Prepared<M = Member> {
     /// The node.
     pub node: Node,
     /// Where its commands come from and its events go to.
@@ -279,10 +270,10 @@ pub struct Prepared {
     /// To be called when the node has raised its generation, before anything else is taken from it.
     pub persist: Option<PersistGeneration>,
     /// For the application.
-    pub handle: Handle,
+    pub handle: Handle<M>,
 }
 
-impl fmt::Debug for Prepared {
+impl<M> fmt::Debug for Prepared<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared").field("handle", &self.handle).finish_non_exhaustive()
     }

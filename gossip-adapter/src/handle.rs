@@ -1,12 +1,13 @@
 //! What an application keeps of its node.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gossip_core::{
-    ApplicationState, AssassinateError, Endpoint, EndpointInfo, Generation, LeaveError, Node, Stats,
-    Timestamp, Tombstone, Version,
+    ApplicationState, AssassinateError, Endpoint, EndpointInfo, Generation, GossipOnly, LeaveError, Member,
+    Node, Pad, Stats, Timestamp, Tombstone, Version,
 };
 
 use crate::answer::{Answer, Reply, answer};
@@ -19,10 +20,17 @@ use crate::mailbox::{AtStop, Queue};
 ///
 /// What is asked is put into the node's mailbox at the call, and carried out in the order of the calls. The [`Answer`] may be
 /// awaited, waited for, or dropped. A node that has stopped answers [`Stopped`].
-#[derive(Clone)]
-pub struct Handle {
+///
+/// What only some nodes can do is there only for them: a [`Member`] publishes values and may leave, a [`GossipOnly`] member of a Cassandra
+/// cluster publishes [`Pad`]s. [`Handle::common`] gives a handle for what all can do.
+pub struct Handle<M = Member> {
     owner: Arc<Owner>,
+    membership: PhantomData<fn() -> M>,
 }
+
+/// Marks a handle for what all nodes can do. No value of it exists.
+#[derive(Clone, Copy, Debug)]
+pub enum Common {}
 
 /// What all clones of a handle share.
 struct Owner {
@@ -33,8 +41,50 @@ struct Owner {
 }
 
 impl Handle {
+    /// Publishes a value of the node's own, under a fresh version. [`SetStateError`] if it could never be sent, or nothing is
+    /// sent any more.
+    pub fn set_state(
+        &self,
+        key: ApplicationState,
+        value: impl Into<String>,
+    ) -> Answer<Result<Version, SetStateError>> {
+        self.publish(key, value.into())
+    }
+
+    /// Leaves the cluster for good. Answers when others had time to hear of it and the node has stopped; [`LeaveError`], at
+    /// once, if it is no member, or takes no part in gossip now.
+    pub fn leave(&self) -> Answer<Result<(), LeaveError>> {
+        self.put(Err(LeaveError::NotRunning), |node, now, reply, at_stop| match node.leave(now) {
+            Ok(()) => at_stop.answer(reply.otherwise(Ok(()))),
+            error => reply.give(error),
+        })
+    }
+
+    /// Begins to declare an endpoint as left that cannot do so itself; [`Event::Assassinated`](crate::Event::Assassinated) or
+    /// [`Event::AssassinationAborted`](crate::Event::AssassinationAborted) follows. [`AssassinateError`] if that cannot be begun.
+    pub fn assassinate(&self, endpoint: Endpoint) -> Answer<Result<(), AssassinateError>> {
+        self.ask_otherwise(Err(AssassinateError::NotRunning), move |node, now| {
+            node.assassinate(now, endpoint)
+        })
+    }
+}
+
+impl Handle<GossipOnly> {
+    /// Publishes a value of the node's own, under a fresh version. [`SetStateError`] if it could never be sent, or nothing is
+    /// sent any more.
+    pub fn set_pad(&self, pad: Pad, value: impl Into<String>) -> Answer<Result<Version, SetStateError>> {
+        self.publish(pad.state(), value.into())
+    }
+}
+
+impl<M> Handle<M> {
     pub(crate) fn new(queue: Arc<Queue>, feed: Arc<Feed>, local: Endpoint, listening: SocketAddr) -> Self {
-        Self { owner: Arc::new(Owner { queue, feed, local, listening }) }
+        Self { owner: Arc::new(Owner { queue, feed, local, listening }), membership: PhantomData }
+    }
+
+    /// A handle of the same node, for what all nodes can do.
+    pub fn common(&self) -> Handle<Common> {
+        Handle { owner: self.owner.clone(), membership: PhantomData }
     }
 
     /// Under which endpoint the node gossips.
@@ -45,22 +95,6 @@ impl Handle {
     /// The address that is listened on.
     pub fn listen_address(&self) -> SocketAddr {
         self.owner.listening
-    }
-
-    /// Publishes a value of the node's own, under a fresh version. [`SetStateError`] if it could never be sent, or nothing is
-    /// sent any more.
-    pub fn set_state(
-        &self,
-        key: ApplicationState,
-        value: impl Into<String>,
-    ) -> Answer<Result<Version, SetStateError>> {
-        let value = value.into();
-        self.ask_otherwise(Err(SetStateError::Stopped), move |node, now| {
-            node.set_state(now, key, &value).map_err(|error| match error {
-                gossip_core::SetStateError::Stopped => SetStateError::Stopped,
-                refused => SetStateError::Refused(refused),
-            })
-        })
     }
 
     /// What an endpoint publishes under a key, and the version of it; `None` if nothing is known. A surrogate that stands alone,
@@ -94,23 +128,6 @@ impl Handle {
     /// As [`Handle::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`](crate::Event::ForeignPartitioner)).
     pub fn foreign_partitioner(&self) -> Answer<Result<Option<(Endpoint, String)>, Stopped>> {
         self.ask(|node, _| node.gossiper().foreign_partitioner())
-    }
-
-    /// Leaves the cluster for good. Answers when others had time to hear of it and the node has stopped; [`LeaveError`], at
-    /// once, if it is no member, or takes no part in gossip now.
-    pub fn leave(&self) -> Answer<Result<(), LeaveError>> {
-        self.put(Err(LeaveError::NotRunning), |node, now, reply, at_stop| match node.leave(now) {
-            Ok(()) => at_stop.answer(reply.otherwise(Ok(()))),
-            error => reply.give(error),
-        })
-    }
-
-    /// Begins to declare an endpoint as left that cannot do so itself; [`Event::Assassinated`](crate::Event::Assassinated) or
-    /// [`Event::AssassinationAborted`](crate::Event::AssassinationAborted) follows. [`AssassinateError`] if that cannot be begun.
-    pub fn assassinate(&self, endpoint: Endpoint) -> Answer<Result<(), AssassinateError>> {
-        self.ask_otherwise(Err(AssassinateError::NotRunning), move |node, now| {
-            node.assassinate(now, endpoint)
-        })
     }
 
     /// Announces a shutdown, and takes no part in gossip until [`Handle::enable`]. Answers at once; the announcement takes two
@@ -185,6 +202,15 @@ impl Handle {
         self.put((), |_, _, reply, at_stop| at_stop.answer(reply))
     }
 
+    fn publish(&self, key: ApplicationState, value: String) -> Answer<Result<Version, SetStateError>> {
+        self.ask_otherwise(Err(SetStateError::Stopped), move |node, now| {
+            node.set_state(now, key, &value).map_err(|error| match error {
+                gossip_core::SetStateError::Stopped => SetStateError::Stopped,
+                refused => SetStateError::Refused(refused),
+            })
+        })
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Node, Timestamp) -> T + Send + 'static,
@@ -215,7 +241,13 @@ impl Handle {
     }
 }
 
-impl fmt::Debug for Handle {
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), membership: PhantomData }
+    }
+}
+
+impl<M> fmt::Debug for Handle<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
             .field("local", &self.owner.local)
@@ -274,9 +306,9 @@ mod tests {
     enum ByHand {}
 
     impl Runtime for ByHand {
-        type Start = Result<Prepared, StartError>;
+        type Start<M: 'static> = Result<Prepared<M>, StartError>;
 
-        fn start(builder: Builder<Self>) -> Self::Start {
+        fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
             let listening = builder.listen_on()?;
             builder.prepare(listening)
         }

@@ -12,9 +12,9 @@
 //! enum Alone {}
 //!
 //! impl Runtime for Alone {
-//!     type Start = Result<Handle, StartError>;
+//!     type Start<M: 'static> = Result<Handle<M>, StartError>;
 //!
-//!     fn start(builder: Builder<Self>) -> Self::Start {
+//!     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
 //!         let listening = builder.listen_on()?;
 //!         let Prepared { mut node, mut mailbox, handle, .. } = builder.prepare(listening)?;
 //!         std::thread::spawn(move || {
@@ -67,12 +67,12 @@ pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint, EndpointInfo, Event,
-    ForgetCause, Generation, LeaveError, Standing, StateInfo, Stats, Status, StatusKind, Timestamp,
-    Tombstone, Transport, Version,
+    ForgetCause, Generation, GossipOnly, LeaveError, Member, Pad, Standing, StateInfo, Stats, Status,
+    StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
-pub use handle::{Handle, SetStateError, Stopped};
+pub use handle::{Common, Handle, SetStateError, Stopped};
 pub use mailbox::Mailbox;
 pub use socket::{ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, Unwritten, Written};
 

@@ -275,9 +275,9 @@ fn nobody_can_dial_a_wildcard() {
 enum ByHand {}
 
 impl Runtime for ByHand {
-    type Start = Result<Prepared, StartError>;
+    type Start<M: 'static> = Result<Prepared<M>, StartError>;
 
-    fn start(builder: Builder<Self>) -> Self::Start {
+    fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
         let listening = builder.listen_on()?;
         builder.prepare(listening)
     }

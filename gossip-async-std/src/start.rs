@@ -4,9 +4,8 @@ use std::net::{TcpListener, UdpSocket};
 use std::pin::Pin;
 
 use async_io::Async;
-use gossip_adapter::{Handle, Runtime, StartError, Transport};
+use gossip_adapter::{Builder, Handle, Runtime, StartError, Transport};
 
-use crate::Builder;
 use crate::driver::{Driver, Front};
 
 /// Nodes that are driven by a task of async-std.
@@ -15,14 +14,14 @@ pub enum AsyncStd {}
 
 impl Runtime for AsyncStd {
     /// To be awaited anywhere: async-std starts itself.
-    type Start = Pin<Box<dyn Future<Output = Result<Handle, StartError>> + Send>>;
+    type Start<M: 'static> = Pin<Box<dyn Future<Output = Result<Handle<M>, StartError>> + Send>>;
 
-    fn start(builder: Builder) -> Self::Start {
+    fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
         Box::pin(async { start(builder) })
     }
 }
 
-fn start(builder: Builder) -> Result<Handle, StartError> {
+fn start<M>(builder: Builder<AsyncStd, M>) -> Result<Handle<M>, StartError> {
     let address = builder.listen_on()?;
     let bind = |error| StartError::Bind { address, error };
     let front = match builder.chosen_transport() {

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
+    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
     READS_PER_TURN, StartError, Transport, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
@@ -17,7 +17,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use tracing::{debug, warn};
 
-use crate::Builder;
+use crate::Mio;
 use crate::sockets::{Front, Sockets, Stage, Watched};
 
 /// How many connections are accepted before other things have their turn.
@@ -82,12 +82,12 @@ impl Driver {
     /// # Errors
     ///
     /// [`StartError`] if the address cannot be listened on, or something about the node cannot be.
-    pub fn new(
-        builder: Builder,
+    pub fn new<M>(
+        builder: Builder<Mio, M>,
         registry: &Registry,
         first: Token,
         waker: &Waker,
-    ) -> Result<(Self, Handle), StartError> {
+    ) -> Result<(Self, Handle<M>), StartError> {
         let registry = Arc::new(registry.try_clone().map_err(StartError::Drive)?);
         let address = builder.listen_on()?;
         let bind = |error| StartError::Bind { address, error };

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use gossip_adapter::{Handle, StartError};
+use gossip_adapter::{Builder, Handle, StartError};
 use mio::{Events, Poll, Token};
 
-use crate::{Builder, Driver, waker};
+use crate::{Driver, Mio, waker};
 
 const WAKER: Token = Token(0);
 const FIRST: Token = Token(1);
@@ -38,7 +38,7 @@ impl EventLoop {
     /// # Errors
     ///
     /// [`StartError`] if the address cannot be listened on, or something about the node cannot be.
-    pub fn new(builder: Builder) -> Result<(Self, Handle), StartError> {
+    pub fn new<M>(builder: Builder<Mio, M>) -> Result<(Self, Handle<M>), StartError> {
         let poll = Poll::new().map_err(StartError::Drive)?;
         let wakes = mio::Waker::new(poll.registry(), WAKER).map_err(StartError::Drive)?;
         let (driver, handle) = Driver::new(builder, poll.registry(), FIRST, &waker(Arc::new(wakes)))?;

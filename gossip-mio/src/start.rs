@@ -2,19 +2,19 @@
 
 use std::thread;
 
-use gossip_adapter::{Handle, Runtime, StartError};
+use gossip_adapter::{Builder, Handle, Runtime, StartError};
 use tracing::error;
 
-use crate::{Builder, EventLoop};
+use crate::EventLoop;
 
 /// Nodes that are driven by a thread of their own, which runs an [`EventLoop`].
 #[derive(Debug)]
 pub enum Mio {}
 
 impl Runtime for Mio {
-    type Start = Result<Handle, StartError>;
+    type Start<M: 'static> = Result<Handle<M>, StartError>;
 
-    fn start(builder: Builder) -> Self::Start {
+    fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
         let (event_loop, handle) = EventLoop::new(builder)?;
         let run = || {
             if let Err(error) = event_loop.run() {

@@ -65,7 +65,7 @@ enum Ready {
 }
 
 impl Driver {
-    pub(crate) fn new(prepared: Prepared, front: Front) -> Self {
+    pub(crate) fn new<M>(prepared: Prepared<M>, front: Front) -> Self {
         let Prepared { node, mailbox, persist, .. } = prepared;
         Self {
             node,

@@ -2,10 +2,9 @@
 
 use std::pin::Pin;
 
-use gossip_adapter::{Handle, Runtime, StartError, Transport};
+use gossip_adapter::{Builder, Handle, Runtime, StartError, Transport};
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::Builder;
 use crate::driver::{Driver, Front};
 
 /// Nodes that are driven by a task of tokio.
@@ -14,14 +13,14 @@ pub enum Tokio {}
 
 impl Runtime for Tokio {
     /// To be awaited in a tokio runtime with its network and time drivers enabled; elsewhere it panics.
-    type Start = Pin<Box<dyn Future<Output = Result<Handle, StartError>> + Send>>;
+    type Start<M: 'static> = Pin<Box<dyn Future<Output = Result<Handle<M>, StartError>> + Send>>;
 
-    fn start(builder: Builder) -> Self::Start {
+    fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
         Box::pin(start(builder))
     }
 }
 
-async fn start(builder: Builder) -> Result<Handle, StartError> {
+async fn start<M>(builder: Builder<Tokio, M>) -> Result<Handle<M>, StartError> {
     let address = builder.listen_on()?;
     let bind = |error| StartError::Bind { address, error };
     let front = match builder.chosen_transport() {
