@@ -116,6 +116,9 @@ impl Gossiper {
                 self.on_status(slot, after);
             }
         }
+        if self.has_stopped(slot) && self.table.standing(slot) == Standing::Live {
+            self.mark_down(slot, DownCause::Shutdown);
+        }
         self.verify(slot);
     }
 
@@ -162,8 +165,7 @@ impl Gossiper {
         }
         self.begin(slot, endpoint, state);
         if was_live && self.table.standing(slot) == Standing::Unreachable {
-            let is_stopped = self.table.status(slot) == StatusKind::Shutdown;
-            let cause = if is_stopped { DownCause::Shutdown } else { DownCause::Status };
+            let cause = if self.has_stopped(slot) { DownCause::Shutdown } else { DownCause::Status };
             self.push_event(Event::Down { endpoint, generation: new, cause });
         }
     }
@@ -180,6 +182,7 @@ impl Gossiper {
                 self.table.set_standing(slot, Standing::Unreachable);
                 self.on_status(slot, status);
             }
+            _ if self.has_stopped(slot) => self.mark_as_shutdown(slot),
             _ => self.verify(slot),
         }
     }

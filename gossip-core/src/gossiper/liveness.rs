@@ -4,7 +4,6 @@ use super::Gossiper;
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
 use crate::snapshot::Standing;
-use crate::status::StatusKind;
 use crate::table::{Echo, Slot};
 use crate::time::Timestamp;
 
@@ -31,7 +30,7 @@ impl Gossiper {
         if self.config.only_asks
             || self.table.standing(slot) == Standing::Live
             || status.is_dead()
-            || status == StatusKind::Shutdown
+            || self.has_stopped(slot)
             || self.table.echo(slot).is_some()
         {
             return;

@@ -116,7 +116,9 @@ impl Gossiper {
             return;
         };
         let Some(state) = &shutdown.state else {
-            self.invent_shutdown(slot);
+            if !self.is_nobody(slot) {
+                self.invent_shutdown(slot);
+            }
             self.mark_as_shutdown(slot);
             return;
         };
@@ -127,7 +129,9 @@ impl Gossiper {
             self.stats.malformed += 1;
             return;
         }
-        self.apply_values(slot, from, state);
+        if !self.is_nobody(slot) {
+            self.apply_values(slot, from, state);
+        }
         self.mark_as_shutdown(slot);
     }
 
@@ -148,6 +152,19 @@ impl Gossiper {
             }
             self.push_event(Event::StateChanged { endpoint, key, version });
         }
+    }
+
+    /// Whether an endpoint of a cluster of ours has published no status, and so is no member.
+    ///
+    /// Deviation: it is down when it stops, and no status is stored of it: that would make a member of it, and keep it for ever.
+    fn is_nobody(&self, slot: Slot) -> bool {
+        self.table.status(slot) == StatusKind::None && !self.config.is_gossip_only
+    }
+
+    /// Whether this process of an endpoint has stopped in good order: by its status, or by the heartbeat that marks a stop.
+    pub(super) fn has_stopped(&self, slot: Slot) -> bool {
+        self.table.status(slot) == StatusKind::Shutdown
+            || self.table.heartbeat(slot).version == Version::SHUTDOWN
     }
 
     /// Gives a stopped endpoint the heartbeat that no later message of this generation is newer than, and takes it as down.

@@ -56,6 +56,8 @@ enum Difference {
     AskedFromLegacyValue,
     /// What a receiver makes up for a stopped process: constant versions, of which every peer learns.
     InventedShutdown,
+    /// Cassandra makes up a status also for whoever published none.
+    StatusOfNobody,
     /// Cassandra forgets who has no tokens after a silence.
     SilentMemberKept,
     /// We ask for a limited number of unknown endpoints at a time.
@@ -118,7 +120,8 @@ const FILES: [Summary; 5] = [
         while_disabled: 0,
         acks_in_vain: 0,
         explained: &[
-            (Difference::InventedShutdown, 3),
+            (Difference::InventedShutdown, 1),
+            (Difference::StatusOfNobody, 2),
             (Difference::SilentMemberKept, 2),
             (Difference::AskedNextTime, 4488),
         ],
@@ -312,6 +315,17 @@ impl Tally {
                     && receiver.says(at, key, text)
                 {
                     self.explain(Difference::InventedShutdown);
+                    kept.insert(key, (text.clone(), *version));
+                }
+            }
+            for (key, _) in INVENTED.into_iter().filter(|(key, _)| key.is_status()) {
+                let Some((text, version)) = their_values.get(&key) else { continue };
+                if heartbeat.version == Version::SHUTDOWN
+                    && !kept.contains_key(&key)
+                    && receiver.has_no_status(at)
+                {
+                    self.explain(Difference::StatusOfNobody);
+                    assert_eq!(text, b"shutdown,true");
                     kept.insert(key, (text.clone(), *version));
                 }
             }

@@ -110,6 +110,38 @@ fn k5_peers_of_a_node_that_stops_know_at_once() {
 }
 
 #[test]
+fn whoever_is_no_member_becomes_none_by_stopping() {
+    let minute = Duration::from_mins(1);
+    for version in VERSIONS {
+        let mut a = Driven::new(builder(A, 100).fat_client_timeout(minute / 2));
+        a.version = version;
+        let state = State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 1)]);
+        a.learn_live(B, &state);
+        a.events();
+        let own_words = State::new(
+            heartbeat(200, 10),
+            &[(ApplicationState::DC, "dc1", 1), (ApplicationState::STATUS_WITH_PORT, "shutdown,true", 10)],
+        );
+        a.hand(B, &Content::Shutdown { state: (version == MessagingVersion::V13).then_some(own_words) });
+        assert_eq!(downs(&mut a), [down(B, 200)]);
+        assert_eq!(a.heartbeat(B), Some(heartbeat(200, MAX)));
+        assert_eq!(a.value(B, ApplicationState::STATUS_WITH_PORT), None);
+        // Others hear of it by its heartbeat, and neither asks whether it can be reached.
+        let mut c = Driven::new(builder(C, 300));
+        c.learn_live(B, &state);
+        c.events();
+        let sent = c.answers(A, &ack2(&[(B, State::new(heartbeat(200, MAX), &[]))]));
+        assert_eq!(downs(&mut c), [down(B, 200)]);
+        assert!(!sent.contains(&REQUEST), "{sent:?}");
+        let mut newcomer = Driven::new(builder(C, 300));
+        newcomer.learn(B, &State { heartbeat: heartbeat(200, MAX), ..state });
+        assert_eq!((newcomer.standing(B), newcomer.sent()), (Some(Standing::Unreachable), vec![]));
+        a.advance(minute);
+        assert_eq!(a.standing(B), None, "it is forgotten");
+    }
+}
+
+#[test]
 fn k6_shutdown_of_a_stranger_is_ignored() {
     for state in
         [None, Some(State::new(heartbeat(0, 5), &[(ApplicationState::STATUS_WITH_PORT, "shutdown,true", 4)]))]

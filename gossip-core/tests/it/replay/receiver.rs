@@ -246,6 +246,11 @@ impl Receiver {
             && self.gossiper.value(at, ApplicationState::TOKENS).is_none()
     }
 
+    pub(super) fn has_no_status(&self, at: Endpoint) -> bool {
+        let keys = [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS];
+        keys.iter().all(|key| self.gossiper.value(at, *key).is_none())
+    }
+
     fn drain(&mut self) -> Vec<(Endpoint, Verb, Vec<u8>)> {
         let mut sent = Vec::new();
         let mut buffer = vec![0; 1 << 17];
