@@ -16,7 +16,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gossip_adapter::{Handle, SetStateError, Stats, Stopped};
+use gossip_adapter::{Common, Handle, SetStateError, Stats, Stopped};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -25,14 +25,16 @@ use crate::model::{
     CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
-use crate::run::{KeySource, SeedSource, is_identity};
+use crate::run::{KeySource, Node, SeedSource, is_identity};
 use crate::token::Token;
 pub(crate) use operations::Assassinations;
 
 /// What the handlers know.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    pub(crate) handle: Handle,
+    pub(crate) handle: Handle<Common>,
+    /// For what not all nodes can do.
+    pub(crate) node: Node,
     pub(crate) names: Names,
     pub(crate) cluster: String,
     pub(crate) partitioner: String,
@@ -126,7 +128,7 @@ async fn set_state(
         let why = format!("{key} says who the node is and is its own to change");
         return refusal(StatusCode::CONFLICT, &why);
     }
-    match admin.handle.set_state(key, value).await {
+    match admin.node.set_state(key, value).await {
         Ok(version) => {
             let name = admin.names.name(key);
             Json(SetResponse { key: key.number(), name, version: version.get() }).into_response()

@@ -4,6 +4,7 @@ mod events;
 mod files;
 mod keys;
 mod leave;
+mod node;
 mod options;
 mod publish;
 mod signals;
@@ -15,7 +16,9 @@ use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use gossip_adapter::{Builder, Endpoint, Generation, Handle, KeyRing, Runtime, StartError};
+use gossip_adapter::{
+    Builder, ConfigBuilder, Endpoint, Generation, GossipOnly, KeyRing, Pad, Runtime, StartError,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -24,10 +27,11 @@ use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
 pub(crate) use keys::KeySource;
+pub(crate) use node::Node;
 pub(crate) use options::Args;
+use options::Options;
 pub(crate) use options::SeedSource;
 pub(crate) use options::is_identity;
-use options::{Compression, Options};
 pub(crate) use options::{RuntimeName, TransportName};
 use publish::Published;
 pub(crate) use signals::{Signals, stdin_ended};
@@ -35,6 +39,9 @@ use store::{SharedStore, Store};
 
 /// How long the log and the admin port may take to finish once the node has stopped.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// After how many intervals of silence whoever is no member is forgotten, such as one that only watched: Cassandra's fat client time-out.
+const FORGET_NO_MEMBER: u32 = 30;
 
 /// Runs one node until it is told to stop.
 ///
@@ -67,7 +74,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
 
     let seeds = options.seeds.read().map_err(Failure::misuse)?;
-    let handle = start(&options, seeds, host_id, store.clone()).await?;
+    let node = start(&options, seeds, host_id, store.clone()).await?;
+    let handle = node.common();
     let end = tokio::spawn(events::end(handle.subscribe()));
     let events = handle.subscribe();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
@@ -84,9 +92,10 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let leaving = Arc::new(Notify::new());
     let admin = Admin {
         handle: handle.clone(),
+        node: node.clone(),
         names: options.names.clone(),
         cluster: options.cluster.clone(),
-        partitioner: options.partitioner.clone(),
+        partitioner: options.partitioner().into(),
         host_id,
         interval: options.interval,
         started: Instant::now(),
@@ -100,7 +109,9 @@ async fn serve(options: Options) -> Result<(), Failure> {
     };
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
     let log = tokio::spawn(events::log_events(events, handle.clone(), options.clone()));
-    tokio::spawn(publish::publish_load(handle.clone(), options.interval));
+    if let Node::Member(handle) = node {
+        tokio::spawn(publish::publish_load(handle, options.interval));
+    }
     if let Some(store) = &store {
         tokio::spawn(store.clone().follow(handle.clone(), handle.subscribe(), options.interval));
     }
@@ -149,90 +160,121 @@ async fn start(
     seeds: Vec<SocketAddr>,
     host_id: Uuid,
     store: Option<SharedStore>,
-) -> Result<Handle, Failure> {
+) -> Result<Node, Failure> {
     let keys = options.keys.as_ref().map(KeySource::read).transpose();
     let keys = keys.map_err(|error| Failure::misuse(format!("--key-file: {error}")))?;
-    let started = match options.runtime {
-        RuntimeName::Tokio => {
-            builder::<gossip_tokio::Tokio>(options, keys, seeds, host_id, store).start().await
+    let plan = Plan { options, keys, seeds, host_id, store };
+    let started = if options.cassandra {
+        match options.runtime {
+            RuntimeName::Tokio => plan.gossip_only::<gossip_tokio::Tokio>().start().await,
+            RuntimeName::AsyncStd => plan.gossip_only::<gossip_async_std::AsyncStd>().start().await,
+            RuntimeName::Mio => plan.gossip_only::<gossip_mio::Mio>().start(),
         }
-        RuntimeName::AsyncStd => {
-            builder::<gossip_async_std::AsyncStd>(options, keys, seeds, host_id, store).start().await
+        .map(Node::GossipOnly)
+    } else {
+        match options.runtime {
+            RuntimeName::Tokio => plan.member::<gossip_tokio::Tokio>().start().await,
+            RuntimeName::AsyncStd => plan.member::<gossip_async_std::AsyncStd>().start().await,
+            RuntimeName::Mio => plan.member::<gossip_mio::Mio>().start(),
         }
-        RuntimeName::Mio => builder::<gossip_mio::Mio>(options, keys, seeds, host_id, store).start(),
+        .map(Node::Member)
     };
     started.map_err(start_failure)
 }
 
-fn builder<R: Runtime>(
-    options: &Options,
+/// All that decides what the node will be.
+struct Plan<'a> {
+    options: &'a Options,
     keys: Option<KeyRing>,
     seeds: Vec<SocketAddr>,
     host_id: Uuid,
     store: Option<SharedStore>,
-) -> Builder<R> {
-    let published = Published { options: options.clone(), host_id };
-    let tuning = options.tuning;
-    let mut builder = Builder::new(options.cluster.clone())
-        .partitioner(options.partitioner.clone())
-        .listen(options.listen)
-        .transport(options.transport)
-        .interval(options.interval);
-    if let Some(broadcast) = options.broadcast {
-        builder = builder.broadcast(broadcast);
+}
+
+impl Plan<'_> {
+    fn member<R: Runtime>(self) -> Builder<R> {
+        let Self { options, host_id, .. } = self;
+        let published = Published { options: options.clone(), host_id };
+        let mut builder = Builder::new(options.cluster.clone()).transport(options.transport);
+        if let Some(keys) = self.keys.clone() {
+            builder = builder.keys(keys);
+        }
+        for (key, value) in published.before_the_address_is_known() {
+            builder = builder.state(key, value);
+        }
+        let local = Arc::new(OnceLock::new());
+        let address = local.clone();
+        builder = builder.states_with(move |endpoint: Endpoint| {
+            // It is called once.
+            let _ = address.set(endpoint);
+            published.once_the_address_is_known(endpoint)
+        });
+        // Whoever names no seed is one: if all that it knew of is gone, it starts alone.
+        let is_own_seed = options.seeds.is_empty();
+        let silence = options.interval * FORGET_NO_MEMBER;
+        self.with_the_rest(builder, move |config| {
+            let config = config.fat_client_timeout(silence);
+            match local.get().filter(|_| is_own_seed) {
+                Some(endpoint) => config.seed(*endpoint),
+                None => config,
+            }
+        })
     }
-    if let Some(phi) = tuning.phi {
-        builder = builder.phi_convict_threshold(phi);
+
+    fn gossip_only<R: Runtime>(self) -> Builder<R, GossipOnly> {
+        let Self { options, host_id, .. } = self;
+        let mut builder = Builder::<R>::gossip_only(options.cluster.clone())
+            .host_id(gossip_adapter::Uuid::from_bytes(host_id.into_bytes()))
+            .data_center(options.dc.clone())
+            .rack(options.rack.clone());
+        if let Some(port) = options.native_port {
+            let ip = options.broadcast.unwrap_or(options.listen).ip();
+            builder = builder.native_address(SocketAddr::new(ip, port));
+        }
+        for (key, value) in &options.set {
+            // Nothing else passed the check of the options.
+            if let Some(pad) = Pad::new(key.number()) {
+                builder = builder.pad(pad, value.clone());
+            }
+        }
+        self.with_the_rest(builder, |config| config)
     }
-    if let Some(keys) = keys {
-        builder = builder.keys(keys);
+
+    /// Adds what does not hang on the kind of the node.
+    fn with_the_rest<R, M: 'static>(
+        self,
+        mut builder: Builder<R, M>,
+        tune: impl FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send + 'static,
+    ) -> Builder<R, M> {
+        let Self { options, seeds, store, .. } = self;
+        let tuning = options.tuning;
+        builder = builder.listen(options.listen).interval(options.interval);
+        if let Some(partitioner) = &options.partitioner {
+            builder = builder.partitioner(partitioner.clone());
+        }
+        if let Some(broadcast) = options.broadcast {
+            builder = builder.broadcast(broadcast);
+        }
+        if let Some(phi) = tuning.phi {
+            builder = builder.phi_convict_threshold(phi);
+        }
+        for seed in seeds {
+            builder = builder.seed(seed);
+        }
+        builder = builder.tune(move |config| tune(tuning.apply(config)));
+        if let Some(store) = store {
+            for endpoint in store.known_endpoints() {
+                builder = builder.saved_endpoint(endpoint);
+            }
+            for tombstone in store.tombstones() {
+                builder = builder.tombstone(tombstone);
+            }
+            builder = builder
+                .generation(store.generation())
+                .persist_generation(move |generation: Generation| store.save_generation(generation));
+        }
+        builder
     }
-    for seed in seeds {
-        builder = builder.seed(seed);
-    }
-    for (key, value) in published.before_the_address_is_known() {
-        builder = builder.state(key, value);
-    }
-    let local = Arc::new(OnceLock::new());
-    let address = local.clone();
-    builder = builder.states_with(move |endpoint: Endpoint| {
-        // It is called once.
-        let _ = address.set(endpoint);
-        published.once_the_address_is_known(endpoint)
-    });
-    // Whoever names no seed is one: if all that it knew of is gone, it starts alone.
-    let is_own_seed = options.seeds.is_empty();
-    builder = builder.tune(move |mut config| {
-        config = config.shadow_round(tuning.shadow_round).compression(tuning.compression == Compression::Lz4);
-        if let Some(endpoint) = local.get().filter(|_| is_own_seed) {
-            config = config.seed(*endpoint);
-        }
-        if let Some(ttl) = tuning.dead_endpoint_ttl {
-            config = config.dead_endpoint_ttl(ttl);
-        }
-        if let Some(count) = tuning.max_endpoints {
-            config = config.max_endpoints(count);
-        }
-        if let Some(count) = tuning.max_states {
-            config = config.max_states(count);
-        }
-        if let Some(bytes) = tuning.max_state_bytes {
-            config = config.max_state_bytes(bytes);
-        }
-        config
-    });
-    if let Some(store) = store {
-        for endpoint in store.known_endpoints() {
-            builder = builder.saved_endpoint(endpoint);
-        }
-        for tombstone in store.tombstones() {
-            builder = builder.tombstone(tombstone);
-        }
-        builder = builder
-            .generation(store.generation())
-            .persist_generation(move |generation: Generation| store.save_generation(generation));
-    }
-    builder
 }
 
 fn start_failure(error: StartError) -> Failure {

@@ -11,7 +11,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use gossip_adapter::{Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
+use gossip_adapter::{Common, Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
 
 use super::{Admin, refusal, stopped};
 use crate::model::{
@@ -25,7 +25,13 @@ const ASSASSINATION_PATIENCE: u32 = 60;
 
 /// Answers when the node has begun to leave; it stops by itself.
 pub(super) async fn decommission(State(admin): State<Arc<Admin>>) -> Response {
-    let leaving = admin.handle.leave();
+    let leaving = match admin.node.leave() {
+        Ok(leaving) => leaving,
+        Err(error) => {
+            let why = format!("{error} (stop a gossip-only member with `gossip stopdaemon`)");
+            return refusal(StatusCode::CONFLICT, &why);
+        }
+    };
     // The node does what it is asked to in order: when it answers this question, it has done or refused the request before it.
     let _ = admin.handle.generation().await;
     if let Some(Err(error)) = leaving.now_or_never() {
@@ -137,7 +143,7 @@ pub(super) async fn assassinate(
         Err(error) => return refusal(error.status(), &error.body_text()),
     };
     let events = admin.handle.subscribe();
-    if let Err(error) = admin.handle.assassinate(endpoint.into()).await {
+    if let Err(error) = admin.node.assassinate(endpoint.into()).await {
         return refusal(StatusCode::CONFLICT, &error.to_string());
     }
     tracing::warn!("{endpoint} is to be assassinated, as asked to on the admin port");
@@ -159,7 +165,7 @@ pub(super) async fn assassinations(State(admin): State<Arc<Admin>>) -> Response 
     Json(models.collect::<Vec<_>>()).into_response()
 }
 
-async fn outcome(handle: &Handle, mut events: Events, whom: Endpoint, patience: Duration) -> Outcome {
+async fn outcome(handle: &Handle<Common>, mut events: Events, whom: Endpoint, patience: Duration) -> Outcome {
     let told = async {
         loop {
             match events.recv().await {
@@ -183,7 +189,7 @@ async fn outcome(handle: &Handle, mut events: Events, whom: Endpoint, patience: 
 
 /// What the node shows of `whom` if it is not assassinated, or nothing was told: a sign of life may be that another node
 /// has declared it as left.
-async fn seen(handle: &Handle, whom: Endpoint) -> Outcome {
+async fn seen(handle: &Handle<Common>, whom: Endpoint) -> Outcome {
     let endpoints = handle.endpoints().await.unwrap_or_default();
     match endpoints.iter().find(|info| info.endpoint == whom).map(|info| info.status) {
         None => Outcome::Gone,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use gossip_adapter::{DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
+use gossip_adapter::{Common, DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
 use tracing_subscriber::EnvFilter;
 
 use super::options::Options;
@@ -39,7 +39,7 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
 }
 
 /// Logs what happens to the node until it stops.
-pub(crate) async fn log_events(mut events: Events, handle: Handle, options: Options) {
+pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, options: Options) {
     let mut log = EventLog { handle, options, refused: BTreeSet::new() };
     loop {
         match events.recv().await {
@@ -80,7 +80,7 @@ pub(crate) async fn end(mut events: Events) -> End {
 
 impl End {
     /// What the operator is told at the end.
-    pub(crate) fn failure(self, handle: &Handle, options: &Options) -> Failure {
+    pub(crate) fn failure(self, handle: &Handle<Common>, options: &Options) -> Failure {
         let local = handle.local_endpoint();
         Failure::failed(match self {
             Self::Removed { generation } => format!(
@@ -112,12 +112,13 @@ fn what_to_check(options: &Options, local: Endpoint) -> String {
     format!(
         "check that a seed runs there, that its cluster is named {:?} and its partitioner {:?}, as its log would say, \
          and that it can connect back to {local}",
-        options.cluster, options.partitioner
+        options.cluster,
+        options.partitioner()
     )
 }
 
 struct EventLog {
-    handle: Handle,
+    handle: Handle<Common>,
     options: Options,
     /// Whose refusal has been logged already: they come again each round.
     refused: BTreeSet<(Endpoint, String)>,
@@ -160,6 +161,10 @@ impl EventLog {
                 let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
+            Event::Ignored { by } => tracing::warn!(
+                "{by} ignores this node for now: it was dropped for its silence, and is taken back a minute after that"
+            ),
+            Event::Accepted { by } => tracing::info!("{by} takes this node back"),
             Event::Left { endpoint, generation } => {
                 tracing::info!("{endpoint} has left the cluster, generation {generation}");
             }
@@ -190,7 +195,7 @@ impl EventLog {
     }
 
     fn log_refusal(&mut self, from: Endpoint, what: &str, option: &str, theirs: Option<String>) {
-        let ours = if what == "cluster" { &self.options.cluster } else { &self.options.partitioner };
+        let ours = if what == "cluster" { self.options.cluster.as_str() } else { self.options.partitioner() };
         let theirs = theirs.unwrap_or_else(|| "?".into());
         if self.refused.len() >= MAX_REFUSALS {
             self.refused.clear();

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use std::sync::Arc;
 
-use gossip_adapter::{EndpointInfo, Handle, StatusKind};
+use gossip_adapter::{Common, EndpointInfo, Handle, StatusKind};
 use tokio::sync::Notify;
 
 use super::store::SharedStore;
@@ -12,7 +12,7 @@ use super::store::SharedStore;
 /// Once the node is `leaving`, waits until it has announced that it has left, and stores that at once: a start after a
 /// crash must not bring it back. Returns, when the node has stopped, whether it has left.
 pub(crate) async fn follow(
-    handle: Handle,
+    handle: Handle<Common>,
     leaving: Arc<Notify>,
     store: Option<SharedStore>,
     interval: Duration,

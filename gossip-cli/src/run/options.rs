@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use gossip_adapter::{ApplicationState, Transport};
+use gossip_adapter::{ApplicationState, ConfigBuilder, Pad, Transport};
+use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER};
 use uuid::Uuid;
 
 use super::files::{assignments, seed_texts};
@@ -14,10 +15,6 @@ use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patie
 use crate::failure::Failure;
 use crate::names::Names;
 use crate::token::Token;
-
-/// The partitioner of clusters that are not Cassandra's: they partition nothing. Nodes of different partitioners
-/// refuse each other.
-const NO_PARTITIONER: &str = "org.gossip.NoPartitioner";
 
 /// What stays the same from release to release.
 const AFTER_HELP: &str = "\
@@ -31,9 +28,12 @@ pub(crate) struct Args {
     /// Name of the cluster; nodes of another name are refused
     #[arg(long, value_name = "NAME", default_value = "Test Cluster")]
     cluster: String,
-    /// Class name of the partitioner; must be the same on all nodes
-    #[arg(long, value_name = "CLASS", default_value = NO_PARTITIONER)]
-    partitioner: String,
+    /// Takes part in a Cassandra cluster, as a gossip-only member: never in the ring, with no tokens and no status
+    #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "no_shadow_round", "rejoin"])]
+    cassandra: bool,
+    /// Class name of the partitioner; must be the same on all nodes. Default: one of our own, with --cassandra its Murmur3Partitioner
+    #[arg(long, value_name = "CLASS")]
+    partitioner: Option<String>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:7000")]
     listen: String,
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Rack
     #[arg(long, value_name = "NAME", default_value = "rack1")]
     rack: String,
-    /// Names a custom state, from number 1000 on; repeatable
+    /// Names a state that Cassandra has no name for; repeatable
     #[arg(long, value_name = "NUMBER=NAME")]
     state: Vec<String>,
     /// Publishes a state from the start; repeatable
@@ -170,7 +170,9 @@ pub(crate) enum RuntimeName {
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) cluster: String,
-    pub(crate) partitioner: String,
+    /// Whether to take part in a Cassandra cluster, as a gossip-only member.
+    pub(crate) cassandra: bool,
+    pub(crate) partitioner: Option<String>,
     pub(crate) listen: SocketAddr,
     /// Port 0 stands for the port that is listened on.
     pub(crate) broadcast: Option<SocketAddr>,
@@ -247,6 +249,12 @@ impl SeedSource {
 }
 
 impl Options {
+    /// Under which partitioner the node gossips.
+    pub(crate) fn partitioner(&self) -> &str {
+        let default = if self.cassandra { CASSANDRA_PARTITIONER } else { DEFAULT_PARTITIONER };
+        self.partitioner.as_deref().unwrap_or(default)
+    }
+
     /// Checks `args`, and resolves the names in them.
     ///
     /// # Errors
@@ -271,6 +279,11 @@ impl Options {
         let own_ip = broadcast.unwrap_or(listen).ip();
         let seeds = SeedSource { given: args.seed, file: args.seeds_file, own_ip };
         seeds.read().map_err(Failure::misuse)?;
+        if args.cassandra && seeds.is_empty() {
+            return Err(Failure::misuse(
+                "--cassandra: there is nobody to learn of the cluster from (name one of its nodes with --seed)",
+            ));
+        }
         let admin = resolve_one(&args.admin, ADMIN_PORT).map_err(of("--admin"))?;
         let admin_token = args.admin_token_file.as_deref().map(Token::read).transpose();
         let admin_token = admin_token.map_err(of("--admin-token-file"))?;
@@ -298,6 +311,10 @@ impl Options {
         let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
         for text in args.set.iter().chain(from_file.iter().flatten()) {
             let (key, value) = names.assignment(text).map_err(of("--set"))?;
+            if args.cassandra && Pad::new(key.number()).is_none() {
+                let error = gossip_core::SetStateError::NotPad { key };
+                return Err(Failure::misuse(format!("--set: {error}")));
+            }
             if let Some(instead) = published_by_run(key) {
                 return Err(Failure::misuse(format!(
                     "--set: {key} is published by the node itself ({instead})"
@@ -313,6 +330,7 @@ impl Options {
         }
         Ok(Self {
             cluster: args.cluster,
+            cassandra: args.cassandra,
             partitioner: args.partitioner,
             listen,
             broadcast,
@@ -344,6 +362,26 @@ impl Options {
             log_level: args.log_level,
             exit_with_stdin: args.exit_with_stdin,
         })
+    }
+}
+
+impl Tuning {
+    /// Puts it into a configuration.
+    pub(crate) fn apply<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
+        config = config.shadow_round(self.shadow_round).compression(self.compression == Compression::Lz4);
+        if let Some(ttl) = self.dead_endpoint_ttl {
+            config = config.dead_endpoint_ttl(ttl);
+        }
+        if let Some(count) = self.max_endpoints {
+            config = config.max_endpoints(count);
+        }
+        if let Some(count) = self.max_states {
+            config = config.max_states(count);
+        }
+        if let Some(bytes) = self.max_state_bytes {
+            config = config.max_state_bytes(bytes);
+        }
+        config
     }
 }
 
@@ -458,6 +496,9 @@ mod tests {
             &["--admin", "10.0.0.1:7079"],
             &["--seed", "10.0.0.1:0"],
             &["--set", "DC=x"],
+            &["--cassandra"],
+            &["--cassandra", "--seed", "10.0.0.1", "--set", "SEVERITY=1"],
+            &["--cassandra", "--seed", "10.0.0.1", "--set", "29=1"],
             &["--set", "SEVERITY"],
             &["--set", "SEVERITY=1", "--set", "10=2"],
             &["--state", "5=x"],

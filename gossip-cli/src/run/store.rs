@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use gossip_adapter::{EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone};
+use gossip_adapter::{
+    Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone,
+};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -151,7 +153,7 @@ impl SharedStore {
 
     /// Saves who is known and who is gone, until the node stops: now and then, and at once when somebody is gone, so that
     /// no crash brings them back.
-    pub(crate) async fn follow(self, handle: Handle, mut events: Events, interval: Duration) {
+    pub(crate) async fn follow(self, handle: Handle<Common>, mut events: Events, interval: Duration) {
         let mut next = tokio::time::interval(interval * SAVE_PERIOD);
         loop {
             let is_due = tokio::select! {
@@ -170,7 +172,7 @@ impl SharedStore {
 
     /// Saves who is known and who is gone, if that has changed. Returns whether the node still runs; that it cannot be
     /// saved is logged.
-    pub(crate) async fn save_endpoints(self, handle: &Handle) -> bool {
+    pub(crate) async fn save_endpoints(self, handle: &Handle<Common>) -> bool {
         let Ok(endpoints) = handle.endpoints().await else { return false };
         let Ok(tombstones) = handle.tombstones().await else { return false };
         let mut known: Vec<SocketAddr> =
