@@ -67,8 +67,8 @@ pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint, EndpointInfo, Event,
-    ForgetCause, Generation, GossipOnly, LeaveError, Member, Pad, Standing, StateInfo, Stats, Status,
-    StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    ForgetCause, Generation, GossipOnly, HeartbeatState, LeaveError, Member, Pad, Standing, StateInfo, Stats,
+    Status, StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -1,27 +1,30 @@
-//! Asking a live member straight over gossip: by one shadow round, after which nobody has heard of us.
+//! Asking a live member straight over gossip: by a shadow round, after which nobody has heard of us.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
-use gossip_adapter::{EndpointInfo, Event, Handle, Stats};
+use gossip_adapter::{EndpointInfo, Event, Handle, HeartbeatState, Stats, Version};
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{GOSSIP_PORT, parse_patience, resolve_one};
 use crate::failure::Failure;
-use crate::model::EndpointModel;
+use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
 
 /// What nearly all clusters of Cassandra have, and what ours have. Who has another does not answer.
-const PARTITIONERS: [&str; 2] =
-    ["org.apache.cassandra.dht.Murmur3Partitioner", gossip_core::DEFAULT_PARTITIONER];
+const PARTITIONERS: [&str; 2] = [gossip_core::CASSANDRA_PARTITIONER, gossip_core::DEFAULT_PARTITIONER];
 
 /// How long the first partitioner is tried alone: Cassandra logs a warning about any other.
 const HEAD_START: Duration = Duration::from_millis(1_500);
 
 /// The question is repeated after five of these.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// After how long a heartbeat that lives has grown: in a large cluster news takes some rounds to get around.
+const HEARTBEATS: Duration = Duration::from_secs(4);
 
 /// Whom to ask over gossip, and as whom.
 #[derive(Debug, clap::Args)]
@@ -43,65 +46,96 @@ pub(crate) struct SeedArgs {
     timeout: Duration,
 }
 
+/// What a member answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) cluster: String,
+    pub(crate) partitioner: String,
+    /// Everybody that the member knows.
+    pub(crate) endpoints: Vec<EndpointModel>,
+}
+
+/// A member that answers, and how it is to be spoken with.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    pub(crate) seed: SocketAddr,
+    pub(crate) cluster: String,
+    pub(crate) partitioner: String,
+    pub(crate) listen: SocketAddr,
+}
+
 impl SeedArgs {
+    /// Whether a member is named.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.seed.is_some()
+    }
+
     /// What the member knows of every endpoint, if one is named.
     ///
     /// # Errors
     ///
     /// Misuse if an address is none; failure if it does not answer.
-    pub(crate) fn endpoints(&self) -> Option<Result<Vec<EndpointModel>, Failure>> {
+    pub(crate) fn ask(&self, names: &Names) -> Option<Result<Answer, Failure>> {
+        let question = self.question()?;
+        Some(question.and_then(|question| {
+            on_a_runtime(async {
+                let (partitioner, infos) = question.ask(&self.partitioners()).await?;
+                Ok(question.answer(partitioner, &infos, names))
+            })
+        }))
+    }
+
+    /// As [`SeedArgs::ask`], but asks twice: whose heartbeat has grown between is live. Who said that it stops, or is gone, is not; of
+    /// others nothing is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`SeedArgs::ask`].
+    pub(crate) fn ask_who_is_live(&self, names: &Names) -> Option<Result<Answer, Failure>> {
+        let question = self.question()?;
+        Some(question.and_then(|question| {
+            on_a_runtime(async {
+                let (partitioner, before) = question.ask(&self.partitioners()).await?;
+                sleep(HEARTBEATS).await;
+                let (_, infos) = question.ask(&[partitioner]).await?;
+                let mut answer = question.answer(partitioner, &infos, names);
+                let before: BTreeMap<SocketAddr, HeartbeatState> =
+                    before.iter().map(|info| (info.endpoint.into(), info.heartbeat)).collect();
+                for (model, info) in answer.endpoints.iter_mut().zip(others(&infos)) {
+                    model.standing = standing(before.get(&model.endpoint).copied(), info);
+                }
+                Ok(answer)
+            })
+        }))
+    }
+
+    /// Finds out under which partitioner the member answers, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// As [`SeedArgs::ask`].
+    pub(crate) async fn find(&self) -> Option<Result<Contact, Failure>> {
+        let question = self.question()?;
+        Some(match question {
+            Err(failure) => Err(failure),
+            Ok(question) => question.ask(&self.partitioners()).await.map(|(partitioner, _)| Contact {
+                seed: question.seed,
+                cluster: question.cluster.into(),
+                partitioner: partitioner.into(),
+                listen: question.listen,
+            }),
+        })
+    }
+
+    fn partitioners(&self) -> Vec<&str> {
+        self.partitioner.as_deref().map_or_else(|| PARTITIONERS.to_vec(), |given| vec![given])
+    }
+
+    /// The question to the member, if one is named that can be reached.
+    fn question(&self) -> Option<Result<Question<'_>, Failure>> {
         let (seed, cluster) = (self.seed.as_ref()?, self.cluster.as_ref()?);
-        Some(self.ask(seed, cluster))
+        Some(Question::new(seed, cluster, self.listen.as_deref(), self.timeout))
     }
-
-    fn ask(&self, seed: &str, cluster: &str) -> Result<Vec<EndpointModel>, Failure> {
-        let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
-        let seed = resolve_one(seed, GOSSIP_PORT).map_err(misuse("--seed"))?;
-        let listen = self.listen.as_deref().map(|text| resolve_one(text, 0)).transpose();
-        let listen = listen.map_err(misuse("--listen"))?;
-        if listen.is_some_and(|listen| listen.ip().is_unspecified()) {
-            return Err(Failure::misuse("--listen: the member needs one address that it can dial (name it)"));
-        }
-        let failed = |what: &str, error| Failure::failed(format!("{what}: {error}"));
-        // Whatever goes wrong with the connection itself is told apart from what is refused in silence.
-        TcpStream::connect_timeout(&seed, self.timeout).map_err(|error| {
-            Failure::failed(format!(
-                "{seed} cannot be reached: {error} (check the host, and its storage port)"
-            ))
-        })?;
-        let listen = match listen {
-            Some(listen) => listen,
-            None => SocketAddr::new(
-                leads_to(seed).map_err(|error| failed("no address of this machine leads there", error))?,
-                0,
-            ),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed("no thread can be started", error))?;
-        let partitioners: Vec<&str> =
-            self.partitioner.as_deref().map_or_else(|| PARTITIONERS.to_vec(), |given| vec![given]);
-        let question = Question { seed, cluster, listen, patience: self.timeout };
-        let infos = runtime.block_on(question.ask(&partitioners))?;
-        let names = Names::default();
-        let others = infos.iter().filter(|info| !info.is_local);
-        // One answer says nothing of how heartbeats arrive.
-        let model = |info| EndpointModel {
-            phi: None,
-            mean_interval_ms: None,
-            heard_ago_ms: None,
-            ..EndpointModel::new(info, &names)
-        };
-        Ok(others.map(model).collect())
-    }
-}
-
-/// The address of this machine from which `seed` is reached.
-fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
-    let any: IpAddr = if seed.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
-    // Connecting a datagram socket sends nothing; the system only chooses the way.
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(seed)?;
-    Ok(socket.local_addr()?.ip())
 }
 
 /// One question, under every partitioner that may be the right one.
@@ -112,35 +146,75 @@ struct Question<'a> {
     patience: Duration,
 }
 
-impl Question<'_> {
-    async fn ask(&self, partitioners: &[&str]) -> Result<Vec<EndpointInfo>, Failure> {
-        let mut asking = Vec::new();
-        let answered = timeout(self.patience, async {
-            for partitioner in partitioners {
-                asking.push(self.begin(partitioner).await?);
-                // The last has all the time that is left.
-                let is_last = asking.len() == partitioners.len();
-                let answers =
-                    futures_util::future::select_all(asking.iter().map(|node| Box::pin(answer(node))));
-                tokio::select! {
-                    (answer, ..) = answers => return Ok(answer),
-                    () = sleep(HEAD_START), if !is_last => {}
-                }
+impl<'a> Question<'a> {
+    fn new(seed: &str, cluster: &'a str, listen: Option<&str>, patience: Duration) -> Result<Self, Failure> {
+        let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
+        let seed = resolve_one(seed, GOSSIP_PORT).map_err(misuse("--seed"))?;
+        let listen = listen.map(|text| resolve_one(text, 0)).transpose().map_err(misuse("--listen"))?;
+        if listen.is_some_and(|listen| listen.ip().is_unspecified()) {
+            return Err(Failure::misuse("--listen: the member needs one address that it can dial (name it)"));
+        }
+        // Whatever goes wrong with the connection itself is told apart from what is refused in silence.
+        TcpStream::connect_timeout(&seed, patience).map_err(|error| {
+            Failure::failed(format!(
+                "{seed} cannot be reached: {error} (check the host, and its storage port)"
+            ))
+        })?;
+        let listen = match listen {
+            Some(listen) => listen,
+            None => {
+                let ip = leads_to(seed).map_err(|error| {
+                    Failure::failed(format!("no address of this machine leads there: {error}"))
+                })?;
+                SocketAddr::new(ip, 0)
             }
-            Err(Failure::failed("there is no partitioner to ask under"))
-        })
-        .await;
-        match answered {
+        };
+        Ok(Self { seed, cluster, listen, patience })
+    }
+
+    /// What the member knows, and under which partitioner it said so.
+    async fn ask<'p>(&self, partitioners: &[&'p str]) -> Result<(&'p str, Vec<EndpointInfo>), Failure> {
+        let mut asking = Vec::new();
+        let answered = timeout(self.patience, self.ask_under(partitioners, &mut asking)).await;
+        let answered = match answered {
             Ok(answered) => answered,
             Err(_) => Err(self.no_answer(&asking).await),
+        };
+        // Its port is free again when this returns.
+        for (_, node) in asking {
+            let _ = node.shutdown().await;
         }
+        answered
+    }
+
+    async fn ask_under<'p>(
+        &self,
+        partitioners: &[&'p str],
+        asking: &mut Vec<(&'p str, Handle)>,
+    ) -> Result<(&'p str, Vec<EndpointInfo>), Failure> {
+        // A port that was asked for is one node's at a time.
+        let is_port_fixed = self.listen.port() != 0;
+        let head_start = if is_port_fixed { self.patience / 2 } else { HEAD_START };
+        for (number, partitioner) in (1..).zip(partitioners) {
+            if is_port_fixed && let Some((_, before)) = asking.pop() {
+                let _ = before.shutdown().await;
+            }
+            asking.push((partitioner, self.begin(partitioner).await?));
+            // The last has all the time that is left.
+            let is_last = number == partitioners.len();
+            let answers = asking.iter().map(|(partitioner, node)| Box::pin(answer(partitioner, node)));
+            tokio::select! {
+                (answer, ..) = futures_util::future::select_all(answers) => return Ok(answer),
+                () = sleep(head_start), if !is_last => {}
+            }
+        }
+        Err(Failure::failed("there is no partitioner to ask under"))
     }
 
     async fn begin(&self, partitioner: &str) -> Result<Handle, Failure> {
-        let listen = SocketAddr::new(self.listen.ip(), self.listen.port());
         let node = Builder::new(self.cluster)
             .partitioner(partitioner)
-            .listen(listen)
+            .listen(self.listen)
             .seed(self.seed)
             .interval(INTERVAL)
             // Whatever the member holds is to be shown.
@@ -150,10 +224,22 @@ impl Question<'_> {
         node.start().await.map_err(|error| Failure::failed(format!("the question cannot be asked: {error}")))
     }
 
+    fn answer(&self, partitioner: &str, infos: &[EndpointInfo], names: &Names) -> Answer {
+        // One answer says nothing of how heartbeats arrive.
+        let model = |info| EndpointModel {
+            phi: None,
+            mean_interval_ms: None,
+            heard_ago_ms: None,
+            ..EndpointModel::new(info, names)
+        };
+        let endpoints = others(infos).map(model).collect();
+        Answer { cluster: self.cluster.into(), partitioner: partitioner.into(), endpoints }
+    }
+
     /// Says what may be wrong, as far as it can be told apart.
-    async fn no_answer(&self, asking: &[Handle]) -> Failure {
+    async fn no_answer(&self, asking: &[(&str, Handle)]) -> Failure {
         let mut failed = 0;
-        for node in asking {
+        for (_, node) in asking {
             failed += node.stats().await.map_or(0, |stats: Stats| stats.connections_failed + stats.timeouts);
         }
         let Self { seed, cluster, listen, patience } = self;
@@ -166,23 +252,58 @@ impl Question<'_> {
         } else {
             format!(
                 "no answer from {seed} within {patience:?}: its cluster may not be called \"{cluster}\", its \
-                 partitioner may be another (--partitioner), or it cannot dial {ip} (--listen)"
+                 partitioner may be another (--partitioner), it cannot dial {ip} (--listen), or it wants TLS, which \
+                 is not supported"
             )
         })
     }
 }
 
+fn on_a_runtime<T>(question: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
+    runtime.block_on(question)
+}
+
+/// Everybody but whoever asks.
+fn others(infos: &[EndpointInfo]) -> impl Iterator<Item = &EndpointInfo> {
+    infos.iter().filter(|info| !info.is_local)
+}
+
+/// Where an endpoint stands, by its heartbeat a few seconds ago and now.
+fn standing(before: Option<HeartbeatState>, now: &EndpointInfo) -> StandingModel {
+    let has_grown = before.is_some_and(|before| {
+        (now.heartbeat.generation, now.heartbeat.version) > (before.generation, before.version)
+    });
+    if now.status.is_dead() || now.heartbeat.version == Version::SHUTDOWN {
+        StandingModel::Unreachable
+    } else if has_grown {
+        StandingModel::Live
+    } else {
+        StandingModel::Unverified
+    }
+}
+
+/// The address of this machine from which `seed` is reached.
+fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr = if seed.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+    // Connecting a datagram socket sends nothing; the system only chooses the way.
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(seed)?;
+    Ok(socket.local_addr()?.ip())
+}
+
 /// What the node has learned, once it has; never, if it learns nothing.
-async fn answer(node: &Handle) -> Vec<EndpointInfo> {
+async fn answer<'p>(partitioner: &'p str, node: &Handle) -> (&'p str, Vec<EndpointInfo>) {
     let mut events = node.subscribe();
     loop {
         // It may have come before we listened.
         let known = node.endpoints().await.unwrap_or_default();
         if known.len() > 1 && node.is_enabled().await == Ok(false) {
-            return known;
+            return (partitioner, known);
         }
         match events.recv().await {
-            Ok(Event::ShadowRoundDone) => return node.endpoints().await.unwrap_or_default(),
+            Ok(Event::ShadowRoundDone) => return (partitioner, node.endpoints().await.unwrap_or_default()),
             Ok(_) => {}
             Err(_) => std::future::pending().await,
         }

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 use serde::Serialize;
 
+use crate::ask::{Answer, SeedArgs};
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
-use crate::model::{EndpointModel, NodeModel, Ports, StandingModel};
+use crate::model::{NodeModel, Ports, StandingModel};
+use crate::names::Names;
+use crate::status::AFTER_HELP;
 use crate::text::printable;
 
 /// What stands for the schema version of members that cannot be asked.
@@ -18,13 +21,15 @@ const UNREACHABLE: &str = "UNREACHABLE";
 const NO_SCHEMA: &str = "NOT PUBLISHED";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Snitches and keyspaces, which nodetool prints, are nothing that gossip tells.")]
+#[command(after_help = format!("Snitches and keyspaces, which nodetool prints, are nothing that gossip tells.\n{AFTER_HELP}"))]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
     #[arg(short = 'p', long, action = clap::ArgAction::Count)]
     print_port: u8,
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
 }
 
 /// Prints the name of the cluster, and how many of its members are in which state.
@@ -33,12 +38,19 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked.
 pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
-    let client = args.client.client()?;
-    let (node, endpoints) = (client.node()?, client.endpoints()?);
-    let description = Description::new(&node, &endpoints);
+    let answer = match args.seed.ask_who_is_live(&Names::default()) {
+        Some(asked) => asked?,
+        None => {
+            let client = args.client.client()?;
+            let NodeModel { cluster, partitioner, .. } = client.node()?;
+            Answer { cluster, partitioner, endpoints: client.endpoints()? }
+        }
+    };
+    let endpoints = &answer.endpoints;
+    let description = Description::new(&answer);
     match args.client.format {
         Format::Json => print_json(&description),
-        Format::Text => print(&description.render(Ports::choose(args.print_port > 0, &endpoints))),
+        Format::Text => print(&description.render(Ports::choose(args.print_port > 0, endpoints))),
     }
 }
 
@@ -64,16 +76,16 @@ struct DataCenter {
 
 impl<'a> Description<'a> {
     /// Whoever has left or was removed is no part of the cluster.
-    fn new(node: &'a NodeModel, endpoints: &'a [EndpointModel]) -> Self {
-        let mut members: Vec<_> = endpoints.iter().filter(|endpoint| !endpoint.is_gone()).collect();
+    fn new(answer: &'a Answer) -> Self {
+        let mut members: Vec<_> = answer.endpoints.iter().filter(|endpoint| !endpoint.is_gone()).collect();
         members.sort_by_key(|member| Endpoint::from(member.endpoint));
         let of_standing = |standing| members.iter().filter(|member| member.standing() == standing).count();
         let of_status = |kinds: &[StatusKind]| {
             members.iter().filter(|member| kinds.contains(&member.status_kind())).count()
         };
         let mut description = Self {
-            name: &node.cluster,
-            partitioner: &node.partitioner,
+            name: &answer.cluster,
+            partitioner: &answer.partitioner,
             schema_versions: BTreeMap::new(),
             live: of_standing(StandingModel::Live),
             joining: of_status(&[StatusKind::Boot, StatusKind::BootReplace]),

@@ -8,6 +8,7 @@ use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports};
+use crate::names::Names;
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
@@ -27,8 +28,8 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or does not answer.
 pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
-    let endpoints = match args.seed.endpoints() {
-        Some(asked) => asked?,
+    let endpoints = match args.seed.ask(&Names::default()) {
+        Some(asked) => asked?.endpoints,
         None => args.client.client()?.endpoints()?,
     };
     match args.client.format {

@@ -7,6 +7,7 @@ mod address;
 mod admin;
 mod ask;
 mod assassinate;
+mod changes;
 mod client;
 mod completions;
 mod decommission;

@@ -155,7 +155,7 @@ pub(crate) struct KeysModel {
 pub(crate) struct WatchModel {
     /// When it was told, in milliseconds since the Unix epoch.
     pub(crate) unix_ms: u64,
-    /// What: `watching` first of all, then `joined`, `up`, `down`, `state` and so on; `missed` if the reader was too slow.
+    /// What: `watching` first of all, over gossip then `known` for each endpoint; then `joined`, `up`, `down`, `state` and so on; `missed` if the reader was too slow.
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<SocketAddr>,

@@ -4,27 +4,40 @@ use std::collections::BTreeMap;
 
 use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 
+use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports, StandingModel};
+use crate::names::Names;
 use crate::text::printable;
 
+/// What a member cannot tell of others, and what is made of it.
+pub(crate) const AFTER_HELP: &str = "\
+A member that is asked over gossip (--seed) does not say whom it finds live. So it is asked twice, four seconds apart: up is \
+whoever's heartbeat has grown, down is who said that it stops, and of others nothing is known (?).";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
     #[arg(short = 'p', long, action = clap::ArgAction::Count)]
     print_port: u8,
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
 }
 
 /// Prints the members of the cluster, by data center.
 ///
 /// # Errors
 ///
-/// The node cannot be asked.
+/// The node cannot be asked, or does not answer.
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
-    let endpoints = args.client.client()?.endpoints()?;
+    let endpoints = match args.seed.ask_who_is_live(&Names::default()) {
+        Some(asked) => asked?.endpoints,
+        None => args.client.client()?.endpoints()?,
+    };
     let ports = Ports::choose(args.print_port > 0, &endpoints);
     match args.client.format {
         Format::Json => {

@@ -1,11 +1,15 @@
 //! `gossip watch`.
 
+mod member;
+
 use std::io::BufRead;
 use std::thread;
 
+use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};
 use crate::model::WatchModel;
+use crate::names::Names;
 use crate::run::Signals;
 use crate::text::{printable, utc};
 
@@ -13,12 +17,18 @@ use crate::text::{printable, utc};
 const MAX_SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Ends when the node does, or with Ctrl-C. With --format json every change is a line of JSON."
-)]
+#[command(after_help = "\
+Ends when the node does, or with Ctrl-C. With --format json every change is a line of JSON.
+With --seed this command is itself a gossip-only member of the cluster while it runs: others know it, it publishes neither a status nor tokens, and \
+says so when it stops.")]
 pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    seed: SeedArgs,
+    /// With --seed: names a state that Cassandra has no name for; repeatable
+    #[arg(long, value_name = "NUMBER=NAME", requires = "seed")]
+    state: Vec<String>,
 }
 
 /// Prints what changes in the cluster, as a node sees it, until either ends.
@@ -27,6 +37,10 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or is gone without having stopped in good order.
 pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
+    if args.seed.is_given() {
+        let names = Names::new(&args.state).map_err(Failure::misuse)?;
+        return member::watch(&args.seed, names, args.client.format);
+    }
     end_with_signals()?;
     let mut has_stopped = false;
     for line in args.client.client()?.watch()?.lines() {
@@ -40,12 +54,16 @@ pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
             Failure::failed(format!("the node tells what this release cannot read: {error}"))
         })?;
         has_stopped |= model.event == "stopped";
-        match args.client.format {
-            Format::Json => print(&(line + "\n"))?,
-            Format::Text => print(&(render(&model) + "\n"))?,
-        }
+        tell(&model, args.client.format)?;
     }
     if has_stopped { Ok(()) } else { Err(Failure::failed("the node is gone (see its log)")) }
+}
+
+fn tell(model: &WatchModel, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => print(&model.line()),
+        Format::Text => print(&(render(model) + "\n")),
+    }
 }
 
 /// Nothing needs to be undone, and ending is what a signal is for: the exit code is 0.
@@ -75,6 +93,10 @@ fn render(model: &WatchModel) -> String {
             let name = printable(model.name.as_deref().unwrap_or("?")).into_owned();
             let value = model.value.as_deref().map_or_else(|| "<hidden>".into(), shown);
             format!("state {name}={value} (version {})", model.version.unwrap_or_default())
+        }
+        "known" => {
+            let status = model.value.as_deref().map_or_else(|| "no status".into(), shown);
+            format!("known, generation {generation}: {status}")
         }
         "missed" => format!("missed {count} changes (this reader, or the node, was too slow)"),
         other => match model.generation {

@@ -4,6 +4,7 @@
 #![expect(clippy::std_instead_of_alloc, reason = "a test has the standard library")]
 
 mod ask;
+mod cassandra;
 mod cluster;
 mod data_dir;
 mod datagrams;

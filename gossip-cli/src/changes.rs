@@ -1,0 +1,158 @@
+//! What changes in a cluster, as a node of this process tells it.
+
+use core::time::Duration;
+use std::time::SystemTime;
+
+use futures_util::FutureExt;
+use gossip_adapter::{ApplicationState, Common, Endpoint, EndpointInfo, Event, Events, EventsError, Handle};
+
+use crate::model::WatchModel;
+use crate::names::Names;
+
+/// How many changes are told together at most. Values are read once for all of them.
+const BATCH: usize = 256;
+
+/// The changes that a node tells of.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    handle: Handle<Common>,
+    names: Names,
+    events: Events,
+    has_ended: bool,
+}
+
+impl Changes {
+    /// What `handle` tells from now on.
+    pub(crate) fn new(handle: Handle<Common>, names: Names) -> Self {
+        Self { events: handle.subscribe(), handle, names, has_ended: false }
+    }
+
+    /// The next changes; none if nothing is told for so long, and `None` when the node has stopped.
+    pub(crate) async fn next(&mut self, patience: Duration) -> Option<Vec<WatchModel>> {
+        if self.has_ended {
+            return None;
+        }
+        let Ok(event) = tokio::time::timeout(patience, self.events.recv()).await else {
+            return Some(Vec::new());
+        };
+        let mut batch = vec![event];
+        while batch.len() < BATCH
+            && let Some(event) = self.events.recv().now_or_never()
+        {
+            batch.push(event);
+        }
+        let has_values = batch.iter().any(|event| matches!(event, Ok(Event::StateChanged { .. })));
+        // A node that has just stopped tells no values any more.
+        let endpoints = match has_values {
+            true => self.handle.endpoints().await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let mut models = Vec::new();
+        for event in batch {
+            match event {
+                Ok(event) => {
+                    models.extend(self.describe(event, &endpoints));
+                    self.has_ended |= event == Event::Stopped;
+                }
+                Err(EventsError::Lagged(count)) => {
+                    models.push(WatchModel { count: Some(count), ..WatchModel::new("missed", None) });
+                }
+                Err(EventsError::Stopped) => {
+                    self.has_ended = true;
+                    break;
+                }
+            }
+        }
+        Some(models)
+    }
+
+    fn describe(&self, event: Event, endpoints: &[EndpointInfo]) -> Option<WatchModel> {
+        let model = |kind, endpoint| WatchModel::new(kind, Some(endpoint));
+        let local = self.handle.local_endpoint();
+        let cause = |cause: &dyn core::fmt::Display| Some(cause.to_string());
+        Some(match event {
+            Event::Joined { endpoint, generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("joined", endpoint) }
+            }
+            Event::Restarted { endpoint, old, new } => WatchModel {
+                old_generation: Some(old.get()),
+                generation: Some(new.get()),
+                ..model("restarted", endpoint)
+            },
+            Event::Up { endpoint, generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("up", endpoint) }
+            }
+            Event::Down { endpoint, generation, cause: why } => WatchModel {
+                generation: Some(generation.get()),
+                cause: cause(&why),
+                ..model("down", endpoint)
+            },
+            Event::Left { endpoint, generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("left", endpoint) }
+            }
+            Event::Forgotten { endpoint, generation, cause: why } => WatchModel {
+                generation: Some(generation.get()),
+                cause: cause(&why),
+                ..model("forgotten", endpoint)
+            },
+            Event::Assassinated { endpoint, generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("assassinated", endpoint) }
+            }
+            Event::AssassinationAborted { endpoint } => model("assassination_aborted", endpoint),
+            Event::ProbeFailed { endpoint, silence } => WatchModel {
+                cause: cause(&format_args!("silent for {:.1} s", silence.as_secs_f64())),
+                ..model("probe_failed", endpoint)
+            },
+            Event::StateChanged { endpoint, key, version } => {
+                let state = endpoints.iter().find(|info| info.endpoint == endpoint);
+                let state = state.and_then(|info| info.state(key));
+                WatchModel {
+                    key: Some(key.number()),
+                    name: Some(self.names.name(key)),
+                    // The value may be a later one than the event tells of, and is told under its own version.
+                    version: Some(state.map_or(version, |state| state.version).get()),
+                    value: state.filter(|_| key != ApplicationState::TOKENS).map(|state| state.value.clone()),
+                    ..model("state", endpoint)
+                }
+            }
+            Event::GenerationRaised { old, new } => WatchModel {
+                old_generation: Some(old.get()),
+                generation: Some(new.get()),
+                ..model("generation_raised", local)
+            },
+            Event::AddressConflict { generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("address_conflict", local) }
+            }
+            Event::Removed { generation } => {
+                WatchModel { generation: Some(generation.get()), ..model("removed", local) }
+            }
+            Event::Ignored { by } => model("ignored_by", by),
+            Event::Accepted { by } => model("accepted_by", by),
+            Event::ForeignCluster { from } => model("foreign_cluster", from),
+            Event::ForeignPartitioner { from } => model("foreign_partitioner", from),
+            Event::Lost { count } => WatchModel { count: Some(count.into()), ..model("missed", local) },
+            Event::Stopped => model("stopped", local),
+            // What concerns the node's own working is in its log.
+            _ => return None,
+        })
+    }
+}
+
+impl WatchModel {
+    /// Something that happens now.
+    pub(crate) fn new(event: &str, endpoint: Option<Endpoint>) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            event: event.into(),
+            endpoint: endpoint.map(Into::into),
+            ..Self::default()
+        }
+    }
+
+    /// As a line of JSON.
+    pub(crate) fn line(&self) -> String {
+        // Nothing in it can fail.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+}

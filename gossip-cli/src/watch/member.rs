@@ -1,0 +1,141 @@
+//! Watching as a gossip-only member of the cluster, through nobody's admin port.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use gossip_adapter::{EndpointInfo, Event, EventsError, GossipOnly, Handle, Standing, Uuid};
+use gossip_tokio::Builder;
+
+use super::tell;
+use crate::ask::{Contact, SeedArgs};
+use crate::changes::Changes;
+use crate::client::Format;
+use crate::failure::Failure;
+use crate::model::WatchModel;
+use crate::names::Names;
+use crate::run::Signals;
+
+/// How long nothing may change before it is looked whether the node still runs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Takes part, and prints what changes until a signal comes.
+///
+/// # Errors
+///
+/// The member does not answer, or others already know this address; see [`SeedArgs::ask`].
+pub(super) fn watch(seed: &SeedArgs, names: Names, format: Format) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let watching = async {
+            let contact = seed.find().await.unwrap_or_else(|| Err(Failure::misuse("--seed names nobody")))?;
+            join(&contact).await
+        };
+        let node = tokio::select! {
+            node = watching => node?,
+            _ = signals.next() => return Ok(()),
+        };
+        let followed = follow(&node, names, format, &mut signals).await;
+        // A further signal ends it at once.
+        tokio::select! {
+            _ = node.shutdown() => {}
+            _ = signals.next() => {}
+        }
+        followed
+    })
+}
+
+/// Takes part in the cluster.
+async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
+    let Contact { seed, cluster, partitioner, listen } = contact;
+    let mut node = Builder::gossip_only(cluster).partitioner(partitioner).listen(*listen).seed(*seed);
+    // Under an address that was asked for it is the same each time: an earlier one may still be known.
+    if listen.port() != 0 {
+        node = node.host_id(host_id(*listen));
+    }
+    let node = node.tune(|config| config.max_endpoints(100_000).max_states(250)).start().await;
+    let node = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")))?;
+    let mut events = node.subscribe();
+    loop {
+        if node.is_enabled().await == Ok(true) {
+            return Ok(node);
+        }
+        match events.recv().await {
+            Ok(Event::ShadowRoundDone) => return Ok(node),
+            Ok(Event::AddressConflict { .. }) => {
+                return Err(Failure::failed(format!(
+                    "others know {} as somebody else (choose another address or port with --listen)",
+                    node.local_endpoint()
+                )));
+            }
+            Ok(_) | Err(EventsError::Lagged(_)) => {}
+            Err(EventsError::Stopped) => {
+                return Err(Failure::failed(format!("{seed} does not answer any more")));
+            }
+        }
+    }
+}
+
+/// Prints whom the cluster has, then what changes, until a signal comes or the node stops by itself.
+async fn follow(
+    node: &Handle<GossipOnly>,
+    names: Names,
+    format: Format,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    // The events of the answer that it began with are told by now, and are no changes.
+    let _ = node.generation().await;
+    let mut changes = Changes::new(node.common(), names);
+    let known = node.endpoints().await.unwrap_or_default();
+    tell(&WatchModel::new("watching", Some(node.local_endpoint())), format)?;
+    // Who is live already, and may be told to be so once more.
+    let mut live = BTreeSet::new();
+    for info in known.iter().filter(|info| !info.is_local) {
+        let known = known_model(info);
+        tell(&known, format)?;
+        if info.standing == Standing::Live {
+            live.insert((known.endpoint, known.generation));
+            tell(&WatchModel { event: "up".into(), value: None, ..known }, format)?;
+        }
+    }
+    loop {
+        let models = tokio::select! {
+            models = changes.next(PATIENCE) => models,
+            _ = signals.next() => return Ok(()),
+        };
+        let Some(models) = models else {
+            return Err(Failure::failed(
+                "this command was removed from the cluster, or its address is in use",
+            ));
+        };
+        for model in &models {
+            let was_told = live.remove(&(model.endpoint, model.generation));
+            if !(was_told && model.event == "up") {
+                tell(model, format)?;
+            }
+        }
+    }
+}
+
+fn known_model(info: &EndpointInfo) -> WatchModel {
+    WatchModel {
+        generation: Some(info.heartbeat.generation.get()),
+        value: info.status_text().map(Into::into),
+        ..WatchModel::new("known", Some(info.endpoint))
+    }
+}
+
+/// The same for the same address and port.
+fn host_id(listen: SocketAddr) -> Uuid {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let [high, low] = listen.port().to_be_bytes();
+    let mut bytes = ip.octets();
+    bytes[0] ^= high;
+    bytes[1] ^= low;
+    Uuid::random(bytes)
+}
