@@ -6,6 +6,7 @@
 extern crate alloc;
 
 mod applying;
+mod conversation;
 mod cutting;
 mod datagrams;
 mod exchange;
