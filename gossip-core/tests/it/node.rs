@@ -9,10 +9,10 @@ use gossip_core::internode::{
 };
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Input,
-    MAX_URGENT_MESSAGE, MessagingVersion, Node, Output, Timestamp, Verb,
+    MAX_URGENT_MESSAGE, MessagingVersion, Node, Output, Timestamp, Uuid, Verb,
 };
 
-use crate::support::{CLUSTER, Content, decode, digest, endpoint, syn, written};
+use crate::support::{CLUSTER, Content, State, ack, decode, digest, endpoint, heartbeat, syn, written};
 
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
@@ -64,8 +64,12 @@ impl Arrived {
 
 impl Driver {
     fn new(config: ConfigBuilder) -> Self {
+        Self::of(config.build().unwrap())
+    }
+
+    fn of(config: Config) -> Self {
         let mut driver = Self {
-            node: Node::new(config.build().unwrap(), Timestamp::ZERO),
+            node: Node::new(config, Timestamp::ZERO),
             now: Timestamp::ZERO,
             buffer: vec![0; Node::MIN_BUFFER],
             dialled: Vec::new(),
@@ -533,4 +537,39 @@ fn what_is_wrong_with_a_connection_is_counted() {
     assert_eq!(a.stats().timeouts, 1, "the dial");
     a.advance(Duration::from_secs(28));
     assert_eq!(a.stats().timeouts, 3, "nobody said anything");
+}
+
+/// A real node that runs `describecluster` asks every live member for its schema (`internode.md`, Appendix D).
+#[test]
+fn questions_for_the_schema_are_answered_with_what_the_members_have() {
+    const SCHEMA: &str = "59adb24e-f3cd-3e02-97f0-5b395827453f";
+    let (local, host_id) = (endpoint(A), Uuid::from_bytes([7; 16]));
+    let config =
+        Config::gossip_only(CLUSTER, local, Generation::new(100), [7; 32], host_id).seed(endpoint(B));
+    let mut driver = Driver::of(config.build().unwrap());
+    driver.input(Input::Timeout);
+    let mut to_b = driver.connect();
+    let asked = driver.arrived(&mut to_b);
+    assert!(matches!(&asked[..], [asked] if asked.verb == Verb::GOSSIP_DIGEST_SYN), "{asked:?}");
+    let from_b = driver.accepted_from(B);
+    // It knows none yet.
+    driver.receive(from_b, &[raw(6, Verb::SCHEMA_VERSION_REQ, &[])]);
+    let values = [(ApplicationState::SCHEMA, SCHEMA, 1), (ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 2)];
+    let answer = ack(&[], &[(B, State::new(heartbeat(200, 9), &values))]);
+    driver.receive(from_b, &[message(1, &answer), raw(7, Verb::SCHEMA_VERSION_REQ, &[])]);
+    let arrived = driver.arrived(&mut to_b);
+    let answers: Vec<_> = arrived.iter().filter(|arrived| arrived.verb == Verb::SCHEMA_VERSION_RSP).collect();
+    let [answer] = answers[..] else { panic!("{arrived:?}") };
+    assert_eq!((answer.id, &answer.body[..]), (7, &SCHEMA.parse::<Uuid>().unwrap().to_bytes()[..]));
+    // The start-up check of a real node.
+    driver.receive(from_b, &[raw(8, Verb::PING_REQ, &[1])]);
+    let arrived = driver.arrived(&mut to_b);
+    assert!(arrived.iter().any(|arrived| (arrived.id, arrived.verb) == (8, Verb::PING_RSP)), "{arrived:?}");
+
+    // A member of a cluster of ours has no schema, and says nothing.
+    let mut driver = Driver::new(builder(&[B]));
+    let from_b = driver.accepted_from(B);
+    let skipped = driver.stats().skipped;
+    driver.receive(from_b, &[raw(9, Verb::SCHEMA_VERSION_REQ, &[])]);
+    assert_eq!(driver.stats().skipped, skipped + 1);
 }
