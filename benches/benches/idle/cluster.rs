@@ -5,7 +5,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gossip_benches::CODEC;
+use gossip_benches::messages::{CODEC, body};
 use gossip_core::internode::{
     ConnectionType, FrameKind, Framing, Header, Inbound, InboundEvent, InboundLimits, Initiate, Outbound,
     OutboundEvent, Params, Scratch, VersionRange, wrap,
@@ -219,7 +219,7 @@ impl Cluster {
         let stream = TcpStream::connect(self.node?).ok()?;
         let from = self.world.endpoint(who);
         let initiate = Initiate::messaging(ConnectionType::Urgent, Framing::Crc, VERSION, from);
-        let bytes = gossip_benches::body(|out| initiate.encode(out).expect("room"));
+        let bytes = body(|out| initiate.encode(out).expect("room"));
         let side = Side::Dialled { machine: Outbound::new(initiate), waiting: Some(Vec::new()) };
         let place = self.open(stream, who, side, bytes).ok()?;
         self.dialled[usize::from(who.0)] = Some(place);

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use gossip_benches::{CODEC, body, int, string};
+use gossip_benches::messages::{CODEC, body, int, string};
 use gossip_core::message::{Ack, Ack2, Digest, StateMap, Syn};
 use gossip_core::{ApplicationState, DEFAULT_PARTITIONER, Endpoint, Generation, Version};
 

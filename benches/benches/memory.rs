@@ -1,0 +1,43 @@
+//! How much memory a known endpoint takes: see `benches/README.md`.
+
+use allocation_counter::measure;
+use gossip_benches::interleaved::Effort;
+use gossip_benches::messages::ordinary_states;
+use gossip_benches::world::World;
+use gossip_core::ApplicationState;
+
+type States = fn(u32) -> Vec<(ApplicationState, String)>;
+
+/// What endpoints publish.
+const PUBLISHED: [(&str, States); 3] = [
+    ("12 ordinary states", ordinary_states),
+    ("one short state", |_| vec![(ApplicationState::STATUS_WITH_PORT, "NORMAL,1".into())]),
+    ("nothing", |_| Vec::new()),
+];
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    let sizes: &[u32] = match Effort::from_args() {
+        Effort::Test => &[1_000],
+        _ => &[1_000, 100_000],
+    };
+    println!("states               N          bytes each");
+    for (name, states) in PUBLISHED {
+        let alone = held(0, states);
+        for known in sizes {
+            let each = (held(*known, states) - alone) / i64::from(*known);
+            println!("{name:<20} {known:<8} {each:>12}");
+        }
+    }
+    println!("\nWhat a gossiper holds that knows so many, less what it holds that knows nobody.");
+}
+
+/// How many bytes a gossiper holds.
+fn held(known: u32, states: States) -> i64 {
+    let mut world = None;
+    let held = measure(|| world = Some(World::new(known, 100, states))).bytes_current;
+    drop(world);
+    held
+}

@@ -1,0 +1,41 @@
+//! What a step of an exchange costs, message body in to message body out: see `benches/README.md`.
+
+mod steps;
+mod table;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use gossip_benches::interleaved::Effort;
+use gossip_benches::order::Order;
+use steps::{Bench, News, Step};
+
+/// How many endpoints are known, in the figures that criterion keeps.
+const KEPT: [u32; 3] = [100, 1_000, 5_000];
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for step in Step::ALL {
+        let mut group = criterion.benchmark_group(step.name());
+        for known in KEPT {
+            let mut bench = Bench::new(known);
+            for order in Order::ALL {
+                let mut work = bench.work(step, News::TwoThirds, order);
+                group.throughput(Throughput::Elements(work.items()));
+                group.bench_function(BenchmarkId::new(order.name(), known), |b| {
+                    b.iter_batched_ref(
+                        || work.prepare(),
+                        |bodies| bench.run(step, bodies),
+                        criterion::BatchSize::PerIteration,
+                    );
+                });
+            }
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+    // Whoever asks for certain benches, or for their names, wants no table.
+    let has_filter =
+        std::env::args().skip(1).any(|argument| !argument.starts_with('-') || argument == "--list");
+    if !has_filter {
+        table::print(Effort::from_args());
+    }
+}
