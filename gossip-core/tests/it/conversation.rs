@@ -87,7 +87,8 @@ impl Conversation {
         }
         let (accept, _) = Accept::decode(accepts.first().expect("it was dialled")).unwrap().unwrap();
         script.sort_by_key(|(micros, _)| *micros);
-        let micros = |seconds: &f64| started + Duration::from_secs_f64(*seconds).as_micros() as u64;
+        let micros =
+            |seconds: &f64| started + u64::try_from(Duration::from_secs_f64(*seconds).as_micros()).unwrap();
         let mut conversation = Self {
             node: Node::new(node(), Timestamp::ZERO),
             started,
@@ -109,7 +110,7 @@ impl Conversation {
 
     /// Lets `seconds` of the capture pass.
     fn run_until(&mut self, seconds: f64) {
-        let end = Timestamp::from_nanos(Duration::from_secs_f64(seconds).as_nanos() as u64);
+        let end = Timestamp::from_nanos(u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).unwrap());
         loop {
             let deadline = self.drain();
             let next =
@@ -245,7 +246,7 @@ impl Conversation {
     fn answer_echo(&mut self, id: u64) {
         let Some((connection, framing)) = self.dialled.values().next_back().copied() else { return };
         let (created_at, params) =
-            (u32::try_from(self.micros() / 1_000 & 0xffff_ffff).unwrap(), Params::NONE);
+            (u32::try_from((self.micros() / 1_000) & 0xffff_ffff).unwrap(), Params::NONE);
         let header = Header {
             id,
             epoch: 0,
