@@ -11,14 +11,14 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use crate::application_state::ApplicationState;
-use crate::digest::{Entry, Pending, Side};
+use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
-use crate::message::Codec;
+use crate::message::{Codec, encode_heartbeat};
 use crate::status::Status;
-use crate::table::{EndpointTable, Slot};
+use crate::table::{EndpointTable, Place, Slot};
 use crate::time::Timestamp;
-use crate::version::{HeartbeatState, Version};
+use crate::version::Version;
 use crate::wire::{AddressForm, Full, JavaStr, Reserved, Writer};
 
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
@@ -30,7 +30,7 @@ const MAX_DIGEST_SIZE: usize = 27;
 /// Space for putting the values of one endpoint into version order; kept, so that it is taken once.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    values: Vec<(Version, usize)>,
+    values: Vec<(Version, Place)>,
 }
 
 impl Scratch {
@@ -52,42 +52,36 @@ pub(crate) fn encode_requests(
 ) -> Result<(), Full> {
     // Requests leave half the room to states, where there are any, and always that for their number. Half of that again may go to
     // those whom nobody knows here, so that news of others does not keep them out.
-    let has_states =
-        !pending.has_no_more_states() && pending.entries.iter().any(|entry| entry.side() == Side::Give);
+    let has_states = !pending.has_no_more_states() && pending.gives().len() > 0;
     let for_states = |share: usize| if has_states { (out.room() / share).max(4) } else { 4 };
     let (reserved, reserved_at_last) = (MAX_DIGEST_SIZE + for_states(2), MAX_DIGEST_SIZE + for_states(4));
     let count = out.reserve_i32()?;
     let mut written = 0;
-    let Pending { entries, unknown, progress } = pending;
+    let mut progress = pending.progress;
     let begin = progress.requests;
-    progress.requests = entries.len();
-    for (at, entry) in entries.iter().enumerate().skip(begin) {
-        if entry.side() == Side::Give {
-            continue;
-        }
-        let known = table.known(entry.slot());
-        let endpoint = table.endpoint(entry.slot());
-        let from = if entry.generation > known.generation {
-            Version::ZERO
-        } else if entry.generation == known.generation && entry.version > known.max_version {
-            known.max_version
-        } else {
+    progress.requests = pending.wants().len();
+    for (at, entry) in pending.wants().iter().enumerate().skip(begin) {
+        let (ours, theirs) = (table.known(entry.slot()), entry.known());
+        if theirs <= ours {
             continue; // Learned from somebody else meanwhile.
-        };
+        }
+        let is_restarted = theirs.generation() != ours.generation();
+        let from = if is_restarted { Version::ZERO } else { ours.max_version() };
         if out.room() < reserved {
             progress.requests = at;
             break;
         }
-        if from == Version::ZERO && !asked.ask(endpoint, entry.generation, whom, now) {
+        let (endpoint, generation) = (table.endpoint(entry.slot()), theirs.generation());
+        if from == Version::ZERO && !asked.ask(endpoint, generation, whom, now) {
             continue;
         }
-        let digest = crate::message::Digest { endpoint, generation: entry.generation, max_version: from };
+        let digest = crate::message::Digest { endpoint, generation, max_version: from };
         digest.encode(codec, out)?;
         written += 1;
     }
     let begin = progress.unknown;
-    progress.unknown = unknown.len();
-    for (at, unknown) in unknown.iter().enumerate().skip(begin) {
+    progress.unknown = pending.unknown.len();
+    for (at, unknown) in pending.unknown.iter().enumerate().skip(begin) {
         if out.room() < reserved_at_last {
             progress.unknown = at;
             break;
@@ -106,6 +100,7 @@ pub(crate) fn encode_requests(
         written += 1;
     }
     out.fill(count, written);
+    pending.progress = progress;
     Ok(())
 }
 
@@ -176,37 +171,39 @@ pub(crate) fn encode_states(
     let mut written = 0;
     // A quarter stays for endpoints with new values, so that heartbeats, of which there is no end, do not starve them.
     let share = out.room() / 4;
-    let Pending { entries, progress, .. } = pending;
-    let gives =
-        |from: usize| entries.iter().enumerate().skip(from).filter(|(_, entry)| entry.side() == Side::Give);
+    let form = receiver.address_form();
+    let mut progress = pending.progress;
+    let gives = |from: usize| (from..).zip(pending.gives().skip(from));
     let has_values_after = |from: usize| {
         gives(from).any(|(_, entry)| {
-            behind(table, entry.slot(), entry.generation, entry.version)
-                .is_some_and(|from| table.max_value_version(entry.slot()) > from)
+            behind(table, entry).is_some_and(|from| table.max_value_version(entry.slot()) > from)
         })
     };
     // Not the first message about it: nobody with values may have been met on the way so far.
     let mut with_values = progress.heartbeats > 0 && has_values_after(progress.values);
-    let mut is_share_reached = false;
+    // What has to be left, until it is known whether anybody has new values.
+    let mut kept = share.max(MIN_STATE_SIZE);
     let begin = progress.heartbeats;
-    progress.heartbeats = entries.len();
+    progress.heartbeats = pending.gives().len();
     for (at, entry) in gives(begin) {
-        let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
+        let Some(from) = behind(table, entry) else { continue };
         if table.max_value_version(entry.slot()) > from {
             with_values = true;
             continue;
         }
-        if out.room() < share.max(MIN_STATE_SIZE) && !is_share_reached {
-            is_share_reached = true;
-            with_values = with_values || has_values_after(at);
-        }
-        if out.room() < MIN_STATE_SIZE || (is_share_reached && with_values) {
-            progress.heartbeats = at;
-            break;
+        if out.room() < kept {
+            if kept > MIN_STATE_SIZE {
+                kept = MIN_STATE_SIZE;
+                with_values = with_values || has_values_after(at);
+            }
+            if out.room() < MIN_STATE_SIZE || with_values {
+                progress.heartbeats = at;
+                break;
+            }
         }
         let heartbeat = table.heartbeat(entry.slot());
         if heartbeat.version > from {
-            if encode_heartbeat(table, entry.slot(), heartbeat, receiver, out).is_ok() {
+            if encode_heartbeat(table.endpoint(entry.slot()), heartbeat, form, out).is_ok() {
                 written += 1;
             } else if rest == Rest::Follows && !(written == 0 && is_first_of_all) {
                 progress.heartbeats = at;
@@ -216,10 +213,10 @@ pub(crate) fn encode_states(
     }
     let mut too_large = None;
     let begin = progress.values;
-    progress.values = entries.len();
+    progress.values = pending.gives().len();
     if with_values {
         for (at, entry) in gives(begin) {
-            let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { continue };
+            let Some(from) = behind(table, entry) else { continue };
             if table.max_value_version(entry.slot()) <= from {
                 continue;
             }
@@ -227,7 +224,7 @@ pub(crate) fn encode_states(
             let may_wait = rest == Rest::Follows && !(written == 0 && is_first_of_all);
             match encode_state(table, entry.slot(), from, scratch, may_wait, receiver, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
-                Ok(Part::Nothing { needed }) if needed > total => too_large = Some(*entry),
+                Ok(Part::Nothing { needed }) if needed > total => too_large = Some(entry),
                 Ok(Part::Nothing { .. }) if rest == Rest::Waits => {}
                 Ok(Part::Nothing { .. }) | Err(Full) => {
                     progress.values = if may_wait { at } else { at + 1 };
@@ -236,6 +233,7 @@ pub(crate) fn encode_states(
             }
         }
     }
+    pending.progress = progress;
     out.fill(count, written);
     Ok(too_large)
 }
@@ -287,7 +285,7 @@ pub(crate) fn encode_whole(
     receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    let Some(from) = behind(table, entry.slot(), entry.generation, entry.version) else { return Err(Full) };
+    let Some(from) = behind(table, entry) else { return Err(Full) };
     out.i32(1)?;
     out.endpoint(table.endpoint(entry.slot()), receiver.address_form())?;
     encode_newer(table, entry.slot(), from, receiver, out)
@@ -300,35 +298,16 @@ pub(crate) fn state_size(table: &EndpointTable, slot: Slot, form: AddressForm) -
     address + 12 + values.len() * 10 + values.text_bytes()
 }
 
-/// From which version a peer lacks something of an endpoint of which it knows this much.
-fn behind(
-    table: &EndpointTable,
-    slot: Slot,
-    generation: crate::version::Generation,
-    version: Version,
-) -> Option<Version> {
-    let known = table.known(slot);
-    if known.generation > generation {
-        // All of it, also what was never given a version.
-        Some(Version::EMPTY)
-    } else {
-        (known.generation == generation && known.max_version > version).then_some(version)
+/// From which version a peer lacks something of an endpoint.
+#[inline]
+fn behind(table: &EndpointTable, entry: Entry) -> Option<Version> {
+    let (ours, theirs) = (table.known(entry.slot()), entry.known());
+    if theirs >= ours {
+        return None;
     }
-}
-
-fn encode_heartbeat(
-    table: &EndpointTable,
-    slot: Slot,
-    heartbeat: HeartbeatState,
-    receiver: &Receiver,
-    out: &mut Writer<'_>,
-) -> Result<(), Full> {
-    out.atomically(|out| {
-        out.endpoint(table.endpoint(slot), receiver.address_form())?;
-        out.i32(heartbeat.generation.get())?;
-        out.i32(heartbeat.version.get())?;
-        out.i32(0)
-    })
+    // Of a later process it is all, also what was never given a version.
+    let is_restarted = theirs.generation() != ours.generation();
+    Some(if is_restarted { Version::EMPTY } else { theirs.max_version() })
 }
 
 /// Writes all of an endpoint that is newer than `from`, or nothing; says which.
@@ -397,10 +376,9 @@ fn encode_state(
     scratch.values.clear();
     scratch.values.extend(
         values
-            .iter()
-            .enumerate()
-            .filter(|(_, (key, text, version))| *version > from && receiver.has(*key, *text))
-            .map(|(index, (_, _, version))| (version, index)),
+            .with_places()
+            .filter(|(_, key, text, version)| *version > from && receiver.has(*key, *text))
+            .map(|(place, _, _, version)| (version, place)),
     );
     scratch.values.sort_unstable();
     let prefix = out.atomically(|out| {
@@ -413,7 +391,7 @@ fn encode_state(
         // Values of one version stay together: the receiver asks from above it.
         for group in scratch.values.chunk_by(|a, b| a.0 == b.0) {
             let fits = out.atomically(|out| {
-                group.iter().try_for_each(|(_, index)| match values.at(*index) {
+                group.iter().try_for_each(|(_, place)| match values.at(*place) {
                     Some((key, text, version)) => encode_value(key, text, version, out),
                     None => Ok(()),
                 })
@@ -433,7 +411,7 @@ fn encode_state(
         return Ok(Part::Prefix);
     }
     let first = scratch.values.chunk_by(|a, b| a.0 == b.0).next().unwrap_or_default();
-    let texts = first.iter().filter_map(|(_, index)| values.at(*index));
+    let texts = first.iter().filter_map(|(_, place)| values.at(*place));
     let needed = MIN_STATE_SIZE + 12 + texts.map(|(_, text, _)| 10 + text.len()).sum::<usize>();
     Ok(Part::Nothing { needed })
 }

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use crate::endpoint::Endpoint;
-use crate::message::Digests;
+use crate::message::{Digests, read_packed};
 use crate::quarantine::Quarantine;
 use crate::table::{Cursor, EndpointTable, Slot};
 use crate::time::Timestamp;
-use crate::version::{Generation, Version};
+use crate::version::{Generation, Known, Version};
 
 /// How many known endpoints one exchange can be about: what an ACK has room for if it asks for all of them.
 pub(crate) const MAX_ENTRIES: usize = 4_368;
@@ -22,7 +22,10 @@ pub(crate) const MAX_UNKNOWN: usize = 512;
 /// Nothing of this is a promise: everything is looked up again when the message is written.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    pub(crate) entries: Vec<Entry>,
+    /// Those that are wanted from the front on, those that are given from the back: both lists share one room, and each is walked alone.
+    entries: Vec<Entry>,
+    wants: usize,
+    gives: usize,
     pub(crate) unknown: Vec<Unknown>,
     /// How far messages about it have come, where one is not enough.
     pub(crate) progress: Progress,
@@ -40,20 +43,9 @@ pub(crate) struct Progress {
 /// An endpoint that one side knows better.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Entry {
-    /// The slot, and in the topmost bit whether we want (1) or give (0): a list of these is walked for every message.
-    slot_and_side: u32,
-    /// What the peer said of it.
-    pub(crate) generation: Generation,
-    pub(crate) version: Version,
-}
-
-/// Who is behind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Side {
-    /// We are: we ask.
-    Want,
-    /// The peer is: we tell.
-    Give,
+    slot: Slot,
+    /// How far the peer knows it.
+    known: [u32; 2],
 }
 
 /// An endpoint that only the peer knows.
@@ -64,58 +56,112 @@ pub(crate) struct Unknown {
 }
 
 impl Entry {
-    const WANT: u32 = 1 << 31;
-
-    pub(crate) fn new(slot: Slot, side: Side, generation: Generation, version: Version) -> Self {
-        let side = if side == Side::Want { Self::WANT } else { 0 };
-        Self { slot_and_side: slot.number() | side, generation, version }
+    #[inline]
+    pub(crate) const fn new(slot: Slot, known: Known) -> Self {
+        Self { slot, known: known.halves() }
     }
 
+    #[inline]
     pub(crate) const fn slot(self) -> Slot {
-        Slot::from_number(self.slot_and_side & !Self::WANT)
+        self.slot
     }
 
-    pub(crate) const fn side(self) -> Side {
-        if self.slot_and_side & Self::WANT == 0 { Side::Give } else { Side::Want }
+    /// How far the peer knows it.
+    #[inline]
+    pub(crate) const fn known(self) -> Known {
+        Known::from_halves(self.known)
     }
 }
 
 impl Pending {
     pub(crate) fn clear(&mut self) {
-        self.entries.clear();
+        self.wants = 0;
+        self.gives = 0;
         self.unknown.clear();
         self.progress = Progress::default();
     }
 
+    /// Whom we ask for, since the peer knows it better.
+    pub(crate) fn wants(&self) -> &[Entry] {
+        self.entries.get(..self.wants).unwrap_or_default()
+    }
+
+    /// Whom we tell of, since we know it better.
+    #[inline]
+    pub(crate) fn gives(&self) -> impl ExactSizeIterator<Item = Entry> + Clone + '_ {
+        self.entries.iter().rev().take(self.gives).copied()
+    }
+
     /// Whether nothing is left to tell.
-    pub(crate) fn has_no_more_states(&self) -> bool {
-        self.progress.heartbeats >= self.entries.len() && self.progress.values >= self.entries.len()
+    pub(crate) const fn has_no_more_states(&self) -> bool {
+        self.progress.heartbeats >= self.gives && self.progress.values >= self.gives
     }
 
     /// Whether nothing is left to ask for.
-    pub(crate) fn has_no_more_requests(&self) -> bool {
-        self.progress.requests >= self.entries.len() && self.progress.unknown >= self.unknown.len()
+    pub(crate) const fn has_no_more_requests(&self) -> bool {
+        self.progress.requests >= self.wants && self.progress.unknown >= self.unknown.len()
     }
 
     /// Takes out a row that will be somebody else's. What was written of others may be written again, which does no harm.
     pub(crate) fn forget_slot(&mut self, slot: Slot) {
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.slot() != slot);
-        if self.entries.len() != before {
+        let before = (self.wants, self.gives);
+        let mut kept = 0;
+        for at in 0..self.wants {
+            if self.entries[at].slot != slot {
+                self.entries.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.wants = kept;
+        let last = self.entries.len().saturating_sub(1);
+        kept = 0;
+        for at in 0..self.gives {
+            if self.entries[last - at].slot != slot {
+                self.entries.swap(last - kept, last - at);
+                kept += 1;
+            }
+        }
+        self.gives = kept;
+        if (self.wants, self.gives) != before {
             self.progress = Progress::default();
         }
     }
 
     /// Takes memory for an exchange about all of `endpoints` known endpoints.
     pub(crate) fn reserve(&mut self, endpoints: usize) {
-        self.entries.reserve(endpoints.min(MAX_ENTRIES).saturating_sub(self.entries.len()));
-        self.unknown.reserve(MAX_UNKNOWN.saturating_sub(self.unknown.len()));
+        let room = endpoints.min(MAX_ENTRIES);
+        if room > self.entries.len() {
+            let grown = room.max(self.entries.len() + self.entries.len() / 4).min(MAX_ENTRIES);
+            let more = grown - self.entries.len();
+            self.entries.reserve_exact(more);
+            // Those at the back stay there.
+            let nobody = Entry::new(Slot::FIRST, Known::new(Generation::SAVED, Version::EMPTY));
+            self.entries.extend(core::iter::repeat_n(nobody, more));
+            self.entries[self.wants..].rotate_right(more);
+        }
+        self.unknown.reserve_exact(MAX_UNKNOWN.saturating_sub(self.unknown.len()));
     }
 
-    pub(crate) fn push(&mut self, entry: Entry) {
-        // Whatever finds no room goes next time.
-        if self.entries.len() < self.entries.capacity() {
-            self.entries.push(entry);
+    /// Notes somebody to ask for. Whoever finds no room goes next time.
+    #[inline]
+    pub(crate) fn want(&mut self, entry: Entry) {
+        if self.wants + self.gives < self.entries.len()
+            && let Some(place) = self.entries.get_mut(self.wants)
+        {
+            *place = entry;
+            self.wants += 1;
+        }
+    }
+
+    /// Notes somebody to tell of.
+    #[inline]
+    pub(crate) fn give(&mut self, entry: Entry) {
+        let room = self.entries.len();
+        if self.wants + self.gives < room
+            && let Some(place) = self.entries.get_mut(room - 1 - self.gives)
+        {
+            *place = entry;
+            self.gives += 1;
         }
     }
 }
@@ -149,39 +195,82 @@ pub(crate) fn examine(
     context: &Context,
     pending: &mut Pending,
 ) -> Examined {
-    let Context { sender, newest, now } = *context;
-    let mut examined = Examined::default();
+    let mut examiner = Examiner {
+        quarantine,
+        context,
+        newest: Known::new(context.newest, Version::new(i32::MAX)),
+        sender: table.find(context.sender),
+        pending,
+        examined: Examined::default(),
+    };
     let mut cursor = Cursor::default();
-    let sender_slot = table.find(sender);
-    for digest in digests.iter() {
-        let slot = table.find_next(digest.endpoint, &mut cursor);
-        let is_sender = if slot.is_some() { slot == sender_slot } else { digest.endpoint == sender };
-        if is_sender {
-            examined.sender = Some(digest.generation);
+    if let Some(packed) = digests.packed() {
+        for digest in packed {
+            let (packed, known) = read_packed(digest);
+            let found = table.find_next_v4(packed, &mut cursor);
+            examiner.examine(found, Endpoint::from_packed_v4(packed), known);
         }
-        if digest.generation > newest {
-            examined.future += 1;
-            continue;
+    } else {
+        for digest in digests.iter() {
+            let found = table.find_next(digest.endpoint, &mut cursor);
+            examiner.examine(found, digest.endpoint, Known::new(digest.generation, digest.max_version));
         }
-        let Some(slot) = slot else {
-            if digest.endpoint.is_unspecified()
-                || quarantine.refuses(digest.endpoint, digest.generation, digest.max_version, now)
-            {
-                continue;
-            }
-            if pending.unknown.len() < pending.unknown.capacity() {
-                pending.unknown.push(Unknown { endpoint: digest.endpoint, generation: digest.generation });
-            }
-            continue;
-        };
-        let known = table.known(slot);
-        let theirs = (digest.generation, digest.max_version);
-        let ours = (known.generation, known.max_version);
-        if theirs == ours {
-            continue;
-        }
-        let side = if theirs > ours { Side::Want } else { Side::Give };
-        pending.push(Entry::new(slot, side, digest.generation, digest.max_version));
     }
-    examined
+    examiner.examined
+}
+
+/// What one list of digests is held against.
+struct Examiner<'a> {
+    quarantine: &'a Quarantine,
+    context: &'a Context,
+    /// Nobody of a later generation is asked for.
+    newest: Known,
+    /// The row of whoever sent the list.
+    sender: Option<Slot>,
+    pending: &'a mut Pending,
+    examined: Examined,
+}
+
+impl Examiner<'_> {
+    #[inline]
+    fn examine(&mut self, found: Option<(Slot, Known)>, endpoint: Endpoint, theirs: Known) {
+        let Some((slot, ours)) = found else { return self.examine_unknown(endpoint, theirs) };
+        if Some(slot) == self.sender {
+            self.examined.sender = Some(theirs.generation());
+        }
+        if theirs == ours {
+            return;
+        }
+        if theirs > self.newest {
+            self.examined.future += 1;
+            return;
+        }
+        let entry = Entry::new(slot, theirs);
+        if theirs > ours {
+            self.pending.want(entry);
+        } else {
+            self.pending.give(entry);
+        }
+    }
+
+    #[cold]
+    fn examine_unknown(&mut self, endpoint: Endpoint, theirs: Known) {
+        let generation = theirs.generation();
+        if endpoint == self.context.sender {
+            self.examined.sender = Some(generation);
+        }
+        if theirs > self.newest {
+            self.examined.future += 1;
+            return;
+        }
+        if endpoint.is_unspecified()
+            || self.quarantine.refuses(endpoint, generation, theirs.max_version(), self.context.now)
+        {
+            return;
+        }
+        let unknown = &mut self.pending.unknown;
+        if unknown.len() < unknown.capacity() {
+            unknown.push(Unknown { endpoint, generation });
+        }
+    }
 }

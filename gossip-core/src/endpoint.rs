@@ -12,13 +12,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Kept as whole numbers: an address of bytes, put together byte by byte and copied, costs the hot path more than its look-up.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Endpoint {
+    /// The second half of an IPv6 address; an IPv4 address and its port, in 48 bits, as they follow each other on the wire.
+    low: u64,
     /// The first half of an IPv6 address; 0 for IPv4.
     high: u64,
-    /// The second half, or all of an IPv4 address.
-    low: u64,
+    /// The port of an IPv6 address; 0 for IPv4.
     port: u16,
     is_v6: bool,
 }
+
+/// How many bits a port has.
+const PORT_BITS: u32 = 16;
 
 impl Endpoint {
     /// The endpoint with this address and port.
@@ -36,7 +40,13 @@ impl Endpoint {
     /// The IPv4 endpoint with these octets and this port.
     #[inline]
     pub const fn v4(octets: [u8; 4], port: u16) -> Self {
-        Self { high: 0, low: u32::from_be_bytes(octets) as u64, port, is_v6: false }
+        Self::from_packed_v4((u32::from_be_bytes(octets) as u64) << PORT_BITS | port as u64)
+    }
+
+    /// The IPv4 endpoint whose address and port stand in these 48 bits.
+    #[inline]
+    pub(crate) const fn from_packed_v4(packed: u64) -> Self {
+        Self { low: packed, high: 0, port: 0, is_v6: false }
     }
 
     /// The IPv6 endpoint with these octets and this port; a mapped IPv4 address becomes IPv4.
@@ -49,31 +59,32 @@ impl Endpoint {
         if self.is_v6 {
             IpAddr::V6(Ipv6Addr::from_bits((self.high as u128) << 64 | self.low as u128))
         } else {
-            let [_, _, _, _, a, b, c, d] = self.low.to_be_bytes();
+            let [_, _, a, b, c, d, _, _] = self.low.to_be_bytes();
             IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         }
     }
 
     /// The port.
     pub const fn port(self) -> u16 {
-        self.port
+        if self.is_v6 {
+            return self.port;
+        }
+        let [.., high, low] = self.low.to_be_bytes();
+        u16::from_be_bytes([high, low])
     }
 
-    /// Whether the address is one of IPv6.
+    /// An IPv4 endpoint in 48 bits; `None` for one of IPv6.
     #[inline]
-    pub(crate) const fn is_v6(self) -> bool {
-        self.is_v6
-    }
-
-    /// An IPv4 endpoint in 48 bits.
-    #[inline]
-    pub(crate) const fn packed_v4(self) -> u64 {
-        self.low << 16 | self.port as u64
+    pub(crate) const fn packed_v4(self) -> Option<u64> {
+        if self.is_v6 { None } else { Some(self.low) }
     }
 
     /// Whether no peer could reach it: the address is unspecified (`0.0.0.0`, `::`) or the port is 0.
     pub const fn is_unspecified(self) -> bool {
-        self.port == 0 || (self.high == 0 && self.low == 0)
+        match self.packed_v4() {
+            Some(packed) => packed >> PORT_BITS == 0 || self.port() == 0,
+            None => self.port == 0 || (self.high == 0 && self.low == 0),
+        }
     }
 
     /// The textual form that Java gives an address (`gossip-messages.md` §10): IPv4 dotted, IPv6 as eight groups
@@ -97,13 +108,16 @@ const fn halves(bits: u128) -> [u64; 2] {
 
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> Ordering {
+        if let (Some(a), Some(b)) = (self.packed_v4(), other.packed_v4()) {
+            return a.cmp(&b);
+        }
         let address = match (self.ip(), other.ip()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => a.cmp(&b),
             (IpAddr::V6(a), IpAddr::V6(b)) => a.cmp(&b),
             (IpAddr::V4(a), IpAddr::V6(b)) => a.octets().as_slice().cmp(b.octets().as_slice()),
             (IpAddr::V6(a), IpAddr::V4(b)) => a.octets().as_slice().cmp(b.octets().as_slice()),
         };
-        address.then(self.port.cmp(&other.port))
+        address.then(self.port().cmp(&other.port()))
     }
 }
 
@@ -121,7 +135,7 @@ impl From<SocketAddr> for Endpoint {
 
 impl From<Endpoint> for SocketAddr {
     fn from(endpoint: Endpoint) -> Self {
-        Self::new(endpoint.ip(), endpoint.port)
+        Self::new(endpoint.ip(), endpoint.port())
     }
 }
 
@@ -161,8 +175,8 @@ impl fmt::Display for JavaAddressAndPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(endpoint) = *self;
         match endpoint.ip() {
-            IpAddr::V4(ip) => write!(f, "{ip}:{}", endpoint.port),
-            IpAddr::V6(_) => write!(f, "[{}]:{}", endpoint.java_address(), endpoint.port),
+            IpAddr::V4(ip) => write!(f, "{ip}:{}", endpoint.port()),
+            IpAddr::V6(_) => write!(f, "[{}]:{}", endpoint.java_address(), endpoint.port()),
         }
     }
 }

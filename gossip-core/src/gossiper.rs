@@ -577,7 +577,7 @@ impl Gossiper {
 
     /// The greatest version of an endpoint's heartbeat and values, if it is known.
     pub fn max_version(&self, endpoint: Endpoint) -> Option<Version> {
-        self.table.find(endpoint).map(|slot| self.table.known(slot).max_version)
+        self.table.find(endpoint).map(|slot| self.table.known(slot).max_version())
     }
 
     /// A value of an endpoint and its version.
@@ -634,7 +634,7 @@ impl Gossiper {
 
     fn info(&self, slot: Slot) -> EndpointInfo {
         let endpoint = self.table.endpoint(slot);
-        let arrivals = self.table.arrivals();
+        let window = self.table.window(slot);
         EndpointInfo {
             endpoint,
             is_local: slot == Slot::FIRST,
@@ -642,9 +642,9 @@ impl Gossiper {
             standing: self.table.standing(slot),
             status: self.table.status(slot),
             heartbeat: self.table.heartbeat(slot),
-            phi: arrivals.last_phi(slot),
-            mean_interval: arrivals.mean(slot),
-            heard_ago: arrivals.last(slot).map(|last| self.now.saturating_since(last)),
+            phi: window.last_phi(),
+            mean_interval: window.mean(),
+            heard_ago: window.last().map(|last| self.now.saturating_since(last)),
             states: self
                 .table
                 .values(slot)

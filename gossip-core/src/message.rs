@@ -12,10 +12,11 @@ mod syn;
 
 pub use ack::Ack;
 pub use ack2::Ack2;
+pub(crate) use digest::read_packed;
 pub use digest::{Digest, Digests};
 pub use shutdown::Shutdown;
-pub(crate) use state::encode_head as encode_state_head;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
+pub(crate) use state::{Run, encode_head as encode_state_head, encode_heartbeat, read_heartbeat};
 pub use syn::Syn;
 pub(crate) use syn::encode_head as encode_syn_head;
 

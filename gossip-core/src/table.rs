@@ -11,14 +11,14 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-pub(crate) use self::values::{Stored, Values};
+pub(crate) use self::values::{Place, Stored, Survey, Values};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::phi::{ArrivalWindows, Settings};
+use crate::phi::{Arrivals, Settings, Window};
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
 use crate::time::Timestamp;
-use crate::version::{Generation, HeartbeatState, Version};
+use crate::version::{Generation, HeartbeatState, Known, Version};
 use crate::wire::JavaStr;
 
 /// Names a row of the table.
@@ -30,6 +30,7 @@ impl Slot {
     pub(crate) const FIRST: Self = Self(0);
 
     /// The row with this number, which the table gave out before.
+    #[cfg(test)]
     pub(crate) const fn from_number(number: u32) -> Self {
         Self(number)
     }
@@ -43,18 +44,34 @@ impl Slot {
     }
 }
 
-/// How far an endpoint is known.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Known {
-    pub(crate) generation: Generation,
-    /// The greatest version of its heartbeat and all its values.
-    pub(crate) max_version: Version,
+/// What a digest is held against: four of them fill a line of the cache.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    key: u64,
+    known: Known,
 }
+
+/// What a heartbeat changes, and what a round looks at.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    window: Window,
+    /// When the newest heartbeat became known.
+    updated: Timestamp,
+    heartbeat: Version,
+    /// The greatest version of the values alone: where a digest is not below it, only the heartbeat is newer.
+    value_version: Version,
+    standing: Standing,
+    status: StatusKind,
+    /// Whether the answer to an echo is awaited.
+    is_asked: bool,
+}
+
+const _: () = assert!(size_of::<Row>() == 16 && size_of::<Pulse>() <= 48);
 
 /// The echo that is to prove an endpoint reachable. One at a time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Echo {
-    pub(crate) id: u64,
+    pub(crate) id: u32,
     pub(crate) generation: Generation,
     /// After this no answer counts any more.
     pub(crate) deadline: Timestamp,
@@ -69,33 +86,32 @@ pub(crate) struct EndpointTable {
     index: HashTable<u32>,
     hash: FixedState,
     // The columns: position i of each belongs to Slot(i).
-    keys: Vec<u64>,
-    known: Vec<Known>,
-    /// The greatest version of the values alone: where a digest is not below it, only the heartbeat is newer.
-    value_versions: Vec<Version>,
-    heartbeats: Vec<Version>,
-    standings: Vec<Standing>,
-    statuses: Vec<StatusKind>,
+    rows: Vec<Row>,
+    pulses: Vec<Pulse>,
+    /// Of IPv6 endpoints, whose row has but a hash; as long as the last of those needs.
     endpoints: Vec<Endpoint>,
-    /// When the newest heartbeat became known.
-    updated: Vec<Timestamp>,
     /// When anything last came from the endpoint itself.
     heard: Vec<Timestamp>,
-    echoes: Vec<Option<Echo>>,
+    /// What counts of them is that the pulse says.
+    echoes: Vec<Echo>,
     values: Vec<Values>,
-    arrivals: ArrivalWindows,
+    arrivals: Arrivals,
     /// All slots, sorted by endpoint; rebuilt once a round when endpoints came in.
     order: Vec<Slot>,
-    /// For each slot the one that follows it in `order`: the guess.
+    /// For each slot the one that follows it in `order`: the guess. For a vacant one the next that is vacant.
     successors: Vec<u32>,
-    /// Rows of endpoints that were removed, to be used again.
-    vacant: Vec<Slot>,
+    /// The first of the rows of endpoints that were removed, to be used again, and how many there are.
+    vacant: u32,
+    vacancies: usize,
     is_sorted: bool,
     max_endpoints: usize,
 }
 
 /// The key of a row that belongs to nobody: no IPv4 endpoint is that long, and no IPv6 one has bit 62 set.
 const VACANT: u64 = u64::MAX;
+
+/// No slot.
+const NOWHERE: u32 = u32::MAX;
 
 /// The table holds as many endpoints as it may.
 #[derive(Clone, Copy, Debug)]
@@ -106,21 +122,17 @@ impl EndpointTable {
         Self {
             index: HashTable::new(),
             hash: FixedState::with_seed(hash_key),
-            keys: Vec::new(),
-            known: Vec::new(),
-            value_versions: Vec::new(),
-            heartbeats: Vec::new(),
-            standings: Vec::new(),
-            statuses: Vec::new(),
+            rows: Vec::new(),
+            pulses: Vec::new(),
             endpoints: Vec::new(),
-            updated: Vec::new(),
             heard: Vec::new(),
             echoes: Vec::new(),
             values: Vec::new(),
-            arrivals: ArrivalWindows::new(arrivals),
+            arrivals: Arrivals::new(arrivals),
             order: Vec::new(),
             successors: Vec::new(),
-            vacant: Vec::new(),
+            vacant: NOWHERE,
+            vacancies: 0,
             is_sorted: true,
             max_endpoints,
         }
@@ -128,23 +140,23 @@ impl EndpointTable {
 
     /// How many endpoints there are.
     pub(crate) const fn len(&self) -> usize {
-        self.keys.len() - self.vacant.len()
+        self.rows.len() - self.vacancies
     }
 
     /// All rows, in no particular order but always the same.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<'_> {
         // No more rows than `max_endpoints`, which fits.
-        (0..).zip(&self.keys).filter(|(_, key)| **key != VACANT).map(|(number, _)| Slot(number))
+        (0..).zip(&self.rows).filter(|(_, row)| row.key != VACANT).map(|(number, _)| Slot(number))
     }
 
     /// Every place where a row may be: for walks that change rows.
     pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
-        (0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)).map(Slot)
+        (0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)).map(Slot)
     }
 
     /// Whether the place belongs to an endpoint.
     pub(crate) fn is_occupied(&self, slot: Slot) -> bool {
-        self.keys[slot.index()] != VACANT
+        self.rows[slot.index()].key != VACANT
     }
 
     /// All rows, sorted by endpoint, as of the last [`EndpointTable::sort`]; none that was removed since.
@@ -158,16 +170,15 @@ impl EndpointTable {
             return;
         }
         self.is_sorted = true;
-        let Self { order, keys, endpoints, successors, .. } = self;
+        let mut order = core::mem::take(&mut self.order);
         order.clear();
-        order.extend(
-            (0..).zip(keys.iter()).filter(|(_, key)| **key != VACANT).map(|(number, _)| Slot(number)),
-        );
-        order.sort_unstable_by(|a, b| endpoints[a.index()].cmp(&endpoints[b.index()]));
+        order.extend(self.slots());
+        order.sort_unstable_by_key(|slot| self.endpoint(*slot));
         let following = order.iter().skip(1).chain(order.first());
         for (slot, next) in order.iter().zip(following) {
-            successors[slot.index()] = next.0;
+            self.successors[slot.index()] = next.0;
         }
+        self.order = order;
     }
 
     pub(crate) fn find(&self, endpoint: Endpoint) -> Option<Slot> {
@@ -176,37 +187,48 @@ impl EndpointTable {
 
     /// As [`EndpointTable::find`], looking first at the row after the last that this cursor found.
     #[inline]
-    pub(crate) fn find_next(&self, endpoint: Endpoint, cursor: &mut Cursor) -> Option<Slot> {
-        let key = self.key(endpoint);
-        let guess = cursor.0;
-        let slot = if self.keys.get(guess as usize) == Some(&key) && self.is_at(endpoint, guess) {
-            Some(Slot(guess))
-        } else {
-            self.find_key(key, endpoint)
-        };
-        if let Some(slot) = slot {
-            cursor.0 = self.successors[slot.index()];
+    pub(crate) fn find_next(&self, endpoint: Endpoint, cursor: &mut Cursor) -> Option<(Slot, Known)> {
+        match endpoint.packed_v4() {
+            Some(packed) => self.find_next_v4(packed, cursor),
+            None => {
+                let slot = self.find(endpoint)?;
+                cursor.0 = self.successors[slot.index()];
+                Some((slot, self.known(slot)))
+            }
         }
-        slot
+    }
+
+    /// As [`EndpointTable::find_next`], of an IPv4 endpoint in 48 bits.
+    #[inline]
+    pub(crate) fn find_next_v4(&self, packed: u64, cursor: &mut Cursor) -> Option<(Slot, Known)> {
+        let guess = self.rows.get(cursor.0 as usize).filter(|row| row.key == packed);
+        let (slot, known) = match guess {
+            Some(row) => (cursor.0, row.known),
+            None => {
+                let slot = self.find_v4(packed)?;
+                (slot, self.rows[slot as usize].known)
+            }
+        };
+        cursor.0 = self.successors[slot as usize];
+        Some((Slot(slot), known))
+    }
+
+    #[inline]
+    fn find_v4(&self, packed: u64) -> Option<u32> {
+        self.index.find(self.hash.hash_one(packed), |slot| self.rows[*slot as usize].key == packed).copied()
     }
 
     fn find_key(&self, key: u64, endpoint: Endpoint) -> Option<Slot> {
         let found = self.index.find(self.hash.hash_one(key), |slot| {
-            self.keys[*slot as usize] == key && self.is_at(endpoint, *slot)
+            self.rows[*slot as usize].key == key && self.endpoint(Slot(*slot)) == endpoint
         });
         found.map(|slot| Slot(*slot))
-    }
-
-    /// Whether a row whose key matches is the endpoint's: the key of an IPv6 endpoint is but a hash.
-    #[inline]
-    fn is_at(&self, endpoint: Endpoint, slot: u32) -> bool {
-        !endpoint.is_v6() || self.endpoints[slot as usize] == endpoint
     }
 
     /// An IPv4 endpoint packed into 48 bits, or a hash of an IPv6 one behind the topmost bit.
     #[inline]
     fn key(&self, endpoint: Endpoint) -> u64 {
-        if endpoint.is_v6() { self.hash.hash_one(endpoint) >> 2 | 1 << 63 } else { endpoint.packed_v4() }
+        endpoint.packed_v4().unwrap_or_else(|| self.hash.hash_one(endpoint) >> 2 | 1 << 63)
     }
 
     /// Adds a row for an endpoint that has none yet.
@@ -219,66 +241,94 @@ impl EndpointTable {
         if self.len() >= self.max_endpoints {
             return Err(TableFull);
         }
-        let slot = match self.vacant.pop() {
-            Some(slot) => slot,
-            None => self.add_row()?,
+        let slot = if self.vacant == NOWHERE {
+            self.add_row()?
+        } else {
+            let slot = Slot(self.vacant);
+            self.vacant = self.successors[slot.index()];
+            self.vacancies -= 1;
+            slot
         };
         let i = slot.index();
         let key = self.key(endpoint);
-        self.keys[i] = key;
-        self.endpoints[i] = endpoint;
-        self.standings[i] = Standing::Unverified;
-        self.arrivals.forget(slot);
+        self.rows[i].key = key;
+        if endpoint.packed_v4().is_none() {
+            if self.endpoints.len() <= i {
+                self.endpoints.resize(i + 1, Endpoint::from_packed_v4(0));
+            }
+            self.endpoints[i] = endpoint;
+        }
+        self.pulses[i] = Pulse::EMPTY;
         self.reset(slot, heartbeat);
+        self.successors[i] = slot.0;
         self.is_sorted = false;
-        let Self { index, hash, keys, .. } = self;
-        index.insert_unique(hash.hash_one(key), slot.0, |slot| hash.hash_one(keys[*slot as usize]));
+        let Self { index, hash, rows, .. } = self;
+        index.insert_unique(hash.hash_one(key), slot.0, |slot| hash.hash_one(rows[*slot as usize].key));
         Ok(slot)
     }
 
     fn add_row(&mut self) -> Result<Slot, TableFull> {
-        let slot = Slot(u32::try_from(self.keys.len()).map_err(|_| TableFull)?);
-        self.keys.push(VACANT);
-        self.endpoints.push(Endpoint::v4([0; 4], 0));
-        self.known.push(Known { generation: Generation::SAVED, max_version: Version::EMPTY });
-        self.value_versions.push(Version::EMPTY);
-        self.heartbeats.push(Version::EMPTY);
-        self.standings.push(Standing::Unverified);
-        self.statuses.push(StatusKind::None);
-        self.updated.push(Timestamp::ZERO);
+        let slot = Slot(u32::try_from(self.rows.len()).map_err(|_| TableFull)?);
+        if self.rows.len() == self.rows.capacity() {
+            self.grow();
+        }
+        self.rows.push(Row { key: VACANT, known: Known::new(Generation::SAVED, Version::EMPTY) });
+        self.pulses.push(Pulse::EMPTY);
         self.heard.push(Timestamp::ZERO);
-        self.echoes.push(None);
+        self.echoes.push(Echo { id: 0, generation: Generation::SAVED, deadline: Timestamp::ZERO });
         self.values.push(Values::default());
         self.arrivals.push();
-        self.successors.push(0);
-        // So that neither sorting nor removing needs memory later.
-        self.order.reserve(self.keys.len() - self.order.len());
-        self.vacant.reserve(self.keys.len() - self.vacant.len());
+        self.successors.push(NOWHERE);
+        // So that sorting needs no memory later.
+        self.order.reserve(self.rows.len() - self.order.len());
         Ok(slot)
+    }
+
+    /// Takes memory for a quarter more rows: twice as many would leave half of it unused for long.
+    fn grow(&mut self) {
+        let capacity = (self.rows.len() + self.rows.len() / 4 + 16).min(self.max_endpoints);
+        let more = capacity.saturating_sub(self.rows.len()).max(1);
+        self.rows.reserve_exact(more);
+        self.pulses.reserve_exact(more);
+        self.heard.reserve_exact(more);
+        self.echoes.reserve_exact(more);
+        self.values.reserve_exact(more);
+        self.arrivals.reserve(self.rows.len() + more);
+        self.successors.reserve_exact(more);
+        self.order.reserve_exact(self.rows.len() + more - self.order.len());
     }
 
     /// Forgets an endpoint. Its row is given to another; whoever still holds its slot must let go of it.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let i = slot.index();
-        if let Ok(entry) = self.index.find_entry(self.hash.hash_one(self.keys[i]), |found| *found == slot.0) {
+        let hash = self.hash.hash_one(self.rows[i].key);
+        if let Ok(entry) = self.index.find_entry(hash, |found| *found == slot.0) {
             entry.remove();
         }
-        self.keys[i] = VACANT;
+        self.rows[i].key = VACANT;
         self.values[i] = Values::default();
         self.order.retain(|other| *other != slot);
-        self.vacant.push(slot);
+        self.successors[i] = self.vacant;
+        self.vacant = slot.0;
+        self.vacancies += 1;
         self.is_sorted = false;
     }
 
-    /// Forgets all of a row but its name, for a process of another generation.
+    /// Forgets all of a row but its name and where it stands, for a process of another generation.
     pub(crate) fn reset(&mut self, slot: Slot, heartbeat: HeartbeatState) {
         let i = slot.index();
         self.values[i].clear();
-        self.value_versions[i] = Version::EMPTY;
-        self.heartbeats[i] = heartbeat.version;
-        self.known[i] = Known { generation: heartbeat.generation, max_version: heartbeat.version };
-        self.statuses[i] = StatusKind::None;
-        self.echoes[i] = None;
+        self.rows[i].known = Known::new(heartbeat.generation, heartbeat.version);
+        let pulse = &mut self.pulses[i];
+        pulse.value_version = Version::EMPTY;
+        pulse.heartbeat = heartbeat.version;
+        pulse.status = StatusKind::None;
+        pulse.is_asked = false;
+    }
+
+    /// Takes memory for so many further values with so many encoded bytes.
+    pub(crate) fn reserve_values(&mut self, slot: Slot, count: usize, bytes: usize) {
+        self.values[slot.index()].reserve(count, bytes);
     }
 
     /// Stores a value. Its version must not be below that of the value it replaces.
@@ -291,55 +341,80 @@ impl EndpointTable {
     ) -> Stored {
         let i = slot.index();
         let stored = self.values[i].set(key, text, version);
-        self.value_versions[i] = self.value_versions[i].max(version);
-        self.known[i].max_version = self.known[i].max_version.max(version);
+        self.pulses[i].value_version = self.pulses[i].value_version.max(version);
+        self.raise(i, version);
         if key.is_status() {
             let values = &self.values[i];
             let with_port = values.get(ApplicationState::STATUS_WITH_PORT);
-            self.statuses[i] = effective_status(with_port, values.get(ApplicationState::STATUS));
+            self.pulses[i].status = effective_status(with_port, values.get(ApplicationState::STATUS));
         }
         stored
     }
 
     /// Sets the heartbeat; the greatest version grows with it.
     pub(crate) fn set_heartbeat(&mut self, slot: Slot, version: Version) {
-        let i = slot.index();
-        self.heartbeats[i] = version;
-        self.known[i].max_version = self.known[i].max_version.max(version);
+        self.pulses[slot.index()].heartbeat = version;
+        self.raise(slot.index(), version);
+    }
+
+    fn raise(&mut self, i: usize, version: Version) {
+        let known = &mut self.rows[i].known;
+        *known = known.with_version(known.max_version().max(version));
+    }
+
+    /// Notes that a newer heartbeat of the same process has come, before it is taken in by [`EndpointTable::beat`].
+    #[inline]
+    pub(crate) fn set_known(&mut self, slot: Slot, known: Known) {
+        self.rows[slot.index()].known = known;
+    }
+
+    /// Takes in a newer heartbeat that arrived now; says whether the endpoint is live.
+    #[inline]
+    pub(crate) fn beat(&mut self, slot: Slot, version: Version, now: Timestamp) -> bool {
+        let pulse = &mut self.pulses[slot.index()];
+        pulse.heartbeat = version;
+        pulse.updated = now;
+        self.arrivals.report(slot, &mut pulse.window, now);
+        pulse.standing == Standing::Live
     }
 
     /// Gives a row another generation and heartbeat; its values stay.
     pub(crate) fn set_generation_and_heartbeat(&mut self, slot: Slot, heartbeat: HeartbeatState) {
-        let i = slot.index();
-        self.heartbeats[i] = heartbeat.version;
-        let max_version = heartbeat.version.max(self.value_versions[i]);
-        self.known[i] = Known { generation: heartbeat.generation, max_version };
+        let pulse = &mut self.pulses[slot.index()];
+        pulse.heartbeat = heartbeat.version;
+        let max_version = heartbeat.version.max(pulse.value_version);
+        self.rows[slot.index()].known = Known::new(heartbeat.generation, max_version);
     }
 
     /// Gives the node's own row a greater generation; versions go on.
     pub(crate) fn set_generation(&mut self, slot: Slot, generation: Generation) {
-        self.known[slot.index()].generation = generation;
+        let known = &mut self.rows[slot.index()].known;
+        *known = Known::new(generation, known.max_version());
     }
 
+    #[inline]
     pub(crate) fn endpoint(&self, slot: Slot) -> Endpoint {
-        self.endpoints[slot.index()]
+        let key = self.rows[slot.index()].key;
+        if key >> 63 == 0 { Endpoint::from_packed_v4(key) } else { self.endpoints[slot.index()] }
     }
 
+    #[inline]
     pub(crate) fn known(&self, slot: Slot) -> Known {
-        self.known[slot.index()]
+        self.rows[slot.index()].known
     }
 
     pub(crate) fn generation(&self, slot: Slot) -> Generation {
-        self.known[slot.index()].generation
+        self.known(slot).generation()
     }
 
+    #[inline]
     pub(crate) fn heartbeat(&self, slot: Slot) -> HeartbeatState {
-        let i = slot.index();
-        HeartbeatState { generation: self.known[i].generation, version: self.heartbeats[i] }
+        HeartbeatState { generation: self.generation(slot), version: self.pulses[slot.index()].heartbeat }
     }
 
+    #[inline]
     pub(crate) fn max_value_version(&self, slot: Slot) -> Version {
-        self.value_versions[slot.index()]
+        self.pulses[slot.index()].value_version
     }
 
     pub(crate) fn values(&self, slot: Slot) -> &Values {
@@ -347,23 +422,23 @@ impl EndpointTable {
     }
 
     pub(crate) fn status(&self, slot: Slot) -> StatusKind {
-        self.statuses[slot.index()]
+        self.pulses[slot.index()].status
     }
 
     pub(crate) fn standing(&self, slot: Slot) -> Standing {
-        self.standings[slot.index()]
+        self.pulses[slot.index()].standing
     }
 
     pub(crate) fn set_standing(&mut self, slot: Slot, standing: Standing) {
-        self.standings[slot.index()] = standing;
+        self.pulses[slot.index()].standing = standing;
     }
 
     pub(crate) fn updated(&self, slot: Slot) -> Timestamp {
-        self.updated[slot.index()]
+        self.pulses[slot.index()].updated
     }
 
     pub(crate) fn set_updated(&mut self, slot: Slot, now: Timestamp) {
-        self.updated[slot.index()] = now;
+        self.pulses[slot.index()].updated = now;
     }
 
     pub(crate) fn heard(&self, slot: Slot) -> Timestamp {
@@ -375,20 +450,52 @@ impl EndpointTable {
     }
 
     pub(crate) fn echo(&self, slot: Slot) -> Option<Echo> {
-        self.echoes[slot.index()]
+        self.pulses[slot.index()].is_asked.then(|| self.echoes[slot.index()])
     }
 
     pub(crate) fn set_echo(&mut self, slot: Slot, echo: Option<Echo>) {
-        self.echoes[slot.index()] = echo;
+        self.pulses[slot.index()].is_asked = echo.is_some();
+        if let Some(echo) = echo {
+            self.echoes[slot.index()] = echo;
+        }
     }
 
-    pub(crate) const fn arrivals(&self) -> &ArrivalWindows {
-        &self.arrivals
+    /// The rhythm of an endpoint's heartbeats.
+    pub(crate) fn window(&self, slot: Slot) -> &Window {
+        &self.pulses[slot.index()].window
     }
 
-    pub(crate) const fn arrivals_mut(&mut self) -> &mut ArrivalWindows {
-        &mut self.arrivals
+    /// Takes the arrival of a newer heartbeat.
+    pub(crate) fn report(&mut self, slot: Slot, now: Timestamp) {
+        self.arrivals.report(slot, &mut self.pulses[slot.index()].window, now);
     }
+
+    /// How suspicious an endpoint's silence is; see [`Arrivals::phi`].
+    pub(crate) fn phi(&mut self, slot: Slot, now: Timestamp) -> Option<f64> {
+        self.arrivals.phi(&mut self.pulses[slot.index()].window, now)
+    }
+
+    /// Forgets all arrivals of an endpoint.
+    pub(crate) fn forget_arrivals(&mut self, slot: Slot) {
+        self.pulses[slot.index()].window = Window::EMPTY;
+    }
+
+    /// See [`Arrivals::set_rotation`].
+    pub(crate) fn set_rotation(&mut self, rounds: u32) {
+        self.arrivals.set_rotation(rounds);
+    }
+}
+
+impl Pulse {
+    const EMPTY: Self = Self {
+        window: Window::EMPTY,
+        updated: Timestamp::ZERO,
+        heartbeat: Version::EMPTY,
+        value_version: Version::EMPTY,
+        standing: Standing::Unverified,
+        status: StatusKind::None,
+        is_asked: false,
+    };
 }
 
 /// What the newer of the two status values says; where both are equally new, the one with port
@@ -445,7 +552,7 @@ mod tests {
         for endpoint in endpoints().chain(sorted) {
             let slot = table.find(endpoint).unwrap();
             assert_eq!(table.endpoint(slot), endpoint);
-            assert_eq!(table.find_next(endpoint, &mut cursor), Some(slot));
+            assert_eq!(table.find_next(endpoint, &mut cursor), Some((slot, table.known(slot))));
         }
         assert_eq!(table.find(Endpoint::v4([10, 9, 9, 9], 1)), None);
         assert_eq!(table.find_next(Endpoint::v4([10, 9, 9, 9], 1), &mut cursor), None);
@@ -469,12 +576,12 @@ mod tests {
             table.insert(Endpoint::v4([192, 0, 2, n], 1), HeartbeatState::default()).unwrap();
         }
         table.sort();
-        assert_eq!((table.keys.len(), table.len(), table.sorted().len()), (200, 200, 200));
+        assert_eq!((table.rows.len(), table.len(), table.sorted().len()), (200, 200, 200));
         let mut cursor = Cursor::default();
         for endpoint in &all[100..] {
             let slot = table.find(*endpoint).unwrap();
             assert_eq!(table.endpoint(slot), *endpoint);
-            assert_eq!(table.find_next(*endpoint, &mut cursor), Some(slot));
+            assert_eq!(table.find_next(*endpoint, &mut cursor), Some((slot, table.known(slot))));
         }
     }
 

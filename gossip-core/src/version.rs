@@ -97,6 +97,79 @@ impl HeartbeatState {
     pub const EMPTY: Self = Self { generation: Generation::SAVED, version: Version::EMPTY };
 }
 
+/// How far an endpoint is known: its generation, and the greatest version of its heartbeat and all its values.
+///
+/// Both in one number, so that one comparison orders them: first by generation, then by version, as signed numbers.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Known(u64);
+
+/// Turns the order of signed numbers into that of unsigned ones.
+const SIGNS: u64 = 1 << 63 | 1 << 31;
+
+impl Known {
+    #[inline]
+    pub(crate) const fn new(generation: Generation, max_version: Version) -> Self {
+        let [g0, g1, g2, g3] = generation.get().to_be_bytes();
+        let [v0, v1, v2, v3] = max_version.get().to_be_bytes();
+        Self::from_wire([g0, g1, g2, g3, v0, v1, v2, v3])
+    }
+
+    /// As both follow each other in a digest.
+    #[inline]
+    pub(crate) const fn from_wire(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes) ^ SIGNS)
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> Generation {
+        let [a, b, c, d, ..] = self.to_wire();
+        Generation::new(i32::from_be_bytes([a, b, c, d]))
+    }
+
+    #[inline]
+    pub(crate) const fn max_version(self) -> Version {
+        let [.., a, b, c, d] = self.to_wire();
+        Version::new(i32::from_be_bytes([a, b, c, d]))
+    }
+
+    #[inline]
+    pub(crate) const fn to_wire(self) -> [u8; 8] {
+        (self.0 ^ SIGNS).to_be_bytes()
+    }
+
+    /// Whether this is a greater version of the same generation.
+    #[inline]
+    pub(crate) const fn is_newer_of_same(self, other: Self) -> bool {
+        self.0 > other.0 && (self.0 ^ other.0) >> 32 == 0
+    }
+
+    /// Both numbers as they are compared, to be kept where there is no room for 64 bits in a row.
+    #[inline]
+    pub(crate) const fn halves(self) -> [u32; 2] {
+        let [a, b, c, d, e, f, g, h] = self.0.to_ne_bytes();
+        [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
+    }
+
+    /// What [`Known::halves`] gave.
+    #[inline]
+    pub(crate) const fn from_halves([first, second]: [u32; 2]) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+        Self(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// The same generation, known up to another version.
+    #[inline]
+    pub(crate) const fn with_version(self, max_version: Version) -> Self {
+        Self::new(self.generation(), max_version)
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}, {})", self.generation(), self.max_version())
+    }
+}
+
 /// The messaging version negotiated on a connection: it decides how bodies and headers are written.
 ///
 /// Which release speaks which is in `gossip-messages.md` §1.

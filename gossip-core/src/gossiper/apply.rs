@@ -4,11 +4,11 @@ use super::{Gossiper, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
-use crate::message::{EndpointState, StateMap, Value};
+use crate::message::{EndpointState, Run, StateMap, Value, read_heartbeat};
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
-use crate::table::{Cursor, Slot, Stored};
-use crate::version::Generation;
+use crate::table::{Cursor, Slot, Stored, Survey};
+use crate::version::{Generation, Version};
 
 /// Which message states came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +20,9 @@ pub(super) enum Source {
     /// They answer the question of our shadow round: they are everything.
     Shadow,
 }
+
+/// How many heartbeats are looked up before they are taken in.
+const BEATS: usize = 64;
 
 impl Gossiper {
     /// Takes over what is newer, in the order of the message.
@@ -35,40 +38,111 @@ impl Gossiper {
     ) {
         let newest = self.newest_generation();
         let mut cursor = Cursor::default();
-        for (endpoint, state) in states.iter() {
-            let generation = state.heartbeat.generation;
-            if endpoint == from {
-                session.generation = session.generation.max(Some(generation));
+        for run in states.runs() {
+            match run {
+                Run::Heartbeats(heartbeats) => {
+                    self.apply_heartbeats(from, session, heartbeats, &mut cursor, (newest, source));
+                }
+                Run::State(endpoint, state) => {
+                    self.apply_state(from, session, (endpoint, &state), &mut cursor, (newest, source));
+                }
             }
-            // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
-            if generation > newest {
-                self.stats.future_generations += 1;
-                continue;
+        }
+    }
+
+    /// Takes over heartbeats that come without values. Those that are newer are of the process that is known, but for very few.
+    ///
+    /// Rows are looked up and raised first, for a number of them together; then what else hangs on a heartbeat is done for each. So the
+    /// memory that either touches is fetched for several at a time.
+    fn apply_heartbeats(
+        &mut self,
+        from: Endpoint,
+        session: &mut Session,
+        heartbeats: &[[u8; 19]],
+        cursor: &mut Cursor,
+        (newest, source): (Generation, Source),
+    ) {
+        let mut beats = [(Slot::FIRST, Version::ZERO); BEATS];
+        let sender = from.packed_v4();
+        let mut rest = heartbeats;
+        while !rest.is_empty() {
+            let mut count = 0;
+            let mut other = None;
+            while let Some((first, behind)) = rest.split_first()
+                && let Some(place) = beats.get_mut(count)
+            {
+                rest = behind;
+                let (packed, theirs) = read_heartbeat(first);
+                let mut ahead = *cursor;
+                let newer = self.table.find_next_v4(packed, &mut ahead).filter(|(slot, ours)| {
+                    theirs.is_newer_of_same(*ours)
+                        && *slot != Slot::FIRST
+                        && theirs.max_version() != Version::SHUTDOWN
+                });
+                let Some((slot, _)) = newer else {
+                    other = Some((packed, theirs));
+                    break;
+                };
+                *cursor = ahead;
+                self.table.set_known(slot, theirs);
+                if Some(packed) == sender {
+                    session.generation = session.generation.max(Some(theirs.generation()));
+                }
+                *place = (slot, theirs.max_version());
+                count += 1;
             }
-            if endpoint == self.config.local {
-                if source == Source::Shadow {
-                    continue;
+            for (slot, version) in beats.iter().take(count) {
+                if !self.table.beat(*slot, *version, self.now) {
+                    self.verify(*slot);
                 }
-                self.on_own_state(&state, from, source);
-                continue;
             }
-            match self.table.find_next(endpoint, &mut cursor) {
-                Some(slot) => self.apply_known(slot, from, &state, source),
-                None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
-                    self.stats.quarantined += 1;
-                }
-                // Nobody can be reached under such an address, and we would dial ourselves.
-                None if endpoint.is_unspecified() => self.stats.unspecified += 1,
-                // Whoever the other knows by its address alone is nobody yet.
-                None if source == Source::Shadow && generation == Generation::SAVED => {}
-                None if source == Source::Shadow || self.asked.take(endpoint, from, self.now) => {
-                    self.learn(endpoint, &state);
-                }
-                // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
-                None => {
-                    self.stats.hollow_states += 1;
-                    self.asked.want(endpoint, generation, self.now);
-                }
+            if let Some((packed, known)) = other {
+                let state = EndpointState::of_heartbeat(known);
+                let endpoint = Endpoint::from_packed_v4(packed);
+                self.apply_state(from, session, (endpoint, &state), cursor, (newest, source));
+            }
+        }
+    }
+
+    fn apply_state(
+        &mut self,
+        from: Endpoint,
+        session: &mut Session,
+        (endpoint, state): (Endpoint, &EndpointState<'_>),
+        cursor: &mut Cursor,
+        (newest, source): (Generation, Source),
+    ) {
+        let generation = state.heartbeat.generation;
+        if endpoint == from {
+            session.generation = session.generation.max(Some(generation));
+        }
+        // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
+        if generation > newest {
+            self.stats.future_generations += 1;
+            return;
+        }
+        if endpoint == self.config.local {
+            if source != Source::Shadow {
+                self.on_own_state(state, from, source);
+            }
+            return;
+        }
+        match self.table.find_next(endpoint, cursor) {
+            Some((slot, _)) => self.apply_known(slot, from, state, source),
+            None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
+                self.stats.quarantined += 1;
+            }
+            // Nobody can be reached under such an address, and we would dial ourselves.
+            None if endpoint.is_unspecified() => self.stats.unspecified += 1,
+            // Whoever the other knows by its address alone is nobody yet.
+            None if source == Source::Shadow && generation == Generation::SAVED => {}
+            None if source == Source::Shadow || self.asked.take(endpoint, from, self.now) => {
+                self.learn(endpoint, state);
+            }
+            // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
+            None => {
+                self.stats.hollow_states += 1;
+                self.asked.want(endpoint, generation, self.now);
             }
         }
     }
@@ -77,17 +151,17 @@ impl Gossiper {
         let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
         let generation = state.heartbeat.generation;
-        if generation < known.generation {
+        if generation < known.generation() {
             self.stats.old_generations += 1;
             return;
         }
-        if generation > known.generation {
+        if generation > known.generation() {
             // Asked for while it was older, an endpoint may answer with a part of its newer self.
             // Deviation: of whoever is only saved, Cassandra takes any state.
             // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
             let is_whole = match source {
-                Source::Ack => known.generation != Generation::SAVED,
+                Source::Ack => known.generation() != Generation::SAVED,
                 Source::Shadow => true,
                 Source::Other => false,
             };
@@ -99,8 +173,8 @@ impl Gossiper {
             }
             return;
         }
-        if state.heartbeat.version > known.max_version {
-            self.table.arrivals_mut().report(slot, self.now);
+        if state.heartbeat.version > known.max_version() {
+            self.table.report(slot, self.now);
             self.table.set_updated(slot, self.now);
         }
         // Deviation: a heartbeat never goes back within a generation.
@@ -134,7 +208,7 @@ impl Gossiper {
         self.outbox.reserve(self.table.len());
         self.news.reserve(self.table.places().len());
         self.news.note(slot);
-        self.table.arrivals_mut().report(slot, self.now);
+        self.table.report(slot, self.now);
         self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
     }
@@ -145,9 +219,9 @@ impl Gossiper {
         let old = self.table.generation(slot);
         let was_live = self.table.standing(slot) == Standing::Live;
         if !was_live {
-            self.table.arrivals_mut().forget(slot);
+            self.table.forget_arrivals(slot);
         }
-        self.table.arrivals_mut().report(slot, self.now);
+        self.table.report(slot, self.now);
         self.table.reset(slot, state.heartbeat);
         self.news.note(slot);
         self.table.set_updated(slot, self.now);
@@ -172,6 +246,14 @@ impl Gossiper {
 
     /// Takes the values of a process that was not known before, and asks whether it can be reached.
     fn begin(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        // At once, not value by value.
+        let (count, bytes) =
+            state.values().fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.text.len()));
+        self.table.reserve_values(
+            slot,
+            count.min(self.config.max_states),
+            bytes.min(self.config.max_state_bytes),
+        );
         self.apply_values(slot, endpoint, state);
         match self.table.status(slot) {
             StatusKind::Shutdown => {
@@ -198,14 +280,14 @@ impl Gossiper {
     }
 
     fn apply_value(&mut self, slot: Slot, endpoint: Endpoint, key: ApplicationState, value: Value<'_>) {
-        let values = self.table.values(slot);
-        let (replaced, is_new) = match values.get(key) {
-            Some((_, version)) if value.version <= version => return,
-            Some((text, _)) => (text.len(), false),
-            None => (0, true),
+        let Survey { count, bytes, found } = self.table.values(slot).survey(key);
+        let replaced = match found {
+            Some((version, _)) if value.version <= version => return,
+            Some((_, length)) => length,
+            None => 0,
         };
-        if (is_new && values.len() >= self.config.max_states)
-            || values.text_bytes() - replaced + value.text.len() > self.config.max_state_bytes
+        if (found.is_none() && count >= self.config.max_states)
+            || bytes - replaced + value.text.len() > self.config.max_state_bytes
         {
             self.stats.values_refused += 1;
             return;

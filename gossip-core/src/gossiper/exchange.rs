@@ -8,14 +8,14 @@ use super::round::Coverage;
 use super::{Gossiper, Mode, Outgoing, Session};
 use crate::config::Transport;
 use crate::delta::{self, Receiver, Rest};
-use crate::digest::{self, Entry, Progress, Side};
+use crate::digest::{self, Entry, Progress};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
 use crate::message::{Ack, Ack2, Codec, Digest, Syn};
 use crate::table::{Cursor, Slot};
 use crate::verb::Verb;
-use crate::version::{Generation, Version};
+use crate::version::{Generation, Known, Version};
 use crate::wire::{Full, JavaStr, Writer};
 
 /// How far ahead of the wall clock a generation may be, in seconds (`gossip-semantics.md` §1).
@@ -125,9 +125,9 @@ impl Gossiper {
         for request in ack.requests.iter() {
             // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
             // at the generation, and may give a part of a whole that the asker has nothing of.
-            if let Some(slot) = self.table.find_next(request.endpoint, &mut cursor) {
+            if let Some((slot, _)) = self.table.find_next(request.endpoint, &mut cursor) {
                 wants_all_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
-                pending.push(Entry::new(slot, Side::Give, request.generation, request.max_version));
+                pending.give(Entry::new(slot, Known::new(request.generation, request.max_version)));
             }
         }
         if self.outbox.ack2(from, list).is_err() {
@@ -377,8 +377,8 @@ impl Gossiper {
             let known = table.known(slot);
             Digest {
                 endpoint: table.endpoint(slot),
-                generation: known.generation,
-                max_version: known.max_version,
+                generation: known.generation(),
+                max_version: known.max_version(),
             }
         };
         digest(Slot::FIRST).encode(codec, out)?;

@@ -40,7 +40,8 @@ impl Gossiper {
 
     fn ask_for_echo(&mut self, slot: Slot) {
         let echo = Echo {
-            id: self.next_id(),
+            // Of 31 bits.
+            id: u32::try_from(self.next_id()).unwrap_or(u32::MAX),
             generation: self.table.generation(slot),
             deadline: self.now + self.config.echo_timeout,
         };
@@ -49,7 +50,7 @@ impl Gossiper {
     }
 
     fn send_echo(&mut self, slot: Slot, echo: Echo) {
-        if self.outbox.echo_request(self.table.endpoint(slot), echo.id).is_err() {
+        if self.outbox.echo_request(self.table.endpoint(slot), echo.id.into()).is_err() {
             self.stats.messages_dropped += 1;
         }
     }
@@ -65,7 +66,7 @@ impl Gossiper {
     pub(super) fn on_echo_response(&mut self, from: Endpoint, id: u64) {
         let slot = self.table.find(from);
         if let Some(slot) = slot.filter(|slot| self.table.standing(*slot) == Standing::Live)
-            && self.table.echo(slot).is_some_and(|echo| echo.id == id)
+            && self.table.echo(slot).is_some_and(|echo| u64::from(echo.id) == id)
         {
             // The answer to a direct probe; that it came is all there is to know.
             self.table.set_echo(slot, None);
@@ -74,7 +75,7 @@ impl Gossiper {
         let answered = slot.filter(|slot| {
             let generation = self.table.generation(*slot);
             self.table.echo(*slot).is_some_and(|echo| {
-                echo.id == id && echo.generation == generation && echo.deadline >= self.now
+                u64::from(echo.id) == id && echo.generation == generation && echo.deadline >= self.now
             })
         });
         let Some(slot) = answered else {
@@ -117,7 +118,7 @@ impl Gossiper {
             if !may_convict {
                 continue;
             }
-            let phi = self.table.arrivals_mut().phi(slot, self.now);
+            let phi = self.table.phi(slot, self.now);
             if let Some(phi) = phi.filter(|phi| *phi > self.config.phi_convict_threshold)
                 && self.table.standing(slot) == Standing::Live
             {

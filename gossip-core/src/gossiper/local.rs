@@ -77,15 +77,15 @@ impl Gossiper {
         let generation = state.heartbeat.generation;
         let own = self.table.known(Slot::FIRST);
         // While we stop, others rightly know a version that we never gave out.
-        if !self.is_running() || generation < own.generation {
+        if !self.is_running() || generation < own.generation() {
             return;
         }
-        if generation == own.generation {
-            if state.max_version() > own.max_version
+        if generation == own.generation() {
+            if state.max_version() > own.max_version()
                 && self.is_over(self.refutations.raised, self.config.echo_timeout)
             {
                 self.refutations.raised = Some(self.now);
-                self.raise_generation(own.generation.next());
+                self.raise_generation(own.generation().next());
             }
             return;
         }

@@ -101,7 +101,7 @@ impl Gossiper {
             // Of few heartbeats the mean is long: whoever is no member may be silent for long enough before it is convicted.
             if let Some(cause) = reason.filter(|cause| !is_live || *cause == ForgetCause::Silent) {
                 if is_live {
-                    let phi = self.table.arrivals().last_phi(slot).unwrap_or_default();
+                    let phi = self.table.window(slot).last_phi().unwrap_or_default();
                     #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
                     self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
                 }
@@ -158,13 +158,13 @@ impl Gossiper {
     fn evict(&mut self, slot: Slot, cause: ForgetCause) {
         let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
-        let generation = known.generation;
+        let generation = known.generation();
         let refusal = match cause {
             ForgetCause::Silent => Refusal::Silent {
                 since: self.now,
                 end: self.now + self.config.quarantine,
                 // Others list it with its greatest version, which may be that of a value.
-                heartbeat: known.max_version,
+                heartbeat: known.max_version(),
             },
             ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
         };

@@ -65,7 +65,7 @@ impl Gossiper {
         self.news.begin_round();
         // Heartbeats come round as seldom as digests do.
         let rotation = self.digest_rotation();
-        self.table.arrivals_mut().set_rotation(rotation);
+        self.table.set_rotation(rotation);
         self.asked.expire(self.now);
         self.follow_members();
         self.choose_targets();

@@ -109,7 +109,7 @@ impl Gossiper {
             *slot != Slot::FIRST
                 && Some(self.table.generation(*slot)) == generation
                 && self.table.generation(*slot) != Generation::SAVED
-                && self.table.values(*slot).len() > 0
+                && !self.table.values(*slot).is_empty()
         });
         let Some(slot) = slot else {
             self.stats.stale_shutdowns += 1;

@@ -2,8 +2,11 @@
 
 use super::Codec;
 use crate::endpoint::Endpoint;
-use crate::version::{Generation, Version};
+use crate::version::{Generation, Known, Version};
 use crate::wire::{AddressForm, DecodeError, Full, Reader, Writer};
+
+/// The size of a digest of an IPv4 address with its port, in bytes.
+pub(crate) const PACKED: usize = 15;
 
 /// How far the sender knows an endpoint; in an ACK, from where it wants to know more.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -27,7 +30,7 @@ impl Digest {
         // Nearly every digest is of an IPv4 address with its port: read at once, it costs a third.
         if form == AddressForm::WithPort
             && let Some([_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3]) =
-                reader.array_starting::<15>(6)
+                reader.array_starting::<PACKED>(6)
         {
             return Ok(Self {
                 endpoint: Endpoint::v4([a, b, c, d], u16::from_be_bytes([p0, p1])),
@@ -51,7 +54,18 @@ impl Digest {
     /// # Errors
     ///
     /// As [`Writer::bytes`].
+    #[inline]
     pub fn encode(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+        if codec.address_form() == AddressForm::WithPort
+            && let Some(packed) = self.endpoint.packed_v4()
+        {
+            return out.array(pack(packed, Known::new(self.generation, self.max_version)));
+        }
+        self.encode_any(codec, out)
+    }
+
+    #[cold]
+    fn encode_any(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         out.atomically(|out| {
             out.endpoint(self.endpoint, codec.address_form())?;
             out.i32(self.generation.get())?;
@@ -60,23 +74,54 @@ impl Digest {
     }
 }
 
+/// Endpoint and what is known of it, of one of [`Digests::packed`].
+#[inline]
+pub(crate) fn read_packed(digest: &[u8; PACKED]) -> (u64, Known) {
+    // Two words that overlap by a byte: put together byte by byte they cost as much as their look-up.
+    let (first, last) = (digest.first_chunk().copied(), digest.last_chunk().copied());
+    let address = u64::from_be_bytes(first.unwrap_or_default());
+    (address << 8 >> 16, Known::from_wire(last.unwrap_or_default()))
+}
+
+/// The digest of an IPv4 endpoint in 48 bits, with its port.
+#[inline]
+pub(crate) fn pack(packed: u64, known: Known) -> [u8; PACKED] {
+    let mut digest = [0; PACKED];
+    if let Some(first) = digest.first_chunk_mut() {
+        *first = (6 << 56 | packed << 8).to_be_bytes();
+    }
+    if let Some(last) = digest.last_chunk_mut() {
+        *last = known.to_wire();
+    }
+    digest
+}
+
 /// A list of digests, in the order of the message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Digests<'a> {
     bytes: &'a [u8],
     count: usize,
     form: AddressForm,
+    /// Whether all are of IPv4 addresses with ports.
+    is_packed: bool,
 }
 
 impl<'a> Digests<'a> {
     pub(super) fn decode(reader: &mut Reader<'a>, form: AddressForm) -> Result<Self, DecodeError> {
         let count = reader.count(form.min_size() + 8, "the number of digests")?;
         let start = reader.rest();
+        if form == AddressForm::WithPort
+            && let Some(bytes) = start.get(..count * PACKED)
+            && bytes.as_chunks::<PACKED>().0.iter().all(|digest| digest[0] == 6)
+        {
+            reader.bytes(bytes.len(), "the digests")?;
+            return Ok(Self { bytes, count, form, is_packed: true });
+        }
         for _ in 0..count {
             Digest::decode(reader, form)?;
         }
         let bytes = start.get(..start.len() - reader.len()).unwrap_or_default();
-        Ok(Self { bytes, count, form })
+        Ok(Self { bytes, count, form, is_packed: false })
     }
 
     pub(super) fn encode(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
@@ -95,6 +140,11 @@ impl<'a> Digests<'a> {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The digests as they lie there, if all are of IPv4 addresses with ports, as they nearly always are.
+    pub(crate) fn packed(&self) -> Option<&'a [[u8; PACKED]]> {
+        self.is_packed.then_some(self.bytes.as_chunks().0)
     }
 
     /// The digests, one after the other.

@@ -1,9 +1,10 @@
 //! What is known of endpoints: heartbeats and values (`gossip-messages.md` §6).
 
 use super::Codec;
+use super::digest::{PACKED, pack, read_packed};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::version::{Generation, HeartbeatState, Version};
+use crate::version::{Generation, HeartbeatState, Known, Version};
 use crate::wire::{AddressForm, DecodeError, Full, JavaStr, Reader, Writer};
 
 /// The most values that one endpoint's state may hold in a message.
@@ -11,6 +12,9 @@ pub const MAX_STATES: usize = 256;
 
 /// The shortest value: ordinal, empty string, version.
 const MIN_VALUE_SIZE: usize = 10;
+
+/// The size of the state of an IPv4 endpoint with its port, if there is nothing but the heartbeat.
+const HEARTBEAT: usize = PACKED + 4;
 
 /// A value and the version under which it was set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,6 +153,30 @@ pub(crate) fn encode_head(heartbeat: HeartbeatState, out: &mut Writer<'_>) -> Re
     out.i32(heartbeat.version.get())
 }
 
+/// Writes the state of an endpoint of which there is only the heartbeat, as it is of most.
+#[inline]
+pub(crate) fn encode_heartbeat(
+    endpoint: Endpoint,
+    heartbeat: HeartbeatState,
+    form: AddressForm,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    if form == AddressForm::WithPort
+        && let Some(packed) = endpoint.packed_v4()
+    {
+        let mut state = [0; HEARTBEAT];
+        if let Some(digest) = state.first_chunk_mut() {
+            *digest = pack(packed, Known::new(heartbeat.generation, heartbeat.version));
+        }
+        return out.array(state);
+    }
+    out.atomically(|out| {
+        out.endpoint(endpoint, form)?;
+        encode_head(heartbeat, out)?;
+        out.i32(0)
+    })
+}
+
 /// Which of the keys below 64 came by, and whether one came twice.
 #[derive(Default)]
 struct Seen {
@@ -227,12 +255,19 @@ impl<'a> StateMap<'a> {
     pub(super) fn decode(reader: &mut Reader<'a>, form: AddressForm) -> Result<Self, DecodeError> {
         let count = reader.count(form.min_size() + 12, "the number of endpoint states")?;
         let start = reader.rest();
-        for _ in 0..count {
-            if form == AddressForm::WithPort && take_heartbeat(reader).is_some() {
-                continue;
+        let mut left = count;
+        while left > 0 {
+            if form == AddressForm::WithPort {
+                let run = heartbeats(reader.rest());
+                let run = run.get(..left).unwrap_or(run);
+                reader.bytes(run.as_flattened().len(), "the heartbeats")?;
+                left -= run.len();
             }
-            reader.endpoint(form)?;
-            EndpointState::decode(reader)?;
+            if left > 0 {
+                reader.endpoint(form)?;
+                EndpointState::decode(reader)?;
+                left -= 1;
+            }
         }
         let bytes = start.get(..start.len() - reader.len()).unwrap_or_default();
         Ok(Self { bytes, count, form })
@@ -259,38 +294,74 @@ impl<'a> StateMap<'a> {
         self.count == 0
     }
 
-    /// The endpoints with their states, one after the other.
-    pub fn iter(&self) -> impl Iterator<Item = (Endpoint, EndpointState<'a>)> + use<'a> {
+    /// As [`StateMap::iter`], with all heartbeats together that follow each other.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'a>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
         let form = self.form;
         core::iter::from_fn(move || {
-            if form == AddressForm::WithPort
-                && let Some(heartbeat) = take_heartbeat(&mut reader)
-            {
-                return Some(heartbeat);
+            if form == AddressForm::WithPort {
+                let run = heartbeats(reader.rest());
+                if !run.is_empty() {
+                    reader.bytes(run.as_flattened().len(), "").ok()?;
+                    return Some(Run::Heartbeats(run));
+                }
             }
             let endpoint = reader.endpoint(form).ok()?;
             let state = EndpointState::skim(&mut reader)?;
-            Some((endpoint, state))
+            Some(Run::State(endpoint, state))
+        })
+    }
+
+    /// The endpoints with their states, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = (Endpoint, EndpointState<'a>)> + use<'a> {
+        let mut run: &[[u8; HEARTBEAT]] = &[];
+        let mut runs = self.runs();
+        core::iter::from_fn(move || {
+            if run.is_empty() {
+                match runs.next()? {
+                    Run::State(endpoint, state) => return Some((endpoint, state)),
+                    Run::Heartbeats(next) => run = next,
+                }
+            }
+            let (first, rest) = run.split_first()?;
+            run = rest;
+            let (packed, known) = read_heartbeat(first);
+            Some((Endpoint::from_packed_v4(packed), EndpointState::of_heartbeat(known)))
         })
     }
 }
 
-/// Takes the state of an IPv4 endpoint of which there is only the heartbeat, as it is of most: read at once, it costs half.
+impl<'a> EndpointState<'a> {
+    /// A heartbeat alone.
+    pub(crate) const fn of_heartbeat(known: Known) -> Self {
+        let heartbeat = HeartbeatState { generation: known.generation(), version: known.max_version() };
+        Self { heartbeat, values: &[], count: 0, has_duplicates: false }
+    }
+}
+
+/// What stands next in a list of states.
+#[derive(Debug)]
+pub(crate) enum Run<'a> {
+    /// Of so many IPv4 endpoints only their heartbeats, as of nearly all. Each begins as a digest does.
+    Heartbeats(&'a [[u8; HEARTBEAT]]),
+    /// Anything else.
+    State(Endpoint, EndpointState<'a>),
+}
+
+/// The states at the front of `bytes` that are of IPv4 endpoints with ports, and nothing but heartbeats.
 #[inline]
-fn take_heartbeat<'a>(reader: &mut Reader<'a>) -> Option<(Endpoint, EndpointState<'a>)> {
-    let mut ahead = *reader;
-    let [_, a, b, c, d, p0, p1, g0, g1, g2, g3, v0, v1, v2, v3, 0, 0, 0, 0] =
-        ahead.array_starting::<19>(6)?
-    else {
-        return None;
-    };
-    *reader = ahead;
-    let endpoint = Endpoint::v4([a, b, c, d], u16::from_be_bytes([p0, p1]));
-    let generation = Generation::new(i32::from_be_bytes([g0, g1, g2, g3]));
-    let version = Version::new(i32::from_be_bytes([v0, v1, v2, v3]));
-    let heartbeat = HeartbeatState { generation, version };
-    Some((endpoint, EndpointState { heartbeat, values: &[], count: 0, has_duplicates: false }))
+fn heartbeats(bytes: &[u8]) -> &[[u8; HEARTBEAT]] {
+    let states = bytes.as_chunks().0;
+    let is_heartbeat =
+        |state: &[u8; HEARTBEAT]| state[0] == 6 && state.last_chunk() == Some(&[0; HEARTBEAT - PACKED]);
+    let end = states.iter().position(|state| !is_heartbeat(state)).unwrap_or(states.len());
+    states.get(..end).unwrap_or_default()
+}
+
+/// Endpoint, in 48 bits, and heartbeat of one of [`Run::Heartbeats`].
+#[inline]
+pub(crate) fn read_heartbeat(state: &[u8; HEARTBEAT]) -> (u64, Known) {
+    read_packed(state.first_chunk().unwrap_or(&[0; PACKED]))
 }
 
 impl<'a> EndpointState<'a> {

@@ -73,6 +73,7 @@ impl<'b> Writer<'b> {
     /// # Errors
     ///
     /// As [`Writer::bytes`].
+    #[inline]
     pub fn array<const N: usize>(&mut self, array: [u8; N]) -> Result<(), Full> {
         let (_, room) = self.buffer.split_at_mut_checked(self.written).ok_or(Full)?;
         *room.first_chunk_mut().ok_or(Full)? = array;
@@ -112,6 +113,7 @@ impl<'b> Writer<'b> {
     /// # Errors
     ///
     /// As [`Writer::bytes`].
+    #[inline]
     pub fn i32(&mut self, value: i32) -> Result<(), Full> {
         self.array(value.to_be_bytes())
     }
