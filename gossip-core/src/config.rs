@@ -281,7 +281,7 @@ impl<M> ConfigBuilder<M> {
             max_endpoints: 20_000,
             max_states: 64,
             max_state_bytes: 1 << 20,
-            max_pending_acks: 16,
+            max_pending_acks: 8,
             max_pending_events: 4_096,
             max_connections: 4_096,
             max_dials: 64,
@@ -364,8 +364,8 @@ impl<M> ConfigBuilder<M> {
         max_states: usize;
         /// How many encoded bytes the values of one endpoint may take together. Default 1 MiB; at least 1.
         max_state_bytes: usize;
-        /// How many exchanges may wait for peers that are slow or not connected yet, some 24 KiB each at most. Further SYNs are dropped, and
-        /// counted. Default 16; at least 2.
+        /// How many exchanges may wait for peers that are slow or not connected yet, some 52 KiB each at most. Further SYNs are dropped, and
+        /// counted. Default 8; at least 2.
         max_pending_acks: usize;
         /// How many events may wait to be taken, 48 bytes each. What finds no room is counted, and told by
         /// [`Event::Lost`](crate::Event::Lost). Default 4,096; at least 16.

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::endpoint::Endpoint;
-use crate::message::{Digests, read_packed};
+use crate::message::{Codec, Digest, Digests, pack, read_packed};
 use crate::quarantine::Quarantine;
 use crate::table::{Cursor, EndpointTable, Slot};
 use crate::time::Timestamp;
 use crate::version::{Generation, Known, Version};
+use crate::wire::{AddressForm, Full, Writer};
 
 /// How many known endpoints one exchange can be about: what an ACK has room for if it asks for all of them.
 pub(crate) const MAX_ENTRIES: usize = 4_368;
@@ -183,6 +184,57 @@ pub(crate) struct Context {
     /// Later generations are not asked for.
     pub(crate) newest: Generation,
     pub(crate) now: Timestamp,
+}
+
+/// Writes how far an endpoint is known.
+pub(crate) fn encode(
+    table: &EndpointTable,
+    slot: Slot,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let known = table.known(slot);
+    let (generation, max_version) = (known.generation(), known.max_version());
+    Digest { endpoint: table.endpoint(slot), generation, max_version }.encode(codec, out)
+}
+
+/// Writes how far each of `slots` is known that is `wanted`, while there is room; leaves those for which there was none, and says how
+/// many it wrote.
+pub(crate) fn encode_all(
+    table: &EndpointTable,
+    slots: &mut &[Slot],
+    is_wanted: impl Fn(Slot) -> bool,
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> i32 {
+    let mut written = 0;
+    loop {
+        if codec.address_form() == AddressForm::WithPort {
+            // IPv4 endpoints lie in the table as they are written: all that follow one another go in one loop.
+            let mut left = *slots;
+            written += out.places(|place| {
+                while let Some((slot, rest)) = left.split_first() {
+                    if is_wanted(*slot) {
+                        let Some((packed, known)) = table.packed_v4(*slot) else { return false };
+                        left = rest;
+                        pack(packed, known, place);
+                        return true;
+                    }
+                    left = rest;
+                }
+                false
+            });
+            *slots = left;
+        }
+        let Some((slot, rest)) = slots.split_first() else { return written };
+        if is_wanted(*slot) {
+            if encode(table, *slot, codec, out).is_err() {
+                return written;
+            }
+            written += 1;
+        }
+        *slots = rest;
+    }
 }
 
 /// Compares every digest with the table, and notes in `pending` what either side lacks.

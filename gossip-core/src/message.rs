@@ -12,8 +12,8 @@ mod syn;
 
 pub use ack::Ack;
 pub use ack2::Ack2;
-pub(crate) use digest::read_packed;
 pub use digest::{Digest, Digests};
+pub(crate) use digest::{pack, read_packed};
 pub use shutdown::Shutdown;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
 pub(crate) use state::{Run, encode_head as encode_state_head, encode_heartbeat, read_heartbeat};

@@ -403,6 +403,13 @@ impl EndpointTable {
         self.rows[slot.index()].known
     }
 
+    /// An IPv4 endpoint in 48 bits, which is how it lies there, and how far it is known.
+    #[inline]
+    pub(crate) fn packed_v4(&self, slot: Slot) -> Option<(u64, Known)> {
+        let Row { key, known } = self.rows[slot.index()];
+        (key >> 63 == 0).then_some((key, known))
+    }
+
     pub(crate) fn generation(&self, slot: Slot) -> Generation {
         self.known(slot).generation()
     }

@@ -12,7 +12,7 @@ use crate::digest::{self, Entry, Progress};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
-use crate::message::{Ack, Ack2, Codec, Digest, Syn};
+use crate::message::{Ack, Ack2, Codec, Syn};
 use crate::table::{Cursor, Slot};
 use crate::verb::Verb;
 use crate::version::{Generation, Known, Version};
@@ -277,7 +277,7 @@ impl Gossiper {
             return Some(Outgoing { verb: Verb::ECHO_RSP, id });
         }
         if let Some(id) = due.echo_request.take() {
-            return Some(Outgoing { verb: Verb::ECHO_REQ, id });
+            return Some(Outgoing { verb: Verb::ECHO_REQ, id: id.into() });
         }
         if due.shutdown && !codec.version.has_shutdown_body() {
             due.shutdown = false;
@@ -373,32 +373,26 @@ impl Gossiper {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
         let table = &self.table;
-        let digest = |slot: Slot| {
-            let known = table.known(slot);
-            Digest {
-                endpoint: table.endpoint(slot),
-                generation: known.generation(),
-                max_version: known.max_version(),
-            }
-        };
-        digest(Slot::FIRST).encode(codec, out)?;
+        digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.asked.encode_wanted(to, self.now, codec, out);
         let mut written = 1 + wanted;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
             self.news.begin_list();
-            self.rotation % order.len().max(1)
+            u32::try_from(self.rotation % order.len().max(1)).unwrap_or(0)
         });
+        // Where messages follow one another, endpoints may have been removed between them.
+        let start = (start as usize).min(order.len());
         let has_first = self.coverage.is_partial();
         if has_first {
             let rounds = 2 * (usize::BITS - order.len().leading_zeros());
             let kept = out.room() / 4;
             while out.room() > kept
-                && let Some(newest) = self.news.newest(syn.news, rounds)
+                && let Some(newest) = self.news.newest(syn.news as usize, rounds)
             {
                 syn.news += 1;
                 if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST) {
-                    if digest(slot).encode(codec, out).is_err() {
+                    if digest::encode(table, slot, codec, out).is_err() {
                         break;
                     }
                     self.news.list(slot);
@@ -406,26 +400,35 @@ impl Gossiper {
                 }
             }
         }
+        // Whoever is asked for from the start, or listed before, is not listed a second time.
+        let is_left = |slot: Slot| {
+            slot != Slot::FIRST
+                && !(wanted > 0 && self.asked.is_asked(table.endpoint(slot)))
+                && !(has_first && self.news.is_listed(slot))
+        };
         let (before, after) = order.split_at(start);
-        for slot in after.iter().chain(before).skip(syn.covered) {
-            // Whoever is asked for from the start, or listed before, is not listed a second time.
-            let is_listed = (wanted > 0 && self.asked.is_asked(table.endpoint(*slot)))
-                || (has_first && self.news.is_listed(*slot));
-            if *slot != Slot::FIRST && !is_listed {
-                if digest(*slot).encode(codec, out).is_err() {
-                    break;
-                }
-                written += 1;
+        let covered = syn.covered as usize;
+        let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
+            .map(Option::unwrap_or_default);
+        for part in &mut left {
+            written += if wanted == 0 && !has_first {
+                digest::encode_all(table, part, |slot| slot != Slot::FIRST, codec, out)
+            } else {
+                digest::encode_all(table, part, is_left, codec, out)
+            };
+            if !part.is_empty() {
+                break;
             }
-            syn.covered += 1;
         }
+        let listed = order.len() - left.iter().map(|part| part.len()).sum::<usize>();
+        syn.covered = u32::try_from(listed).unwrap_or(u32::MAX);
         out.fill(count, written);
-        syn.left = if syn.covered < order.len() { syn.left.saturating_sub(1) } else { 0 };
+        syn.left = if listed < order.len() { syn.left.saturating_sub(1) } else { 0 };
         if syn.left == 0 {
             // What an ACK cuts off for want of room must not be the same each time.
-            let step = if syn.covered < order.len() { syn.covered } else { order.len() / 8 + 1 };
+            let step = if listed < order.len() { listed } else { order.len() / 8 + 1 };
             self.rotation = (start + step) % order.len().max(1);
-            self.coverage = Coverage { listed: syn.covered, of: order.len() };
+            self.coverage = Coverage { listed, of: order.len() };
         }
         Ok(())
     }

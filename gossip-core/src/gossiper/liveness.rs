@@ -50,7 +50,7 @@ impl Gossiper {
     }
 
     fn send_echo(&mut self, slot: Slot, echo: Echo) {
-        if self.outbox.echo_request(self.table.endpoint(slot), echo.id.into()).is_err() {
+        if self.outbox.echo_request(self.table.endpoint(slot), echo.id).is_err() {
             self.stats.messages_dropped += 1;
         }
     }

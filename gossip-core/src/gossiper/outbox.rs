@@ -67,12 +67,43 @@ pub(crate) struct Due {
     /// How many bytes of bodies the ACK may take together, if its receiver has not proven its address.
     pub(crate) ack_limit: Option<u32>,
     pub(crate) ack2: Option<ListId>,
-    pub(crate) echo_request: Option<u64>,
+    pub(crate) echo_request: Option<u32>,
     /// The answer to the question for our schema.
     pub(crate) schema_response: Option<u64>,
-    echo_responses: [Option<u64>; MAX_ECHO_RESPONSES],
+    echo_responses: EchoResponses,
     /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
     pub(crate) large: Option<LargeDue>,
+}
+
+// A cluster of thousands has as many peers.
+const _: () = assert!(size_of::<Peer>() <= 160);
+
+/// The ids of echoes to be answered, the newest first.
+#[derive(Clone, Copy, Debug, Default)]
+struct EchoResponses {
+    ids: [u64; MAX_ECHO_RESPONSES],
+    count: u8,
+}
+
+impl EchoResponses {
+    fn ids(&self) -> &[u64] {
+        self.ids.get(..usize::from(self.count)).unwrap_or_default()
+    }
+
+    /// The oldest gives way where there are too many.
+    fn push(&mut self, id: u64) {
+        if !self.ids().contains(&id) {
+            self.ids.rotate_right(1);
+            self.ids[0] = id;
+            self.count += u8::from(self.ids().len() < MAX_ECHO_RESPONSES);
+        }
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        let oldest = *self.ids().last()?;
+        self.count -= 1;
+        Some(oldest)
+    }
 }
 
 /// A SYN, in as many messages as it takes to list everybody, or as there may be.
@@ -81,11 +112,11 @@ pub(crate) struct SynDue {
     /// How many messages there may be yet.
     pub(crate) left: u16,
     /// Where in the order of endpoints the first began; `None` before it.
-    pub(crate) start: Option<usize>,
+    pub(crate) start: Option<u32>,
     /// How many endpoints from there on are listed.
-    pub(crate) covered: usize,
+    pub(crate) covered: u32,
     /// How many of those with news are listed.
-    pub(crate) news: usize,
+    pub(crate) news: u32,
 }
 
 impl SynDue {
@@ -120,14 +151,7 @@ impl Due {
             && self.ack2.is_none()
             && self.echo_request.is_none()
             && self.schema_response.is_none()
-            && matches!(self.echo_responses, [None, None, None, None])
-    }
-
-    fn push_echo_response(&mut self, id: u64) {
-        if !self.echo_responses.contains(&Some(id)) {
-            self.echo_responses.rotate_right(1);
-            self.echo_responses[0] = Some(id);
-        }
+            && self.echo_responses.count == 0
     }
 
     /// Whether a message is due that has a body in this version.
@@ -143,7 +167,7 @@ impl Due {
 
     /// The id of an echo to be answered, the oldest first.
     pub(crate) fn pop_echo_response(&mut self) -> Option<u64> {
-        self.echo_responses.iter_mut().rev().find_map(Option::take)
+        self.echo_responses.pop()
     }
 }
 
@@ -242,12 +266,12 @@ impl Outbox {
         self.owe_list(to, list, |due| due.ack2.replace(list))
     }
 
-    pub(crate) fn echo_request(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+    pub(crate) fn echo_request(&mut self, to: Endpoint, id: u32) -> Result<(), NoRoom> {
         self.owe(to, |due| due.echo_request = Some(id))
     }
 
     pub(crate) fn echo_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.push_echo_response(id))
+        self.owe(to, |due| due.echo_responses.push(id))
     }
 
     pub(crate) fn schema_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
@@ -394,7 +418,7 @@ impl Outbox {
         for list in [due.ack, due.ack2].into_iter().flatten() {
             self.free_list(list);
         }
-        [
+        let messages = [
             due.shutdown,
             due.syn.is_some(),
             due.shadow_reply.is_some(),
@@ -402,11 +426,8 @@ impl Outbox {
             due.ack2.is_some(),
             due.echo_request.is_some(),
             due.schema_response.is_some(),
-        ]
-        .into_iter()
-        .chain(due.echo_responses.iter().map(Option::is_some))
-        .map(u64::from)
-        .sum()
+        ];
+        messages.into_iter().map(u64::from).sum::<u64>() + u64::from(due.echo_responses.count)
     }
 }
 

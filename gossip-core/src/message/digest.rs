@@ -59,7 +59,8 @@ impl Digest {
         if codec.address_form() == AddressForm::WithPort
             && let Some(packed) = self.endpoint.packed_v4()
         {
-            return out.array(pack(packed, Known::new(self.generation, self.max_version)));
+            pack(packed, Known::new(self.generation, self.max_version), out.place()?);
+            return Ok(());
         }
         self.encode_any(codec, out)
     }
@@ -83,17 +84,17 @@ pub(crate) fn read_packed(digest: &[u8; PACKED]) -> (u64, Known) {
     (address << 8 >> 16, Known::from_wire(last.unwrap_or_default()))
 }
 
-/// The digest of an IPv4 endpoint in 48 bits, with its port.
+/// Fills in the digest of an IPv4 endpoint in 48 bits, with its port.
+///
+/// In place: put together elsewhere of two words that overlap, it could not be read back before both were stored.
 #[inline]
-pub(crate) fn pack(packed: u64, known: Known) -> [u8; PACKED] {
-    let mut digest = [0; PACKED];
+pub(crate) fn pack(packed: u64, known: Known, digest: &mut [u8; PACKED]) {
     if let Some(first) = digest.first_chunk_mut() {
         *first = (6 << 56 | packed << 8).to_be_bytes();
     }
     if let Some(last) = digest.last_chunk_mut() {
         *last = known.to_wire();
     }
-    digest
 }
 
 /// A list of digests, in the order of the message.

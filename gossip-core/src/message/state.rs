@@ -164,11 +164,12 @@ pub(crate) fn encode_heartbeat(
     if form == AddressForm::WithPort
         && let Some(packed) = endpoint.packed_v4()
     {
-        let mut state = [0; HEARTBEAT];
-        if let Some(digest) = state.first_chunk_mut() {
-            *digest = pack(packed, Known::new(heartbeat.generation, heartbeat.version));
+        let state = out.place::<HEARTBEAT>()?;
+        if let Some((digest, values)) = state.split_first_chunk_mut() {
+            pack(packed, Known::new(heartbeat.generation, heartbeat.version), digest);
+            values.fill(0);
         }
-        return out.array(state);
+        return Ok(());
     }
     out.atomically(|out| {
         out.endpoint(endpoint, form)?;

@@ -81,6 +81,30 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    /// The next `N` bytes, for the caller to fill in all of them.
+    #[inline]
+    pub(crate) fn place<const N: usize>(&mut self) -> Result<&mut [u8; N], Full> {
+        let (_, room) = self.buffer.split_at_mut_checked(self.written).ok_or(Full)?;
+        let place = room.first_chunk_mut().ok_or(Full)?;
+        self.written += N;
+        Ok(place)
+    }
+
+    /// Lets `fill` fill in arrays of bytes one after the other, while there is room and it says that it did; says how many.
+    #[inline]
+    pub(crate) fn places<const N: usize>(&mut self, mut fill: impl FnMut(&mut [u8; N]) -> bool) -> i32 {
+        let places = self.buffer.get_mut(self.written..).unwrap_or_default().as_chunks_mut().0;
+        let mut count = 0;
+        for place in places {
+            if !fill(place) {
+                break;
+            }
+            self.written += N;
+            count += 1;
+        }
+        count
+    }
+
     /// Writes an unsigned byte.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 
 use core::time::Duration;
 
+use gossip_core::message::Codec;
+use gossip_core::wire::Writer;
 use gossip_core::{
-    ApplicationState, AssassinateError, ConfigBuilder, DownCause, Event, ForgetCause, Generation, LeaveError,
-    Standing, StatusKind, Tombstone,
+    ApplicationState, AssassinateError, Config, ConfigBuilder, DownCause, Event, ForgetCause, Generation,
+    LeaveError, Standing, StatusKind, Timestamp, Tombstone, Transport, Verb,
 };
 
 use crate::support::{
@@ -223,6 +225,47 @@ fn i6_whoever_has_left_is_out_at_once_and_in_gossip_until_its_time() {
     assert_eq!(a.standing(B), None);
     assert!(!listed(&a.round(), B));
     assert_eq!(tombstones(&a), [(B.to_owned(), 100)], "longer than it was in gossip");
+}
+
+#[test]
+fn endpoints_removed_between_the_messages_of_a_syn_do_no_harm() {
+    let mut continued = 0;
+    for entropy in 0..40 {
+        let seeds = [C, D].map(endpoint);
+        let config = Config::builder("c", endpoint(A), Generation::new(100), [entropy; 32])
+            .transport(Transport::Datagram)
+            .max_syn_datagrams(4);
+        let mut a = Driven::new(seeds.into_iter().fold(config, ConfigBuilder::seed));
+        a.gossiper.handle_wall_clock(a.now, NOW);
+        let left = with_status(100, 9, &format!("LEFT,7,{}", unix_ms(&a) + 20_000));
+        for n in 0..60 {
+            let at = format!("10.0.1.{n}:7000");
+            a.learn(&at, &left);
+        }
+        assert_eq!(a.gossiper.endpoints().count(), 61);
+        // Where the list begins moves on with every SYN.
+        while a.now < Timestamp::ZERO + 15 * SECOND {
+            a.round();
+        }
+        a.now = a.gossiper.poll_timeout().unwrap();
+        a.gossiper.handle_timeout(a.now);
+        let to = a.gossiper.next_peer().expect("a round without anybody live goes to a seed");
+        let encode = |a: &mut Driven| {
+            let mut buffer = [0; 300];
+            let mut out = Writer::new(&mut buffer);
+            a.gossiper.encode(to, Codec::new(a.version), &mut out).map(|outgoing| outgoing.verb)
+        };
+        assert_eq!(encode(&mut a), Some(Verb::GOSSIP_DIGEST_SYN));
+        // Nothing goes out meanwhile, as when a socket has no room.
+        while a.gossiper.endpoints().count() > 1 {
+            a.now = a.gossiper.poll_timeout().unwrap();
+            a.gossiper.handle_timeout(a.now);
+        }
+        while let Some(verb) = encode(&mut a) {
+            continued += u32::from(verb == Verb::GOSSIP_DIGEST_SYN);
+        }
+    }
+    assert!(continued > 10, "{continued} were continued");
 }
 
 #[test]
