@@ -155,6 +155,14 @@ pub(super) enum Action {
     Close(ConnectionId),
 }
 
+impl Action {
+    const fn connection(self) -> ConnectionId {
+        match self {
+            Self::Connect(id, _) | Self::Initiate(id) | Self::Accept(id, _) | Self::Close(id) => id,
+        }
+    }
+}
+
 /// What can be done with the connection to a peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Path {
@@ -240,6 +248,11 @@ impl Connections {
 
     pub(super) fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The driver has not the connection any more: what it was to do with it is not to be done.
+    pub(super) fn forget_actions(&mut self, id: ConnectionId) {
+        self.actions.retain(|action| action.connection() != id);
     }
 
     /// The Initiate with which a dialled connection opens.

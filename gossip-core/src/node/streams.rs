@@ -64,6 +64,7 @@ impl Streams {
         match input {
             Input::Opened { connection } => self.connections.on_opened(now, connection),
             Input::Failed { connection } | Input::Closed { connection } => {
+                self.connections.forget_actions(connection);
                 let gone = self.connections.on_gone(now, connection);
                 Self::on_gone(gossiper, gone);
             }

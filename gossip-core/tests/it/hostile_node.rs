@@ -386,3 +386,22 @@ fn nobody_is_dialled_for_a_ping_that_is_owed_no_more() {
     a.input(Input::Writable { connection });
     assert_eq!(a.wanted(), []);
 }
+
+#[test]
+fn nothing_is_wanted_of_a_connection_that_is_gone() {
+    let mut a = Played::new(builder(A, 1).seed(endpoint(B)).build().unwrap());
+    // Neither the answer to its handshake, nor that it be closed.
+    let connection = a.accept(B, &[]);
+    a.input(Input::Closed { connection });
+    let refused = a.accept(A, &[]);
+    a.input(Input::Closed { connection: refused });
+    assert_eq!(a.wanted(), []);
+    // Nor the beginning of a handshake of our own.
+    a.pass(1_000);
+    a.input(Input::Timeout);
+    let Some(Wanted::Connect(connection, _)) = a.poll() else { panic!("the seed is dialled") };
+    a.input(Input::Opened { connection });
+    a.input(Input::Closed { connection });
+    let wanted = a.wanted();
+    assert!(!wanted.iter().any(|wanted| matches!(wanted, Wanted::Write(..))), "{wanted:?}");
+}
