@@ -8,9 +8,14 @@ use gossip_core::ApplicationState;
 
 type States = fn(u32) -> Vec<(ApplicationState, String)>;
 
+/// How many bytes an endpoint with [`ORDINARY`] states may take.
+const MOST: i64 = 1_024;
+
+const ORDINARY: &str = "12 ordinary states";
+
 /// What endpoints publish.
 const PUBLISHED: [(&str, States); 3] = [
-    ("12 ordinary states", ordinary_states),
+    (ORDINARY, ordinary_states),
     ("one short state", |_| vec![(ApplicationState::STATUS_WITH_PORT, "NORMAL,1".into())]),
     ("nothing", |_| Vec::new()),
 ];
@@ -29,6 +34,7 @@ fn main() {
         for known in sizes {
             let each = (held(*known, states) - alone) / i64::from(*known);
             println!("{name:<20} {known:<8} {each:>12}");
+            assert!(each <= MOST || name != ORDINARY, "at most {MOST} bytes for an endpoint with {ORDINARY}");
         }
     }
     println!("\nWhat a gossiper holds that knows so many, less what it holds that knows nobody.");

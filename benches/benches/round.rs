@@ -55,8 +55,6 @@ fn own_syn(effort: Effort) {
         let size = world.drain();
         let digests = world.written(size)[syn_head()..].to_vec();
         assert_eq!(digests.len() / DIGEST, known as usize + 1, "it lists everybody");
-        // As many as make a time that can be measured.
-        let turns = (20_000 / known).max(1);
         let world = std::cell::RefCell::new(world);
         let rounds = || {
             // A round makes the SYN due; what else it does is not measured.
@@ -76,7 +74,6 @@ fn own_syn(effort: Effort) {
                 black_box(walk::<DIGEST>(black_box(&digests)));
             },
         );
-        let _ = turns;
         println!("{known:<8} {ours:>9.2} {floor:>6.2} {ratio:>7.2} {allocations:>13}");
         assert_eq!(allocations, 0, "a SYN takes no memory");
     }

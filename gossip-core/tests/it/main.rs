@@ -18,6 +18,7 @@ mod hostile_node;
 mod internode;
 mod joining;
 mod liveness;
+mod merging;
 mod node;
 mod own_state;
 mod pcap;
