@@ -72,14 +72,22 @@ impl<'a> Message<'a> {
     ///
     /// Whatever is wrong with the body; nothing of it is then to be used.
     pub fn decode(verb: Verb, body: &'a [u8], codec: Codec) -> Option<Result<Self, DecodeError>> {
-        let mut reader = Reader::new(body);
+        Self::take(verb, &mut Reader::new(body), codec)
+    }
+
+    /// [`Message::decode`] of all that `reader` has left. After an error the reader stands where it came up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Message::decode`].
+    pub fn take(verb: Verb, reader: &mut Reader<'a>, codec: Codec) -> Option<Result<Self, DecodeError>> {
         let message = match verb {
-            Verb::GOSSIP_DIGEST_SYN => Syn::decode(&mut reader, codec).map(Self::Syn),
-            Verb::GOSSIP_DIGEST_ACK => Ack::decode(&mut reader, codec).map(Self::Ack),
-            Verb::GOSSIP_DIGEST_ACK2 => Ack2::decode(&mut reader, codec).map(Self::Ack2),
+            Verb::GOSSIP_DIGEST_SYN => Syn::decode(reader, codec).map(Self::Syn),
+            Verb::GOSSIP_DIGEST_ACK => Ack::decode(reader, codec).map(Self::Ack),
+            Verb::GOSSIP_DIGEST_ACK2 => Ack2::decode(reader, codec).map(Self::Ack2),
             Verb::ECHO_REQ => Ok(Self::EchoRequest),
             Verb::ECHO_RSP => Ok(Self::EchoResponse),
-            Verb::GOSSIP_SHUTDOWN => Shutdown::decode(&mut reader, codec).map(Self::Shutdown),
+            Verb::GOSSIP_SHUTDOWN => Shutdown::decode(reader, codec).map(Self::Shutdown),
             _ => return None,
         };
         Some(message.and_then(|message| reader.finish().map(|()| message)))

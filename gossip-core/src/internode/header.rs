@@ -52,11 +52,13 @@ impl<'a> Header<'a> {
         let verb = Verb::new(reader.uvint("the verb")?);
         let flags = reader.uvint("the flags")?;
         let params = Params::decode(reader)?;
+        let before = *reader;
         let length = reader.uvint(PAYLOAD_SIZE)?;
-        let payload_size = i32::try_from(length)
-            .ok()
-            .and_then(|size| usize::try_from(size).ok())
-            .ok_or(DecodeError::TooLong { field: PAYLOAD_SIZE, length })?;
+        let payload_size =
+            i32::try_from(length).ok().and_then(|size| usize::try_from(size).ok()).ok_or_else(|| {
+                *reader = before;
+                DecodeError::TooLong { field: PAYLOAD_SIZE, length }
+            })?;
         Ok(Self { id, epoch, created_at, expires_in, verb, flags, params, payload_size })
     }
 

@@ -70,18 +70,22 @@ impl<'a> EndpointState<'a> {
         const COUNT: &str = "the number of values";
         let generation = Generation::new(reader.i32("a generation")?);
         let version = Version::new(reader.i32("a heartbeat's version")?);
+        let before = *reader;
         let announced = reader.i32(COUNT)?;
         // Cassandra takes a negative number for none.
         let count = usize::try_from(announced).unwrap_or(0);
         if count > MAX_STATES.min(reader.len() / MIN_VALUE_SIZE) {
+            *reader = before;
             return Err(DecodeError::Count { field: COUNT, count: announced });
         }
         let start = reader.rest();
         let mut seen = Seen::default();
         let mut uncommon = None::<Uncommon>;
         for _ in 0..count {
+            let before = *reader;
             let key = reader.i32("a value's key")?;
             if !seen.add(key) && !uncommon.get_or_insert_default().add(key) {
+                *reader = before;
                 return Err(DecodeError::DuplicateKey { key });
             }
             Value::decode(reader)?;

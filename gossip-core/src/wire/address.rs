@@ -41,18 +41,19 @@ impl Reader<'_> {
     /// [`DecodeError::AddressLength`] if its length is not one that `form` has; else as [`Reader::array`].
     pub fn endpoint(&mut self, form: AddressForm) -> Result<Endpoint, DecodeError> {
         const FIELD: &str = "an address";
-        let length = self.u8(FIELD)?;
-        match (form, length) {
-            (AddressForm::WithPort, 6) => Ok(Endpoint::v4(self.array(FIELD)?, self.u16(FIELD)?)),
-            (AddressForm::WithPort, 18) => Ok(Endpoint::v6(self.array(FIELD)?, self.u16(FIELD)?)),
-            (AddressForm::WithoutPort { storage_port }, 4) => {
-                Ok(Endpoint::v4(self.array(FIELD)?, storage_port))
-            }
+        let mut ahead = *self;
+        let length = ahead.u8(FIELD)?;
+        let endpoint = match (form, length) {
+            (AddressForm::WithPort, 6) => Endpoint::v4(ahead.array(FIELD)?, ahead.u16(FIELD)?),
+            (AddressForm::WithPort, 18) => Endpoint::v6(ahead.array(FIELD)?, ahead.u16(FIELD)?),
+            (AddressForm::WithoutPort { storage_port }, 4) => Endpoint::v4(ahead.array(FIELD)?, storage_port),
             (AddressForm::WithoutPort { storage_port }, 16) => {
-                Ok(Endpoint::v6(self.array(FIELD)?, storage_port))
+                Endpoint::v6(ahead.array(FIELD)?, storage_port)
             }
-            _ => Err(DecodeError::AddressLength { length }),
-        }
+            _ => return Err(DecodeError::AddressLength { length }),
+        };
+        *self = ahead;
+        Ok(endpoint)
     }
 }
 

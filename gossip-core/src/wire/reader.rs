@@ -3,6 +3,9 @@
 use core::fmt;
 
 /// Takes values from the front of a byte slice; integers are big-endian.
+///
+/// What cannot be taken stays: after an error the reader stands before the value that is not what it should be, so that
+/// a tool can tell where it lies.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -112,9 +115,13 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Count`] if it is negative or more than the bytes that are left can hold, so that a count never
     /// sizes anything by itself; else as [`Reader::array`].
     pub fn count(&mut self, min_size: usize, field: &'static str) -> Result<usize, DecodeError> {
-        let count = self.i32(field)?;
+        let mut ahead = *self;
+        let count = ahead.i32(field)?;
         match usize::try_from(count) {
-            Ok(size) if size <= self.rest.len() / min_size.max(1) => Ok(size),
+            Ok(size) if size <= ahead.rest.len() / min_size.max(1) => {
+                *self = ahead;
+                Ok(size)
+            }
             _ => Err(DecodeError::Count { field, count }),
         }
     }
@@ -184,3 +191,34 @@ impl fmt::Display for DecodeError {
 }
 
 impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::AddressForm;
+
+    #[test]
+    fn what_cannot_be_taken_stays() {
+        let mut bytes = [0xff; 8];
+        let stays = |bytes: &[u8], take: &dyn Fn(&mut Reader<'_>) -> Option<DecodeError>| {
+            let mut reader = Reader::new(bytes);
+            take(&mut reader).unwrap();
+            assert_eq!(reader.rest(), bytes);
+        };
+        stays(&bytes, &|reader| reader.array::<9>("it").err());
+        stays(&bytes, &|reader| reader.bytes(9, "it").err());
+        stays(&bytes, &|reader| reader.uvint("it").err());
+        stays(&bytes, &|reader| reader.count(1, "it").err());
+        stays(&bytes, &|reader| reader.string("it").err());
+        stays(&bytes, &|reader| reader.endpoint(AddressForm::WithPort).err());
+        // As long as it says, and no string.
+        bytes[..2].copy_from_slice(&[0, 6]);
+        stays(&bytes, &|reader| reader.string("it").err());
+        // An address of the right length that is not all there.
+        bytes[0] = 18;
+        stays(&bytes, &|reader| reader.endpoint(AddressForm::WithPort).err());
+        // More things than there are bytes for.
+        bytes[..4].copy_from_slice(&[0, 0, 0, 2]);
+        stays(&bytes, &|reader| reader.count(3, "it").err());
+    }
+}

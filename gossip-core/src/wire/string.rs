@@ -167,8 +167,11 @@ impl<'a> Reader<'a> {
     ///
     /// [`DecodeError::String`] if Java would refuse it; else as [`Reader::array`].
     pub fn string(&mut self, field: &'static str) -> Result<JavaStr<'a>, DecodeError> {
-        let bytes = self.string_bytes(field)?;
-        JavaStr::new(bytes).map_err(|valid_up_to| DecodeError::String { field, valid_up_to })
+        let mut ahead = *self;
+        let bytes = ahead.string_bytes(field)?;
+        let string = JavaStr::new(bytes).map_err(|valid_up_to| DecodeError::String { field, valid_up_to })?;
+        *self = ahead;
+        Ok(string)
     }
 
     /// Takes a string whose bytes were checked before.

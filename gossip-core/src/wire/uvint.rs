@@ -9,13 +9,15 @@ impl Reader<'_> {
     ///
     /// As [`Reader::array`].
     pub fn uvint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        let first = self.u8(field)?;
+        let mut ahead = *self;
+        let first = ahead.u8(field)?;
         let extra = first.leading_ones();
         // With seven or eight extra bytes the first byte holds no part of the value.
         let mut value = u64::from(first) & 0x7f_u64.checked_shr(extra).unwrap_or(0);
         for _ in 0..extra {
-            value = (value << 8) | u64::from(self.u8(field)?);
+            value = (value << 8) | u64::from(ahead.u8(field)?);
         }
+        *self = ahead;
         Ok(value)
     }
 }

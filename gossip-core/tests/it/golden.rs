@@ -300,6 +300,31 @@ fn nonsensical_counts_are_refused_before_they_size_anything() {
 }
 
 #[test]
+fn after_an_error_the_reader_stands_where_it_came_up() {
+    let body = example_syn(0, vec![digest("10.0.0.1:7000", 1, 2), digest("10.0.0.2:7000", 1, 2)])
+        .body(MessagingVersion::V12);
+    let stopped_at = |body: &[u8]| {
+        let mut reader = Reader::new(body);
+        Message::take(Verb::GOSSIP_DIGEST_SYN, &mut reader, Codec::new(MessagingVersion::V12))
+            .unwrap()
+            .unwrap_err();
+        body.len() - reader.len()
+    };
+    let changed = |at: usize, byte: u8| {
+        let mut body = body.clone();
+        body[at] = byte;
+        body
+    };
+    // The partitioner, the number of digests, the address of the second.
+    assert_eq!(stopped_at(&changed(20, 0xff)), 14);
+    assert_eq!(stopped_at(&changed(59, 0x7f)), 59);
+    assert_eq!(stopped_at(&changed(78, 5)), 78);
+    // One byte too many; one too few, of the last version.
+    assert_eq!(stopped_at(&[&body[..], &[0]].concat()), body.len());
+    assert_eq!(stopped_at(&body[..body.len() - 1]), 59);
+}
+
+#[test]
 fn a_state_holds_a_limited_number_of_values() {
     let state = |count: usize| {
         let key = |number: usize| ApplicationState::new(i32::try_from(number).unwrap());
