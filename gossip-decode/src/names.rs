@@ -1,0 +1,217 @@
+//! What states are called: it depends on the release of the endpoint that publishes them (`gossip-messages.md` §9, §11).
+
+use core::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use gossip_core::ApplicationState;
+
+/// Whose names the numbers of states have.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Flavour {
+    /// Cassandra 2.x and 3.x.
+    Cassandra3 {
+        /// Whether it is new enough for SSTABLE_VERSIONS: 3.0.25, 3.11.11.
+        has_sstable_versions: bool,
+    },
+    /// Cassandra 4.0.
+    Cassandra4_0,
+    /// Cassandra 4.1.
+    Cassandra4_1,
+    /// Cassandra 5.0 and 5.1; also whoever is not known.
+    #[default]
+    Cassandra5,
+    /// DataStax Enterprise 6, which has names of its own for the pads of Cassandra 3.
+    Dse,
+}
+
+impl Flavour {
+    /// The flavour of an endpoint that publishes these values; `None` if they do not tell.
+    pub fn of(release_version: Option<&str>, net_version: Option<&str>) -> Option<Self> {
+        if net_version
+            .and_then(|text| text.parse::<u32>().ok())
+            .is_some_and(|version| version >= DSE_NET_VERSION)
+        {
+            return Some(Self::Dse);
+        }
+        let numbers = release_version?.split(['-', '+']).next()?;
+        let numbers: Option<Vec<u32>> = numbers.split('.').map(|part| part.parse().ok()).collect();
+        match numbers?.as_slice() {
+            [_, _, _, _] => Some(Self::Dse),
+            [3, 0, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 25 }),
+            [3, 11, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 11 }),
+            [..=3, ..] => Some(Self::Cassandra3 { has_sstable_versions: false }),
+            [4, 0, ..] => Some(Self::Cassandra4_0),
+            [4, ..] => Some(Self::Cassandra4_1),
+            [_, ..] => Some(Self::Cassandra5),
+            [] => None,
+        }
+    }
+
+    /// What it calls `key`. Pads are `X1` and so on, as there; whatever is not in its table is its number behind an `X`.
+    pub fn name(self, key: ApplicationState) -> Cow<'static, str> {
+        let first_pad = match (self, key.number()) {
+            (Self::Dse, number) => match dse_name(number) {
+                Some(name) => return name.into(),
+                None => 21,
+            },
+            (Self::Cassandra3 { has_sstable_versions: true }, 18) => return "SSTABLE_VERSIONS".into(),
+            (Self::Cassandra3 { .. }, _) => 15,
+            (Self::Cassandra4_0, _) => 19,
+            (Self::Cassandra4_1, _) => 20,
+            (Self::Cassandra5, _) => 21,
+        };
+        match key.number() {
+            number if (first_pad..first_pad + PADS).contains(&number) && self != Self::Dse => {
+                format!("X{}", number - first_pad + 1).into()
+            }
+            number if number >= first_pad => format!("X{number}").into(),
+            _ => key.to_string().into(),
+        }
+    }
+}
+
+/// The least NET_VERSION of DSE.
+const DSE_NET_VERSION: u32 = 256;
+/// How many pads follow the last name.
+const PADS: i32 = 10;
+
+/// The names that DSE 6 has for other things than Cassandra 5.0.
+fn dse_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        8 => "NATIVE_TRANSPORT_ADDRESS",
+        9 => "DSE_GOSSIP_STATE",
+        14 => "NATIVE_TRANSPORT_READY",
+        15 => "NATIVE_TRANSPORT_PORT",
+        16 => "NATIVE_TRANSPORT_PORT_SSL",
+        17 => "STORAGE_PORT",
+        18 => "STORAGE_PORT_SSL",
+        19 => "JMX_PORT",
+        20 => "SCHEMA_COMPATIBILITY_VERSION",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cassandra3 { .. } => "3",
+            Self::Cassandra4_0 => "4.0",
+            Self::Cassandra4_1 => "4.1",
+            Self::Cassandra5 => "5.0",
+            Self::Dse => "DSE",
+        })
+    }
+}
+
+/// Names that the user gives, before those of any release.
+#[derive(Clone, Debug, Default)]
+pub struct StateNames {
+    given: BTreeMap<ApplicationState, String>,
+}
+
+impl StateNames {
+    /// Calls `key` so; returns what it was called before, if it was.
+    pub fn give(&mut self, key: ApplicationState, name: impl Into<String>) -> Option<String> {
+        self.given.insert(key, name.into())
+    }
+
+    /// What `key` is called where an endpoint of `flavour` publishes it.
+    pub fn name(&self, key: ApplicationState, flavour: Flavour) -> Cow<'static, str> {
+        match self.given.get(&key) {
+            Some(name) => name.clone().into(),
+            None => flavour.name(key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_tell_whose_names_count() {
+        const OLD: Option<Flavour> = Some(Flavour::Cassandra3 { has_sstable_versions: false });
+        const NEW: Option<Flavour> = Some(Flavour::Cassandra3 { has_sstable_versions: true });
+        for (release, expected) in [
+            ("2.2.19", OLD),
+            ("3.0.24", OLD),
+            ("3.0.25", NEW),
+            ("3.11.10", OLD),
+            ("3.11.17", NEW),
+            ("4.0", Some(Flavour::Cassandra4_0)),
+            ("4.0.14", Some(Flavour::Cassandra4_0)),
+            ("4.0-rc1", Some(Flavour::Cassandra4_0)),
+            ("4.1.8-SNAPSHOT", Some(Flavour::Cassandra4_1)),
+            ("5.0.2", Some(Flavour::Cassandra5)),
+            ("5.1+g12", Some(Flavour::Cassandra5)),
+            ("6.0.0", Some(Flavour::Cassandra5)),
+            ("4.0.0.670", Some(Flavour::Dse)),
+            ("abc", None),
+            ("", None),
+        ] {
+            assert_eq!(Flavour::of(Some(release), Some("12")), expected, "{release}");
+        }
+        assert_eq!(Flavour::of(None, Some("512")), Some(Flavour::Dse));
+        assert_eq!(Flavour::of(Some("3.11.17"), Some("256")), Some(Flavour::Dse));
+        assert_eq!(Flavour::of(None, Some("13")), None);
+        assert_eq!(Flavour::of(None, None), None);
+    }
+
+    #[test]
+    fn the_table_of_the_specification() {
+        let old = Flavour::Cassandra3 { has_sstable_versions: false };
+        let new = Flavour::Cassandra3 { has_sstable_versions: true };
+        let (v4_0, v4_1, v5, dse) =
+            (Flavour::Cassandra4_0, Flavour::Cassandra4_1, Flavour::Cassandra5, Flavour::Dse);
+        for (number, flavour, name) in [
+            (0, old, "STATUS"),
+            (9, new, "X_11_PADDING"),
+            (14, old, "RPC_READY"),
+            (15, old, "X1"),
+            (17, new, "X3"),
+            (18, old, "X4"),
+            (18, new, "SSTABLE_VERSIONS"),
+            (19, new, "X5"),
+            (24, old, "X10"),
+            (25, old, "X25"),
+            (15, v4_0, "INTERNAL_ADDRESS_AND_PORT"),
+            (17, v4_0, "STATUS_WITH_PORT"),
+            (18, v4_0, "SSTABLE_VERSIONS"),
+            (19, v4_0, "X1"),
+            (28, v4_0, "X10"),
+            (29, v4_0, "X29"),
+            (19, v4_1, "DISK_USAGE"),
+            (20, v4_1, "X1"),
+            (29, v4_1, "X10"),
+            (20, v5, "INDEX_STATUS"),
+            (21, v5, "X1"),
+            (30, v5, "X10"),
+            (31, v5, "X31"),
+            (1_000, v5, "X1000"),
+            (-1, v5, "X-1"),
+            (8, dse, "NATIVE_TRANSPORT_ADDRESS"),
+            (9, dse, "DSE_GOSSIP_STATE"),
+            (13, dse, "TOKENS"),
+            (17, dse, "STORAGE_PORT"),
+            (20, dse, "SCHEMA_COMPATIBILITY_VERSION"),
+            (21, dse, "X21"),
+        ] {
+            assert_eq!(flavour.name(ApplicationState::new(number)), name, "{number} of {flavour}");
+        }
+        for number in -1..=40 {
+            let key = ApplicationState::new(number);
+            assert_eq!(v5.name(key), key.to_string(), "as the core names them");
+        }
+    }
+
+    #[test]
+    fn given_names_come_first() {
+        let mut names = StateNames::default();
+        let key = ApplicationState::new(21);
+        assert_eq!(names.give(key, "WORKLOAD"), None);
+        assert_eq!(names.give(key, "ROLE").as_deref(), Some("WORKLOAD"));
+        assert_eq!(names.name(key, Flavour::Dse), "ROLE");
+        assert_eq!(names.name(ApplicationState::DC, Flavour::Dse), "DC");
+    }
+}
