@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Misuse(String),
     /// It failed; exit code 1.
     Failed(String),
+    /// It failed, and everything was said as it came up; exit code 1.
+    Told,
     /// A signal ended it; 128 and the signal's number. Nothing needs to be said.
     Interrupted(u8),
 }
@@ -26,7 +28,7 @@ impl Failure {
 
     /// Says on standard error what happened.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Interrupted(_)) {
+        if !matches!(self, Self::Interrupted(_) | Self::Told) {
             // With standard error gone there is nobody left to tell.
             let _ = writeln!(io::stderr(), "error: {self}");
         }
@@ -35,7 +37,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Misuse(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::from(1),
+            Self::Failed(_) | Self::Told => ExitCode::from(1),
             Self::Interrupted(signal) => ExitCode::from(128_u8.saturating_add(*signal)),
         }
     }
@@ -45,6 +47,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Misuse(message) | Self::Failed(message) => f.write_str(message),
+            Self::Told => f.write_str("it failed"),
             Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
         }
     }

@@ -10,6 +10,7 @@ mod assassinate;
 mod changes;
 mod client;
 mod completions;
+mod decode;
 mod decommission;
 mod describecluster;
 mod disablegossip;
@@ -89,6 +90,8 @@ enum Command {
     Reloadseeds(reloadseeds::Args),
     /// Has a node read its file of keys again
     Reloadkeys(reloadkeys::Args),
+    /// Makes bytes or a capture of Cassandra's connections readable
+    Decode(decode::Args),
     /// Prints a script that teaches a shell to complete this command
     Completions(completions::Args),
 }
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
             Command::Getseeds(args) => getseeds::getseeds(&args),
             Command::Reloadseeds(args) => reloadseeds::reloadseeds(&args),
             Command::Reloadkeys(args) => reloadkeys::reloadkeys(&args),
+            Command::Decode(args) => decode::decode(&args),
             Command::Completions(args) => completions::completions(&args),
         },
         Err(error) => Err(misuse(error)),

@@ -25,11 +25,7 @@ impl Names {
     }
 
     fn define(&mut self, definition: &str) -> Result<(), String> {
-        let Some((number, name)) = definition.split_once('=') else {
-            return Err(format!(
-                "--state '{definition}' names nothing (write NUMBER=NAME, such as 1000=ROLE)"
-            ));
-        };
+        let (number, name) = name_of_definition(definition)?;
         let first = ApplicationState::FIRST_CUSTOM;
         let key = match number.parse().map(ApplicationState::new) {
             Ok(key) if key >= first => key,
@@ -40,12 +36,6 @@ impl Names {
                 ));
             }
         };
-        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(is_word) {
-            return Err(format!(
-                "--state '{definition}': '{name}' is no name (a letter, then letters, digits, '_', '-' or '.')"
-            ));
-        }
         if self.find(name).is_some() || is_pad_name(name) {
             return Err(format!(
                 "--state '{definition}': '{name}' already means a state (choose another name)"
@@ -86,6 +76,24 @@ impl Names {
         let (key, value) = split_assignment(text)?;
         Ok((self.find(key).ok_or_else(|| unknown(key))?, value))
     }
+}
+
+/// Number and name in a definition, which is `NUMBER=NAME`.
+///
+/// # Errors
+///
+/// There is no `=`, or the name is none.
+pub(crate) fn name_of_definition(definition: &str) -> Result<(&str, &str), String> {
+    let Some((number, name)) = definition.split_once('=') else {
+        return Err(format!("--state '{definition}' names nothing (write NUMBER=NAME, such as 1000=ROLE)"));
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(is_word) {
+        return Err(format!(
+            "--state '{definition}': '{name}' is no name (a letter, then letters, digits, '_', '-' or '.')"
+        ));
+    }
+    Ok((number, name))
 }
 
 /// Splits `KEY=VALUE`.

@@ -8,6 +8,7 @@ mod cassandra;
 mod cluster;
 mod data_dir;
 mod datagrams;
+mod decode;
 mod lab;
 mod large;
 mod membership;

@@ -1,0 +1,250 @@
+//! `gossip decode`.
+
+mod hex;
+mod input;
+mod output;
+mod text;
+
+use gossip_core::internode::Framing;
+use gossip_core::{ApplicationState, MessagingVersion};
+use gossip_decode::{Decoder, Options, Shape, StateNames, Summary, Unrecognised, decode_bytes, is_capture};
+
+use self::input::{CHUNK, Input};
+use self::output::{Kind, Output, Times};
+use crate::address::GOSSIP_PORT;
+use crate::client::Format;
+use crate::failure::Failure;
+use crate::names::name_of_definition;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Hexadecimal digits, the name of a file, or - for standard input
+    #[arg(value_name = "HEX|FILE|-", required_unless_present = "file")]
+    input: Vec<String>,
+    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    file: Option<String>,
+    /// What the bytes are, where it is not a capture
+    #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t = As::Auto)]
+    shape: As,
+    /// The messaging version of what does not say it, 10 to 14
+    #[arg(long, value_name = "NUMBER", value_parser = parse_version)]
+    version: Option<MessagingVersion>,
+    /// How the bytes of a connection are cut into frames, where no handshake says it
+    #[arg(long, value_enum)]
+    framing: Option<FramingArg>,
+    /// The ports that nodes listen on, in a capture
+    #[arg(long = "port", value_name = "PORT", value_delimiter = ',', default_values_t = [GOSSIP_PORT])]
+    ports: Vec<u16>,
+    /// Names a state, such as 21=WORKLOAD; any number, more than once
+    #[arg(long = "state", value_name = "NUMBER=NAME")]
+    states: Vec<String>,
+    /// Prints these kinds of records only
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    only: Vec<Kind>,
+    /// How times are printed in text
+    #[arg(long, value_enum, default_value_t = Times::Relative)]
+    time: Times,
+    /// How to print what is found: for people, or a line of JSON for each record
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "text|json", default_value_t = Format::Text)]
+    format: Format,
+}
+
+const AFTER_HELP: &str = "\
+What is decoded: handshakes, frames, message headers, and the whole bodies of SYN, ACK, ACK2, SHUTDOWN,
+ECHO, PING, SCHEMA_VERSION and FAILURE, in messaging versions 10 to 14. Other messages are told by verb,
+name and length; streaming and TLS connections are named and passed over.
+
+A capture may begin and end anywhere; TCP is put into order first. Link types: Ethernet (also with VLAN
+tags), Linux cooked, raw IP, BSD loopback. What no handshake says is found out, and a note says so: the
+framing and the place of the first frame by checksums, the version by what fits (12 if nothing tells).
+The states of an endpoint have the names of the release that it publishes, or else of Cassandra 5.0.
+
+With --format json every record is a line, whose \"type\" is handshake, frame, message, body, passed, note,
+damage or, last of all, summary.
+
+Exit codes:
+  0  all of it was decoded
+  1  something is damaged, or missing in the middle: each such place is a line on standard error (what the
+     end of a capture or a reset cuts off is a note); or there is nothing to decode: no connection to the
+     port, or TLS only
+  2  misuse
+
+Examples:
+  gossip decode ca552dfa 0c0a0c11 06 7f000001 1b58 d66821b5
+  gossip decode cassandra.pcap --format json --only message
+  tcpdump -i any -U -w - port 7000 | gossip decode -
+  gossip decode --as ack2 --version 11 --file body.bin";
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum As {
+    /// Whatever they say themselves that they are
+    Auto,
+    /// What a dialler sends, from its handshake on
+    Connection,
+    /// What an acceptor answers to the handshake
+    Accept,
+    /// Frames without a handshake
+    Frames,
+    /// Messages, header and body, one after the other
+    #[value(alias = "message")]
+    Messages,
+    /// The body of a GOSSIP_DIGEST_SYN
+    Syn,
+    /// The body of a GOSSIP_DIGEST_ACK
+    Ack,
+    /// The body of a GOSSIP_DIGEST_ACK2
+    Ack2,
+    /// The body of a GOSSIP_SHUTDOWN
+    Shutdown,
+    /// The state of one endpoint
+    State,
+}
+
+impl As {
+    const fn shape(self) -> Option<Shape> {
+        Some(match self {
+            Self::Auto => return None,
+            Self::Connection => Shape::Connection,
+            Self::Accept => Shape::Answer,
+            Self::Frames => Shape::Frames,
+            Self::Messages => Shape::Messages,
+            Self::Syn => Shape::Syn,
+            Self::Ack => Shape::Ack,
+            Self::Ack2 => Shape::Ack2,
+            Self::Shutdown => Shape::Shutdown,
+            Self::State => Shape::State,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum FramingArg {
+    /// With checksums
+    Crc,
+    /// Compressed, with checksums
+    Lz4,
+    /// Without checksums
+    #[value(name = "none", alias = "unprotected")]
+    Unprotected,
+}
+
+/// Decodes bytes or a capture, and prints what is in them.
+///
+/// # Errors
+///
+/// Misuse if the bytes are not given right, or nobody can tell what they are. Failure if they are damaged, or there is
+/// nothing in a capture to decode.
+pub(crate) fn decode(args: &Args) -> Result<(), Failure> {
+    let options = args.options().map_err(Failure::misuse)?;
+    let mut input = Input::open(&args.input, args.file.as_deref())?;
+    let first = input.first()?;
+    let mut output = Output::new(args.format, &args.only, args.time);
+    if is_capture(&first) {
+        if args.shape != As::Auto {
+            return Err(Failure::misuse("a capture is nothing else (leave out --as)"));
+        }
+        return decode_capture(options, &first, &mut input, &mut output);
+    }
+    let bytes = input.bytes(first)?;
+    let decoded = decode_bytes(&bytes, args.shape.shape(), &options, &mut |record| output.tell(record));
+    output.finish()?;
+    if output.is_closed() {
+        return Ok(());
+    }
+    let summary = decoded.map_err(|error| {
+        let told = format!("{error} (say what they are with --as)");
+        match error {
+            Unrecognised::Ambiguous { .. } => Failure::misuse(told),
+            Unrecognised::Nothing { .. } => Failure::failed(told),
+        }
+    })?;
+    verdict(&summary)
+}
+
+fn decode_capture(
+    options: Options,
+    first: &[u8],
+    input: &mut Input,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let ports = options.ports.clone();
+    let mut decoder = Decoder::new(options);
+    decoder.feed(first, &mut |record| output.tell(record));
+    let mut chunk = vec![0; CHUNK];
+    while !output.is_closed() {
+        // What is there is shown before more is waited for: the capture may be a live one.
+        output.flush()?;
+        match input.read(&mut chunk)? {
+            [] => break,
+            bytes => decoder.feed(bytes, &mut |record| output.tell(record)),
+        }
+    }
+    let finished = decoder.finish(&mut |record| output.tell(record));
+    output.finish()?;
+    if output.is_closed() {
+        return Ok(());
+    }
+    let summary = &finished.summary;
+    if summary.connections + summary.silent_connections == 0 && summary.damages == 0 {
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        let others: Vec<_> = finished.other_ports.iter().map(ToString::to_string).collect();
+        let hint = match others.as_slice() {
+            [] => "name the port that nodes listen on with --port".to_owned(),
+            others => format!("port {} looks like it: --port", others.join(", ")),
+        };
+        return Err(Failure::failed(format!(
+            "no connection to port {} is in this capture of {} packets ({hint})",
+            ports.join(", "),
+            summary.packets
+        )));
+    }
+    verdict(summary)
+}
+
+/// What the exit code says.
+fn verdict(summary: &Summary) -> Result<(), Failure> {
+    if summary.damages > 0 {
+        return Err(Failure::Told);
+    }
+    let others = summary.handshakes + summary.frames + summary.messages;
+    if summary.encrypted_connections > 0 && others == 0 {
+        return Err(Failure::failed(
+            "all of it is encrypted (TLS) and cannot be decoded (ask a node what it knows instead: gossip gossipinfo \
+             --seed, nodetool gossipinfo)",
+        ));
+    }
+    Ok(())
+}
+
+impl Args {
+    fn options(&self) -> Result<Options, String> {
+        let mut names = StateNames::default();
+        for definition in &self.states {
+            let (number, name) = name_of_definition(definition)?;
+            let key = number.parse().map(ApplicationState::new).map_err(|_| {
+                format!(
+                    "--state '{definition}': '{number}' is no number (write NUMBER=NAME, such as 21=WORKLOAD)"
+                )
+            })?;
+            if let Some(other) = names.give(key, name) {
+                return Err(format!(
+                    "--state '{definition}': {number} is already called {other} (name it once)"
+                ));
+            }
+        }
+        let framing = self.framing.map(|framing| match framing {
+            FramingArg::Crc => Framing::Crc,
+            FramingArg::Lz4 => Framing::Lz4,
+            FramingArg::Unprotected => Framing::Unprotected,
+        });
+        Ok(Options { ports: self.ports.clone(), version: self.version, framing, names, ..Options::default() })
+    }
+}
+
+fn parse_version(text: &str) -> Result<MessagingVersion, String> {
+    let version = text.trim_start_matches('v').parse().ok().and_then(MessagingVersion::from_number);
+    version.ok_or_else(|| "a messaging version is a number from 10 to 14".to_owned())
+}

@@ -1,0 +1,160 @@
+//! Where the bytes come from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use gossip_decode::is_capture;
+
+use super::hex;
+use crate::failure::Failure;
+
+/// How much is read at once.
+pub(crate) const CHUNK: usize = 256 * 1024;
+/// The most bytes that are taken at once where it is no capture.
+const MAX_BYTES: usize = 256 << 20;
+
+/// Bytes that are to be decoded.
+pub(crate) enum Input {
+    /// What stands on the command line.
+    Hex(Vec<u8>),
+    /// A file, or standard input.
+    Reader { name: String, reader: Box<dyn Read> },
+}
+
+impl Input {
+    /// What the command line names: digits, or a file.
+    ///
+    /// # Errors
+    ///
+    /// Misuse if it is neither; failure if the file cannot be opened.
+    pub(crate) fn open(words: &[String], file: Option<&str>) -> Result<Self, Failure> {
+        if let Some(file) = file {
+            return Self::open_file(file);
+        }
+        let text = words.join(" ");
+        match (hex::parse(&text), words) {
+            (_, [name]) if name == "-" => Self::open_file(name),
+            (Ok(bytes), _) if !bytes.is_empty() => Ok(Self::Hex(bytes)),
+            (_, [name]) if Path::new(name).exists() => Self::open_file(name),
+            (Ok(_), _) => Err(Failure::misuse("there are no digits (see --help)")),
+            (Err(error), [name]) if looks_like_a_name(name) => {
+                Err(Failure::misuse(format!("there is no file '{name}', and as hexadecimal {error}")))
+            }
+            (Err(error), _) => {
+                Err(Failure::misuse(format!("{error} (write hexadecimal, or the name of one file)")))
+            }
+        }
+    }
+
+    fn open_file(name: &str) -> Result<Self, Failure> {
+        if name == "-" {
+            let name = "standard input".to_owned();
+            return Ok(Self::Reader { name, reader: Box::new(io::stdin().lock()) });
+        }
+        let opened = File::open(name).and_then(|file| match file.metadata()?.is_dir() {
+            true => Err(io::Error::other("it is a directory")),
+            false => Ok(file),
+        });
+        let file = opened.map_err(|error| {
+            Failure::misuse(format!("{name} cannot be read: {error} (check its name and its mode)"))
+        })?;
+        Ok(Self::Reader { name: name.to_owned(), reader: Box::new(file) })
+    }
+
+    /// The first bytes; at least four, if there are so many.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or are packed.
+    pub(crate) fn first(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut first = Vec::new();
+        let mut chunk = vec![0; CHUNK];
+        while first.len() < 4 {
+            match self.read(&mut chunk)? {
+                [] => break,
+                bytes => first.extend_from_slice(bytes),
+            }
+        }
+        let packed = match first.as_slice() {
+            [0x1f, 0x8b, ..] => "gunzip",
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => "unzstd",
+            [0xfd, b'7', b'z', b'X', ..] => "unxz",
+            _ => return Ok(first),
+        };
+        Err(Failure::misuse(format!(
+            "the file is compressed (unpack it first: {packed} -c FILE | gossip decode -)"
+        )))
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub(crate) fn read<'a>(&mut self, chunk: &'a mut [u8]) -> Result<&'a [u8], Failure> {
+        match self {
+            Self::Hex(bytes) => {
+                let size = bytes.len().min(chunk.len());
+                let (room, _) = chunk.split_at_mut(size);
+                room.copy_from_slice(&bytes[..size]);
+                bytes.drain(..size);
+                Ok(room)
+            }
+            Self::Reader { name, reader } => loop {
+                match reader.read(chunk) {
+                    Ok(size) => return Ok(&chunk[..size]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Failure::failed(format!("{name} cannot be read: {error}"))),
+                }
+            },
+        }
+    }
+
+    /// All bytes, where it is no capture: `first` were read already. Hexadecimal text is taken for what it says.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or there are none or too many.
+    pub(crate) fn bytes(&mut self, first: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let mut bytes = first;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match self.read(&mut chunk)? {
+                [] => break,
+                more => bytes.extend_from_slice(more),
+            }
+            if bytes.len() > MAX_BYTES {
+                let limit = MAX_BYTES >> 20;
+                return Err(Failure::misuse(format!(
+                    "more than {limit} MiB, and no capture (pcap or pcapng)"
+                )));
+            }
+        }
+        if bytes.is_empty() {
+            return Err(Failure::misuse("there are no bytes (see --help)"));
+        }
+        if let (Self::Reader { .. }, Ok(text)) = (&*self, str::from_utf8(&bytes))
+            && is_text(text)
+        {
+            return hex::parse(text).map_err(|error| {
+                Failure::misuse(format!("{error} (a text file must be hexadecimal throughout)"))
+            });
+        }
+        if is_capture(&bytes) {
+            return Err(Failure::misuse(
+                "a capture is read from a file or standard input, not from the command line",
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether `text` is one for people: bytes of a connection hold zeros, and others that no text has.
+fn is_text(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() && !c.is_whitespace())
+}
+
+fn looks_like_a_name(word: &str) -> bool {
+    word.contains(['.', '/', '\\']) && !word.starts_with("\\x")
+}
