@@ -40,6 +40,8 @@ impl Flavour {
             [_, _, _, _] => Some(Self::Dse),
             [3, 0, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 25 }),
             [3, 11, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 11 }),
+            // Not Cassandra's: nobody speaks with us who is older than that.
+            [..=1, ..] => None,
             [..=3, ..] => Some(Self::Cassandra3 { has_sstable_versions: false }),
             [4, 0, ..] => Some(Self::Cassandra4_0),
             [4, ..] => Some(Self::Cassandra4_1),
@@ -147,6 +149,7 @@ mod tests {
             ("5.1+g12", Some(Flavour::Cassandra5)),
             ("6.0.0", Some(Flavour::Cassandra5)),
             ("4.0.0.670", Some(Flavour::Dse)),
+            ("0.1.0", None),
             ("abc", None),
             ("", None),
         ] {

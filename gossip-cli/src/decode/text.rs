@@ -274,7 +274,8 @@ fn print_state(state: &State, out: &mut impl Write) -> io::Result<()> {
         match (value, tokens) {
             (_, Some(tokens)) => {
                 let (shown, hidden) = tokens.split_at(tokens.len().min(MAX_TOKENS));
-                write!(out, "{} tokens: {}", tokens.len(), shown.join(" "))?;
+                let noun = if tokens.len() == 1 { "token" } else { "tokens" };
+                write!(out, "{} {noun}: {}", tokens.len(), shown.join(" "))?;
                 match hidden.len() {
                     0 => writeln!(out)?,
                     count => writeln!(out, " and {count} more (--format json has all)")?,
