@@ -4,7 +4,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use gossip_core::ApplicationState;
+use gossip_core::{ApplicationState, Release};
 
 /// Whose names the numbers of states have.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -34,20 +34,19 @@ impl Flavour {
         {
             return Some(Self::Dse);
         }
-        let numbers = release_version?.split(['-', '+']).next()?;
-        let numbers: Option<Vec<u32>> = numbers.split('.').map(|part| part.parse().ok()).collect();
-        match numbers?.as_slice() {
-            [_, _, _, _] => Some(Self::Dse),
-            [3, 0, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 25 }),
-            [3, 11, patch] => Some(Self::Cassandra3 { has_sstable_versions: *patch >= 11 }),
+        let release = Release::parse(release_version?)?;
+        let since = |text| Release::parse(text).is_some_and(|first| release >= first);
+        Some(match (release.major(), release.minor()) {
+            _ if release.numbers() == DSE_NUMBERS => Self::Dse,
             // Not Cassandra's: nobody speaks with us who is older than that.
-            [..=1, ..] => None,
-            [..=3, ..] => Some(Self::Cassandra3 { has_sstable_versions: false }),
-            [4, 0, ..] => Some(Self::Cassandra4_0),
-            [4, ..] => Some(Self::Cassandra4_1),
-            [_, ..] => Some(Self::Cassandra5),
-            [] => None,
-        }
+            (0 | 1, _) => return None,
+            (3, 0) => Self::Cassandra3 { has_sstable_versions: since("3.0.25") },
+            (3, 11..) => Self::Cassandra3 { has_sstable_versions: since("3.11.11") },
+            (2 | 3, _) => Self::Cassandra3 { has_sstable_versions: false },
+            (4, 0) => Self::Cassandra4_0,
+            (4, _) => Self::Cassandra4_1,
+            _ => Self::Cassandra5,
+        })
     }
 
     /// What it calls `key`. Pads are `X1` and so on, as there; whatever is not in its table is its number behind an `X`.
@@ -75,6 +74,8 @@ impl Flavour {
 
 /// The least NET_VERSION of DSE.
 const DSE_NET_VERSION: u32 = 256;
+/// How many numbers a release of DSE has.
+const DSE_NUMBERS: usize = 4;
 /// How many pads follow the last name.
 const PADS: i32 = 10;
 
