@@ -49,6 +49,16 @@ impl Flavour {
         })
     }
 
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Cassandra3 { has_sstable_versions: false },
+        Self::Cassandra3 { has_sstable_versions: true },
+        Self::Cassandra4_0,
+        Self::Cassandra4_1,
+        Self::Cassandra5,
+        Self::Dse,
+    ];
+
     /// What it calls `key`. Pads are `X1` and so on, as there; whatever is not in its table is its number behind an `X`.
     pub fn name(self, key: ApplicationState) -> Cow<'static, str> {
         let first_pad = match (self, key.number()) {
@@ -70,6 +80,15 @@ impl Flavour {
             _ => key.to_string().into(),
         }
     }
+
+    /// The state that it calls `name`.
+    pub fn find(self, name: &str) -> Option<ApplicationState> {
+        let number = name.strip_prefix('X').and_then(|number| number.parse().ok());
+        (0..=LAST)
+            .chain(number.filter(|number| *number > LAST))
+            .map(ApplicationState::new)
+            .find(|key| self.name(*key) == name)
+    }
 }
 
 /// The least NET_VERSION of DSE.
@@ -78,6 +97,8 @@ const DSE_NET_VERSION: u32 = 256;
 const DSE_NUMBERS: usize = 4;
 /// How many pads follow the last name.
 const PADS: i32 = 10;
+/// The highest number that any release has a name or a pad for.
+const LAST: i32 = 30;
 
 /// The names that DSE 6 has for other things than Cassandra 5.0.
 fn dse_name(number: i32) -> Option<&'static str> {
@@ -119,10 +140,21 @@ impl StateNames {
         self.given.insert(key, name.into())
     }
 
+    /// The name that was given to `key`.
+    pub fn given(&self, key: ApplicationState) -> Option<&str> {
+        self.given.get(&key).map(String::as_str)
+    }
+
+    /// The state that `name` means where an endpoint of `flavour` publishes it.
+    pub fn find(&self, name: &str, flavour: Flavour) -> Option<ApplicationState> {
+        let given = self.given.iter().find(|(_, given)| *given == name);
+        given.map(|(key, _)| *key).or_else(|| flavour.find(name))
+    }
+
     /// What `key` is called where an endpoint of `flavour` publishes it.
     pub fn name(&self, key: ApplicationState, flavour: Flavour) -> Cow<'static, str> {
-        match self.given.get(&key) {
-            Some(name) => name.clone().into(),
+        match self.given(key) {
+            Some(name) => name.to_owned().into(),
             None => flavour.name(key),
         }
     }
@@ -210,6 +242,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_release_calls_a_state_is_found() {
+        for flavour in Flavour::ALL {
+            for number in (0..=60).chain(998..1_002) {
+                let key = ApplicationState::new(number);
+                assert_eq!(flavour.find(&flavour.name(key)), Some(key), "{number} of {flavour}");
+            }
+            for name in ["", "X", "X0", "X-1", "Xx", "status", "X+31"] {
+                assert_eq!(flavour.find(name), None, "{name} of {flavour}");
+            }
+        }
+        assert_eq!(Flavour::Cassandra4_0.find("X1"), Some(ApplicationState::new(19)));
+        assert_eq!(Flavour::Cassandra4_0.find("DISK_USAGE"), None);
+    }
+
+    #[test]
     fn given_names_come_first() {
         let mut names = StateNames::default();
         let key = ApplicationState::new(21);
@@ -217,5 +264,8 @@ mod tests {
         assert_eq!(names.give(key, "ROLE").as_deref(), Some("WORKLOAD"));
         assert_eq!(names.name(key, Flavour::Dse), "ROLE");
         assert_eq!(names.name(ApplicationState::DC, Flavour::Dse), "DC");
+        assert_eq!(names.find("ROLE", Flavour::Cassandra4_0), Some(key));
+        assert_eq!(names.find("WORKLOAD", Flavour::Cassandra4_0), None);
+        assert_eq!((names.given(key), names.given(ApplicationState::DC)), (Some("ROLE"), None));
     }
 }
