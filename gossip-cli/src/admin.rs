@@ -16,7 +16,8 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gossip_adapter::{Common, Handle, SetStateError, Stats, Stopped};
+use gossip_adapter::{ApplicationState, Common, Handle, SetStateError, Stats, Stopped};
+use gossip_decode::Flavour;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -121,7 +122,12 @@ async fn set_state(
         Ok(request) => request,
         Err(error) => return refusal(error.status(), &error.body_text()),
     };
-    let Some(key) = admin.names.find(&text) else {
+    // Names are those of the release that the node publishes, as gossipinfo prints them.
+    let local = admin.handle.local_endpoint();
+    let release = admin.handle.value(local, ApplicationState::RELEASE_VERSION).await.ok().flatten();
+    let flavour =
+        Flavour::of(release.as_ref().map(|(release, _)| release.as_str()), None).unwrap_or_default();
+    let Some(key) = admin.names.find(&text, flavour) else {
         return refusal(StatusCode::BAD_REQUEST, &unknown(&text));
     };
     if is_identity(key) {
@@ -130,11 +136,11 @@ async fn set_state(
     }
     match admin.node.set_state(key, value).await {
         Ok(version) => {
-            let name = admin.names.name(key);
+            let name = admin.names.name(key, flavour);
             Json(SetResponse { key: key.number(), name, version: version.get() }).into_response()
         }
         Err(SetStateError::Refused(error)) => {
-            let why = format!("{} cannot be set: {error}", admin.names.name(key));
+            let why = format!("{} cannot be set: {error}", admin.names.name(key, flavour));
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &why)
         }
         // The core calls it stopped, too, while gossip is disabled.

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use gossip_adapter::{ApplicationState, Common, Endpoint, EndpointInfo, Event, Events, EventsError, Handle};
 
 use crate::model::WatchModel;
-use crate::names::Names;
+use crate::names::{Names, flavour_of};
 
 /// How many changes are told together at most. Values are read once for all of them.
 const BATCH: usize = 256;
@@ -104,11 +104,12 @@ impl Changes {
                 ..model("probe_failed", endpoint)
             },
             Event::StateChanged { endpoint, key, version } => {
-                let state = endpoints.iter().find(|info| info.endpoint == endpoint);
-                let state = state.and_then(|info| info.state(key));
+                let info = endpoints.iter().find(|info| info.endpoint == endpoint);
+                let state = info.and_then(|info| info.state(key));
+                let flavour = info.map(flavour_of).unwrap_or_default();
                 WatchModel {
                     key: Some(key.number()),
-                    name: Some(self.names.name(key)),
+                    name: Some(self.names.name(key, flavour)),
                     // The value may be a later one than the event tells of, and is told under its own version.
                     version: Some(state.map_or(version, |state| state.version).get()),
                     value: state.filter(|_| key != ApplicationState::TOKENS).map(|state| state.value.clone()),

@@ -5,16 +5,16 @@ mod input;
 mod output;
 mod text;
 
+use gossip_core::MessagingVersion;
 use gossip_core::internode::Framing;
-use gossip_core::{ApplicationState, MessagingVersion};
-use gossip_decode::{Decoder, Options, Shape, StateNames, Summary, Unrecognised, decode_bytes, is_capture};
+use gossip_decode::{Decoder, Options, Shape, Summary, Unrecognised, decode_bytes, is_capture};
 
 use self::input::{CHUNK, Input};
 use self::output::{Kind, Output, Times};
 use crate::address::GOSSIP_PORT;
 use crate::client::Format;
 use crate::failure::Failure;
-use crate::names::name_of_definition;
+use crate::names::StateArgs;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -37,9 +37,8 @@ pub(crate) struct Args {
     /// The ports that nodes listen on, in a capture
     #[arg(long = "port", value_name = "PORT", value_delimiter = ',', default_values_t = [GOSSIP_PORT])]
     ports: Vec<u16>,
-    /// Names a state, such as 21=WORKLOAD; any number, more than once
-    #[arg(long = "state", value_name = "NUMBER=NAME")]
-    states: Vec<String>,
+    #[command(flatten)]
+    states: StateArgs,
     /// Prints these kinds of records only
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     only: Vec<Kind>,
@@ -138,7 +137,7 @@ enum FramingArg {
 /// Misuse if the bytes are not given right, or nobody can tell what they are. Failure if they are damaged, or there is
 /// nothing in a capture to decode.
 pub(crate) fn decode(args: &Args) -> Result<(), Failure> {
-    let options = args.options().map_err(Failure::misuse)?;
+    let options = args.options()?;
     let mut input = Input::open(&args.input, args.file.as_deref())?;
     let first = input.first()?;
     let mut output = Output::new(args.format, &args.only, args.time);
@@ -220,21 +219,8 @@ fn verdict(summary: &Summary) -> Result<(), Failure> {
 }
 
 impl Args {
-    fn options(&self) -> Result<Options, String> {
-        let mut names = StateNames::default();
-        for definition in &self.states {
-            let (number, name) = name_of_definition(definition)?;
-            let key = number.parse().map(ApplicationState::new).map_err(|_| {
-                format!(
-                    "--state '{definition}': '{number}' is no number (write NUMBER=NAME, such as 21=WORKLOAD)"
-                )
-            })?;
-            if let Some(other) = names.give(key, name) {
-                return Err(format!(
-                    "--state '{definition}': {number} is already called {other} (name it once)"
-                ));
-            }
-        }
+    fn options(&self) -> Result<Options, Failure> {
+        let names = self.states.names()?.into_inner();
         let framing = self.framing.map(|framing| match framing {
             FramingArg::Crc => Framing::Crc,
             FramingArg::Lz4 => Framing::Lz4,

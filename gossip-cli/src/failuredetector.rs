@@ -75,6 +75,8 @@ mod tests {
             seed: false,
             standing: StandingModel::Live,
             status: None,
+            native_address: None,
+            internal_address: None,
             generation: 1,
             heartbeat: 1,
             phi,

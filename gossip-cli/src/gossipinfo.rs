@@ -8,7 +8,7 @@ use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports};
-use crate::names::Names;
+use crate::names::StateArgs;
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,8 @@ pub(crate) struct Args {
     client: ClientArgs,
     #[command(flatten)]
     seed: SeedArgs,
+    #[command(flatten)]
+    states: StateArgs,
 }
 
 /// Prints everything that a node knows of every endpoint.
@@ -28,9 +30,14 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or does not answer.
 pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
-    let endpoints = match args.seed.ask(&Names::default()) {
+    let names = args.states.names()?;
+    let endpoints = match args.seed.ask(&names) {
         Some(asked) => asked?.endpoints,
-        None => args.client.client()?.endpoints()?,
+        None => {
+            let mut endpoints = args.client.client()?.endpoints()?;
+            endpoints.iter_mut().for_each(|endpoint| endpoint.rename(&names));
+            endpoints
+        }
     };
     match args.client.format {
         Format::Json => print_json(&endpoints),
@@ -139,6 +146,8 @@ mod tests {
             seed: true,
             standing: StandingModel::Live,
             status: Some("NORMAL".into()),
+            native_address: Some("10.0.0.2:9042".into()),
+            internal_address: None,
             generation: 1_700_000_321,
             heartbeat: 4_711,
             phi: Some(0.5),

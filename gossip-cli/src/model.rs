@@ -8,7 +8,7 @@ use gossip_adapter::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusK
 use gossip_core::{JavaAddress, JavaAddressAndPort, decode_tokens, wire};
 use serde::{Deserialize, Serialize};
 
-use crate::names::Names;
+use crate::names::{Names, flavour_of};
 
 /// What the asked node knows of an endpoint.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -23,6 +23,10 @@ pub(crate) struct EndpointModel {
     pub(crate) standing: StandingModel,
     /// The keyword of its status, such as `NORMAL` or `shutdown`.
     pub(crate) status: Option<String>,
+    /// Where it serves clients, with a port if it says it: the newer of the values for it.
+    pub(crate) native_address: Option<String>,
+    /// Its private address, likewise.
+    pub(crate) internal_address: Option<String>,
     pub(crate) generation: i32,
     pub(crate) heartbeat: i32,
     /// Its suspicion level, on the scale of the threshold.
@@ -49,7 +53,7 @@ pub(crate) enum StandingModel {
 pub(crate) struct StateModel {
     /// The number on the wire.
     pub(crate) key: i32,
-    /// Its name, Cassandra's or the asked node's own.
+    /// Its name in the release of the endpoint, or a configured one.
     pub(crate) name: String,
     pub(crate) version: i32,
     pub(crate) value: String,
@@ -191,16 +195,16 @@ pub(crate) struct ErrorResponse {
 impl EndpointModel {
     pub(crate) fn new(info: &EndpointInfo, names: &Names) -> Self {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
-        let status = info
-            .text(ApplicationState::STATUS_WITH_PORT)
-            .or_else(|| info.text(ApplicationState::STATUS))
-            .and_then(|text| text.split(',').next());
+        let status = info.status_text().and_then(|text| text.split(',').next());
+        let flavour = flavour_of(info);
         Self {
             endpoint: info.endpoint.into(),
             local: info.is_local,
             seed: info.is_seed,
             standing: info.standing.into(),
             status: status.map(Into::into),
+            native_address: info.native_address().map(Into::into),
+            internal_address: info.internal_address().map(Into::into),
             generation: info.heartbeat.generation.get(),
             heartbeat: info.heartbeat.version.get(),
             phi: info.phi,
@@ -211,11 +215,20 @@ impl EndpointModel {
                 .iter()
                 .map(|state| StateModel {
                     key: state.key.number(),
-                    name: names.name(state.key),
+                    name: names.name(state.key, flavour),
                     version: state.version.get(),
                     value: state.value.clone(),
                 })
                 .collect(),
+        }
+    }
+
+    /// Calls its states as `names` has it, where it has a name.
+    pub(crate) fn rename(&mut self, names: &Names) {
+        for state in &mut self.states {
+            if let Some(given) = names.given(ApplicationState::new(state.key)) {
+                state.name = given.into();
+            }
         }
     }
 
@@ -285,5 +298,112 @@ impl Ports {
             Self::Hidden => bare.to_string(),
             Self::Shown => with_port.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gossip_adapter::{StateInfo, Version};
+
+    use super::*;
+
+    fn endpoint(states: &[(i32, i32, &str)]) -> EndpointInfo {
+        EndpointInfo {
+            endpoint: Endpoint::from(SocketAddr::from(([10, 0, 0, 1], 7000))),
+            is_local: false,
+            is_seed: false,
+            standing: Standing::Live,
+            status: StatusKind::Normal,
+            heartbeat: Default::default(),
+            phi: None,
+            mean_interval: None,
+            heard_ago: None,
+            states: states
+                .iter()
+                .map(|(key, version, value)| StateInfo {
+                    key: ApplicationState::new(*key),
+                    version: Version::new(*version),
+                    value: (*value).into(),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_newer_of_two_values_for_the_same_counts() {
+        for (states, status, internal, native) in [
+            (&[][..], None, None, None),
+            // As real nodes write them: the one without a port just after, and saying the same.
+            (
+                &[(0, 18, "NORMAL,5"), (8, 4, "10.0.0.1"), (16, 5, "10.0.0.1:9042"), (17, 17, "NORMAL,5")],
+                Some("NORMAL"),
+                None,
+                Some("10.0.0.1:9042"),
+            ),
+            // From before 4.0.
+            (
+                &[(0, 9, "LEAVING,5"), (7, 2, "192.168.0.1"), (8, 3, "10.0.0.9")],
+                Some("LEAVING"),
+                Some("192.168.0.1"),
+                Some("10.0.0.9"),
+            ),
+            (
+                &[
+                    (0, 30, "LEAVING,5"),
+                    (7, 31, "192.168.0.2"),
+                    (8, 32, "10.0.0.9"),
+                    (15, 15, "192.168.0.1:7000"),
+                    (16, 16, "10.0.0.1:9042"),
+                    (17, 17, "NORMAL,5"),
+                ],
+                Some("LEAVING"),
+                Some("192.168.0.2"),
+                Some("10.0.0.9"),
+            ),
+            (
+                &[
+                    (0, 7, "NORMAL,5"),
+                    (7, 15, "192.168.0.2"),
+                    (15, 15, "192.168.0.1:7000"),
+                    (17, 17, "shutdown,true"),
+                ],
+                Some("shutdown"),
+                Some("192.168.0.1:7000"),
+                None,
+            ),
+        ] {
+            let model = EndpointModel::new(&endpoint(states), &Names::default());
+            assert_eq!(model.status.as_deref(), status, "{states:?}");
+            assert_eq!(model.internal_address.as_deref(), internal, "{states:?}");
+            assert_eq!(model.native_address.as_deref(), native, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn states_have_the_names_of_the_release_that_published_them() {
+        let names = |release: &[(i32, i32, &str)]| {
+            let states = [release, &[(18, 1, ""), (19, 1, ""), (20, 1, ""), (21, 1, "")]].concat();
+            let model = EndpointModel::new(&endpoint(&states), &Names::default());
+            let named = model.states.into_iter().filter(|state| state.key >= 18);
+            named.map(|state| state.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[(5, 1, "3.11.10")]), ["X4", "X5", "X6", "X7"]);
+        assert_eq!(names(&[(5, 1, "4.0.14")]), ["SSTABLE_VERSIONS", "X1", "X2", "X3"]);
+        assert_eq!(names(&[(5, 1, "4.1.8")]), ["SSTABLE_VERSIONS", "DISK_USAGE", "X1", "X2"]);
+        assert_eq!(names(&[(5, 1, "5.0.2")]), ["SSTABLE_VERSIONS", "DISK_USAGE", "INDEX_STATUS", "X1"]);
+        assert_eq!(names(&[]), ["SSTABLE_VERSIONS", "DISK_USAGE", "INDEX_STATUS", "X1"]);
+        assert_eq!(
+            names(&[(5, 1, "4.0.0.670"), (11, 1, "512")]),
+            ["STORAGE_PORT_SSL", "JMX_PORT", "SCHEMA_COMPATIBILITY_VERSION", "X21"]
+        );
+    }
+
+    #[test]
+    fn names_that_the_user_gives_come_first() {
+        let mut model = EndpointModel::new(&endpoint(&[(5, 1, "4.0.14"), (21, 2, "a")]), &Names::default());
+        let names = crate::names::StateArgs::of(&["21=WORKLOAD"]).names().unwrap();
+        model.rename(&names);
+        let called: Vec<_> = model.states.iter().map(|state| state.name.as_str()).collect();
+        assert_eq!(called, ["RELEASE_VERSION", "WORKLOAD"]);
     }
 }

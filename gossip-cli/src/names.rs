@@ -1,14 +1,32 @@
 //! What states are called.
 
-use std::collections::BTreeMap;
+use gossip_adapter::{ApplicationState, EndpointInfo};
+use gossip_decode::{Flavour, StateNames};
 
-use gossip_adapter::ApplicationState;
+use crate::failure::Failure;
 
-/// Cassandra's names for its states, and configured ones for ours.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
-    custom: BTreeMap<ApplicationState, String>,
+/// The names that the user gives.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct StateArgs {
+    /// Names a state that has no name everywhere, such as 21=WORKLOAD; repeatable
+    #[arg(long = "state", value_name = "NUMBER=NAME")]
+    states: Vec<String>,
 }
+
+impl StateArgs {
+    /// The names in it.
+    ///
+    /// # Errors
+    ///
+    /// Misuse: which of them is wrong, and what would be right.
+    pub(crate) fn names(&self) -> Result<Names, Failure> {
+        Names::new(&self.states).map_err(Failure::misuse)
+    }
+}
+
+/// The names that states have in the release of whoever publishes them, and configured ones, which come first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names(StateNames);
 
 impl Names {
     /// Takes the names in `definitions`, each `NUMBER=NAME`.
@@ -16,55 +34,62 @@ impl Names {
     /// # Errors
     ///
     /// Which of them is wrong, and what would be right.
-    pub(crate) fn new(definitions: &[String]) -> Result<Self, String> {
+    fn new(definitions: &[String]) -> Result<Self, String> {
         let mut names = Self::default();
         for definition in definitions {
-            names.define(definition)?;
+            names.define(definition).map_err(|error| format!("--state '{definition}': {error}"))?;
         }
         Ok(names)
     }
 
     fn define(&mut self, definition: &str) -> Result<(), String> {
-        let (number, name) = name_of_definition(definition)?;
-        let first = ApplicationState::FIRST_CUSTOM;
-        let key = match number.parse().map(ApplicationState::new) {
-            Ok(key) if key >= first => key,
-            _ => {
-                return Err(format!(
-                    "--state '{definition}': '{number}' is no number of a custom state (they start at {})",
-                    first.number()
-                ));
-            }
+        let Some((number, name)) = definition.split_once('=') else {
+            return Err("it names nothing (write NUMBER=NAME, such as 21=WORKLOAD)".into());
         };
-        if self.find(name).is_some() || is_pad_name(name) {
+        let Some(key) = number_of(number) else {
+            return Err(format!("'{number}' is no number (write NUMBER=NAME, such as 21=WORKLOAD)"));
+        };
+        if means_the_same_everywhere(key) {
             return Err(format!(
-                "--state '{definition}': '{name}' already means a state (choose another name)"
+                "{number} is {key} to all that we speak with (name 9, or a number from 19 on)"
             ));
         }
-        if let Some(other) = self.custom.get(&key) {
-            return Err(format!("--state '{definition}': {number} is already called {other} (name it once)"));
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(is_word) {
+            return Err(format!("'{name}' is no name (a letter, then letters, digits, '_', '-' or '.')"));
         }
-        self.custom.insert(key, name.into());
-        Ok(())
+        // DSE's name for a number may be given to that number.
+        let is_taken = Flavour::ALL
+            .into_iter()
+            .any(|flavour| self.0.find(name, flavour).is_some_and(|other| other != key));
+        if is_taken || is_pad_name(name) {
+            return Err(format!("'{name}' already means a state (choose another name)"));
+        }
+        match self.0.give(key, name) {
+            Some(other) => Err(format!("{number} is already called {other} (name it once)")),
+            None => Ok(()),
+        }
     }
 
-    /// The state that `text` means: Cassandra's name, a configured one, a number, or what gossipinfo prints for a
-    /// number without a name.
-    pub(crate) fn find(&self, text: &str) -> Option<ApplicationState> {
-        let configured = || self.custom.iter().find(|(_, name)| *name == text).map(|(key, _)| *key);
-        ApplicationState::from_name(text).or_else(configured).or_else(|| match text.strip_prefix('X') {
-            Some(number) => match number.parse().ok()? {
-                pad @ 1..=10 => Some(ApplicationState::new(pad + 20)),
-                number @ 31.. => Some(ApplicationState::new(number)),
-                _ => None,
-            },
-            None => text.parse().ok().filter(|number| *number >= 0).map(ApplicationState::new),
-        })
+    /// The state that `text` means to a node of `flavour`: a configured name, one of its release or else of Cassandra 5.0, or
+    /// a number.
+    pub(crate) fn find(&self, text: &str, flavour: Flavour) -> Option<ApplicationState> {
+        self.0.find(text, flavour).or_else(|| ApplicationState::from_name(text)).or_else(|| number_of(text))
     }
 
-    /// What `key` is called.
-    pub(crate) fn name(&self, key: ApplicationState) -> String {
-        self.custom.get(&key).cloned().unwrap_or_else(|| key.to_string())
+    /// What `key` is called where an endpoint of `flavour` publishes it.
+    pub(crate) fn name(&self, key: ApplicationState, flavour: Flavour) -> String {
+        self.0.name(key, flavour).into_owned()
+    }
+
+    /// The name that was configured for `key`.
+    pub(crate) fn given(&self, key: ApplicationState) -> Option<&str> {
+        self.0.given(key)
+    }
+
+    /// The same for the decoder.
+    pub(crate) fn into_inner(self) -> StateNames {
+        self.0
     }
 
     /// Splits `KEY=VALUE` and finds the key.
@@ -72,28 +97,35 @@ impl Names {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(crate) fn assignment<'a>(&self, text: &'a str) -> Result<(ApplicationState, &'a str), String> {
+    pub(crate) fn assignment<'a>(
+        &self,
+        text: &'a str,
+        flavour: Flavour,
+    ) -> Result<(ApplicationState, &'a str), String> {
         let (key, value) = split_assignment(text)?;
-        Ok((self.find(key).ok_or_else(|| unknown(key))?, value))
+        Ok((self.find(key, flavour).ok_or_else(|| unknown(key))?, value))
     }
 }
 
-/// Number and name in a definition, which is `NUMBER=NAME`.
-///
-/// # Errors
-///
-/// There is no `=`, or the name is none.
-pub(crate) fn name_of_definition(definition: &str) -> Result<(&str, &str), String> {
-    let Some((number, name)) = definition.split_once('=') else {
-        return Err(format!("--state '{definition}' names nothing (write NUMBER=NAME, such as 1000=ROLE)"));
-    };
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(is_word) {
-        return Err(format!(
-            "--state '{definition}': '{name}' is no name (a letter, then letters, digits, '_', '-' or '.')"
-        ));
-    }
-    Ok((number, name))
+/// Whose names the states of an endpoint have: those of the release that it publishes.
+pub(crate) fn flavour_of(info: &EndpointInfo) -> Flavour {
+    let told =
+        Flavour::of(info.text(ApplicationState::RELEASE_VERSION), info.text(ApplicationState::NET_VERSION));
+    told.unwrap_or_default()
+}
+
+/// Whether `name` is that of a pad, which is another number in each release, or of a number without a name.
+pub(crate) fn is_pad_name(name: &str) -> bool {
+    name.strip_prefix('X').is_some_and(|number| number.parse::<i32>().is_ok())
+}
+
+fn number_of(text: &str) -> Option<ApplicationState> {
+    text.parse().ok().filter(|number| *number >= 0).map(ApplicationState::new)
+}
+
+/// Whether every release from 4.0 on knows `key`, and as the same.
+fn means_the_same_everywhere(key: ApplicationState) -> bool {
+    key <= ApplicationState::SSTABLE_VERSIONS && key != ApplicationState::X_11_PADDING
 }
 
 /// Splits `KEY=VALUE`.
@@ -115,8 +147,11 @@ pub(crate) fn unknown(key: &str) -> String {
     )
 }
 
-fn is_pad_name(name: &str) -> bool {
-    name.strip_prefix('X').is_some_and(|number| number.parse::<i32>().is_ok())
+#[cfg(test)]
+impl StateArgs {
+    pub(crate) fn of(definitions: &[&str]) -> Self {
+        Self { states: definitions.iter().map(ToString::to_string).collect() }
+    }
 }
 
 #[cfg(test)]
@@ -129,28 +164,37 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_found() {
-        let names = names(&["1000=ROLE", "1001=Weight"]).unwrap();
-        for number in (0..=40).chain(998..1005) {
-            let key = ApplicationState::new(number);
-            assert_eq!(names.find(&names.name(key)), Some(key));
-            assert_eq!(names.find(&number.to_string()), Some(key));
+        let names = names(&["1000=ROLE", "1001=Weight", "25=WORKLOAD"]).unwrap();
+        for flavour in Flavour::ALL {
+            for number in (0..=40).chain(998..1005) {
+                let key = ApplicationState::new(number);
+                assert_eq!(names.find(&names.name(key, flavour), flavour), Some(key));
+                assert_eq!(names.find(&number.to_string(), flavour), Some(key));
+            }
+            assert_eq!(names.name(ApplicationState::FIRST_CUSTOM, flavour), "ROLE");
+            assert_eq!(names.name(ApplicationState::new(25), flavour), "WORKLOAD");
+            for text in ["role", "", "X", "X0", "-5", "SEVERITY2"] {
+                assert_eq!(names.find(text, flavour), None, "{text}");
+            }
         }
-        assert_eq!(names.name(ApplicationState::FIRST_CUSTOM), "ROLE");
-        for text in ["role", "", "X", "X0", "X11", "X30", "-5", "SEVERITY2"] {
-            assert_eq!(names.find(text), None, "{text}");
-        }
+        let x1 = |flavour| names.find("X1", flavour).map(ApplicationState::number);
+        assert_eq!((x1(Flavour::Cassandra4_0), x1(Flavour::Cassandra5)), (Some(19), Some(21)));
+        assert_eq!(names.find("DISK_USAGE", Flavour::Cassandra4_0), Some(ApplicationState::DISK_USAGE));
     }
 
     #[test]
     fn wrong_definitions_are_refused() {
         for definitions in [
             &["1000"][..],
-            &["999=ROLE"],
             &["x=ROLE"],
+            &["-1=ROLE"],
+            &["5=ROLE"],
+            &["17=ROLE"],
             &["1000="],
             &["1000=5"],
             &["1000=a:b"],
             &["1000=LOAD"],
+            &["1000=JMX_PORT"],
             &["1000=X7"],
             &["1000=ROLE", "1001=ROLE"],
             &["1000=ROLE", "1000=PART"],
@@ -158,15 +202,19 @@ mod tests {
             let error = names(definitions).unwrap_err();
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+        for definition in ["9=DSE_GOSSIP_STATE", "19=JMX_PORT", "999=ROLE"] {
+            assert!(names(&[definition]).is_ok(), "{definition}");
+        }
     }
 
     #[test]
     fn assignments() {
         let names = names(&["1000=ROLE"]).unwrap();
-        assert_eq!(names.assignment("ROLE=a=b"), Ok((ApplicationState::FIRST_CUSTOM, "a=b")));
-        assert_eq!(names.assignment("SEVERITY="), Ok((ApplicationState::SEVERITY, "")));
-        assert!(names.assignment("ROLE").is_err());
-        assert!(names.assignment("=x").is_err());
-        assert!(names.assignment("NOPE=x").is_err());
+        let assignment = |text| names.assignment(text, Flavour::default());
+        assert_eq!(assignment("ROLE=a=b"), Ok((ApplicationState::FIRST_CUSTOM, "a=b")));
+        assert_eq!(assignment("SEVERITY="), Ok((ApplicationState::SEVERITY, "")));
+        for wrong in ["ROLE", "=x", "NOPE=x"] {
+            assert!(assignment(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -5,11 +5,13 @@ mod member;
 use std::io::BufRead;
 use std::thread;
 
+use gossip_adapter::ApplicationState;
+
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};
 use crate::model::WatchModel;
-use crate::names::Names;
+use crate::names::StateArgs;
 use crate::run::Signals;
 use crate::text::{printable, utc};
 
@@ -26,9 +28,8 @@ pub(crate) struct Args {
     client: ClientArgs,
     #[command(flatten)]
     seed: SeedArgs,
-    /// With --seed: names a state that Cassandra has no name for; repeatable
-    #[arg(long, value_name = "NUMBER=NAME", requires = "seed")]
-    state: Vec<String>,
+    #[command(flatten)]
+    states: StateArgs,
 }
 
 /// Prints what changes in the cluster, as a node sees it, until either ends.
@@ -37,8 +38,8 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or is gone without having stopped in good order.
 pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
+    let names = args.states.names()?;
     if args.seed.is_given() {
-        let names = Names::new(&args.state).map_err(Failure::misuse)?;
         return member::watch(&args.seed, names, args.client.format);
     }
     end_with_signals()?;
@@ -50,9 +51,12 @@ pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
         if line.is_empty() {
             continue;
         }
-        let model: WatchModel = serde_json::from_str(&line).map_err(|error| {
+        let mut model: WatchModel = serde_json::from_str(&line).map_err(|error| {
             Failure::failed(format!("the node tells what this release cannot read: {error}"))
         })?;
+        if let Some(given) = model.key.and_then(|key| names.given(ApplicationState::new(key))) {
+            model.name = Some(given.into());
+        }
         has_stopped |= model.event == "stopped";
         tell(&model, args.client.format)?;
     }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use gossip_adapter::{ApplicationState, ConfigBuilder, Pad, Transport};
 use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER};
+use gossip_decode::Flavour;
 use uuid::Uuid;
 
 use super::files::{assignments, seed_texts};
 use super::keys::KeySource;
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve, resolve_one};
 use crate::failure::Failure;
-use crate::names::Names;
+use crate::names::{Names, StateArgs, is_pad_name};
 use crate::token::Token;
 
 /// What stays the same from release to release.
@@ -52,9 +53,8 @@ pub(crate) struct Args {
     /// Rack
     #[arg(long, value_name = "NAME", default_value = "rack1")]
     rack: String,
-    /// Names a state that Cassandra has no name for; repeatable
-    #[arg(long, value_name = "NUMBER=NAME")]
-    state: Vec<String>,
+    #[command(flatten)]
+    states: StateArgs,
     /// Publishes a state from the start; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -306,11 +306,19 @@ impl Options {
             ));
         }
         let keys = args.key_file.map(KeySource::new).transpose().map_err(of("--key-file"))?;
-        let names = Names::new(&args.state).map_err(Failure::misuse)?;
+        let names = args.states.names()?;
+        let flavour = Flavour::of(Some(&args.release_version), None).unwrap_or_default();
         let mut set = Vec::new();
         let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
         for text in args.set.iter().chain(from_file.iter().flatten()) {
-            let (key, value) = names.assignment(text).map_err(of("--set"))?;
+            let (key, value) = names.assignment(text, flavour).map_err(of("--set"))?;
+            // The release to publish is that of the cluster, which nobody knows yet.
+            if args.cassandra && text.split_once('=').is_some_and(|(name, _)| is_pad_name(name)) {
+                return Err(Failure::misuse(format!(
+                    "--set '{text}': pads are called so under other numbers in each release (write the number, \
+                     21 to 28)"
+                )));
+            }
             if args.cassandra && Pad::new(key.number()).is_none() {
                 let error = gossip_core::SetStateError::NotPad { key };
                 return Err(Failure::misuse(format!("--set: {error}")));
@@ -323,7 +331,7 @@ impl Options {
             if set.iter().any(|(other, _)| *other == key) {
                 return Err(Failure::misuse(format!(
                     "--set: {} is set twice (set it once)",
-                    names.name(key)
+                    names.name(key, flavour)
                 )));
             }
             set.push((key, value.to_owned()));
@@ -489,6 +497,18 @@ mod tests {
     }
 
     #[test]
+    fn pads_are_those_of_the_release_that_is_published() {
+        for (line, number) in [
+            (&["--set", "X1=a"][..], 21),
+            (&["--set", "X1=a", "--release-version", "4.0.14"], 19),
+            (&["--set", "JOB=a", "--state", "25=JOB"], 25),
+            (&["--cassandra", "--seed", "10.0.0.1", "--set", "JOB=a", "--state", "25=JOB"], 25),
+        ] {
+            assert_eq!(options(line).unwrap().set, [(ApplicationState::new(number), "a".into())], "{line:?}");
+        }
+    }
+
+    #[test]
     fn misuse_is_one_line() {
         for line in [
             &["--listen", "10.0.0"][..],
@@ -499,6 +519,7 @@ mod tests {
             &["--cassandra"],
             &["--cassandra", "--seed", "10.0.0.1", "--set", "SEVERITY=1"],
             &["--cassandra", "--seed", "10.0.0.1", "--set", "29=1"],
+            &["--cassandra", "--seed", "10.0.0.1", "--set", "X1=1"],
             &["--set", "SEVERITY"],
             &["--set", "SEVERITY=1", "--set", "10=2"],
             &["--state", "5=x"],

@@ -124,6 +124,48 @@ impl Drop for Watch {
 }
 
 #[test]
+fn states_are_called_as_by_the_release_that_published_them_or_by_the_user() {
+    let first = Node::start(&[
+        "--release-version",
+        "4.1.8",
+        "--set",
+        "DISK_USAGE=FULL",
+        "--set",
+        "X1=a",
+        "--set",
+        "21=b",
+    ]);
+    let seed = first.gossip.to_string();
+    let shows = |output: &str, state: &str| output.lines().any(|line| line.trim_start().starts_with(state));
+    let output = first.ask(&["gossipinfo"]).stdout;
+    for state in ["DISK_USAGE:", "X1:", "X2:"] {
+        assert!(shows(&output, state), "{state} {output}");
+    }
+    let over_gossip = ["gossipinfo", "--seed", &seed, "--cluster", "Test Cluster", "--state", "21=WORKLOAD"];
+    for output in [gossip(&over_gossip), first.ask(&["gossipinfo", "--state", "21=WORKLOAD"])] {
+        assert!(shows(&output.stdout, "X1:") && shows(&output.stdout, "WORKLOAD:"), "{output:?}");
+        assert!(!shows(&output.stdout, "X2:"), "{output:?}");
+    }
+    let second = Node::start(&["--seed", &seed]);
+    let watch = Watch::start(&second, &["--state", "21=WORKLOAD"]);
+    // The first pad of 4.1 is 20, the second 21.
+    let set = first.ask(&["set", "X1=c", "--format", "json"]);
+    let set: Value = serde_json::from_str(&set.stdout).unwrap();
+    assert_eq!((&set["key"], &set["name"]), (&20.into(), &"X1".into()));
+    assert_eq!(first.ask(&["set", "X2=d"]).code, Some(0));
+    watch.wait_for(&["state WORKLOAD=d"]);
+
+    for command in ["gossipinfo", "watch", "run"] {
+        for (definition, words) in
+            [("21", "NUMBER=NAME"), ("5=A", "RELEASE_VERSION"), ("21=TOKENS", "another")]
+        {
+            let line = refused(2, &[command, "--state", definition]);
+            assert!(line.contains(words), "{command}: {line}");
+        }
+    }
+}
+
+#[test]
 fn changes_are_watched() {
     let mut first = Node::start(&["--state", "1000=ROLE"]);
     let mut people = Watch::start(&first, &[]);

@@ -20,7 +20,7 @@ fn misuse_is_exit_code_2() {
         (&["run", "--seed", "name.invalid"], "name.invalid"),
         (&["run", "--admin", "0.0.0.0:7079"], "loopback"),
         (&["run", "--interval", "1"], "200ms"),
-        (&["run", "--state", "17=ROLE"], "1000"),
+        (&["run", "--state", "17=ROLE"], "STATUS_WITH_PORT"),
         (&["run", "--set", "ROLE=x"], "ROLE"),
         (&["run", "--set", "RACK=x"], "--rack"),
         (&["run", "--host-id", "5"], "--host-id"),
