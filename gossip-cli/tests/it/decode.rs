@@ -10,20 +10,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::node::{Output, command, gossip, refused};
+use crate::shared::shared;
 
 const INITIATE: &str = "ca552dfa 0c0a0c11 06 7f000001 1b58 d66821b5";
 const ECHO: &str = "0b 00 02 94 08 11 01 cf e5 68 00 a7 10 1f 00 00 00 2d ec b9 7b";
 
 /// The captures that lie beside the repository; none where there are none.
 fn captures() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/transcripts");
-    let Ok(entries) = fs::read_dir(&folder) else {
-        println!("skipped: there is no {}", folder.display());
-        return Vec::new();
-    };
+    let Some(shared) = shared() else { return Vec::new() };
+    let entries = fs::read_dir(shared.join("transcripts")).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "pcap"));
     files.sort();
+    assert!(!files.is_empty(), "there is no capture in {}", shared.display());
     files
 }
 

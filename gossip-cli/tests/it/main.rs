@@ -15,3 +15,5 @@ mod membership;
 mod node;
 mod operations;
 mod refusals;
+#[path = "../../../tests/shared.rs"]
+mod shared;

@@ -30,6 +30,8 @@ mod scenarios;
 mod scenarios_a;
 #[cfg(feature = "seal")]
 mod sealed;
+#[path = "../../../tests/shared.rs"]
+mod shared;
 mod stopping;
 mod support;
 mod transcripts;

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gossip_core::message::{Codec, Digest, EndpointState, Message, Value};
 use gossip_core::wire::{DecodeError, JavaStr, Writer, encode_str};
@@ -12,15 +12,7 @@ use gossip_core::{
     HeartbeatState, MessagingVersion, Session, Standing, Timestamp, Verb, Version,
 };
 
-/// The folder with Cassandra's files and captures, which lies beside the repository and is no part of it.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    if folder.is_dir() {
-        return Some(folder.to_path_buf());
-    }
-    println!("skipped: {} is not there", folder.display());
-    None
-}
+pub(crate) use crate::shared::shared;
 
 /// The names of the files in `folder` that end in `suffix`, sorted.
 pub(crate) fn names(folder: &Path, suffix: &str) -> Vec<String> {

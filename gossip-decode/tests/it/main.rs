@@ -9,5 +9,7 @@ mod handshakes;
 mod legacy;
 mod names;
 mod properties;
+#[path = "../../../tests/shared.rs"]
+mod shared;
 mod support;
 mod transcripts;

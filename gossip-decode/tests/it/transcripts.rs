@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use gossip_decode::{Body, Options, Record};
 
+use crate::shared::shared;
 use crate::support::{Decoded, decode_capture, decode_pieces};
 
 /// What is in a capture: connections, those of them for streaming, attempts that nobody heard, messages of gossip, others.
@@ -19,11 +19,8 @@ const FILES: [(&str, [u64; 5]); 5] = [
 
 /// All captures, by name; none where there are none.
 fn captures() -> Vec<(&'static str, Vec<u8>, [u64; 5])> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/transcripts");
-    if !folder.is_dir() {
-        println!("skipped: there is no {}", folder.display());
-        return Vec::new();
-    }
+    let Some(shared) = shared() else { return Vec::new() };
+    let folder = shared.join("transcripts");
     FILES.into_iter().map(|(name, counts)| (name, fs::read(folder.join(name)).unwrap(), counts)).collect()
 }
 
