@@ -192,7 +192,7 @@ fn decode_capture(
         let others: Vec<_> = finished.other_ports.iter().map(ToString::to_string).collect();
         let hint = match others.as_slice() {
             [] => "name the port that nodes listen on with --port".to_owned(),
-            others => format!("what it has begins like Cassandra's: --port {}", others.join(",")),
+            others => format!("others in it begin like Cassandra's: --port {}", others.join(",")),
         };
         return Err(Failure::failed(format!(
             "no connection to port {} is in this capture of {} packets ({hint})",

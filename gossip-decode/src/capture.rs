@@ -83,6 +83,14 @@ impl Capture {
         self.bytes.len() - self.head
     }
 
+    /// What the bytes that wait are the beginning of.
+    pub(crate) const fn awaited(&self) -> &'static str {
+        match self.format {
+            Format::Unknown => "the rest of the file's header",
+            _ => "the rest of a packet",
+        }
+    }
+
     /// The next packet; `None` if more of the file is needed for it.
     ///
     /// An error ends it: where the next packet begins is not known then.

@@ -68,7 +68,7 @@ impl Decoder {
         let left = self.capture.left();
         if left > 0 {
             let offset = self.capture.offset() + left as u64;
-            self.file_damage(offset, "the rest of a packet".to_owned(), end_after(left), sink);
+            self.file_damage(offset, self.capture.awaited().to_owned(), end_after(left), sink);
         }
         let mut flows = core::mem::take(&mut self.flows);
         flows.finish(&mut self.env(sink));

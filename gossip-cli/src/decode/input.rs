@@ -37,7 +37,9 @@ impl Input {
             (_, [name]) if name == "-" => Self::open_file(name),
             (Ok(bytes), _) if !bytes.is_empty() => Ok(Self::Hex(bytes)),
             (_, [name]) if Path::new(name).exists() => Self::open_file(name),
-            (Ok(_), _) => Err(Failure::misuse("there are no digits (see --help)")),
+            (Ok(_), _) => {
+                Err(Failure::misuse("there are no digits (write hexadecimal, or the name of a file)"))
+            }
             (Err(error), [name]) if looks_like_a_name(name) => {
                 Err(Failure::misuse(format!("there is no file '{name}', and as hexadecimal {error}")))
             }
@@ -131,15 +133,19 @@ impl Input {
                 )));
             }
         }
-        if bytes.is_empty() {
-            return Err(Failure::misuse("there are no bytes (see --help)"));
-        }
         if let (Self::Reader { .. }, Ok(text)) = (&*self, str::from_utf8(&bytes))
             && is_text(text)
         {
-            return hex::parse(text).map_err(|error| {
+            bytes = hex::parse(text).map_err(|error| {
                 Failure::misuse(format!("{error} (a text file must be hexadecimal throughout)"))
-            });
+            })?;
+        }
+        if bytes.is_empty() {
+            let name = match self {
+                Self::Reader { name, .. } => name,
+                Self::Hex(_) => "what was written",
+            };
+            return Err(Failure::misuse(format!("{name} is empty (name a capture, or a file of bytes)")));
         }
         if is_capture(&bytes) {
             return Err(Failure::misuse(

@@ -281,6 +281,8 @@ fn wrong_input_is_misuse() {
     fs::write(&text, "ca55\nno digits").unwrap();
     let empty = dir.path().join("empty");
     fs::write(&empty, "").unwrap();
+    let blank = dir.path().join("blank");
+    fs::write(&blank, " \n\n").unwrap();
     for (args, words) in [
         (&["decode"][..], "HEX|FILE"),
         (&["decode", "ca5g"], "'g' is no hexadecimal digit at position 4"),
@@ -290,7 +292,9 @@ fn wrong_input_is_misuse() {
         (&["decode", dir.path().to_str().unwrap()], "directory"),
         (&["decode", packed.to_str().unwrap()], "gunzip"),
         (&["decode", text.to_str().unwrap()], "'n' is no hexadecimal digit in line 2 at position 1"),
-        (&["decode", empty.to_str().unwrap()], "no bytes"),
+        (&["decode", empty.to_str().unwrap()], "is empty"),
+        (&["decode", blank.to_str().unwrap()], "is empty"),
+        (&["decode", " "], "no digits"),
         (&["decode", "00000000"], "ack2 or accept"),
         (&["decode", "00", "--version", "9"], "10 to 14"),
         (&["decode", "00", "--as", "nothing"], "connection"),
