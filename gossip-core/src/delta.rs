@@ -108,6 +108,8 @@ pub(crate) fn encode_requests(
 ///
 /// Anything else is withheld from it: a number beyond its table costs a Cassandra node the whole message, a value that it cannot size every
 /// later one (`gossip-messages.md` §3, §9). What is withheld counts as told: whoever cannot decode a value lacks nothing of it.
+///
+/// Deviation: Cassandra sends everybody everything.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     codec: Codec,

@@ -363,6 +363,8 @@ impl Gossiper {
     ///
     /// Where the messages of a SYN cannot list everybody, those with news come first, and take three quarters of the room if
     /// they are so many.
+    ///
+    /// Deviation: Cassandra lists everybody, in a message of any size.
     fn encode_syn(
         &mut self,
         to: Endpoint,

@@ -119,6 +119,8 @@ impl<'a> EndpointState<'a> {
     }
 
     /// The values, in the order of the message. Of several with the same key only the last is there.
+    ///
+    /// Deviation: a number without a name is a key like any other; Cassandra loses the message over one beyond its table.
     pub fn values(&self) -> impl Iterator<Item = (ApplicationState, Value<'a>)> + use<'a> {
         // How often each common key is still to come; others are there once.
         let mut to_come = [0_u16; 64];

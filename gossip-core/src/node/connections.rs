@@ -301,6 +301,7 @@ impl Connections {
 
     /// A dialled connection is open: its handshake begins.
     pub(super) fn on_opened(&mut self, now: Timestamp, id: ConnectionId) {
+        // Deviation: Cassandra waits for an answer without limit once it is connected.
         let deadline = now + self.limits.handshake_timeout;
         if let Some(Connection { side: Side::Dialled(dialled), deadline: place, .. }) = self.get_mut(id)
             && dialled.stage == Stage::Dialling

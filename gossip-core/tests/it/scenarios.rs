@@ -88,6 +88,48 @@ fn every_test_of_a_pitfall_or_lesson_is_there() {
     }
 }
 
+/// Departures from Cassandra are marked where they are made, and listed with the file.
+#[test]
+fn every_deviation_is_listed() {
+    let text = source("ARCHITECTURE.md");
+    let section = text.split("\n## Where we depart from Cassandra\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let mut listed = BTreeMap::<&str, usize>::new();
+    for row in rows {
+        let place = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        for file in place.split('`').skip(1).step_by(2) {
+            *listed.entry(file).or_default() += 1;
+        }
+    }
+    let mut marked = BTreeMap::new();
+    count_deviations(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut marked);
+    for (path, count) in &marked {
+        let rows = listed.iter().filter(|(file, _)| path.ends_with(&format!("/{file}")));
+        assert_eq!(rows.map(|(_, rows)| rows).sum::<usize>(), *count, "{path}");
+    }
+    for file in listed.keys() {
+        assert!(marked.keys().any(|path| path.ends_with(&format!("/{file}"))), "nothing is marked in {file}");
+    }
+}
+
+fn count_deviations(folder: &Path, marked: &mut BTreeMap<String, usize>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count_deviations(&path, marked);
+            continue;
+        }
+        let text = String::from_utf8(read(&path)).unwrap();
+        // The root of the crate only says what the word means.
+        let count =
+            text.lines().filter(|line| line.contains("Deviation") && !line.contains("`Deviation:`")).count();
+        if count > 0 {
+            marked.insert(path.to_str().unwrap().to_owned(), count);
+        }
+    }
+}
+
 fn collect_functions(folder: &Path, functions: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
