@@ -140,7 +140,9 @@ async fn set_state(
             Json(SetResponse { key: key.number(), name, version: version.get() }).into_response()
         }
         Err(SetStateError::Refused(error)) => {
-            let why = format!("{} cannot be set: {error}", admin.names.name(key, flavour));
+            // The error has the name of 5.0, which may be another.
+            let name = admin.names.name(key, flavour);
+            let why = format!("{name} ({}) cannot be set: {error}", key.number());
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &why)
         }
         // The core calls it stopped, too, while gossip is disabled.

@@ -80,6 +80,8 @@ fn a_gossip_only_member_is_up_follows_and_leaves_nothing_behind() {
         until("what it sets arrives", || value(&first, &third, "X10").filter(|value| value == "there"));
         let refused = third.ask(&["set", "SEVERITY=1"]);
         assert!(refused.code == Some(1) && refused.stderr.contains("pads 21 to 28"), "{refused:?}");
+        let refused = third.ask(&["set", "X1=1"]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("X1 (19)"), "{refused:?}");
         let refused = third.ask(&["decommission"]);
         assert!(refused.code == Some(1) && refused.stderr.contains("stopdaemon"), "{refused:?}");
         let refused = third.ask(&["assassinate", &seed]);
