@@ -17,7 +17,7 @@ pub(super) enum Source {
     Ack,
     /// They answer an ACK of ours, or nobody knows what.
     Other,
-    /// They answer the question of our shadow round: they are everything.
+    /// They answer the question of our shadow round: they are everything, or seem to be.
     Shadow,
 }
 
@@ -136,7 +136,9 @@ impl Gossiper {
             None if endpoint.is_unspecified() => self.stats.unspecified += 1,
             // Whoever the other knows by its address alone is nobody yet.
             None if source == Source::Shadow && generation == Generation::SAVED => {}
-            None if source == Source::Shadow || self.asked.take(endpoint, from, self.now) => {
+            None if (source == Source::Shadow && self.is_told_whole(state))
+                || self.asked.take(endpoint, from, self.now) =>
+            {
                 self.learn(endpoint, state);
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
@@ -162,7 +164,7 @@ impl Gossiper {
             // the SYN of an earlier process of ours looks the same.
             let is_whole = match source {
                 Source::Ack => known.generation() != Generation::SAVED,
-                Source::Shadow => true,
+                Source::Shadow => self.is_told_whole(state),
                 Source::Other => false,
             };
             if self.asked.take(endpoint, from, self.now) || is_whole {

@@ -183,7 +183,15 @@ impl Gossiper {
             && (self.config.seeds.contains(&from) || self.config.saved.contains(&from))
     }
 
-    /// Takes over what the answer says of others: of each it is the whole.
+    /// Whether the answer holds all there is of somebody.
+    ///
+    /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
+    /// values. A host id is published before all else and never again, so that only a whole has it. Whoever has none is asked for.
+    pub(super) fn is_told_whole(&self, state: &EndpointState<'_>) -> bool {
+        self.config.only_asks || state.value(ApplicationState::HOST_ID).is_some()
+    }
+
+    /// Takes over what the answer says of others.
     fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
         if self.config.transport == Transport::Datagram {
             self.shadow.rest_until = Some(self.now + self.config.echo_timeout);

@@ -234,11 +234,13 @@ fn its_stop_is_told_without_a_status_of_its_own() {
 
 #[test]
 fn who_is_silent_and_has_no_tokens_is_forgotten_as_in_cassandra() {
-    let gossip_only = State::new(heartbeat(500, 9), &[(RELEASE, "4.0.14", 1)]);
+    let host_id = (ApplicationState::HOST_ID, "22222222-2222-2222-2222-222222222222", 1);
+    let gossip_only = State::new(heartbeat(500, 9), &[host_id, (RELEASE, "4.0.14", 2)]);
     // Of somebody without tokens the status is made up by those who heard it stop.
-    let stopped = State::new(heartbeat(500, i32::MAX), &[(STATUS, "shutdown,true", 1)]);
-    let joining =
-        |release: &str| State::new(heartbeat(500, 9), &[(RELEASE, release, 1), (STATUS, "BOOT,-9", 2)]);
+    let stopped = State::new(heartbeat(500, i32::MAX), &[host_id, (STATUS, "shutdown,true", 2)]);
+    let joining = |release: &str| {
+        State::new(heartbeat(500, 9), &[host_id, (RELEASE, release, 2), (STATUS, "BOOT,-9", 3)])
+    };
     for (state, release, seconds) in [
         (gossip_only, "4.0.14", 30),
         (stopped, "4.0.14", 30),

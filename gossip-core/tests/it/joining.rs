@@ -245,6 +245,20 @@ fn answer_to_the_shadow_round_is_what_is_known_to_begin_with() {
 }
 
 #[test]
+fn late_answer_to_an_earlier_process_is_not_all_there_is() {
+    let mut a = Driven::new(asking(&[B]));
+    a.advance(Duration::ZERO);
+    // Heartbeats, and values that changed lately, are not all there is: it is asked for.
+    let lately = State::new(heartbeat(300, 9), &[(ApplicationState::LOAD, "1.0", 8)]);
+    a.hand(B, &ack(&[], &[(B, State::new(heartbeat(200, 9), &[])), (C, lately)]));
+    assert_eq!(events_but_news(&mut a), [Event::ShadowRoundDone]);
+    assert_eq!((a.gossiper.endpoint_count(), a.gossiper.stats().hollow_states), (1, 2));
+    let ask = a.answers(B, &syn(&[digest(B, 200, 9), digest(C, 300, 9)]));
+    let everything = [digest(B, 200, 0), digest(C, 300, 0)];
+    assert!(matches!(&ask[..], [Content::Ack { requests, .. }] if requests[..] == everything), "{ask:?}");
+}
+
+#[test]
 fn nobody_is_told_of_us_before_the_shadow_round_is_over() {
     let mut a = Driven::new(asking(&[B]));
     a.advance(Duration::ZERO);

@@ -554,7 +554,11 @@ fn questions_for_the_schema_are_answered_with_what_the_members_have() {
     let from_b = driver.accepted_from(B);
     // It knows none yet.
     driver.receive(from_b, &[raw(6, Verb::SCHEMA_VERSION_REQ, &[])]);
-    let values = [(ApplicationState::SCHEMA, SCHEMA, 1), (ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 2)];
+    let values = [
+        (ApplicationState::SCHEMA, SCHEMA, 2),
+        (ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 3),
+        (ApplicationState::HOST_ID, "22222222-2222-2222-2222-222222222222", 1),
+    ];
     let answer = ack(&[], &[(B, State::new(heartbeat(200, 9), &values))]);
     driver.receive(from_b, &[message(1, &answer), raw(7, Verb::SCHEMA_VERSION_REQ, &[])]);
     let arrived = driver.arrived(&mut to_b);
