@@ -1,6 +1,5 @@
 //! What a node remembers from one run to the next: its generation, its host id, whom it knew, and who is gone.
 
-mod file;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +14,10 @@ use std::time::SystemTime;
 use gossip_adapter::{
     Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone,
 };
+use gossip_store::{Recovered, StoredNode, StoredTombstone, recover, write, write_both};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use file::{Node, Recovered, StoredTombstone};
 
 /// Every how many intervals changed endpoints are saved.
 const SAVE_PERIOD: u32 = 5;
@@ -29,7 +28,7 @@ const LOCK: &str = "node.lock";
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: PathBuf,
-    node: Node,
+    node: StoredNode,
     /// Unlocked when it is closed.
     _lock: File,
 }
@@ -64,7 +63,7 @@ impl Store {
     ) -> Result<(Self, Vec<String>), Failure> {
         let lock = lock(dir)?;
         let unusable = |error| unusable(dir, &error);
-        let Recovered { node: stored, mut warnings } = file::recover(dir, now).map_err(unusable)?;
+        let Recovered { node: stored, mut warnings } = recover(dir, now).map_err(unusable)?;
         if let Some(stored) = &stored {
             check_owner(dir, stored, cluster, host_id)?;
             if stored.left && !rejoin {
@@ -81,7 +80,7 @@ impl Store {
             ));
         }
         let tombstones = stored.as_ref().map(|stored| stored.tombstones.clone()).unwrap_or_default();
-        let node = Node {
+        let node = StoredNode {
             generation: generation.get(),
             host_id: stored.as_ref().map(|stored| stored.host_id).or(host_id).unwrap_or_else(Uuid::new_v4),
             cluster: cluster.into(),
@@ -89,7 +88,7 @@ impl Store {
             tombstones,
             left: false,
         };
-        file::write(dir, &node).map_err(unusable)?;
+        write_both(dir, &node).map_err(unusable)?;
         Ok((Self { dir: dir.into(), node, _lock: lock }, warnings))
     }
 
@@ -97,14 +96,23 @@ impl Store {
         self.node.host_id
     }
 
-    /// Changes what is stored; on failure it stays as it was.
-    fn update(&mut self, change: impl FnOnce(&mut Node)) -> io::Result<()> {
+    /// Changes what is stored; on failure it stays as it was, but for a generation: that may be stored and not used.
+    fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> io::Result<()> {
         let mut changed = self.node.clone();
         change(&mut changed);
-        if changed != self.node {
-            file::write(&self.dir, &changed)?;
-            self.node = changed;
+        if changed == self.node {
+            return Ok(());
         }
+        if changed.generation == self.node.generation {
+            write(&self.dir, &changed)?;
+            self.node = changed;
+            return Ok(());
+        }
+        let stored = write_both(&self.dir, &changed);
+        // It may be on disk, and what is written later must not be less.
+        self.node.generation = changed.generation;
+        stored?;
+        self.node = changed;
         Ok(())
     }
 }
@@ -236,7 +244,7 @@ fn unusable(dir: &Path, error: &io::Error) -> Failure {
 }
 
 /// Whether a node of this cluster, and with this host id if one was asked for, may use what `stored` says.
-fn check_owner(dir: &Path, stored: &Node, cluster: &str, host_id: Option<Uuid>) -> Result<(), Failure> {
+fn check_owner(dir: &Path, stored: &StoredNode, cluster: &str, host_id: Option<Uuid>) -> Result<(), Failure> {
     let dir = dir.display();
     if stored.cluster != cluster {
         return Err(Failure::failed(format!(

@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::fs;
 
 use tempfile::TempDir;
 
-use super::file::{CURRENT, PREVIOUS};
 use super::*;
+use gossip_store::{CURRENT, PREVIOUS};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -72,6 +73,61 @@ fn a_file_truncated_anywhere_is_set_aside_and_its_predecessor_taken() {
         let aside = if len == 0 { String::new() } else { format!("-{len}") };
         let aside = dir.path().join(format!("{CURRENT}.corrupt-{NOW}{aside}"));
         assert_eq!(fs::read(aside).unwrap(), &whole[..len]);
+    }
+}
+
+/// The clock is behind the generation, so that only the files can tell it.
+#[test]
+fn no_cut_through_one_file_takes_a_generation_back() {
+    let files = files_of_a_raised_generation();
+    for (cut, kept) in [(CURRENT, PREVIOUS), (PREVIOUS, CURRENT)] {
+        for len in 0..files[cut].len() {
+            let dir = TempDir::new().unwrap();
+            fs::write(dir.path().join(cut), &files[cut][..len]).unwrap();
+            fs::write(dir.path().join(kept), &files[kept]).unwrap();
+            let (store, warnings) = open(dir.path(), NOW);
+            assert_eq!((generation(&store), store.host_id()), (RAISED + 1, HOST_ID), "{cut} cut at {len}");
+            assert_eq!(store.node.endpoints, known());
+            // The file without its last byte, a new line, still says everything; and its predecessor is not asked then.
+            let is_noticed = cut == CURRENT && len + 1 < files[cut].len();
+            assert_eq!(warnings.len(), 1 + usize::from(is_noticed), "{warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.lines().count() == 1), "{warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_through_both_files_is_told_in_one_line() {
+    let files = files_of_a_raised_generation();
+    for len in 0..files[CURRENT].len() - 1 {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join(CURRENT), &files[CURRENT][..len]).unwrap();
+        // All over the other as well, in another order.
+        fs::write(dir.path().join(PREVIOUS), &files[PREVIOUS][..len * 7 % (files[PREVIOUS].len() - 1)])
+            .unwrap();
+        let (store, warnings) = open(dir.path(), NOW);
+        assert_eq!(u64::from(generation(&store).cast_unsigned()), NOW, "that of the clock");
+        assert_ne!(store.host_id(), HOST_ID);
+        assert!(warnings.len() == 1 && warnings[0].lines().count() == 1, "{warnings:?}");
+        assert!(warnings[0].contains("starting afresh"), "{warnings:?}");
+    }
+}
+
+/// A crash while the file is written leaves a part of it under another name.
+#[test]
+fn what_a_crash_left_half_written_is_not_looked_at() {
+    let files = files_of_a_raised_generation();
+    for len in 0..files[CURRENT].len() {
+        let dir = TempDir::new().unwrap();
+        for (name, bytes) in &files {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        for name in ["node.json.new", "node.json.link"] {
+            fs::write(dir.path().join(name), &files[CURRENT][..len]).unwrap();
+        }
+        let (store, warnings) = open(dir.path(), NOW);
+        assert_eq!((generation(&store), warnings.len()), (RAISED + 1, 1), "the clock alone: {warnings:?}");
+        assert_eq!(fs::read(dir.path().join(PREVIOUS)).unwrap(), fs::read(dir.path().join(CURRENT)).unwrap());
     }
 }
 
@@ -170,6 +226,18 @@ fn a_node_that_has_left_starts_only_to_join_again() {
     drop(store);
     // It is asked for once.
     assert_eq!(generation(&open(dir.path(), NOW).0), 1_700_000_002);
+}
+
+const RAISED: i32 = 1_800_000_000;
+const HOST_ID: Uuid = Uuid::from_u128(7);
+
+/// What a run leaves behind that raised its generation above the clock, by the names of the files.
+fn files_of_a_raised_generation() -> BTreeMap<&'static str, Vec<u8>> {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = Store::open_at(dir.path(), "cluster", Some(HOST_ID), false, NOW).unwrap();
+    store.update(|node| node.endpoints = known()).unwrap();
+    store.update(|node| node.generation = RAISED).unwrap();
+    [CURRENT, PREVIOUS].map(|name| (name, fs::read(dir.path().join(name)).unwrap())).into()
 }
 
 /// A run in which endpoints became known; returns the host id.

@@ -1,43 +1,73 @@
-//! The file of a data directory: JSON with a checksum, replaced as a whole, its predecessor kept.
+//! What a node remembers from one run to the next, in a file of its data directory: JSON with a checksum, replaced as a whole, its
+//! predecessor kept.
+//!
+//! ```
+//! use gossip_store::{StoredNode, decode, encode};
+//!
+//! let node = StoredNode {
+//!     generation: 1_700_000_000,
+//!     host_id: uuid::Uuid::nil(),
+//!     cluster: "cluster".into(),
+//!     endpoints: vec!["10.0.0.2:7000".parse()?],
+//!     tombstones: Vec::new(),
+//!     left: false,
+//! };
+//! assert_eq!(decode(&encode(&node)?)?, node);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! The public interface is: [`recover`], [`write()`] and [`write_both`] for a directory; [`encode`] and [`decode`] for the bytes of a
+//! file; [`StoredNode`]. Who may use a directory, and what follows from what it says, is the command's business.
 
+#![forbid(unsafe_code)]
+
+use core::fmt;
 use core::net::SocketAddr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use gossip_adapter::{Generation, Tombstone};
 use gossip_core::wire::crc32;
+use gossip_core::{Generation, Tombstone};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(super) const CURRENT: &str = "node.json";
-pub(super) const PREVIOUS: &str = "node.json.previous";
+/// The name of the file.
+pub const CURRENT: &str = "node.json";
+/// The name of what it said before.
+pub const PREVIOUS: &str = "node.json.previous";
 /// Counts incompatible changes of the file.
 const FORMAT: u32 = 1;
 
 /// What is remembered of a node.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct Node {
-    pub(super) generation: i32,
+pub struct StoredNode {
+    /// The generation of its process.
+    pub generation: i32,
+    /// Which host it is.
     #[serde(with = "uuid_text")]
-    pub(super) host_id: Uuid,
-    pub(super) cluster: String,
+    pub host_id: Uuid,
+    /// The cluster that it belongs to.
+    pub cluster: String,
     /// Whom it knows, the unreachable included.
-    pub(super) endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<SocketAddr>,
     /// Who is gone for good. Absent where there are none, as in files written before these were kept; so is the next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) tombstones: Vec<StoredTombstone>,
+    pub tombstones: Vec<StoredTombstone>,
     /// Whether the node itself has left its cluster, or was removed from it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub(super) left: bool,
+    pub left: bool,
 }
 
 /// As [`Tombstone`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct StoredTombstone {
-    pub(super) endpoint: SocketAddr,
-    pub(super) generation: i32,
-    pub(super) until_unix_ms: u64,
+pub struct StoredTombstone {
+    /// Who is gone.
+    pub endpoint: SocketAddr,
+    /// Up to which generation it is refused.
+    pub generation: i32,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until_unix_ms: u64,
 }
 
 impl From<Tombstone> for StoredTombstone {
@@ -65,15 +95,16 @@ struct Document {
     format: u32,
     /// Of the node's JSON without white space.
     checksum: u32,
-    node: Node,
+    node: StoredNode,
 }
 
 /// What could be read, and what the operator should know about it.
 #[derive(Debug)]
-pub(super) struct Recovered {
+pub struct Recovered {
     /// `None`: nothing is stored, or nothing that can be used.
-    pub(super) node: Option<Node>,
-    pub(super) warnings: Vec<String>,
+    pub node: Option<StoredNode>,
+    /// A line each.
+    pub warnings: Vec<String>,
 }
 
 /// Reads what is stored in `dir`. What is corrupt is moved aside, under a name with the time `now`, and its
@@ -82,7 +113,7 @@ pub(super) struct Recovered {
 /// # Errors
 ///
 /// The directory cannot be read or changed.
-pub(super) fn recover(dir: &Path, now: u64) -> io::Result<Recovered> {
+pub fn recover(dir: &Path, now: u64) -> io::Result<Recovered> {
     let mut warnings = Vec::new();
     let what_happened = match read(&dir.join(CURRENT))? {
         Content::Good(node) => return Ok(Recovered { node: Some(node), warnings }),
@@ -95,8 +126,7 @@ pub(super) fn recover(dir: &Path, now: u64) -> io::Result<Recovered> {
     let node = match read(&dir.join(PREVIOUS))? {
         Content::Good(node) => {
             warnings.push(format!(
-                "{what_happened}: took {PREVIOUS} instead; at most the newest endpoints and the newest generation \
-                 are lost"
+                "{what_happened}: took {PREVIOUS} instead; at most the newest endpoints and tombstones are lost"
             ));
             return Ok(Recovered { node: Some(node), warnings });
         }
@@ -122,7 +152,7 @@ pub(super) fn recover(dir: &Path, now: u64) -> io::Result<Recovered> {
 /// # Errors
 ///
 /// It cannot be written; the old content is still there.
-pub(super) fn write(dir: &Path, node: &Node) -> io::Result<()> {
+pub fn write(dir: &Path, node: &StoredNode) -> io::Result<()> {
     let current = dir.join(CURRENT);
     let fresh = dir.join("node.json.new");
     let mut file = File::create(&fresh)?;
@@ -144,15 +174,68 @@ pub(super) fn write(dir: &Path, node: &Node) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn encode(node: &Node) -> io::Result<Vec<u8>> {
+/// As [`write()`], and the predecessor says the same then. For what no damage to one of the files may take back: a
+/// generation that was used is never used again.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_both(dir: &Path, node: &StoredNode) -> io::Result<()> {
+    write(dir, node)?;
+    write(dir, node)
+}
+
+/// What stands in the file.
+///
+/// # Errors
+///
+/// Those of `serde_json`, which has words for all there is in a node.
+pub fn encode(node: &StoredNode) -> io::Result<Vec<u8>> {
     let checksum = crc32(&serde_json::to_vec(node)?);
     let mut bytes = serde_json::to_vec_pretty(&Document { format: FORMAT, checksum, node: node.clone() })?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
+/// What a file says.
+///
+/// # Errors
+///
+/// [`Unreadable`]. Nothing of it is believed then.
+pub fn decode(bytes: &[u8]) -> Result<StoredNode, Unreadable> {
+    let corrupt = |error: serde_json::Error| Unreadable::Corrupt(error.to_string());
+    let document: Document = serde_json::from_slice(bytes).map_err(corrupt)?;
+    if document.format != FORMAT {
+        return Err(Unreadable::Format(document.format));
+    }
+    if crc32(&serde_json::to_vec(&document.node).map_err(corrupt)?) != document.checksum {
+        return Err(Unreadable::Corrupt("its checksum does not match".into()));
+    }
+    Ok(document.node)
+}
+
+/// Why a file says nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unreadable {
+    /// It was not written so; and how that shows.
+    Corrupt(String),
+    /// It is of a later release, in this format.
+    Format(u32),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt(why) => f.write_str(why),
+            Self::Format(format) => write!(f, "it has format {format}, this release reads {FORMAT}"),
+        }
+    }
+}
+
+impl core::error::Error for Unreadable {}
+
 enum Content {
-    Good(Node),
+    Good(StoredNode),
     Absent,
     /// And why.
     Corrupt(String),
@@ -164,18 +247,14 @@ fn read(path: &Path) -> io::Result<Content> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Absent),
         Err(error) => return Err(error),
     };
-    let document: Document = match serde_json::from_slice(&bytes) {
-        Ok(document) => document,
-        Err(error) => return Ok(Content::Corrupt(error.to_string())),
-    };
-    if document.format != FORMAT {
-        let why = format!("{} has format {}, this release reads {FORMAT}", path.display(), document.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    match decode(&bytes) {
+        Ok(node) => Ok(Content::Good(node)),
+        Err(Unreadable::Corrupt(why)) => Ok(Content::Corrupt(why)),
+        Err(Unreadable::Format(format)) => {
+            let why = format!("{} has format {format}, this release reads {FORMAT}", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidData, why))
+        }
     }
-    if crc32(&serde_json::to_vec(&document.node)?) != document.checksum {
-        return Ok(Content::Corrupt("its checksum does not match".into()));
-    }
-    Ok(Content::Good(document.node))
 }
 
 /// Renames a file to a name that is free, and returns that.
