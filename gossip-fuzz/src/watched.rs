@@ -1,0 +1,333 @@
+//! A node under watch: whatever it is told, what is asserted here holds.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use arbitrary::Arbitrary;
+use gossip_core::{
+    ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Input, KeyRing, Node,
+    Output, SealKey, Standing, Timestamp, Transport, Version,
+};
+
+use crate::content::{CLUSTER, HOST_ID, Key, Text, Who};
+
+/// How many endpoints a node here keeps, itself included.
+const MAX_ENDPOINTS: usize = 12;
+
+/// How many values it keeps of each, and how many bytes of them.
+const MAX_STATES: usize = 12;
+const MAX_STATE_BYTES: usize = 8_192;
+
+/// How many events may wait, and how many connections there may be.
+const MAX_EVENTS: usize = 64;
+pub(crate) const MAX_CONNECTIONS: usize = 12;
+
+/// How many endpoints it remembers that are gone.
+const MAX_TOMBSTONES: usize = 4;
+
+/// How much a node may want before it says that nothing is left. All events, and for each connection that it closes, dials and
+/// writes to; packets have a limit of their own, which is below this.
+const MAX_OUTPUTS: usize = MAX_EVENTS + 8 * MAX_CONNECTIONS + 64;
+
+/// What receivers add to the values of somebody who stopped.
+const INVENTED: usize = 3;
+
+/// A second, in nanoseconds.
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// How a node is set up, beside what all here have in common.
+#[derive(Arbitrary, Clone, Copy, Debug, Default)]
+pub(crate) struct Tuning {
+    flags: u8,
+    saved: Option<Who>,
+    tombstone: Option<Who>,
+}
+
+impl Tuning {
+    const fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) fn config(
+        self,
+        transport: Transport,
+        local: Endpoint,
+        generation: Generation,
+    ) -> ConfigBuilder {
+        // No two processes have the same.
+        let mut entropy = [0; 32];
+        entropy[..4].copy_from_slice(&generation.get().to_be_bytes());
+        entropy[4..6].copy_from_slice(&local.port().to_be_bytes());
+        if let core::net::IpAddr::V4(ip) = local.ip() {
+            entropy[6..10].copy_from_slice(&ip.octets());
+        }
+        let mut config = Config::builder(CLUSTER, local, generation, entropy)
+            .transport(transport)
+            .max_endpoints(MAX_ENDPOINTS)
+            .max_states(MAX_STATES)
+            .max_state_bytes(MAX_STATE_BYTES)
+            .max_pending_events(MAX_EVENTS)
+            .max_pending_acks(2)
+            .max_connections(MAX_CONNECTIONS)
+            .max_dials(4)
+            .max_handshakes(3)
+            .max_tombstones(MAX_TOMBSTONES)
+            .max_datagram_rate(1 << 14)
+            .max_syn_datagrams(2)
+            .max_datagram_size(self.max_datagram_size())
+            .shadow_round(self.has(2))
+            .compression(self.has(4))
+            .probe_convicts(self.has(8))
+            .cross_node_timeout(self.has(16))
+            .state(ApplicationState::HOST_ID, HOST_ID)
+            .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,1");
+        if transport == Transport::Datagram && self.has(64) {
+            config = config.keys(ring(0));
+        }
+        config
+    }
+
+    pub(crate) const fn is_sealed(self) -> bool {
+        self.has(64)
+    }
+
+    pub(crate) const fn max_datagram_size(self) -> usize {
+        if self.has(1) { 512 } else { 1_400 }
+    }
+
+    /// Whom it knew before, who was gone, and after how long others are forgotten: two nodes of which one has forgotten the other do not
+    /// agree before that begins anew.
+    pub(crate) fn with_the_past(self, mut config: ConfigBuilder) -> ConfigBuilder {
+        if self.has(32) {
+            let timeout = Duration::from_secs(30);
+            config = config
+                .fat_client_timeout(timeout)
+                .failed_bootstrap_timeout(timeout * 2)
+                .dead_endpoint_ttl(timeout * 4);
+        }
+        if let Some(saved) = self.saved.and_then(Who::reachable) {
+            config = config.saved_endpoint(saved);
+        }
+        if let Some(gone) = self.tombstone {
+            config = config.tombstone(gossip_core::Tombstone {
+                endpoint: gone.endpoint(),
+                generation: Generation::new(crate::content::START),
+                until_unix_ms: u64::MAX,
+            });
+        }
+        config
+    }
+}
+
+/// One or two keys, of which the first seals.
+pub(crate) fn ring(n: u8) -> KeyRing {
+    let keys: &[u8] = match n % 4 {
+        0 => &[1],
+        1 => &[1, 2],
+        2 => &[2, 1],
+        _ => &[2],
+    };
+    KeyRing::new(keys.iter().map(|byte| SealKey::new([*byte; 32]))).expect("there are keys, each once")
+}
+
+/// What an application asks of its node.
+#[derive(Arbitrary, Clone, Debug)]
+pub(crate) enum Command<'a> {
+    Set { key: Key, text: Text<'a> },
+    Shutdown,
+    Abandon,
+    Leave,
+    Disable,
+    Enable,
+    Assassinate { whom: Who },
+    Seeds { whom: Vec<Who> },
+    Keys { ring: u8 },
+}
+
+/// What a node wants of its driver, in memory of its own.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    Connect(ConnectionId, Endpoint),
+    Write(ConnectionId, Vec<u8>),
+    Close(ConnectionId),
+    Packet(Endpoint, Vec<u8>),
+}
+
+/// A node, its time, and what was seen of it so far.
+pub(crate) struct Watched {
+    pub(crate) node: Node,
+    /// What its driver takes for the time; it may go back.
+    pub(crate) now: Timestamp,
+    buffer: Vec<u8>,
+    /// How far everybody was known when that was looked at last.
+    views: BTreeMap<Endpoint, (Generation, Version)>,
+    /// The greatest generation that it had: what its driver has stored.
+    pub(crate) stored: Generation,
+    is_stopped: bool,
+    /// The greatest time that it was told.
+    latest: Timestamp,
+    was_timeout: bool,
+}
+
+impl Watched {
+    pub(crate) fn new(config: Config, now: Timestamp) -> Self {
+        let node = Node::new(config, now);
+        let stored = node.gossiper().generation();
+        Self {
+            node,
+            now,
+            buffer: vec![0; Node::MIN_BUFFER],
+            views: BTreeMap::new(),
+            stored,
+            is_stopped: false,
+            latest: now,
+            was_timeout: false,
+        }
+    }
+
+    pub(crate) fn local(&self) -> Endpoint {
+        self.node.gossiper().local_endpoint()
+    }
+
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Whether its driver may go on with `endpoint`: it stands as live.
+    pub(crate) fn finds_live(&self, endpoint: Endpoint) -> bool {
+        self.node.gossiper().standing(endpoint) == Some(Standing::Live)
+    }
+
+    pub(crate) fn input(&mut self, input: Input<'_>) {
+        self.latest = self.latest.max(self.now);
+        self.was_timeout = matches!(input, Input::Timeout);
+        self.node.handle_input(self.now, input);
+    }
+
+    pub(crate) fn pass(&mut self, nanos: u64) {
+        self.now = Timestamp::from_nanos(self.now.as_nanos().saturating_add(nanos));
+    }
+
+    pub(crate) fn accept(&mut self) -> Option<ConnectionId> {
+        self.latest = self.latest.max(self.now);
+        self.was_timeout = false;
+        self.node.accept(self.now)
+    }
+
+    pub(crate) fn command(&mut self, command: &Command<'_>) {
+        self.latest = self.latest.max(self.now);
+        self.was_timeout = false;
+        let now = self.now;
+        match command {
+            Command::Set { key, text } => {
+                let (key, text) = (key.key(), text.text());
+                if let Ok(version) = self.node.set_state(now, key, &text) {
+                    let (stored, found) =
+                        self.node.gossiper().value(self.local(), key).expect("it was just set");
+                    assert_eq!((stored.to_text(), found), (text.into(), version));
+                }
+            }
+            Command::Shutdown => self.node.shutdown(now),
+            Command::Abandon => self.node.abandon(now),
+            // Refusals are as good.
+            Command::Leave => drop(self.node.leave(now)),
+            Command::Disable => self.node.disable(now),
+            Command::Enable => self.node.enable(now),
+            Command::Assassinate { whom } => drop(self.node.assassinate(now, whom.endpoint())),
+            Command::Seeds { whom } => {
+                let seeds: Vec<Endpoint> = whom.iter().copied().filter_map(Who::reachable).collect();
+                self.node.set_seeds(&seeds);
+                assert!(!self.node.gossiper().seeds().contains(&self.local()));
+            }
+            Command::Keys { ring: n } => drop(self.node.set_keys(ring(*n))),
+        }
+    }
+
+    /// Asks what the node wants until nothing is left.
+    pub(crate) fn drain(&mut self) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let mut outputs = 0;
+        let deadline = loop {
+            outputs += 1;
+            assert!(outputs <= MAX_OUTPUTS, "it goes on and on: {wanted:?}");
+            match self.node.poll(&mut buffer) {
+                Output::Connect { connection, to } => wanted.push(Wanted::Connect(connection, to)),
+                Output::Write { connection, bytes } => wanted.push(Wanted::Write(connection, bytes.to_vec())),
+                Output::Close { connection } => wanted.push(Wanted::Close(connection)),
+                Output::Datagram { to, bytes } => wanted.push(Wanted::Packet(to, bytes.to_vec())),
+                Output::Event(event) => self.on_event(event),
+                Output::Timeout(deadline) => break deadline,
+                other => panic!("a driver does not know what to do with {other:?}"),
+            }
+        };
+        assert!(deadline.is_none() || !self.is_stopped, "a node that has stopped waits for nothing");
+        if self.was_timeout {
+            assert!(deadline.is_none_or(|deadline| deadline > self.latest), "its driver would never sleep");
+        }
+        let again = self.node.poll(&mut buffer);
+        assert!(
+            matches!(again, Output::Timeout(same) if same == deadline),
+            "nothing was left, but {again:?}"
+        );
+        self.buffer = buffer;
+        self.check_views();
+        self.check_bounds();
+        wanted
+    }
+
+    fn on_event(&mut self, event: Event) {
+        assert!(!self.is_stopped, "{event:?} comes after the end");
+        match event {
+            Event::GenerationRaised { old, new } => {
+                assert!(old < new, "{old} to {new}");
+                self.stored = self.stored.max(new);
+            }
+            // Whoever is forgotten may come back by what it has left.
+            Event::Forgotten { endpoint, .. } => drop(self.views.remove(&endpoint)),
+            // Somebody may be among those of whom nothing was told.
+            Event::Lost { .. } => {
+                let gossiper = self.node.gossiper();
+                self.views.retain(|endpoint, _| gossiper.heartbeat(*endpoint).is_some());
+            }
+            Event::Stopped => self.is_stopped = true,
+            _ => {}
+        }
+    }
+
+    /// (generation, greatest version) of everybody known never goes back.
+    fn check_views(&mut self) {
+        let gossiper = self.node.gossiper();
+        for endpoint in gossiper.endpoints() {
+            let (Some(heartbeat), Some(max_version)) =
+                (gossiper.heartbeat(endpoint), gossiper.max_version(endpoint))
+            else {
+                panic!("{endpoint} is listed, and not known");
+            };
+            let view = (heartbeat.generation, max_version);
+            assert!(heartbeat.version <= max_version);
+            if let Some(before) = self.views.insert(endpoint, view) {
+                assert!(before <= view, "{endpoint} goes back from {before:?} to {view:?}");
+            }
+        }
+        assert!(self.stored >= gossiper.generation(), "a generation that nobody was told to store");
+    }
+
+    fn check_bounds(&self) {
+        let gossiper = self.node.gossiper();
+        assert!(gossiper.endpoint_count() <= MAX_ENDPOINTS);
+        assert_eq!(gossiper.endpoints().count(), gossiper.endpoint_count());
+        assert!(gossiper.tombstones().count() <= MAX_TOMBSTONES);
+        for endpoint in gossiper.endpoints() {
+            let (mut count, mut bytes) = (0, 0);
+            for (key, text, version) in gossiper.values(endpoint) {
+                assert!(version <= gossiper.max_version(endpoint).expect("it is known"), "{endpoint}: {key}");
+                count += 1;
+                bytes += text.len();
+            }
+            assert!(count <= MAX_STATES + INVENTED, "{endpoint} has {count} values");
+            assert!(bytes <= MAX_STATE_BYTES + 64, "{endpoint} has {bytes} bytes");
+        }
+        assert_eq!(gossiper.standing(self.local()), Some(Standing::Live));
+    }
+}
