@@ -29,7 +29,7 @@ const HEARTBEATS: Duration = Duration::from_secs(4);
 /// Whom to ask over gossip, and as whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SeedArgs {
-    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 5.0, or ours. Joins nothing
+    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 5.0, or ours
     #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "token_file"])]
     seed: Option<String>,
     /// With --seed: the name of its cluster

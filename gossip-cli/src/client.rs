@@ -55,7 +55,7 @@ impl ClientArgs {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
-    /// As nodetool prints it
+    /// As nodetool prints it, where it has the command
     Text,
     /// Everything, for programs
     Json,

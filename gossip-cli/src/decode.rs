@@ -64,10 +64,10 @@ With --format json every record is a line, whose \"type\" is handshake, frame, m
 damage or, last of all, summary.
 
 Exit codes:
-  0  all of it was decoded
+  0  it was decoded, but for what notes and the summary name
   1  something is damaged, or missing in the middle: each such place is a line on standard error (what the
-     end of a capture or a reset cuts off is a note); or there is nothing to decode: no connection to the
-     port, or TLS only
+     end of a capture or a reset cuts off is a note); or nothing was decoded: no connection to the
+     port, TLS only, or nothing that could be found out
   2  misuse
 
 Examples:
@@ -213,6 +213,11 @@ fn verdict(summary: &Summary) -> Result<(), Failure> {
         return Err(Failure::failed(
             "all of it is encrypted (TLS) and cannot be decoded (ask a node what it knows instead: gossip gossipinfo \
              --seed, nodetool gossipinfo)",
+        ));
+    }
+    if summary.undecoded_bytes > 0 && others == 0 {
+        return Err(Failure::failed(
+            "none of it could be decoded (does it begin before the connections do, and is it a port of Cassandra's?)",
         ));
     }
     Ok(())

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address and port under which a process gossips: its identity (`internode.md` §1).
 ///
-/// Ordered as Cassandra orders addresses: the raw address bytes, shorter first on a common prefix, then the port.
+/// Ordered as Cassandra orders addresses: byte by byte, where one is a prefix of the other the shorter first, and by port last.
 /// An IPv4 address mapped into IPv6 becomes the IPv4 address here, once; scopes are dropped.
 ///
 /// Kept as whole numbers: an address of bytes, put together byte by byte and copied, costs the hot path more than its look-up.

@@ -140,7 +140,7 @@ impl Printer {
             "piece" => "frame, a piece of a message",
             other => other,
         };
-        write!(out, "{kind} at {}: {} {} bytes", frame.place.offset, frame.framing, frame.length)?;
+        write!(out, "{kind} at {}: {} {}", frame.place.offset, frame.framing, bytes(frame.length))?;
         if let Some(length) = frame.uncompressed_length {
             write!(out, ", {length} uncompressed")?;
         }
@@ -158,7 +158,7 @@ impl Printer {
             (None, None) => write!(out, "verb {}", message.verb)?,
         }
         let assumed = if message.version_assumed { " (assumed)" } else { "" };
-        write!(out, " id {} v{}{assumed}, {} bytes", message.id, message.version, message.length)?;
+        write!(out, " id {} v{}{assumed}, {}", message.id, message.version, bytes(message.length))?;
         if let Some(epoch) = message.epoch {
             write!(out, ", epoch {epoch}")?;
         }
@@ -190,7 +190,7 @@ impl Printer {
 
     fn loose_body(&mut self, loose: &LooseBody, out: &mut impl Write) -> io::Result<()> {
         self.head(&loose.place, out)?;
-        writeln!(out, "{} v{}, {} bytes", loose.kind, loose.version, loose.length)?;
+        writeln!(out, "{} v{}, {}", loose.kind, loose.version, bytes(loose.length))?;
         print_body(&loose.body, out)
     }
 
@@ -325,4 +325,9 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
     writeln!(out, "in all: {parts}, {} bytes undecoded", summary.undecoded_bytes)
+}
+
+/// So many bytes, in words.
+fn bytes(count: usize) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }

@@ -272,6 +272,28 @@ fn what_is_encrypted_cannot_be_decoded() {
     assert!(line.contains("TLS"), "{line}");
 }
 
+/// A capture (raw IP) of one packet from the middle of a connection to port 7000.
+fn one_packet(payload: &[u8]) -> Vec<u8> {
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    ip[2..4].copy_from_slice(&u16::try_from(40 + payload.len()).unwrap().to_be_bytes());
+    // Ports 50000 and 7000, two numbers, a header of 20 bytes, ACK.
+    let tcp = [0xc3, 0x50, 0x1b, 0x58, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0];
+    let length = u32::try_from(ip.len() + tcp.len() + payload.len()).unwrap().to_le_bytes();
+    let mut capture = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 0xffff, 101, 0, 0].map(u32::to_le_bytes).concat();
+    capture.extend([length, length].concat());
+    capture.extend([&ip[..], &tcp, payload].concat());
+    capture
+}
+
+#[test]
+fn nothing_that_can_be_decoded_is_a_failure() {
+    let output = decode(&["-"], &one_packet(&[0; 500]));
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(output.stdout.contains("500 bytes undecoded"), "{}", output.stdout);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains("none of it could be decoded"), "{}", output.stderr);
+}
+
 #[test]
 fn wrong_input_is_misuse() {
     let dir = TempDir::new().unwrap();
