@@ -10,6 +10,9 @@ use crate::handshake::{Dialler, chunks, written};
 use crate::tape::{FIN, Format, Network, Packet, RST, SYN, Segment};
 use crate::{script, show};
 
+/// Once a stream is so long nothing more is written, in bytes: looking for a frame at each of them takes a microsecond.
+const MAX_STREAM: usize = 32 << 10;
+
 /// How many bytes a packet carries at the most.
 const MAX_SEGMENT: usize = 60_000;
 
@@ -187,7 +190,11 @@ impl Said<'_> {
         let (accept, compatible) = self.honest();
         let version = MessagingVersion::from_number(accept.version).unwrap_or(MessagingVersion::V12);
         let mut writer = FrameWriter::new(self.dialler.framing(), version);
-        self.parts.iter().for_each(|part| writer.write(part));
+        for part in &self.parts {
+            if writer.bytes.len() < MAX_STREAM {
+                writer.write(part);
+            }
+        }
         let carries_messages = matches!(self.dialler.initiate().kind, ConnectionKind::Messaging(_));
         let is_plain = compatible && self.answer.is_none() && carries_messages;
         (writer.bytes, writer.sent.filter(|_| is_plain))
