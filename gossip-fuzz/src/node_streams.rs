@@ -7,7 +7,9 @@ use gossip_core::internode::{
     Accept, Inbound, InboundEvent, InboundLimits, Scratch, VersionRange, negotiate,
 };
 use gossip_core::message::{Codec, Message};
-use gossip_core::{ConnectionId, Endpoint, Generation, Input, Timestamp, Transport, Verb};
+use gossip_core::{
+    Config, ConfigBuilder, ConnectionId, Endpoint, Generation, Input, Timestamp, Transport, Verb,
+};
 
 use crate::content::{LOCAL, Number, START, Who};
 use crate::frames::{FrameWriter, Part};
@@ -108,13 +110,14 @@ struct Dialled {
 /// its driver, keeps its limits, and never goes back. Whatever it writes can be read.
 pub fn node_streams(data: &[u8]) {
     let Some(life) = script::<Life<'_>>(data) else { return };
-    let config = life.tuning.config(Transport::Internode, LOCAL, Generation::new(START));
-    let mut config = life.tuning.with_the_past(config);
-    if let Some(seed) = life.seed.and_then(Who::reachable) {
-        config = config.seed(seed);
-    }
+    let generation = Generation::new(START);
+    let config = if life.tuning.is_gossip_only() {
+        life.built(life.tuning.gossip_only(LOCAL, generation))
+    } else {
+        life.built(life.tuning.config(Transport::Internode, LOCAL, generation))
+    };
     let mut world = World {
-        node: Watched::new(config.build().expect("it is valid"), Timestamp::ZERO),
+        node: Watched::new(config, Timestamp::ZERO),
         sockets: BTreeMap::new(),
         ever: 0,
         echoes: BTreeMap::new(),
@@ -133,6 +136,16 @@ pub fn node_streams(data: &[u8]) {
         }
     }
     world.drain();
+}
+
+impl Life<'_> {
+    fn built<M>(&self, config: ConfigBuilder<M>) -> Config {
+        let mut config = self.tuning.with_the_past(config);
+        if let Some(seed) = self.seed.and_then(Who::reachable) {
+            config = config.seed(seed);
+        }
+        config.build().expect("it is valid")
+    }
 }
 
 struct World {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use gossip_core::{
-    ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Input, KeyRing, Node,
-    Output, SealKey, Standing, Timestamp, Transport, Version,
+    ApplicationState, Config, ConfigBuilder, ConnectionId, DEFAULT_PARTITIONER, Endpoint, Event, Generation,
+    GossipOnly, Input, KeyRing, Node, Output, SealKey, Standing, Timestamp, Transport, Version,
 };
 
 use crate::content::{CLUSTER, HOST_ID, Key, Text, Who};
@@ -54,15 +54,27 @@ impl Tuning {
         local: Endpoint,
         generation: Generation,
     ) -> ConfigBuilder {
-        // No two processes have the same.
-        let mut entropy = [0; 32];
-        entropy[..4].copy_from_slice(&generation.get().to_be_bytes());
-        entropy[4..6].copy_from_slice(&local.port().to_be_bytes());
-        if let core::net::IpAddr::V4(ip) = local.ip() {
-            entropy[6..10].copy_from_slice(&ip.octets());
-        }
-        let mut config = Config::builder(CLUSTER, local, generation, entropy)
+        let config = Config::builder(CLUSTER, local, generation, entropy(local, generation));
+        let mut config = self
+            .tuned(config)
             .transport(transport)
+            .state(ApplicationState::HOST_ID, HOST_ID)
+            .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,1");
+        if transport == Transport::Datagram && self.has(64) {
+            config = config.keys(ring(0));
+        }
+        config
+    }
+
+    /// One that takes part as a gossip-only member of a Cassandra cluster.
+    pub(crate) fn gossip_only(self, local: Endpoint, generation: Generation) -> ConfigBuilder<GossipOnly> {
+        let host_id = HOST_ID.parse().expect("it is a UUID");
+        let config = Config::gossip_only(CLUSTER, local, generation, entropy(local, generation), host_id);
+        self.tuned(config).partitioner(DEFAULT_PARTITIONER)
+    }
+
+    fn tuned<M>(self, config: ConfigBuilder<M>) -> ConfigBuilder<M> {
+        config
             .max_endpoints(MAX_ENDPOINTS)
             .max_states(MAX_STATES)
             .max_state_bytes(MAX_STATE_BYTES)
@@ -79,12 +91,10 @@ impl Tuning {
             .compression(self.has(4))
             .probe_convicts(self.has(8))
             .cross_node_timeout(self.has(16))
-            .state(ApplicationState::HOST_ID, HOST_ID)
-            .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,1");
-        if transport == Transport::Datagram && self.has(64) {
-            config = config.keys(ring(0));
-        }
-        config
+    }
+
+    pub(crate) const fn is_gossip_only(self) -> bool {
+        self.has(128)
     }
 
     pub(crate) const fn is_sealed(self) -> bool {
@@ -97,7 +107,7 @@ impl Tuning {
 
     /// Whom it knew before, who was gone, and after how long others are forgotten: two nodes of which one has forgotten the other do not
     /// agree before that begins anew.
-    pub(crate) fn with_the_past(self, mut config: ConfigBuilder) -> ConfigBuilder {
+    pub(crate) fn with_the_past<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
         if self.has(32) {
             let timeout = Duration::from_secs(30);
             config = config
@@ -117,6 +127,17 @@ impl Tuning {
         }
         config
     }
+}
+
+/// No two processes have the same.
+fn entropy(local: Endpoint, generation: Generation) -> [u8; 32] {
+    let mut entropy = [0; 32];
+    entropy[..4].copy_from_slice(&generation.get().to_be_bytes());
+    entropy[4..6].copy_from_slice(&local.port().to_be_bytes());
+    if let core::net::IpAddr::V4(ip) = local.ip() {
+        entropy[6..10].copy_from_slice(&ip.octets());
+    }
+    entropy
 }
 
 /// One or two keys, of which the first seals.
