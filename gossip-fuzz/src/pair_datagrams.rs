@@ -46,9 +46,8 @@ enum Step<'a> {
 /// limits; and once nothing is lost any more they agree.
 pub fn pair_datagrams(data: &[u8]) {
     let Some(schedule) = script::<Schedule<'_>>(data) else { return };
-    let pair = Pair::new(schedule.tuning, Transport::Datagram);
+    let mut pair = Pair::new(schedule.tuning, Transport::Datagram);
     let mut network = Network { is_sealed: schedule.tuning.is_sealed(), under_way: Vec::new() };
-    let mut pair = pair;
     network.take(&mut pair);
     for step in &schedule.steps {
         network.step(&mut pair, step);
