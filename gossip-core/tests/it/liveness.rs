@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Generation, Standing, Verb};
+use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Generation, Standing, Transport, Verb};
 
 use crate::support::{Content, Driven, Sent, State, ack, builder, endpoint, heartbeat};
 
@@ -108,6 +108,18 @@ fn h5_long_gap_is_not_counted() {
     a.advance(Duration::from_secs(2));
     beat(&mut a, 4);
     assert_eq!(mean(&a), Duration::from_micros(1_666_666), "two seconds are not too long");
+}
+
+#[test]
+fn gap_of_up_to_eight_intervals_is_counted_where_packets_get_lost() {
+    for (transport, expected) in [(Transport::Internode, 2), (Transport::Datagram, 5)] {
+        let mut a = with_live_b(builder(A, 100).transport(transport));
+        for (version, gap) in [(2, 5), (3, 8), (4, 9)] {
+            a.advance(Duration::from_secs(gap));
+            beat(&mut a, version);
+        }
+        assert_eq!(mean(&a), Duration::from_secs(expected), "(2 + 5 + 8) / 3, or the first alone");
+    }
 }
 
 #[test]
