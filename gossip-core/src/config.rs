@@ -14,6 +14,7 @@ use self::membership::Cassandra;
 pub use self::membership::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
+use crate::gossiper::MIN_PEERS;
 use crate::quarantine::Tombstone;
 use crate::uuid::Uuid;
 use crate::version::Generation;
@@ -78,6 +79,7 @@ pub struct Config {
     pub(crate) max_states: usize,
     pub(crate) max_state_bytes: usize,
     pub(crate) max_pending_acks: usize,
+    pub(crate) max_pending_peers: usize,
     pub(crate) max_pending_events: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_dials: usize,
@@ -187,6 +189,7 @@ pub struct ConfigBuilder<M = Member> {
     max_states: usize,
     max_state_bytes: usize,
     max_pending_acks: usize,
+    max_pending_peers: usize,
     max_pending_events: usize,
     max_connections: usize,
     max_dials: usize,
@@ -282,6 +285,7 @@ impl<M> ConfigBuilder<M> {
             max_states: 64,
             max_state_bytes: 1 << 20,
             max_pending_acks: 8,
+            max_pending_peers: 8_192,
             max_pending_events: 4_096,
             max_connections: 4_096,
             max_dials: 64,
@@ -368,6 +372,9 @@ impl<M> ConfigBuilder<M> {
         /// How many exchanges may wait for peers that are slow or not connected yet, some 52 KiB each at most. Further SYNs are dropped, and
         /// counted. Default 8; at least 2.
         max_pending_acks: usize;
+        /// To how many peers something may be due at the same time, 160 bytes each; memory is taken for no more than are known. Where all
+        /// places are taken, what is due to somebody who does not take it is dropped, and counted. Default 8,192; at least 256.
+        max_pending_peers: usize;
         /// How many events may wait to be taken, 48 bytes each. What finds no room is counted, and told by
         /// [`Event::Lost`](crate::Event::Lost). Default 4,096; at least 16.
         max_pending_events: usize;
@@ -469,6 +476,7 @@ impl<M> ConfigBuilder<M> {
             ("max_states", self.max_states, 1, crate::message::MAX_STATES - 3),
             ("max_state_bytes", self.max_state_bytes, 1, usize::MAX),
             ("max_pending_acks", self.max_pending_acks, 2, 65_535),
+            ("max_pending_peers", self.max_pending_peers, MIN_PEERS, 1 << 24),
             ("max_pending_events", self.max_pending_events, 16, 1 << 24),
             ("max_tombstones", self.max_tombstones, 1, 1 << 24),
             ("max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
@@ -577,6 +585,7 @@ impl<M> ConfigBuilder<M> {
             max_states: self.max_states,
             max_state_bytes: self.max_state_bytes,
             max_pending_acks: self.max_pending_acks,
+            max_pending_peers: self.max_pending_peers,
             max_pending_events: self.max_pending_events,
             max_connections: self.max_connections,
             max_dials: self.max_dials,

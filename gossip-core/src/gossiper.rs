@@ -27,6 +27,7 @@ use self::acceptance::Acceptance;
 pub(crate) use self::asked::Asked;
 use self::local::Refutations;
 use self::news::News;
+pub(crate) use self::outbox::MIN_PEERS;
 use self::outbox::Outbox;
 pub use self::removal::{AssassinateError, LeaveError};
 use self::removal::{Assassination, MAX_ASSASSINATIONS};
@@ -176,7 +177,8 @@ impl Gossiper {
             max: config.max_arrival_interval,
         };
         let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
-        let mut outbox = Outbox::new(hash_key.rotate_left(32), config.max_pending_acks);
+        let mut outbox =
+            Outbox::new(hash_key.rotate_left(32), config.max_pending_acks, config.max_pending_peers);
         let mut stats = Stats::default();
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
         // The table holds at least one endpoint, and this is the first.

@@ -20,6 +20,8 @@ pub(crate) struct Peers {
     index: HashTable<u32>,
     hash: FixedState,
     peers: Vec<Peer>,
+    /// Which packets of each have come, where packets are counted; as long as the last of those needs.
+    windows: Vec<ReplayWindow>,
     max: usize,
     /// Where a place is looked for when all are taken.
     hand: usize,
@@ -35,9 +37,8 @@ pub(crate) struct Peer {
     pub(crate) cookie: Cookie,
     /// Whether it ever repeated a cookie of ours.
     pub(crate) is_proven: bool,
-    /// The generation of the process whose packets are counted, and which of them have come.
+    /// The generation of the process whose packets are counted.
     generation: Generation,
-    window: ReplayWindow,
 }
 
 impl Peers {
@@ -47,6 +48,7 @@ impl Peers {
             index: HashTable::new(),
             hash: FixedState::with_seed(hash_key),
             peers: Vec::new(),
+            windows: Vec::new(),
             max: max_endpoints.clamp(MIN_PEERS, u32::MAX as usize),
             hand: 0,
             met: 0,
@@ -63,62 +65,80 @@ impl Peers {
         self.index.find(self.hash.hash_one(endpoint), is_it).map(|at| &self.peers[*at as usize])
     }
 
-    /// The place of `endpoint`, which gets one if it has none.
+    /// What is kept of `endpoint`, who gets a place if it has none.
     pub(crate) fn meet(&mut self, endpoint: Endpoint) -> &mut Peer {
+        let at = self.place(endpoint);
+        &mut self.peers[at]
+    }
+
+    /// Whether a counted packet from `endpoint` comes for the first time, as far as is known. Those of a process before the latest do not.
+    pub(crate) fn is_first(&mut self, endpoint: Endpoint, generation: Generation, counter: u64) -> bool {
+        let at = self.place(endpoint);
+        if self.windows.len() <= at {
+            self.windows.reserve_exact(self.peers.capacity() - self.windows.len());
+            self.windows.resize_with(self.peers.len(), ReplayWindow::default);
+        }
+        let (peer, window) = (&mut self.peers[at], &mut self.windows[at]);
+        if generation > peer.generation {
+            peer.generation = generation;
+            *window = ReplayWindow::default();
+        }
+        generation == peer.generation && window.accept(counter)
+    }
+
+    fn place(&mut self, endpoint: Endpoint) -> usize {
         let is_it = |at: &u32| self.peers[*at as usize].endpoint == endpoint;
         let found = self.index.find(self.hash.hash_one(endpoint), is_it).copied();
-        let at = found.unwrap_or_else(|| self.take_in(endpoint));
-        &mut self.peers[at as usize]
+        found.unwrap_or_else(|| self.take_in(endpoint)) as usize
     }
 
     fn take_in(&mut self, endpoint: Endpoint) -> u32 {
         let peer = Peer::new(endpoint);
-        let place = if self.peers.len() < self.max {
-            self.met += 1;
-            self.peers.push(peer);
-            self.peers.len() - 1
-        } else {
-            let count = self.peers.len();
-            let mut places = (self.hand..count).chain(0..self.hand);
-            let place = places.find(|place| !self.peers[*place].is_proven).unwrap_or(self.hand);
-            self.hand = (place + 1) % count;
-            let old = core::mem::replace(&mut self.peers[place], peer).endpoint;
-            let is_it = |at: &u32| *at as usize == place;
-            if let Ok(entry) = self.index.find_entry(self.hash.hash_one(old), is_it) {
-                entry.remove();
-            }
-            place
-        };
-        let Self { index, hash, peers, max, .. } = self;
-        // Twice the places: entries that come and go never make a full index grow.
-        if peers.len() == *max && index.capacity() < *max * 2 {
-            index.reserve(*max * 2 - index.len(), |at| hash.hash_one(peers[*at as usize].endpoint));
-        }
+        let place = if self.peers.len() < self.max { self.add(peer) } else { self.displace(peer) };
+        let Self { index, hash, peers, .. } = self;
         // At most `max`, which fits.
         let at = u32::try_from(place).unwrap_or(u32::MAX);
         index.insert_unique(hash.hash_one(endpoint), at, |at| hash.hash_one(peers[*at as usize].endpoint));
         at
     }
+
+    fn add(&mut self, peer: Peer) -> usize {
+        self.met += 1;
+        if self.peers.len() == self.peers.capacity() {
+            // A quarter more: twice as many would leave half of it unused for long.
+            let more = (self.peers.len() / 4).max(MIN_PEERS).min(self.max - self.peers.len());
+            self.peers.reserve_exact(more);
+        }
+        self.peers.push(peer);
+        self.peers.len() - 1
+    }
+
+    /// Gives the place of another to `peer`, since all are taken.
+    fn displace(&mut self, peer: Peer) -> usize {
+        let count = self.peers.len();
+        let mut places = (self.hand..count).chain(0..self.hand);
+        let place = places.find(|place| !self.peers[*place].is_proven).unwrap_or(self.hand);
+        self.hand = (place + 1) % count;
+        let old = core::mem::replace(&mut self.peers[place], peer).endpoint;
+        if let Some(window) = self.windows.get_mut(place) {
+            *window = ReplayWindow::default();
+        }
+        let Self { index, hash, peers, max, .. } = self;
+        if let Ok(entry) = index.find_entry(hash.hash_one(old), |at| *at as usize == place) {
+            entry.remove();
+        }
+        // Twice the places: entries that come and go never make the index grow then.
+        if index.capacity() < *max * 2 {
+            // The place has a new owner, but no entry yet.
+            index.reserve(*max * 2 - index.len(), |at| hash.hash_one(peers[*at as usize].endpoint));
+        }
+        place
+    }
 }
 
 impl Peer {
     fn new(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
-            cookie: Cookie::NONE,
-            is_proven: false,
-            generation: Generation::SAVED,
-            window: ReplayWindow::default(),
-        }
-    }
-
-    /// Whether a packet comes for the first time, as far as is known. Those of a process before the latest do not.
-    pub(crate) fn is_first(&mut self, generation: Generation, counter: u64) -> bool {
-        if generation > self.generation {
-            self.generation = generation;
-            self.window = ReplayWindow::default();
-        }
-        generation == self.generation && self.window.accept(counter)
+        Self { endpoint, cookie: Cookie::NONE, is_proven: false, generation: Generation::SAVED }
     }
 }
 
@@ -147,11 +167,13 @@ mod tests {
 
     #[test]
     fn a_packet_comes_once_in_each_generation() {
-        let mut peer = Peer::new(endpoint(1));
-        let of = Generation::new;
-        assert!(peer.is_first(of(5), 1) && peer.is_first(of(5), 3) && peer.is_first(of(5), 2));
-        assert!(!peer.is_first(of(5), 3) && !peer.is_first(of(4), 9));
-        assert!(peer.is_first(of(6), 1) && !peer.is_first(of(6), 1) && !peer.is_first(of(5), 4));
+        let mut peers = Peers::new(7, 1);
+        peers.meet(endpoint(0));
+        let mut is_first =
+            |generation, counter| peers.is_first(endpoint(1), Generation::new(generation), counter);
+        assert!(is_first(5, 1) && is_first(5, 3) && is_first(5, 2));
+        assert!(!is_first(5, 3) && !is_first(4, 9));
+        assert!(is_first(6, 1) && !is_first(6, 1) && !is_first(5, 4));
     }
 
     #[test]

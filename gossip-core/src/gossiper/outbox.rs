@@ -18,10 +18,7 @@ use crate::message::Codec;
 const MAX_ECHO_RESPONSES: usize = 4;
 
 /// For how many peers there is always a place, however few are known: strangers ask for things, too.
-const MIN_PEERS: usize = 256;
-
-/// How many peers may be owed something at the same time.
-const MAX_PEERS: usize = 8_192;
+pub(crate) const MIN_PEERS: usize = 256;
 
 /// All that is due, to whomever.
 #[derive(Debug)]
@@ -29,6 +26,8 @@ pub(crate) struct Outbox {
     index: HashTable<u32>,
     hash: FixedState,
     peers: Vec<Peer>,
+    /// How many peers may be owed something at the same time.
+    max_peers: usize,
     /// Peers that are owed something and may have room for it, each once.
     ready: VecDeque<u32>,
     /// Where the next peer that is owed nothing is looked for, when all places are taken.
@@ -176,12 +175,13 @@ impl Due {
 pub(crate) struct NoRoom;
 
 impl Outbox {
-    pub(crate) fn new(hash_key: u64, max_lists: usize) -> Self {
+    pub(crate) fn new(hash_key: u64, max_lists: usize, max_peers: usize) -> Self {
         let max_lists = u16::try_from(max_lists).unwrap_or(u16::MAX);
         let mut outbox = Self {
             index: HashTable::new(),
             hash: FixedState::with_seed(hash_key),
             peers: Vec::new(),
+            max_peers,
             ready: VecDeque::new(),
             hand: 0,
             lists: (0..max_lists).map(|_| Pending::default()).collect(),
@@ -198,8 +198,10 @@ impl Outbox {
             list.reserve(endpoints);
         }
         // A few more than are known: those whom nobody knows yet.
-        let peers = (endpoints + 16).next_power_of_two().clamp(MIN_PEERS, MAX_PEERS);
-        if peers > self.peers.capacity() {
+        let needed = (endpoints + 16).clamp(MIN_PEERS, self.max_peers);
+        let room = self.peers.capacity();
+        if needed > room {
+            let peers = needed.max(room + room / 4).min(self.max_peers);
             self.peers.reserve_exact(peers - self.peers.len());
             self.ready.reserve_exact(peers - self.ready.len());
             // Twice the places: entries that come and go never make the index grow then.
@@ -345,7 +347,7 @@ impl Outbox {
             }
             at
         };
-        // At most MAX_PEERS.
+        // At most `max_peers`.
         let at = u32::try_from(at).ok()?;
         let Self { index, hash, peers, .. } = self;
         index.insert_unique(hash.hash_one(endpoint), at, |at| hash.hash_one(peers[*at as usize].endpoint));
@@ -441,7 +443,7 @@ mod tests {
 
     #[test]
     fn newer_intentions_take_the_place_of_older_ones() {
-        let mut outbox = Outbox::new(1, 2);
+        let mut outbox = Outbox::new(1, 2, 8_192);
         let (first, second) = (outbox.take_list().unwrap(), outbox.take_list().unwrap());
         assert_eq!(outbox.take_list(), None, "they are nobody's yet");
         outbox.ack(endpoint(1), first, None).unwrap();
@@ -462,7 +464,7 @@ mod tests {
 
     #[test]
     fn echoes_are_answered_oldest_first_and_bounded() {
-        let mut outbox = Outbox::new(1, 2);
+        let mut outbox = Outbox::new(1, 2, 8_192);
         for id in 1..=6 {
             outbox.echo_response(endpoint(1), id).unwrap();
             outbox.echo_response(endpoint(1), id).unwrap();
@@ -473,8 +475,24 @@ mod tests {
     }
 
     #[test]
+    fn there_are_places_for_as_many_as_are_known_up_to_a_limit() {
+        let mut outbox = Outbox::new(1, 2, 300);
+        let mut rooms = Vec::new();
+        for endpoints in [0, 100, 250, 260, 20_000] {
+            outbox.reserve(endpoints);
+            rooms.push((outbox.peers.capacity(), outbox.ready.capacity()));
+        }
+        assert_eq!(rooms, [(256, 256), (256, 256), (300, 300), (300, 300), (300, 300)]);
+        for n in 0..300 {
+            outbox.syn(endpoint(n), 1).unwrap();
+        }
+        assert!(outbox.syn(endpoint(300), 1).is_err());
+        assert_eq!(outbox.peers.capacity(), 300);
+    }
+
+    #[test]
     fn places_of_idle_peers_are_used_again() {
-        let mut outbox = Outbox::new(1, 2);
+        let mut outbox = Outbox::new(1, 2, 8_192);
         let room = u16::try_from(outbox.peers.capacity()).unwrap();
         for n in 0..room {
             outbox.syn(endpoint(n), 1).unwrap();

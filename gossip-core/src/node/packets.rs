@@ -94,7 +94,7 @@ impl Packets {
             Ok(None) => self.take_messages(gossiper, now, &header, messages, packet.len()),
             Ok(Some(opened)) => {
                 let counter = header.seal.map_or(0, |seal| seal.counter);
-                if self.peers.meet(header.sender).is_first(header.generation, counter) {
+                if self.peers.is_first(header.sender, header.generation, counter) {
                     self.take_messages(gossiper, now, &header, &opened, packet.len());
                 } else {
                     gossiper.stats_mut().replayed += 1;
