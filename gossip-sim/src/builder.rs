@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use gossip_core::{ConfigBuilder, MessagingVersion, Node, Timestamp};
+use gossip_core::{ConfigBuilder, Event, MessagingVersion, Node, Timestamp};
 
 use crate::cluster::Cluster;
 use crate::host::Host;
@@ -47,8 +47,10 @@ pub(crate) struct Settings {
     pub(crate) chunk: usize,
     pub(crate) socket_buffer: usize,
     pub(crate) configure: Configure,
+    pub(crate) remembers: Remembers,
 }
 
+type Remembers = Box<dyn Fn(&Event) -> bool + Send>;
 type Configure = Box<dyn Fn(usize, ConfigBuilder) -> ConfigBuilder + Send>;
 
 impl Builder {
@@ -64,6 +66,7 @@ impl Builder {
                 chunk: usize::MAX,
                 socket_buffer: 256 * 1024,
                 configure: Box::new(|_, config| config),
+                remembers: Box::new(|_| true),
             },
             hosts,
             latency: (Duration::from_millis(1), Duration::from_millis(10)),
@@ -162,6 +165,12 @@ impl<P: Probe> Builder<P> {
     /// Lets each node publish its status alone, where memory is short; else it publishes what ordinary ones do.
     pub const fn one_state(mut self) -> Self {
         self.settings.has_one_state = true;
+        self
+    }
+
+    /// Says which events [`Cluster::events`] keeps, where memory is short: all others are gone once they have happened. Default: all.
+    pub fn remember(mut self, is_kept: impl Fn(&Event) -> bool + Send + 'static) -> Self {
+        self.settings.remembers = Box::new(is_kept);
         self
     }
 

@@ -263,7 +263,7 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].gossiper().expect("a process runs on the host")
     }
 
-    /// What happened on `host`, by its own account, since the start of the run.
+    /// What happened on `host`, by its own account, since the start of the run; of that, what [`Builder::remember`] keeps.
     ///
     /// # Panics
     ///
@@ -362,7 +362,9 @@ impl<P: Probe> Cluster<P> {
 
     pub(crate) fn on_event(&mut self, host: usize, event: Event) {
         let state = &mut self.hosts[host];
-        state.events.push((self.now, event));
+        if (self.settings.remembers)(&event) {
+            state.events.push((self.now, event));
+        }
         match event {
             Event::GenerationRaised { new, .. } => state.generation = Some(new),
             Event::Stopped => self.end_process(host),

@@ -37,13 +37,16 @@ impl<'a> View<'a> {
 
     /// Whether every running node finds every other live, and in its present generation.
     pub fn all_live(&self) -> bool {
-        self.running().all(|(_, other)| {
-            let (endpoint, generation) = (other.local_endpoint(), other.generation());
-            self.running().all(|(_, gossiper)| {
-                gossiper.standing(endpoint) == Some(Standing::Live)
-                    && gossiper.heartbeat(endpoint).is_some_and(|known| known.generation == generation)
+        let running: Vec<_> =
+            self.running().map(|(_, other)| (other.local_endpoint(), other.generation())).collect();
+        // Counting is quick, and mostly settles it: this is asked ten times an interval, of as many as the square of all.
+        self.running().all(|(_, gossiper)| gossiper.live_endpoints().count() + 1 >= running.len())
+            && self.running().all(|(_, gossiper)| {
+                running.iter().all(|(endpoint, generation)| {
+                    gossiper.standing(*endpoint) == Some(Standing::Live)
+                        && gossiper.heartbeat(*endpoint).is_some_and(|known| known.generation == *generation)
+                })
             })
-        })
     }
 
     /// Whether `endpoint` stands so with every running node but itself.
