@@ -201,7 +201,8 @@ impl Outbox {
         let needed = (endpoints + 16).clamp(MIN_PEERS, self.max_peers);
         let room = self.peers.capacity();
         if needed > room {
-            let peers = needed.max(room + room / 4).min(self.max_peers);
+            // An eighth more: a place is large, and twice as many would leave half of them unused for long.
+            let peers = needed.max(room + room / 8).min(self.max_peers);
             self.peers.reserve_exact(peers - self.peers.len());
             self.ready.reserve_exact(peers - self.ready.len());
             // Twice the places: entries that come and go never make the index grow then.
@@ -482,7 +483,7 @@ mod tests {
             outbox.reserve(endpoints);
             rooms.push((outbox.peers.capacity(), outbox.ready.capacity()));
         }
-        assert_eq!(rooms, [(256, 256), (256, 256), (300, 300), (300, 300), (300, 300)]);
+        assert_eq!(rooms, [(256, 256), (256, 256), (288, 288), (288, 288), (300, 300)]);
         for n in 0..300 {
             outbox.syn(endpoint(n), 1).unwrap();
         }
