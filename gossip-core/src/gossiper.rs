@@ -359,6 +359,12 @@ impl Gossiper {
         self.stats.messages_dropped += self.outbox.forget(to);
     }
 
+    /// Drops the answers that are due to `to`, where another process is now than the one that asked: it would take a part of a
+    /// state, which is all that the other lacked, for the whole.
+    pub(crate) fn forget_answers(&mut self, to: Endpoint) {
+        self.stats.messages_dropped += self.outbox.forget_answers(to);
+    }
+
     /// Whether anything is due to `to`.
     pub fn is_due(&mut self, to: Endpoint) -> bool {
         self.outbox.due(to).is_some_and(|due| !due.is_nothing())

@@ -411,6 +411,21 @@ impl Outbox {
         Some(&mut self.peers[at as usize].due)
     }
 
+    /// Forgets the answers that are due to `to`, who is another process than the one that asked; says how many messages that were.
+    pub(crate) fn forget_answers(&mut self, to: Endpoint) -> u64 {
+        let Some(due) = self.due(to) else { return 0 };
+        let lists = [due.ack.take(), due.ack2.take()];
+        let echoes = core::mem::take(&mut due.echo_responses);
+        let is_reply_due = due.shadow_reply.take().is_some();
+        due.ack_limit = None;
+        let mut count = u64::from(echoes.count) + u64::from(is_reply_due);
+        for list in lists.into_iter().flatten() {
+            self.free_list(list);
+            count += 1;
+        }
+        count
+    }
+
     /// Forgets what is due to `to`; says how many messages that were.
     pub(crate) fn forget(&mut self, to: Endpoint) -> u64 {
         let Some(due) = self.due(to) else { return 0 };

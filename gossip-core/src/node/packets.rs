@@ -135,6 +135,10 @@ impl Packets {
         let has_new_cookie = peer.cookie != header.given;
         peer.cookie = header.given;
         peer.is_proven |= is_proven;
+        if has_new_cookie {
+            // Packets of two processes overtake each other: each is answered under its own cookie, or not at all.
+            gossiper.forget_answers(from);
+        }
         let limit = (MAX_AMPLIFICATION * length).saturating_sub(datagram::OVERHEAD);
         let reply_limit = if is_proven { None } else { Some(u32::try_from(limit).unwrap_or(u32::MAX)) };
         let mut session = Session::of_packet(header.generation, reply_limit);

@@ -106,6 +106,14 @@ fn packet_of(cluster: &str, from: &str, repeated: Cookie, contents: &[Content]) 
     bytes
 }
 
+/// The same packet from a process that gives this cookie.
+fn giving(cookie: Cookie, packet: &[u8]) -> Vec<u8> {
+    let (header, messages) = Header::decode(packet).unwrap();
+    let mut bytes = written(|out| Header { given: cookie, ..header }.encode(out));
+    bytes.extend(messages);
+    bytes
+}
+
 /// Hands packets to whom they are for until there are none.
 pub(crate) fn deliver(nodes: &mut [Played], mut sent: Vec<Sent>) -> usize {
     let mut count = 0;
@@ -180,6 +188,25 @@ fn an_answer_is_at_most_three_times_as_long_as_the_question_of_a_stranger() {
         everything.iter().flat_map(Sent::contents).map(|content| content.endpoints().len()).sum();
     assert_eq!(told, 321);
     assert!(everything.iter().all(|sent| sent.bytes.len() <= 1_400));
+}
+
+/// The later process has asked for everything, and would take the part that the earlier one lacked for that.
+#[test]
+fn an_answer_is_for_the_process_that_asked() {
+    let mut a = Played::new(datagrams(A));
+    let sent = a.receive(&packet(B, Cookie::NONE, &[syn(&[digest(B, 1, 5)])]));
+    let cookie = sent[0].header().given;
+    // What a process gives may be any number.
+    let (earlier, later) = (Cookie::NONE, cookie);
+    let question = giving(earlier, &packet(B, cookie, &[ack(&[digest(A, 1, 0)], &[])]));
+    let nothing = packet(B, cookie, &[]);
+    for (last, answers) in [(earlier, 1), (later, 0)] {
+        a.node.handle_input(a.now, Input::Datagram { bytes: &question });
+        let sent = a.receive(&giving(last, &nothing));
+        let contents: Vec<_> = sent.iter().flat_map(Sent::contents).collect();
+        let acks = contents.iter().filter(|content| content.verb() == Verb::GOSSIP_DIGEST_ACK2);
+        assert_eq!(acks.count(), answers, "{contents:?}");
+    }
 }
 
 #[test]
