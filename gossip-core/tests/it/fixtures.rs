@@ -30,7 +30,7 @@ const MESSAGE_FILES: [&str; 4] =
 fn every_file_has_its_test() {
     let Some(shared) = shared() else { return };
     let known: Vec<&str> = STATE_FILES.map(|(name, _)| name).into_iter().chain(MESSAGE_FILES).collect();
-    assert_eq!(names(&shared.join("fixtures"), ""), known);
+    assert_eq!(names(&shared.join("fixtures"), ".bin"), known);
 }
 
 #[test]
