@@ -30,10 +30,11 @@ impl fmt::Display for ConnectionId {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
-    /// Time has passed.
+    /// Time has passed: the moment has come that [`Output::Timeout`] named. Any other input after that moment does as well, since the node
+    /// looks at the time on each.
     Timeout,
-    /// The wall clock reads so. To be told at the start and before each round (whenever a timeout is due, say): creation
-    /// times of messages follow it, and generations are held against it.
+    /// The wall clock reads so. To be told at the start and before each round (whenever a timeout is due, say, and before any other
+    /// input then): creation times of messages follow it, and generations are held against it.
     WallClock {
         /// Milliseconds since the Unix epoch.
         unix_ms: u64,
@@ -107,5 +108,10 @@ pub enum Output<'b> {
     /// Something happened.
     Event(Event),
     /// There is nothing left to do before this moment, or before the next input: sleep.
+    ///
+    /// When the moment has come, [`Input::WallClock`] and [`Input::Timeout`] go before whatever else waits. A driver that is busy
+    /// with other input looks at its clock all the same, each time before it gives some: the node does what is due on any
+    /// input, by the `now` that comes with it. What a driver must not do is to take a `now` once for many inputs, or to put off
+    /// [`Node::poll`](crate::Node::poll) until there are no more.
     Timeout(Option<Timestamp>),
 }

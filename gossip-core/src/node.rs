@@ -67,23 +67,30 @@ impl Node {
         Self { gossiper: Gossiper::new(config, now), transport, now }
     }
 
-    /// Takes in what happened. Nothing that comes over a connection makes this fail.
+    /// Takes in what happened, and then does what is due by `now`, whatever the input is: a driver that is kept busy by others
+    /// does not hold up the rounds. Nothing that comes over a connection makes this fail.
     pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
         self.now = self.now.max(now);
         self.take_in(input);
+        self.do_what_is_due();
         self.count_connections();
+    }
+
+    /// All deadlines but those of the ceiling for packets, at which `poll` looks by itself.
+    fn do_what_is_due(&mut self) {
+        let Self { gossiper, transport, now } = self;
+        gossiper.handle_timeout(*now);
+        if let Carrier::Streams(streams) = transport {
+            streams.on_timeout(gossiper, *now);
+        }
     }
 
     fn take_in(&mut self, input: Input<'_>) {
         let Self { gossiper, transport, now } = self;
         match (input, transport) {
             (Input::WallClock { unix_ms }, _) => gossiper.handle_wall_clock(*now, unix_ms),
-            (Input::Timeout, transport) => {
-                gossiper.handle_timeout(*now);
-                if let Carrier::Streams(streams) = transport {
-                    streams.on_timeout(gossiper, *now);
-                }
-            }
+            // What is due is done after every input.
+            (Input::Timeout, _) => {}
             (input, Carrier::Streams(streams)) => streams.take_in(gossiper, *now, input),
             (Input::Datagram { bytes }, Carrier::Packets(packets)) => {
                 packets.take_in(gossiper, *now, bytes);
@@ -138,6 +145,7 @@ impl Node {
         if accepted.is_none() {
             self.gossiper.stats_mut().connections_refused += 1;
         }
+        self.do_what_is_due();
         self.count_connections();
         accepted
     }

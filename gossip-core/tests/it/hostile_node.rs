@@ -405,3 +405,30 @@ fn nothing_is_wanted_of_a_connection_that_is_gone() {
     let wanted = a.wanted();
     assert!(!wanted.iter().any(|wanted| matches!(wanted, Wanted::Write(..))), "{wanted:?}");
 }
+
+#[test]
+fn a_node_that_is_given_only_messages_keeps_its_rounds() {
+    let mut a = Played::new(builder(A, 1).seed(endpoint(B)).build().unwrap());
+    let empty = frame_of(&ack2(&[]));
+    let connection = a.accept("10.9.0.1:7000", &empty);
+    let silent = a.node.accept(a.now).unwrap();
+    let mut closed = Vec::new();
+    for _ in 0..600 {
+        a.pass(100);
+        a.bytes(connection, &empty);
+        closed.extend(a.wanted());
+    }
+    assert_eq!(a.node.stats().rounds, 60, "a minute of rounds, and no timeout was ever given");
+    assert!(closed.contains(&Wanted::Close(silent)), "what takes too long ends as well");
+}
+
+#[test]
+fn a_node_that_is_only_dialled_keeps_its_rounds() {
+    let mut a = Played::new(builder(A, 1).max_handshakes(4).build().unwrap());
+    for _ in 0..600 {
+        a.pass(100);
+        a.node.accept(a.now);
+        a.wanted();
+    }
+    assert_eq!(a.node.stats().rounds, 60);
+}
