@@ -15,13 +15,13 @@ use gossip_core::{
 };
 
 use self::membership::Kind;
-use crate::events::Feed;
+use crate::events::{Events, Feed};
 use crate::handle::Handle;
 use crate::mailbox::{Mailbox, Queue};
 
 /// What adapters differ in: how a node is started. Implemented by a marker type, which no value needs to exist of.
 pub trait Runtime: Sized {
-    /// What starting gives: a [`Handle`] or a [`StartError`], now or later.
+    /// What starting gives: a [`Handle`] and the [`Events`] from the start on, or a [`StartError`]; now or later.
     type Start<M: 'static>;
 
     /// Opens the socket, prepares the node, and sees that somebody drives it.
@@ -164,6 +164,9 @@ impl<R, M> Builder<R, M> {
     }
 
     /// Starts the node, in the way of the runtime.
+    ///
+    /// It gives the node's handle, and its events: all of them from the very start, so that none is missed. Drop the
+    /// events if the program does not read them; [`Handle::subscribe`] gives later ones.
     pub fn start(self) -> R::Start<M>
     where
         R: Runtime,
@@ -236,7 +239,8 @@ impl<R, M> Builder<R, M> {
         let node = Node::new(config.build().map_err(StartError::Config)?, Timestamp::ZERO);
         let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));
         let handle = Handle::new(queue.clone(), feed.clone(), local, listening);
-        Ok(Prepared { node, mailbox: Mailbox::new(queue, feed), persist: self.persist, handle })
+        let events = feed.subscribe();
+        Ok(Prepared { node, mailbox: Mailbox::new(queue, feed), persist: self.persist, handle, events })
     }
 }
 
@@ -271,6 +275,8 @@ pub struct Prepared<M = Member> {
     pub persist: Option<PersistGeneration>,
     /// For the application.
     pub handle: Handle<M>,
+    /// For the application: what happens from the start on.
+    pub events: Events,
 }
 
 impl<M> fmt::Debug for Prepared<M> {

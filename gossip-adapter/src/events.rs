@@ -18,6 +18,8 @@ use crate::lock;
 pub const EVENTS: usize = 4_096;
 
 /// What happens to a node, in order.
+///
+/// A clone reads on from the same event, and each reads on its own.
 pub struct Events {
     feed: Arc<Feed>,
     subscriber: u64,
@@ -97,6 +99,16 @@ impl Events {
             }
             None => state.is_closed.then_some(Err(EventsError::Stopped)),
         }
+    }
+}
+
+impl Clone for Events {
+    /// Reads on from the same event, on its own.
+    fn clone(&self) -> Self {
+        let mut clone = self.feed.subscribe();
+        clone.next = self.next;
+        clone.is_over = self.is_over;
+        clone
     }
 }
 

@@ -174,7 +174,8 @@ impl<M> Handle<M> {
         self.ask(|node, _| node.gossiper().tombstones().collect())
     }
 
-    /// What happens from now on.
+    /// What happens from now on. What happened before is missed here: [`Builder::start`](crate::Builder::start) gives the
+    /// events from the start on.
     pub fn subscribe(&self) -> Events {
         self.owner.feed.subscribe()
     }

@@ -6,17 +6,17 @@
 //! Here is one that has no sockets at all:
 //!
 //! ```
-//! use gossip_adapter::{ApplicationState, Builder, Handle, Prepared, Runtime, StartError};
+//! use gossip_adapter::{ApplicationState, Builder, Events, Handle, Prepared, Runtime, StartError};
 //! use gossip_core::{Clock, Input, Node, Output};
 //!
 //! enum Alone {}
 //!
 //! impl Runtime for Alone {
-//!     type Start<M: 'static> = Result<Handle<M>, StartError>;
+//!     type Start<M: 'static> = Result<(Handle<M>, Events), StartError>;
 //!
 //!     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
 //!         let listening = builder.listen_on()?;
-//!         let Prepared { mut node, mut mailbox, handle, .. } = builder.prepare(listening)?;
+//!         let Prepared { mut node, mut mailbox, handle, events, .. } = builder.prepare(listening)?;
 //!         std::thread::spawn(move || {
 //!             let clock = Clock::start();
 //!             let mut buffer = vec![0; Node::MIN_BUFFER];
@@ -39,11 +39,11 @@
 //!                 node.handle_input(clock.now(), Input::Timeout);
 //!             }
 //!         });
-//!         Ok(handle)
+//!         Ok((handle, events))
 //!     }
 //! }
 //!
-//! let handle = Builder::<Alone>::new("my cluster").start()?;
+//! let (handle, _) = Builder::<Alone>::new("my cluster").start()?;
 //! let version = handle.set_state(ApplicationState::DC, "dc1").wait()?;
 //! let value = handle.value(handle.local_endpoint(), ApplicationState::DC).wait()?;
 //! assert_eq!(value, Some(("dc1".into(), version)));

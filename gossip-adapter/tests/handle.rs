@@ -168,6 +168,25 @@ fn the_driver_is_woken_when_its_mailbox_fills() {
 }
 
 #[test]
+fn what_happens_right_after_the_start_is_told() {
+    let Prepared { node, mut mailbox, handle, events, .. } =
+        Builder::<ByHand>::new("a").start().expect("all is in its range");
+    let mut clone = events.clone();
+    mailbox.publish(Event::ShadowRoundFailed);
+    mailbox.publish(Event::Stopped);
+    drop((node, mailbox));
+    let mut late = handle.subscribe();
+    assert_eq!(late.try_recv(), Some(Err(EventsError::Stopped)), "it has missed all");
+    let mut later_clone = clone.clone();
+    for events in [events, later_clone.clone()].iter_mut().chain([&mut clone, &mut later_clone]) {
+        assert_eq!(events.wait(), Ok(Event::ShadowRoundFailed));
+        assert_eq!(events.wait(), Ok(Event::Stopped));
+        assert_eq!(events.wait(), Err(EventsError::Stopped));
+    }
+    assert_eq!(clone.clone().wait(), Err(EventsError::Stopped), "nothing is told again");
+}
+
+#[test]
 fn nobody_is_forgotten_who_waits_for_events() {
     let mut driver = Driver::new();
     let handle = driver.handle();

@@ -7,17 +7,16 @@
 use std::error::Error;
 use std::time::Duration;
 
-use gossip_async_std::{ApplicationState, Builder, Event, Handle, Standing};
+use gossip_async_std::{ApplicationState, Builder, Event, Events, Handle, Standing};
 
 fn main() -> Result<(), Box<dyn Error>> {
     async_std::task::block_on(run())
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let seed = start(None).await?;
-    let second = start(Some(&seed)).await?;
-    let third = start(Some(&seed)).await?;
-    let mut events = seed.subscribe();
+    let (seed, mut events) = start(None).await?;
+    let (second, _) = start(Some(&seed)).await?;
+    let (third, _) = start(Some(&seed)).await?;
 
     wait_until(&seed, "all three are live", |live| live == 3).await?;
     second.set_state(ApplicationState::DC, "dc2").await?;
@@ -42,7 +41,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn start(seed: Option<&Handle>) -> Result<Handle, Box<dyn Error>> {
+async fn start(seed: Option<&Handle>) -> Result<(Handle, Events), Box<dyn Error>> {
     let mut builder = Builder::new("three nodes")
         .listen("127.0.0.1:0".parse()?)
         .interval(Duration::from_millis(200))

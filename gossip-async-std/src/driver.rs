@@ -18,8 +18,8 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use gossip_adapter::{
-    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Mailbox, PersistGeneration, Prepared, READ_BUFFER, READS_PER_TURN,
-    Unwritten, Written,
+    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
+    READS_PER_TURN, Unwritten, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use tracing::{debug, warn};
@@ -79,9 +79,9 @@ enum Ready {
 }
 
 impl Driver {
-    pub(crate) fn new<M>(prepared: Prepared<M>, front: Front) -> Self {
-        let Prepared { node, mailbox, persist, .. } = prepared;
-        Self {
+    pub(crate) fn new<M>(prepared: Prepared<M>, front: Front) -> (Self, Handle<M>, Events) {
+        let Prepared { node, mailbox, persist, handle, events } = prepared;
+        let driver = Self {
             node,
             clock: Clock::start(),
             front,
@@ -93,7 +93,8 @@ impl Driver {
             write_buffer: vec![0; Node::MIN_BUFFER].into(),
             is_stopped: false,
             mailbox,
-        }
+        };
+        (driver, handle, events)
     }
 
     pub(crate) async fn run(mut self) {

@@ -4,7 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::pin::Pin;
 
 use async_io::Async;
-use gossip_adapter::{Builder, Handle, Runtime, StartError, Transport};
+use gossip_adapter::{Builder, Events, Handle, Runtime, StartError, Transport};
 
 use crate::driver::{Driver, Front};
 
@@ -14,14 +14,14 @@ pub enum AsyncStd {}
 
 impl Runtime for AsyncStd {
     /// To be awaited anywhere: async-std starts itself.
-    type Start<M: 'static> = Pin<Box<dyn Future<Output = Result<Handle<M>, StartError>> + Send>>;
+    type Start<M: 'static> = Pin<Box<dyn Future<Output = Result<(Handle<M>, Events), StartError>> + Send>>;
 
     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
         Box::pin(async { start(builder) })
     }
 }
 
-fn start<M>(builder: Builder<AsyncStd, M>) -> Result<Handle<M>, StartError> {
+fn start<M>(builder: Builder<AsyncStd, M>) -> Result<(Handle<M>, Events), StartError> {
     let address = builder.listen_on()?;
     let bind = |error| StartError::Bind { address, error };
     let front = match builder.chosen_transport() {
@@ -29,7 +29,7 @@ fn start<M>(builder: Builder<AsyncStd, M>) -> Result<Handle<M>, StartError> {
         _ => Front::Connections(Async::<TcpListener>::bind(address).map_err(bind)?),
     };
     let prepared = builder.prepare(front.local_addr().map_err(bind)?)?;
-    let handle = prepared.handle.clone();
-    async_std::task::spawn(Driver::new(prepared, front).run());
-    Ok(handle)
+    let (driver, handle, events) = Driver::new(prepared, front);
+    async_std::task::spawn(driver.run());
+    Ok((handle, events))
 }

@@ -26,9 +26,8 @@ fn datagrams_let_two_nodes_meet() {
 async fn two_nodes_meet_and_part(transport: Transport) {
     // A shutdown is announced for two intervals: time enough on a busy machine.
     let builder = || builder(transport).interval(Duration::from_millis(200));
-    let first = builder().start().await.unwrap();
-    let mut events = first.subscribe();
-    let second = builder()
+    let (first, mut events) = builder().start().await.unwrap();
+    let (second, _) = builder()
         .seed(first.listen_address())
         .state(ApplicationState::DC, "dc2")
         .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
@@ -63,7 +62,7 @@ async fn two_nodes_meet_and_part(transport: Transport) {
 fn taken_port_cannot_be_listened_on() {
     run(async {
         for transport in [Transport::Internode, Transport::Datagram] {
-            let handle = builder(transport).start().await.unwrap();
+            let (handle, _) = builder(transport).start().await.unwrap();
             let address = handle.listen_address();
             let again = builder(transport).listen(address).start().await;
             assert!(
@@ -79,9 +78,9 @@ fn taken_port_cannot_be_listened_on() {
 fn node_stops_when_its_last_handle_is_dropped() {
     run(async {
         for transport in [Transport::Internode, Transport::Datagram] {
-            let handle = builder(transport).start().await.unwrap();
+            let (handle, mut events) = builder(transport).start().await.unwrap();
             let address = handle.listen_address();
-            let (mut events, stopped, clone) = (handle.subscribe(), handle.stopped(), handle.clone());
+            let (stopped, clone) = (handle.stopped(), handle.clone());
             drop(handle);
             clone.stats().await.unwrap();
             drop(clone);
@@ -104,7 +103,7 @@ fn packets_of_strangers_do_no_harm() {
         let gone = silent.local_addr().unwrap();
         // What is sent there now is answered by the system with an error.
         drop(silent);
-        let handle = builder(Transport::Datagram).seed(gone).start().await.unwrap();
+        let (handle, _) = builder(Transport::Datagram).seed(gone).start().await.unwrap();
         let address = handle.listen_address();
         let stranger = UdpSocket::bind(LOCALHOST).unwrap();
         for len in 0..100 {
@@ -118,7 +117,7 @@ fn packets_of_strangers_do_no_harm() {
 #[test]
 fn connections_of_strangers_do_no_harm() {
     run(async {
-        let handle = builder(Transport::Internode).start().await.unwrap();
+        let (handle, _) = builder(Transport::Internode).start().await.unwrap();
         let address = handle.listen_address();
         let strangers = [(); 20].map(|()| TcpStream::connect(address).unwrap());
         for mut stranger in &strangers {
@@ -136,7 +135,7 @@ fn connection_that_the_node_closes_is_closed() {
         let silent = TcpListener::bind(LOCALHOST).unwrap();
         let start = builder(Transport::Internode).seed(silent.local_addr().unwrap());
         let start = start.tune(|config| config.handshake_timeout(Duration::from_millis(100)));
-        let handle = start.start().await.unwrap();
+        let (handle, _) = start.start().await.unwrap();
         // What it says is not answered: the node gives up, and its wait for an answer does not keep the socket.
         let said = spawn_blocking(move || {
             let (mut stream, _) = silent.accept()?;
@@ -157,7 +156,7 @@ fn raised_generation_is_stored_before_anything_more_is_sent() {
             sender.send(raised).map_err(io::Error::other)?;
             Err(io::Error::other("as the test wants"))
         });
-        let handle = start.start().await.unwrap();
+        let (handle, _) = start.start().await.unwrap();
         raise(&handle).await;
         assert_eq!(handle.generation().await.unwrap(), stored.try_recv().unwrap());
         raise(&handle).await;
@@ -169,7 +168,7 @@ fn raised_generation_is_stored_before_anything_more_is_sent() {
 fn node_goes_on_when_storing_its_generation_panics() {
     run(async {
         let start = builder(Transport::Internode).persist_generation(|_| panic!("as the test wants"));
-        let handle = start.start().await.unwrap();
+        let (handle, _) = start.start().await.unwrap();
         raise(&handle).await;
         rounds_pass(&handle).await;
     });

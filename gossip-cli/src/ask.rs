@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
-use gossip_adapter::{EndpointInfo, Event, Handle, HeartbeatState, Stats, Version};
+use gossip_adapter::{EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Stats, Version};
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
@@ -181,7 +181,7 @@ impl<'a> Question<'a> {
             Err(_) => Err(self.no_answer(&asking).await),
         };
         // Its port is free again when this returns.
-        for (_, node) in asking {
+        for (_, node, _) in asking {
             let _ = node.shutdown().await;
         }
         answered
@@ -190,19 +190,22 @@ impl<'a> Question<'a> {
     async fn ask_under<'p>(
         &self,
         partitioners: &[&'p str],
-        asking: &mut Vec<(&'p str, Handle)>,
+        asking: &mut Vec<(&'p str, Handle, Events)>,
     ) -> Result<(&'p str, Vec<EndpointInfo>), Failure> {
         // A port that was asked for is one node's at a time.
         let is_port_fixed = self.listen.port() != 0;
         let head_start = if is_port_fixed { self.patience / 2 } else { HEAD_START };
         for (number, partitioner) in (1..).zip(partitioners) {
-            if is_port_fixed && let Some((_, before)) = asking.pop() {
+            if is_port_fixed && let Some((_, before, _)) = asking.pop() {
                 let _ = before.shutdown().await;
             }
-            asking.push((partitioner, self.begin(partitioner).await?));
+            let (node, events) = self.begin(partitioner).await?;
+            asking.push((partitioner, node, events));
             // The last has all the time that is left.
             let is_last = number == partitioners.len();
-            let answers = asking.iter().map(|(partitioner, node)| Box::pin(answer(partitioner, node)));
+            let answers = asking
+                .iter_mut()
+                .map(|(partitioner, node, events)| Box::pin(answer(partitioner, node, events)));
             tokio::select! {
                 (answer, ..) = futures_util::future::select_all(answers) => return Ok(answer),
                 () = sleep(head_start), if !is_last => {}
@@ -211,7 +214,7 @@ impl<'a> Question<'a> {
         Err(Failure::failed("there is no partitioner to ask under"))
     }
 
-    async fn begin(&self, partitioner: &str) -> Result<Handle, Failure> {
+    async fn begin(&self, partitioner: &str) -> Result<(Handle, Events), Failure> {
         let node = Builder::new(self.cluster)
             .partitioner(partitioner)
             .listen(self.listen)
@@ -237,9 +240,9 @@ impl<'a> Question<'a> {
     }
 
     /// Says what may be wrong, as far as it can be told apart.
-    async fn no_answer(&self, asking: &[(&str, Handle)]) -> Failure {
+    async fn no_answer(&self, asking: &[(&str, Handle, Events)]) -> Failure {
         let mut failed = 0;
-        for (_, node) in asking {
+        for (_, node, _) in asking {
             failed += node.stats().await.map_or(0, |stats: Stats| stats.connections_failed + stats.timeouts);
         }
         let Self { seed, cluster, listen, patience } = self;
@@ -294,18 +297,21 @@ fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
 }
 
 /// What the node has learned, once it has; never, if it learns nothing.
-async fn answer<'p>(partitioner: &'p str, node: &Handle) -> (&'p str, Vec<EndpointInfo>) {
-    let mut events = node.subscribe();
+async fn answer<'p>(
+    partitioner: &'p str,
+    node: &Handle,
+    events: &mut Events,
+) -> (&'p str, Vec<EndpointInfo>) {
     loop {
-        // It may have come before we listened.
+        // The event may be lost among many others: what is so decides.
         let known = node.endpoints().await.unwrap_or_default();
         if known.len() > 1 && node.is_enabled().await == Ok(false) {
             return (partitioner, known);
         }
         match events.recv().await {
             Ok(Event::ShadowRoundDone) => return (partitioner, node.endpoints().await.unwrap_or_default()),
-            Ok(_) => {}
-            Err(_) => std::future::pending().await,
+            Ok(_) | Err(EventsError::Lagged(_)) => {}
+            Err(EventsError::Stopped) => std::future::pending().await,
         }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use gossip_adapter::{
-    Builder, ConfigBuilder, Endpoint, Generation, GossipOnly, KeyRing, Pad, Runtime, StartError,
+    Builder, ConfigBuilder, Endpoint, Events, Generation, GossipOnly, KeyRing, Pad, Runtime, StartError,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -74,10 +74,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
 
     let seeds = options.seeds.read().map_err(Failure::misuse)?;
-    let node = start(&options, seeds, host_id, store.clone()).await?;
+    let (node, events) = start(&options, seeds, host_id, store.clone()).await?;
     let handle = node.common();
-    let end = tokio::spawn(events::end(handle.subscribe()));
-    let events = handle.subscribe();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
     // Whoever does not read this line has asked for nothing.
     let _ = std::io::stdout().write_all(listening.as_bytes()).and_then(|()| std::io::stdout().flush());
@@ -107,13 +105,14 @@ async fn serve(options: Options) -> Result<(), Failure> {
         stop: stop.clone(),
         leaving: leaving.clone(),
     };
+    let end = tokio::spawn(events::end(events.clone()));
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
-    let log = tokio::spawn(events::log_events(events, handle.clone(), options.clone()));
+    let log = tokio::spawn(events::log_events(events.clone(), handle.clone(), options.clone()));
     if let Node::Member(handle) = node {
         tokio::spawn(publish::publish_load(handle, options.interval));
     }
     if let Some(store) = &store {
-        tokio::spawn(store.clone().follow(handle.clone(), handle.subscribe(), options.interval));
+        tokio::spawn(store.clone().follow(handle.clone(), events, options.interval));
     }
     let left = tokio::spawn(leave::follow(handle.clone(), leaving.clone(), store.clone(), options.interval));
 
@@ -160,7 +159,7 @@ async fn start(
     seeds: Vec<SocketAddr>,
     host_id: Uuid,
     store: Option<SharedStore>,
-) -> Result<Node, Failure> {
+) -> Result<(Node, Events), Failure> {
     let keys = options.keys.as_ref().map(KeySource::read).transpose();
     let keys = keys.map_err(|error| Failure::misuse(format!("--key-file: {error}")))?;
     let plan = Plan { options, keys, seeds, host_id, store };
@@ -170,14 +169,14 @@ async fn start(
             RuntimeName::AsyncStd => plan.gossip_only::<gossip_async_std::AsyncStd>().start().await,
             RuntimeName::Mio => plan.gossip_only::<gossip_mio::Mio>().start(),
         }
-        .map(Node::GossipOnly)
+        .map(|(handle, events)| (Node::GossipOnly(handle), events))
     } else {
         match options.runtime {
             RuntimeName::Tokio => plan.member::<gossip_tokio::Tokio>().start().await,
             RuntimeName::AsyncStd => plan.member::<gossip_async_std::AsyncStd>().start().await,
             RuntimeName::Mio => plan.member::<gossip_mio::Mio>().start(),
         }
-        .map(Node::Member)
+        .map(|(handle, events)| (Node::Member(handle), events))
     };
     started.map_err(start_failure)
 }

@@ -25,11 +25,10 @@ const GOSSIP: Token = Token(2);
 fn main() -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
-    let (mut driver, handle) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
+    let (mut driver, handle, mut changes) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
     let mut questions = UdpSocket::bind("127.0.0.1:0".parse()?)?;
     poll.registry().register(&mut questions, QUESTIONS, Interest::READABLE)?;
 
-    let mut changes = handle.subscribe();
     let mut live = BTreeSet::new();
     let service = questions.local_addr()?;
     let asker = thread::spawn(move || ask(service, &handle).map_err(|error| error.to_string()));
@@ -103,7 +102,7 @@ fn ask(service: SocketAddr, handle: &Handle) -> Result<(), Box<dyn Error>> {
         }
     };
     ask_until("0")?;
-    let other = builder()?.seed(handle.listen_address()).start()?;
+    let (other, _) = builder()?.seed(handle.listen_address()).start()?;
     ask_until("1")?;
     other.shutdown().wait()?;
     ask_until("0")?;

@@ -8,13 +8,12 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use gossip_mio::{ApplicationState, Builder, Event, Handle, Standing};
+use gossip_mio::{ApplicationState, Builder, Event, Events, Handle, Standing};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let seed = start(None)?;
-    let second = start(Some(&seed))?;
-    let third = start(Some(&seed))?;
-    let mut events = seed.subscribe();
+    let (seed, mut events) = start(None)?;
+    let (second, _) = start(Some(&seed))?;
+    let (third, _) = start(Some(&seed))?;
 
     wait_until(&seed, "all three are live", |live| live == 3)?;
     second.set_state(ApplicationState::DC, "dc2").wait()?;
@@ -39,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn start(seed: Option<&Handle>) -> Result<Handle, Box<dyn Error>> {
+fn start(seed: Option<&Handle>) -> Result<(Handle, Events), Box<dyn Error>> {
     let mut builder = Builder::new("three nodes")
         .listen("127.0.0.1:0".parse()?)
         .interval(Duration::from_millis(200))

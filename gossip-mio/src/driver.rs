@@ -9,8 +9,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
-    READS_PER_TURN, StartError, Transport, Written,
+    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared,
+    READ_BUFFER, READS_PER_TURN, StartError, Transport, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -32,7 +32,7 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// use std::sync::Arc;
 ///
 /// use gossip_mio::{Builder, Driver};
-/// use mio::{Events, Poll, Token};
+/// use mio::{Poll, Token};
 ///
 /// const WAKER: Token = Token(0);
 /// const GOSSIP: Token = Token(1);
@@ -40,10 +40,10 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// let mut poll = Poll::new()?;
 /// let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
 /// let builder = Builder::new("my cluster").listen("127.0.0.1:0".parse()?);
-/// let (mut driver, handle) = Driver::new(builder, poll.registry(), GOSSIP, &waker)?;
+/// let (mut driver, handle, _) = Driver::new(builder, poll.registry(), GOSSIP, &waker)?;
 /// let stopping = std::thread::spawn(move || handle.shutdown().wait());
 ///
-/// let mut events = Events::with_capacity(64);
+/// let mut events = mio::Events::with_capacity(64);
 /// loop {
 ///     let wait = driver.turn();
 ///     if driver.is_stopped() {
@@ -87,7 +87,7 @@ impl Driver {
         registry: &Registry,
         first: Token,
         waker: &Waker,
-    ) -> Result<(Self, Handle<M>), StartError> {
+    ) -> Result<(Self, Handle<M>, Events), StartError> {
         let registry = Arc::new(registry.try_clone().map_err(StartError::Drive)?);
         let address = builder.listen_on()?;
         let bind = |error| StartError::Bind { address, error };
@@ -103,7 +103,7 @@ impl Driver {
                 (watch(&registry, listener, first).map(Front::Connections)?, listening)
             }
         };
-        let Prepared { node, mailbox, persist, handle } = builder.prepare(listening)?;
+        let Prepared { node, mailbox, persist, handle, events } = builder.prepare(listening)?;
         mailbox.register(waker);
         let mut running = Running {
             node,
@@ -120,7 +120,7 @@ impl Driver {
             mailbox,
         };
         running.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-        Ok((Self { first, running: Some(running) }, handle))
+        Ok((Self { first, running: Some(running) }, handle, events))
     }
 
     /// Does what is to be done now, and says how long the poll may wait at most: until something happens, if `None`. To be

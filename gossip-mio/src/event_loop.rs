@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use gossip_adapter::{Builder, Handle, StartError};
-use mio::{Events, Poll, Token};
+use gossip_adapter::{Builder, Events, Handle, StartError};
+use mio::{Poll, Token};
 
 use crate::{Driver, Mio, waker};
 
@@ -19,7 +19,7 @@ const EVENTS: usize = 256;
 /// ```
 /// use gossip_mio::{Builder, EventLoop};
 ///
-/// let (event_loop, handle) = EventLoop::new(Builder::new("my cluster").listen("127.0.0.1:0".parse()?))?;
+/// let (event_loop, handle, _) = EventLoop::new(Builder::new("my cluster").listen("127.0.0.1:0".parse()?))?;
 /// let driving = std::thread::spawn(|| event_loop.run());
 /// handle.shutdown().wait()?;
 /// driving.join().expect("it does not panic")?;
@@ -29,7 +29,7 @@ const EVENTS: usize = 256;
 pub struct EventLoop {
     driver: Driver,
     poll: Poll,
-    events: Events,
+    events: mio::Events,
 }
 
 impl EventLoop {
@@ -38,11 +38,11 @@ impl EventLoop {
     /// # Errors
     ///
     /// [`StartError`] if the address cannot be listened on, or something about the node cannot be.
-    pub fn new<M>(builder: Builder<Mio, M>) -> Result<(Self, Handle<M>), StartError> {
+    pub fn new<M>(builder: Builder<Mio, M>) -> Result<(Self, Handle<M>, Events), StartError> {
         let poll = Poll::new().map_err(StartError::Drive)?;
         let wakes = mio::Waker::new(poll.registry(), WAKER).map_err(StartError::Drive)?;
-        let (driver, handle) = Driver::new(builder, poll.registry(), FIRST, &waker(Arc::new(wakes)))?;
-        Ok((Self { driver, poll, events: Events::with_capacity(EVENTS) }, handle))
+        let (driver, handle, events) = Driver::new(builder, poll.registry(), FIRST, &waker(Arc::new(wakes)))?;
+        Ok((Self { driver, poll, events: mio::Events::with_capacity(EVENTS) }, handle, events))
     }
 
     /// Drives the node on this thread until it has stopped. Nothing that is waited for on the same thread meanwhile comes.

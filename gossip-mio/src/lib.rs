@@ -6,13 +6,12 @@
 //! ```
 //! use gossip_mio::{ApplicationState, Builder};
 //!
-//! let first = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start()?;
-//! let second = Builder::new("my cluster")
+//! let (first, mut events) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start()?;
+//! let (second, _) = Builder::new("my cluster")
 //!     .listen("127.0.0.1:0".parse()?)
 //!     .seed(first.listen_address())
 //!     .state(ApplicationState::DC, "dc1")
 //!     .start()?;
-//! let mut events = first.subscribe();
 //! while !matches!(events.wait()?, gossip_mio::Event::Up { .. }) {}
 //! assert_eq!(first.endpoints().wait()?.len(), 2);
 //! second.shutdown().wait()?;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use gossip_adapter::{Builder, Handle, Runtime, StartError};
+use gossip_adapter::{Builder, Events, Handle, Runtime, StartError};
 use tracing::error;
 
 use crate::EventLoop;
@@ -12,16 +12,16 @@ use crate::EventLoop;
 pub enum Mio {}
 
 impl Runtime for Mio {
-    type Start<M: 'static> = Result<Handle<M>, StartError>;
+    type Start<M: 'static> = Result<(Handle<M>, Events), StartError>;
 
     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
-        let (event_loop, handle) = EventLoop::new(builder)?;
+        let (event_loop, handle, events) = EventLoop::new(builder)?;
         let run = || {
             if let Err(error) = event_loop.run() {
                 error!(%error, "the node is driven no longer");
             }
         };
         thread::Builder::new().name("gossip".into()).spawn(run).map_err(StartError::Drive)?;
-        Ok(handle)
+        Ok((handle, events))
     }
 }

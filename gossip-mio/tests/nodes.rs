@@ -21,7 +21,7 @@ const TRANSPORTS: [Transport; 2] = [Transport::Internode, Transport::Datagram];
 #[test]
 fn nodes_meet_and_part_on_threads_of_their_own() {
     for transport in TRANSPORTS {
-        meet_and_part(transport, |builder| builder.start().unwrap());
+        meet_and_part(transport, |builder| builder.start().unwrap().0);
     }
 }
 
@@ -60,7 +60,7 @@ fn what_is_too_much_for_one_turn_is_read_in_several() {
 
 #[test]
 fn a_handle_is_used_by_several_threads() {
-    let handle = builder(Transport::Internode).start().unwrap();
+    let (handle, _) = builder(Transport::Internode).start().unwrap();
     let callers: Vec<_> = (0..4)
         .map(|number| {
             let handle = handle.clone();
@@ -84,7 +84,7 @@ fn a_handle_is_used_by_several_threads() {
 #[test]
 fn a_taken_port_is_told() {
     for transport in TRANSPORTS {
-        let handle = builder(transport).start().unwrap();
+        let (handle, _) = builder(transport).start().unwrap();
         let address = handle.listen_address();
         let again = builder(transport).listen(address).start();
         assert!(matches!(again, Err(StartError::Bind { address: taken, .. }) if taken == address));
@@ -94,14 +94,14 @@ fn a_taken_port_is_told() {
 #[test]
 fn without_handles_the_loop_ends_and_the_port_is_free() {
     for transport in TRANSPORTS {
-        let (event_loop, handle) = EventLoop::new(builder(transport)).unwrap();
+        let (event_loop, handle, _) = EventLoop::new(builder(transport)).unwrap();
         let address = handle.listen_address();
         let thread = thread::spawn(|| event_loop.run());
         drop(handle);
         join(thread).unwrap();
         assert_is_free(address, transport);
 
-        let handle = builder(transport).start().unwrap();
+        let (handle, _) = builder(transport).start().unwrap();
         let address = handle.listen_address();
         let stopped = handle.stopped();
         drop(handle);
@@ -183,7 +183,7 @@ fn strangers_do_no_harm() {
         let gone = silent.local_addr().unwrap();
         // What is sent there now is answered by the system with an error, and so is a dial.
         drop(silent);
-        let handle = builder(transport).seed(gone).start().unwrap();
+        let (handle, _) = builder(transport).seed(gone).start().unwrap();
         let address = handle.listen_address();
         let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         for len in 0..100 {
@@ -208,8 +208,7 @@ fn a_raised_generation_is_stored_before_the_node_goes_on() {
         stored.send(generation).unwrap();
         Err(std::io::Error::other("the disk is full, which is survived"))
     });
-    let handle = started.generation(Generation::new(7)).start().unwrap();
-    let mut events = handle.subscribe();
+    let (handle, mut events) = started.generation(Generation::new(7)).start().unwrap();
     handle.disable().wait().unwrap();
     handle.enable().wait().unwrap();
     let generation = handle.generation().wait().unwrap();
@@ -236,7 +235,7 @@ impl Program {
         let waker = gossip_mio::waker(Arc::new(
             mio::Waker::new(poll.registry(), Self::WAKER).expect("it is the only one"),
         ));
-        let (driver, handle) =
+        let (driver, handle, _) =
             Driver::new(builder, poll.registry(), Self::FIRST, &waker).expect("the port is free");
         (Self { poll, events: mio::Events::with_capacity(16), waker, driver }, handle)
     }
@@ -304,7 +303,7 @@ fn share_a_poll(first: Builder, second: Builder, values: usize) {
     let (mut program, first) = Program::new(first);
     let second = second.seed(first.listen_address());
     // The tokens in use stay as few as the connections.
-    let (mut driver, second) =
+    let (mut driver, second, _) =
         Driver::new(second, program.poll.registry(), Token(1_000), &program.waker).expect("the port is free");
     let mut subscribed = [first.subscribe(), second.subscribe()];
     let (mut handles, mut live, mut states) = (Some([first, second]), BTreeSet::new(), BTreeSet::new());

@@ -8,14 +8,13 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use gossip_tokio::{ApplicationState, Builder};
 //!
-//! let first = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
-//! let second = Builder::new("my cluster")
+//! let (first, mut events) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
+//! let (second, _) = Builder::new("my cluster")
 //!     .listen("127.0.0.1:0".parse()?)
 //!     .seed(first.listen_address())
 //!     .state(ApplicationState::DC, "dc1")
 //!     .start()
 //!     .await?;
-//! let mut events = first.subscribe();
 //! while !matches!(events.recv().await?, gossip_tokio::Event::Up { .. }) {}
 //! assert_eq!(first.endpoints().await?.len(), 2);
 //! second.shutdown().await?;

@@ -12,7 +12,7 @@ async fn packets_of_strangers_do_no_harm() {
     // What is sent there now is answered by the system with an error.
     drop(silent);
     let node = Builder::new("a").transport(Transport::Datagram).listen("127.0.0.1:0".parse().unwrap());
-    let handle = node.seed(gone).interval(Duration::from_millis(10)).start().await.unwrap();
+    let (handle, _) = node.seed(gone).interval(Duration::from_millis(10)).start().await.unwrap();
     let address = handle.listen_address();
     assert!(TcpStream::connect(address).is_err());
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();

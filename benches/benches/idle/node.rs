@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use gossip_adapter::{Builder, Handle, StartError};
+use gossip_adapter::{Builder, Events, Handle, StartError};
 use gossip_core::{ApplicationState, Event, Standing};
 
 use crate::world::CLUSTER;
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
     let [adapter, seed, interval] = arguments else { return Err("not enough is said of the node".into()) };
     let adapter = Adapter::ALL.into_iter().find(|known| known.name() == adapter).ok_or("no such adapter")?;
     let (seed, interval) = (seed.parse()?, Duration::from_millis(interval.parse()?));
-    let handle = match adapter {
+    let (handle, mut events) = match adapter {
         Adapter::Tokio => start_on_tokio(seed, interval)?,
         Adapter::AsyncStd => {
             async_std::task::block_on(builder::<gossip_async_std::AsyncStd>(seed, interval).start())?
@@ -50,7 +50,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
         Adapter::Mio => builder::<gossip_mio::Mio>(seed, interval).start()?,
     };
     let downs = Arc::new(AtomicU64::new(0));
-    let mut events = handle.subscribe();
     let counter = downs.clone();
     // In a steady cluster nothing is told, so that this costs nothing.
     thread::spawn(move || {
@@ -70,13 +69,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-fn start_on_tokio(seed: SocketAddr, interval: Duration) -> Result<Handle, Box<dyn std::error::Error>> {
+fn start_on_tokio(
+    seed: SocketAddr,
+    interval: Duration,
+) -> Result<(Handle, Events), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (tell, told) = mpsc::channel::<Result<Handle, StartError>>();
+    let (tell, told) = mpsc::channel::<Result<(Handle, Events), StartError>>();
     thread::spawn(move || {
         runtime.block_on(async {
             let started = builder::<gossip_tokio::Tokio>(seed, interval).start().await;
-            let stopped = started.as_ref().ok().map(Handle::stopped);
+            let stopped = started.as_ref().ok().map(|(handle, _)| handle.stopped());
             if tell.send(started).is_ok()
                 && let Some(stopped) = stopped
             {

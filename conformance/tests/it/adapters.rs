@@ -4,14 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gossip_adapter::{ApplicationState, Builder, ConfigBuilder, Generation, Handle, StartError, Transport};
+use gossip_adapter::{
+    ApplicationState, Builder, ConfigBuilder, Events, Generation, Handle, StartError, Transport,
+};
 use tokio::runtime::Runtime;
 
 /// Something that drives nodes.
 #[derive(Clone, Copy)]
 pub(crate) struct Adapter {
     pub(crate) name: &'static str,
-    pub(crate) start: fn(NodeSpec) -> Result<Handle, StartError>,
+    pub(crate) start: fn(NodeSpec) -> Result<(Handle, Events), StartError>,
 }
 
 /// All there are.

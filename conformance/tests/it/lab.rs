@@ -43,7 +43,7 @@ impl Lab {
     pub(crate) fn try_start(&self, spec: NodeSpec) -> Result<Member, StartError> {
         let adapter = self.adapters[self.started.get() % self.adapters.len()];
         self.started.set(self.started.get() + 1);
-        (adapter.start)(spec).map(|handle| Member::new(handle, adapter.name))
+        (adapter.start)(spec).map(|(handle, events)| Member::new(handle, events, adapter.name))
     }
 
     pub(crate) fn start(&self, spec: NodeSpec) -> Member {

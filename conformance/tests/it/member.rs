@@ -21,8 +21,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(handle: Handle, adapter: &'static str) -> Self {
-        let events = handle.subscribe();
+    pub(crate) fn new(handle: Handle, events: Events, adapter: &'static str) -> Self {
         let generation = handle.generation().wait().expect("it has just started");
         Self { handle, adapter, generation, events, told: Vec::new() }
     }

@@ -56,8 +56,8 @@ async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
         node = node.host_id(host_id(*listen));
     }
     let node = node.tune(|config| config.max_endpoints(100_000).max_states(250)).start().await;
-    let node = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")))?;
-    let mut events = node.subscribe();
+    let started = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")));
+    let (node, mut events) = started?;
     loop {
         if node.is_enabled().await == Ok(true) {
             return Ok(node);
