@@ -5,6 +5,7 @@ mod tests;
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ use std::time::SystemTime;
 use gossip_adapter::{
     Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone,
 };
-use gossip_store::{Recovered, StoredNode, StoredTombstone, recover, write, write_both};
+use gossip_store::{
+    Recovered, StoreError, StoredEndpoint, StoredNode, StoredTombstone, recover, write, write_both,
+};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -29,6 +32,8 @@ const LOCK: &str = "node.lock";
 pub(crate) struct Store {
     dir: PathBuf,
     node: StoredNode,
+    /// Why the last attempt to save failed. It is logged once, not each time.
+    failing: Option<String>,
     /// Unlocked when it is closed.
     _lock: File,
 }
@@ -62,7 +67,7 @@ impl Store {
         now: u64,
     ) -> Result<(Self, Vec<String>), Failure> {
         let lock = lock(dir)?;
-        let unusable = |error| unusable(dir, &error);
+        let unusable = |error: StoreError| unusable(dir, &error);
         let Recovered { node: stored, mut warnings } = recover(dir, now).map_err(unusable)?;
         if let Some(stored) = &stored {
             check_owner(dir, stored, cluster, host_id)?;
@@ -79,41 +84,56 @@ impl Store {
                 "the clock is behind the stored generation {stored}: starting with {generation} (check the clock)"
             ));
         }
-        let tombstones = stored.as_ref().map(|stored| stored.tombstones.clone()).unwrap_or_default();
-        let node = StoredNode {
-            generation: generation.get(),
-            host_id: stored.as_ref().map(|stored| stored.host_id).or(host_id).unwrap_or_else(Uuid::new_v4),
-            cluster: cluster.into(),
-            endpoints: stored.map(|stored| stored.endpoints).unwrap_or_default(),
-            tombstones,
-            left: false,
-        };
+        let mut node =
+            stored.unwrap_or_else(|| StoredNode::new(0, host_id.unwrap_or_else(Uuid::new_v4), cluster));
+        node.generation = generation.get();
+        node.left = false;
         write_both(dir, &node).map_err(unusable)?;
-        Ok((Self { dir: dir.into(), node, _lock: lock }, warnings))
+        Ok((Self { dir: dir.into(), node, failing: None, _lock: lock }, warnings))
     }
 
     pub(crate) fn host_id(&self) -> Uuid {
         self.node.host_id
     }
 
-    /// Changes what is stored; on failure it stays as it was, but for a generation: that may be stored and not used.
-    fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> io::Result<()> {
+    /// Changes what is stored; on failure it stays as it was, but for a generation: that may be stored and not used. Returns
+    /// whether there was anything to write.
+    fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> Result<bool, StoreError> {
         let mut changed = self.node.clone();
         change(&mut changed);
         if changed == self.node {
-            return Ok(());
+            return Ok(false);
         }
         if changed.generation == self.node.generation {
             write(&self.dir, &changed)?;
             self.node = changed;
-            return Ok(());
+            return Ok(true);
         }
         let stored = write_both(&self.dir, &changed);
         // It may be on disk, and what is written later must not be less.
         self.node.generation = changed.generation;
         stored?;
         self.node = changed;
-        Ok(())
+        Ok(true)
+    }
+
+    /// As [`Store::update`], and logs that it failed, or that it works again: once, and not while nothing changes.
+    fn update_and_log(&mut self, change: impl FnOnce(&mut StoredNode)) {
+        match self.update(change) {
+            Ok(true) if self.failing.take().is_some() => {
+                tracing::info!("the data directory {} can be written again", self.dir.display());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let text = with_advice(&error);
+                if self.failing.as_ref() != Some(&text) {
+                    tracing::warn!(
+                        "the known endpoints cannot be saved: {text}; this is tried again, and logged when it changes"
+                    );
+                    self.failing = Some(text);
+                }
+            }
+        }
     }
 }
 
@@ -135,7 +155,7 @@ impl SharedStore {
 
     /// Whom the node knew when it was last stopped.
     pub(crate) fn known_endpoints(&self) -> Vec<SocketAddr> {
-        self.lock().node.endpoints.clone()
+        self.lock().node.endpoints.iter().map(|endpoint| endpoint.address).collect()
     }
 
     /// Who was gone when the node was last stopped.
@@ -148,15 +168,16 @@ impl SharedStore {
         let save = move || self.lock().update(|node| node.left = true);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
             tracing::error!(
-                "it cannot be stored that this node has left: {error} (remove its data directory, or a later start \
-                 joins again)"
+                "it cannot be stored that this node has left: {} (remove its data directory, or a later start joins again)",
+                with_advice(&error)
             );
         }
     }
 
     /// Stores a generation that was raised while running.
     pub(crate) fn save_generation(&self, generation: Generation) -> io::Result<()> {
-        self.lock().update(|node| node.generation = generation.get())
+        self.lock().update(|node| node.generation = generation.get())?;
+        Ok(())
     }
 
     /// Saves who is known and who is gone, until the node stops: now and then, and at once when somebody is gone, so that
@@ -188,15 +209,13 @@ impl SharedStore {
         known.sort_unstable();
         let tombstones: Vec<StoredTombstone> = tombstones.into_iter().map(StoredTombstone::from).collect();
         let save = move || {
-            self.lock().update(|node| {
-                node.endpoints = known;
-                node.tombstones = tombstones;
-            })
+            self.lock().update_and_log(|node| {
+                node.endpoints = with_what_is_stored(known, &node.endpoints);
+                node.tombstones = tombstones_with_what_is_stored(tombstones, &node.tombstones);
+            });
         };
         // That the task is gone means that the process ends.
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-            tracing::warn!("the known endpoints cannot be saved: {error}");
-        }
+        let _ = tokio::task::spawn_blocking(save).await;
         true
     }
 
@@ -211,19 +230,46 @@ fn is_worth_knowing(info: &EndpointInfo) -> bool {
     !info.is_local && !matches!(info.status, StatusKind::Left | StatusKind::Removed | StatusKind::Removing)
 }
 
+/// The endpoints that are known now, with what is stored of them.
+fn with_what_is_stored(known: Vec<SocketAddr>, stored: &[StoredEndpoint]) -> Vec<StoredEndpoint> {
+    let stored: BTreeMap<_, _> = stored.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
+    let kept =
+        |address| stored.get(&address).map_or_else(|| StoredEndpoint::new(address), |&old| old.clone());
+    known.into_iter().map(kept).collect()
+}
+
+/// The tombstones of now, with the fields of a later release that are stored of them.
+fn tombstones_with_what_is_stored(
+    mut tombstones: Vec<StoredTombstone>,
+    stored: &[StoredTombstone],
+) -> Vec<StoredTombstone> {
+    let stored = stored.iter().filter(|tombstone| !tombstone.unknown.is_empty());
+    let stored: BTreeMap<_, _> = stored.map(|tombstone| (tombstone.endpoint, &tombstone.unknown)).collect();
+    for tombstone in &mut tombstones {
+        if let Some(unknown) = stored.get(&tombstone.endpoint) {
+            tombstone.unknown.clone_from(unknown);
+        }
+    }
+    tombstones
+}
+
 fn lock(dir: &Path) -> Result<File, Failure> {
-    let open = || {
-        std::fs::create_dir_all(dir)?;
-        File::options().create(true).truncate(false).write(true).open(dir.join(LOCK))
+    let path = dir.join(LOCK);
+    std::fs::create_dir_all(dir).map_err(|error| unusable(dir, &StoreError::system(dir, error)))?;
+    let is_no_file = std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file());
+    let open = || match is_no_file {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => File::options().create(true).truncate(false).write(true).open(&path),
     };
-    let file = open().map_err(|error| unusable(dir, &error))?;
+    let system = |error| unusable(dir, &StoreError::system(&path, error));
+    let file = open().map_err(system)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::failed(format!(
             "another process uses the data directory {} (stop it, or choose another with --data-dir)",
             dir.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(unusable(dir, &error)),
+        Err(TryLockError::Error(error)) => Err(system(error)),
     }
 }
 
@@ -235,12 +281,20 @@ fn has_left(dir: &Path) -> Failure {
     ))
 }
 
-fn unusable(dir: &Path, error: &io::Error) -> Failure {
+fn unusable(dir: &Path, error: &StoreError) -> Failure {
+    let advice = error.advice().map(|advice| format!("{advice}, or ")).unwrap_or_default();
     Failure::failed(format!(
-        "the data directory {} cannot be used: {error} (make it readable and writable, or choose another with \
-         --data-dir)",
+        "the data directory {} cannot be used: {error} ({advice}choose another directory with --data-dir)",
         dir.display()
     ))
+}
+
+/// An error on one line, and what to do.
+fn with_advice(error: &StoreError) -> String {
+    match error.advice() {
+        Some(advice) => format!("{error} ({advice})"),
+        None => error.to_string(),
+    }
 }
 
 /// Whether a node of this cluster, and with this host id if one was asked for, may use what `stored` says.

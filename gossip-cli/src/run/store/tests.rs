@@ -4,7 +4,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use gossip_store::{CURRENT, PREVIOUS};
+use gossip_store::{CURRENT, PREVIOUS, decode, encode};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -181,11 +181,79 @@ fn a_file_of_a_later_release_is_left_alone() {
     let dir = TempDir::new().unwrap();
     run(&dir, NOW);
     let text = fs::read_to_string(dir.path().join(CURRENT)).unwrap();
-    let later = text.replace("\"format\": 1", "\"format\": 2");
+    let later = text.replace("\"format\": 2", "\"format\": 3");
     fs::write(dir.path().join(CURRENT), &later).unwrap();
     let error = Store::open_at(dir.path(), "cluster", None, false, NOW).unwrap_err();
-    assert!(error.to_string().contains("format 2"), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("format 3") && error.contains("release that wrote it"), "{error}");
+    assert!(error.contains(dir.path().join(CURRENT).to_str().unwrap()), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join(CURRENT)).unwrap(), later);
+}
+
+#[test]
+fn fields_of_a_later_release_outlive_starts_and_saves_of_this_one() {
+    let dir = TempDir::new().unwrap();
+    let host_id = run(&dir, NOW);
+    let mut node = decode(&fs::read(dir.path().join(CURRENT)).unwrap()).unwrap();
+    let mut later = StoredTombstone::from(tombstone());
+    for unknown in [&mut node.unknown, &mut node.endpoints[1].unknown, &mut later.unknown] {
+        unknown.insert("zone", "[1.50, {}]").unwrap();
+    }
+    node.tombstones.push(later);
+    fs::write(dir.path().join(CURRENT), encode(&node).unwrap()).unwrap();
+
+    let (mut store, warnings) = open(dir.path(), NOW);
+    assert_eq!((store.host_id(), warnings.len()), (host_id, 0));
+    let third = "10.0.0.3:7000".parse().unwrap();
+    let known = [node.endpoints[1].address, third].into();
+    store
+        .update(|node| {
+            node.endpoints = with_what_is_stored(known, &node.endpoints);
+            node.tombstones = tombstones_with_what_is_stored(vec![tombstone().into()], &node.tombstones);
+        })
+        .unwrap();
+    let saved = decode(&fs::read(dir.path().join(CURRENT)).unwrap()).unwrap();
+    assert_eq!(saved.endpoints, [node.endpoints[1].clone(), StoredEndpoint::new(third)]);
+    assert_eq!((saved.tombstones, saved.unknown), (node.tombstones, node.unknown));
+}
+
+#[test]
+fn advice_fits_what_is_wrong_and_names_the_path() {
+    let dir = TempDir::new().unwrap();
+    let in_the_way = dir.path().join("a");
+    fs::write(&in_the_way, "").unwrap();
+    let of_a_pipe = dir.path().join("b");
+    fs::create_dir_all(of_a_pipe.join(CURRENT)).unwrap();
+    let of_a_lock = dir.path().join("c");
+    fs::create_dir_all(of_a_lock.join(LOCK)).unwrap();
+    for (dir, path) in [
+        (&in_the_way, in_the_way.clone()),
+        (&of_a_pipe, of_a_pipe.join(CURRENT)),
+        (&of_a_lock, of_a_lock.join(LOCK)),
+    ] {
+        let failure = Store::open_at(dir, "cluster", None, false, NOW).unwrap_err().to_string();
+        assert!(failure.contains(path.to_str().unwrap()), "{failure}");
+        assert!(failure.contains("in the way") && !failure.contains("readable"), "{failure}");
+    }
+}
+
+#[test]
+fn that_nothing_can_be_saved_is_told_once_until_it_changes() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    let in_the_way = dir.path().join("node.json.new");
+    fs::create_dir(&in_the_way).unwrap();
+    store.update_and_log(|node| node.endpoints = known());
+    let told = store.failing.clone().unwrap();
+    assert!(told.contains(in_the_way.to_str().unwrap()), "{told}");
+    store.update_and_log(|node| node.endpoints = known());
+    assert_eq!(store.failing, Some(told));
+    fs::remove_dir(in_the_way).unwrap();
+    // Nothing to write proves nothing.
+    store.update_and_log(|_| {});
+    assert!(store.failing.is_some());
+    store.update_and_log(|node| node.endpoints = known());
+    assert_eq!((store.failing, store.node.endpoints), (None, known()));
 }
 
 #[test]
@@ -202,11 +270,7 @@ fn a_file_from_before_tombstones_were_kept_is_read() {
 fn tombstones_are_kept() {
     let dir = TempDir::new().unwrap();
     let (mut store, _) = open(dir.path(), NOW);
-    let tombstone = Tombstone {
-        endpoint: "10.0.0.9:7000".parse::<SocketAddr>().unwrap().into(),
-        generation: Generation::new(7),
-        until_unix_ms: 1_800_000_000_000,
-    };
+    let tombstone = tombstone();
     store.update(|node| node.tombstones = vec![tombstone.into()]).unwrap();
     drop(store);
     let store = SharedStore::new(open(dir.path(), NOW).0);
@@ -247,8 +311,18 @@ fn run(dir: &TempDir, now: u64) -> Uuid {
     store.host_id()
 }
 
-fn known() -> Vec<SocketAddr> {
-    vec!["10.0.0.1:7000".parse().unwrap(), "[2001:db8::1]:7000".parse().unwrap()]
+fn known() -> Vec<StoredEndpoint> {
+    ["10.0.0.1:7000", "[2001:db8::1]:7000"]
+        .map(|address| StoredEndpoint::new(address.parse().unwrap()))
+        .into()
+}
+
+fn tombstone() -> Tombstone {
+    Tombstone {
+        endpoint: "10.0.0.9:7000".parse::<SocketAddr>().unwrap().into(),
+        generation: Generation::new(7),
+        until_unix_ms: 1_800_000_000_000,
+    }
 }
 
 fn open(dir: &Path, now: u64) -> (Store, Vec<String>) {
