@@ -17,6 +17,7 @@ pub(crate) const ADMIN: &str = "127.0.0.1:7079";
 ///
 /// Why it stands for none, and what would.
 pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
+    let text = text.trim();
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(vec![address]);
     }
@@ -42,6 +43,18 @@ pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, 
             "the host name '{host}' cannot be resolved: {error} (check it, or write an IP address)"
         )),
     }
+}
+
+/// Refuses what nobody can be reached at.
+///
+/// # Errors
+///
+/// `address` is every address of a machine, or has no port.
+pub(crate) fn reachable(address: SocketAddr) -> Result<SocketAddr, String> {
+    if address.ip().is_unspecified() || address.port() == 0 {
+        return Err(format!("nobody can be reached at {address} (name one address, and its port)"));
+    }
+    Ok(address)
 }
 
 /// The first address that `text` stands for, IPv4 before IPv6.
@@ -132,6 +145,7 @@ mod tests {
             ("[::1]", "[::1]:7000"),
             ("[::1]:7", "[::1]:7"),
             ("0.0.0.0", "0.0.0.0:7000"),
+            (" 10.0.0.2:7001\t", "10.0.0.2:7001"),
         ] {
             assert_eq!(resolve(text, GOSSIP_PORT), Ok(vec![address.parse().unwrap()]), "{text}");
         }

@@ -26,14 +26,15 @@ use crate::model::{
     CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
-use crate::run::{KeySource, Node, SeedSource, is_identity};
+use crate::run::{KeySource, Load, Node, SeedSource, own_state};
 use crate::token::Token;
-pub(crate) use operations::Assassinations;
+pub(crate) use operations::{Assassinations, reload};
 
 /// What the handlers know.
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) handle: Handle<Common>,
+    pub(crate) load: Arc<Load>,
     /// For what not all nodes can do.
     pub(crate) node: Node,
     pub(crate) names: Names,
@@ -56,8 +57,7 @@ pub(crate) struct Admin {
 }
 
 /// Answers on `listener`; from `end` on only the answers that are under way.
-pub(crate) async fn serve(listener: TcpListener, admin: Admin, end: Arc<Notify>) {
-    let admin = Arc::new(admin);
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Notify>) {
     let router = Router::new()
         .route("/v1/endpoints", get(endpoints))
         .route("/v1/node", get(node))
@@ -130,11 +130,12 @@ async fn set_state(
     let Some(key) = admin.names.find(&text, flavour) else {
         return refusal(StatusCode::BAD_REQUEST, &unknown(&text));
     };
-    if is_identity(key) {
-        let why = format!("{key} says who the node is and is its own to change");
+    if let Err(why) = own_state(key, &value) {
         return refusal(StatusCode::CONFLICT, &why);
     }
-    match admin.node.set_state(key, value).await {
+    let set = admin.node.set_state(key, value);
+    let set = if key == ApplicationState::LOAD { admin.load.give(set).await } else { set.await };
+    match set {
         Ok(version) => {
             let name = admin.names.name(key, flavour);
             Json(SetResponse { key: key.number(), name, version: version.get() }).into_response()

@@ -9,10 +9,11 @@ use gossip_adapter::{EndpointInfo, Event, Events, EventsError, Handle, Heartbeat
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::address::{GOSSIP_PORT, parse_patience, resolve_one};
+use crate::address::{GOSSIP_PORT, parse_patience, reachable, resolve_one};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
+use crate::run::check_name;
 
 /// What nearly all clusters of Cassandra have, and what ours have. Who has another does not answer.
 const PARTITIONERS: [&str; 2] = [gossip_core::CASSANDRA_PARTITIONER, gossip_core::DEFAULT_PARTITIONER];
@@ -29,10 +30,10 @@ const HEARTBEATS: Duration = Duration::from_secs(4);
 /// Whom to ask over gossip, and as whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SeedArgs {
-    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 5.0, or ours
-    #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "token_file"])]
+    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 5.0, or ours; without, an admin port is asked
+    #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "host", "port", "token_file"])]
     seed: Option<String>,
-    /// With --seed: the name of its cluster
+    /// The name of the cluster of --seed, where it is required
     #[arg(long, value_name = "NAME", requires = "seed")]
     cluster: Option<String>,
     /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner and our own are tried
@@ -149,7 +150,8 @@ struct Question<'a> {
 impl<'a> Question<'a> {
     fn new(seed: &str, cluster: &'a str, listen: Option<&str>, patience: Duration) -> Result<Self, Failure> {
         let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
-        let seed = resolve_one(seed, GOSSIP_PORT).map_err(misuse("--seed"))?;
+        let seed = resolve_one(seed, GOSSIP_PORT).and_then(reachable).map_err(misuse("--seed"))?;
+        check_name(cluster).map_err(misuse("--cluster"))?;
         let listen = listen.map(|text| resolve_one(text, 0)).transpose().map_err(misuse("--listen"))?;
         if listen.is_some_and(|listen| listen.ip().is_unspecified()) {
             return Err(Failure::misuse("--listen: the member needs one address that it can dial (name it)"));

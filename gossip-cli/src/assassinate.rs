@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::address::{GOSSIP_PORT, resolve_one};
+use crate::address::{GOSSIP_PORT, reachable, resolve_one};
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::Outcome;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// The node cannot be asked, or refuses; the endpoint is alive.
 pub(crate) fn assassinate(args: &Args) -> Result<(), Failure> {
     // Whether it is an address at all does not depend on the node.
-    resolve_one(&args.endpoint, GOSSIP_PORT).map_err(Failure::misuse)?;
+    resolve_one(&args.endpoint, GOSSIP_PORT).and_then(reachable).map_err(Failure::misuse)?;
     let client = args.client.client()?;
     let node = client.node()?;
     let endpoint = resolve_one(&args.endpoint, node.endpoint.port()).map_err(Failure::misuse)?;

@@ -8,6 +8,7 @@ use gossip_adapter::{ApplicationState, Common, Endpoint, EndpointInfo, Event, Ev
 
 use crate::model::WatchModel;
 use crate::names::{Names, flavour_of};
+use crate::text::{Layout, json};
 
 /// How many changes are told together at most. Values are read once for all of them.
 const BATCH: usize = 256;
@@ -154,6 +155,6 @@ impl WatchModel {
     /// As a line of JSON.
     pub(crate) fn line(&self) -> String {
         // Nothing in it can fail.
-        serde_json::to_string(self).unwrap_or_default() + "\n"
+        json(self, Layout::Line).unwrap_or_default() + "\n"
     }
 }

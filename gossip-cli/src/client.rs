@@ -1,7 +1,8 @@
 //! Asks a node over its admin port.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::env::VarError;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use ureq::RequestBuilder;
 use ureq::http::Response;
 
-use crate::address::ADMIN;
+use crate::address::{ADMIN, ADMIN_PORT};
 use crate::failure::Failure;
 use crate::model::{
     AssassinateRequest, AssassinationModel, CountersModel, EndpointModel, ErrorResponse, GossipRequest,
@@ -19,12 +20,21 @@ use crate::model::{
 };
 use crate::token::{ENVIRONMENT, Token};
 
+/// Where the admin port is, if no option says it.
+const ADMIN_ENVIRONMENT: &str = "GOSSIP_ADMIN";
+
 /// Whom to ask, and how to print the answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The node's admin port
-    #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
-    pub(crate) admin: String,
+    /// The node's admin port; without, GOSSIP_ADMIN may hold it, else it is 127.0.0.1:7079
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
+    pub(crate) admin: Option<String>,
+    /// The host of the node's admin port, as nodetool has it: with --port the same as --admin; without, this machine (also: -h HOST)
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// The port of the node's admin port; without, 7079
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// A file with the token that the admin port wants, if it does; without, GOSSIP_TOKEN may hold it
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -40,7 +50,7 @@ impl ClientArgs {
     ///
     /// Misuse if the address or the token is none.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let in_environment = std::env::var(ENVIRONMENT).ok().filter(|text| !text.is_empty());
+        let in_environment = from_environment(ENVIRONMENT)?;
         let token = match (&self.token_file, in_environment) {
             (Some(file), _) => Some(Token::read(file).map_err(|error| format!("--token-file: {error}"))),
             (None, text) => {
@@ -48,7 +58,43 @@ impl ClientArgs {
             }
         };
         let token = token.transpose().map_err(Failure::misuse)?;
-        Ok(Client { token, ..Client::new(&self.admin)? })
+        let (origin, admin) = self.admin()?;
+        Ok(Client { token, ..Client::new(origin, &admin)? })
+    }
+
+    /// Where the admin port is, and who says so.
+    fn admin(&self) -> Result<(&'static str, String), Failure> {
+        if let Some(admin) = &self.admin {
+            return Ok(("--admin", admin.trim().to_owned()));
+        }
+        if self.host.is_some() || self.port.is_some() {
+            let host = self.host.as_deref().unwrap_or("127.0.0.1").trim();
+            let port = self.port.unwrap_or(ADMIN_PORT);
+            return Ok((
+                "--host",
+                match host.parse() {
+                    Ok(ip) => SocketAddr::new(ip, port).to_string(),
+                    Err::<IpAddr, _>(_) => format!("{host}:{port}"),
+                },
+            ));
+        }
+        let in_environment = from_environment(ADMIN_ENVIRONMENT)?;
+        Ok(in_environment.map_or_else(|| ("--admin", ADMIN.into()), |admin| (ADMIN_ENVIRONMENT, admin)))
+    }
+}
+
+/// What a variable of the environment holds, without white space around it; nothing if that is all.
+///
+/// # Errors
+///
+/// Misuse if it is no text.
+fn from_environment(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Failure::misuse(format!("{name}: it is not text (set it anew, or unset it)")))
+        }
     }
 }
 
@@ -73,12 +119,12 @@ pub(crate) struct Client {
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
 impl Client {
-    /// For the admin port at `admin`, which is an address and a port, and wants no token.
+    /// For the admin port at `admin`, which is an address and a port, and wants no token. `origin` is who named it.
     ///
     /// # Errors
     ///
     /// Misuse if that is no address.
-    pub(crate) fn new(admin: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(origin: &str, admin: &str) -> Result<Self, Failure> {
         let is_authority = |text: &str| {
             let Some((host, port)) = text.rsplit_once(':') else { return false };
             let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
@@ -86,7 +132,7 @@ impl Client {
         };
         if !is_authority(admin) {
             return Err(Failure::misuse(format!(
-                "--admin '{admin}' is no address (write ADDR:PORT, such as {ADMIN})"
+                "{origin}: '{admin}' is no address (write ADDR:PORT, such as {ADMIN})"
             )));
         }
         let config = ureq::Agent::config_builder()

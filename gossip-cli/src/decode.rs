@@ -22,16 +22,16 @@ pub(crate) struct Args {
     /// Hexadecimal digits, the name of a file, or - for standard input
     #[arg(value_name = "HEX|FILE|-", required_unless_present = "file")]
     input: Vec<String>,
-    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input
+    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input. Required without HEX
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     file: Option<String>,
     /// What the bytes are, where it is not a capture
     #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t = As::Auto)]
     shape: As,
-    /// The messaging version of what does not say it, 10 to 14
+    /// The messaging version of what does not say it, 10 to 14; without, it is found out
     #[arg(long, value_name = "NUMBER", value_parser = parse_version)]
     version: Option<MessagingVersion>,
-    /// How the bytes of a connection are cut into frames, where no handshake says it
+    /// How the bytes of a connection are cut into frames, where no handshake says it; without, it is found out
     #[arg(long, value_enum)]
     framing: Option<FramingArg>,
     /// The ports that nodes listen on, in a capture
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     ports: Vec<u16>,
     #[command(flatten)]
     states: StateArgs,
-    /// Prints these kinds of records only
+    /// Prints these kinds of records only; without, all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     only: Vec<Kind>,
     /// How times are printed in text

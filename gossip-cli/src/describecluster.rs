@@ -24,8 +24,8 @@ const NO_SCHEMA: &str = "NOT PUBLISHED";
 #[command(after_help = format!("Snitches and keyspaces, which nodetool prints, are nothing that gossip tells.\n{AFTER_HELP}"))]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
-    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
-    print_port: u8,
+    #[arg(long)]
+    print_port: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
     let description = Description::new(&answer);
     match args.client.format {
         Format::Json => print_json(&description),
-        Format::Text => print(&description.render(Ports::choose(args.print_port > 0, endpoints))),
+        Format::Text => print(&description.render(Ports::choose(args.print_port, endpoints))),
     }
 }
 

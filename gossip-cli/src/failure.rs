@@ -4,6 +4,8 @@ use core::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::text::{Layout, json, printable};
+
 /// Why a command did not do what it was asked to: one line for the user, and an exit code.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Failure {
@@ -46,7 +48,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misuse(message) | Self::Failed(message) => f.write_str(message),
+            // It may quote what others sent, or what was written on the command line.
+            Self::Misuse(message) | Self::Failed(message) => f.write_str(&printable(message)),
             Self::Told => f.write_str("it failed"),
             Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
         }
@@ -74,7 +77,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 ///
 /// As [`print()`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
+    let text = json(value, Layout::Pretty)
         .map_err(|error| Failure::failed(format!("cannot be told in JSON: {error}")))?;
     print(&(text + "\n"))
 }

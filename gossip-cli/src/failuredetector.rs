@@ -11,8 +11,8 @@ use crate::model::{EndpointModel, Ports};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
-    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
-    print_port: u8,
+    #[arg(long)]
+    print_port: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -37,7 +37,7 @@ pub(crate) fn failuredetector(args: &Args) -> Result<(), Failure> {
             };
             print_json(&endpoints.iter().filter_map(suspected).collect::<Vec<_>>())
         }
-        Format::Text => print(&render(&endpoints, Ports::choose(args.print_port > 0, &endpoints))),
+        Format::Text => print(&render(&endpoints, Ports::choose(args.print_port, &endpoints))),
     }
 }
 

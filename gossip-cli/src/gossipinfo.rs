@@ -14,8 +14,8 @@ use crate::text::printable;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
-    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
-    print_port: u8,
+    #[arg(long)]
+    print_port: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
     match args.client.format {
         Format::Json => print_json(&endpoints),
         // The tool prints the text, which ends in a new line, as a line.
-        Format::Text => print(&(render(&endpoints, Ports::choose(args.print_port > 0, &endpoints)) + "\n")),
+        Format::Text => print(&(render(&endpoints, Ports::choose(args.print_port, &endpoints)) + "\n")),
     }
 }
 

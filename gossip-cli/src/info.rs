@@ -7,7 +7,7 @@ use gossip_adapter::ApplicationState;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::model::{CountersModel, EndpointModel, NodeModel, StandingModel};
-use crate::status::human_bytes;
+use crate::status::{human_bytes, load};
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) fn info(args: &Args) -> Result<(), Failure> {
 fn render(node: &NodeModel, endpoints: &[EndpointModel], counters: &CountersModel) -> String {
     let own = endpoints.iter().find(|endpoint| endpoint.local);
     let state = |key| own.and_then(|own| own.text(key));
-    let load = state(ApplicationState::LOAD).and_then(|load| load.parse().ok());
+    let load = state(ApplicationState::LOAD).and_then(load);
     let [live, unreachable, unverified] = standings(endpoints);
     let facts = [
         ("ID", node.host_id.clone()),

@@ -17,10 +17,12 @@ mod disablegossip;
 mod enablegossip;
 mod failure;
 mod failuredetector;
+mod file;
 mod getseeds;
 mod gossipinfo;
 mod info;
 mod lab;
+mod line;
 mod model;
 mod names;
 mod reloadkeys;
@@ -35,18 +37,23 @@ mod token;
 mod wait;
 mod watch;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
+
+/// What holds for all commands that ask a running node.
+const AFTER_HELP: &str = "\
+Commands that ask a running node take its admin port as --admin ADDR:PORT, from GOSSIP_ADMIN, or as nodetool does: gossip -h HOST -p PORT status";
 
 /// Cluster membership and failure detection by Apache Cassandra's gossip protocol
 ///
 /// Exit codes: 0 done, 1 it failed, 2 misuse.
 #[derive(Debug, Parser)]
-#[command(name = "gossip", version)]
+#[command(name = "gossip", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -97,7 +104,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::try_parse() {
+    let done = match parse(std::env::args_os()) {
         Ok(Cli { command }) => match command {
             Command::Lab(args) => lab::lab(&args),
             Command::Run(args) => run::run(*args),
@@ -131,6 +138,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let command = line::with_numbers(Cli::command());
+    let line = line::normalise(line, &command);
+    Cli::from_arg_matches(&command.try_get_matches_from(line)?)
+}
+
 /// The one line of a refused command line; help and version are printed here, and end the process.
 fn misuse(error: clap::Error) -> Failure {
     use ErrorKind as Kind;
@@ -151,8 +164,6 @@ fn misuse(error: clap::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

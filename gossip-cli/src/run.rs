@@ -31,8 +31,9 @@ pub(crate) use node::Node;
 pub(crate) use options::Args;
 use options::Options;
 pub(crate) use options::SeedSource;
-pub(crate) use options::is_identity;
 pub(crate) use options::{RuntimeName, TransportName};
+pub(crate) use options::{check_name, own_state};
+pub(crate) use publish::Load;
 use publish::Published;
 pub(crate) use signals::{Signals, stdin_ended};
 use store::{SharedStore, Store};
@@ -63,7 +64,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let host_id = store.as_ref().map(Store::host_id).or(options.host_id).unwrap_or_else(Uuid::new_v4);
     let store = store.map(SharedStore::new);
 
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen_without_hangup()?;
+    let mut hangups = signals::hangups()?;
     let admin_listener = TcpListener::bind(options.admin).await.map_err(|error| {
         Failure::failed(format!(
             "the admin port {} cannot be opened: {error} (choose another with --admin)",
@@ -88,7 +90,9 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let stop = Arc::new(Notify::new());
     let answers_end = Arc::new(Notify::new());
     let leaving = Arc::new(Notify::new());
+    let load = Arc::new(Load::new(&options.set));
     let admin = Admin {
+        load: load.clone(),
         handle: handle.clone(),
         node: node.clone(),
         names: options.names.clone(),
@@ -106,10 +110,17 @@ async fn serve(options: Options) -> Result<(), Failure> {
         leaving: leaving.clone(),
     };
     let end = tokio::spawn(events::end(events.clone()));
+    let admin = Arc::new(admin);
+    let reloading = admin.clone();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            admin::reload(reloading.clone()).await;
+        }
+    });
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
     let log = tokio::spawn(events::log_events(events.clone(), handle.clone(), options.clone()));
     if let Node::Member(handle) = node {
-        tokio::spawn(publish::publish_load(handle, options.interval));
+        tokio::spawn(publish::publish_load(handle, options.interval, load));
     }
     if let Some(store) = &store {
         tokio::spawn(store.clone().follow(handle.clone(), events, options.interval));
@@ -254,9 +265,7 @@ impl Plan<'_> {
         if let Some(broadcast) = options.broadcast {
             builder = builder.broadcast(broadcast);
         }
-        if let Some(phi) = tuning.phi {
-            builder = builder.phi_convict_threshold(phi);
-        }
+        builder = builder.phi_convict_threshold(tuning.phi);
         for seed in seeds {
             builder = builder.seed(seed);
         }

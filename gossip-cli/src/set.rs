@@ -3,6 +3,7 @@
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::names::split_assignment;
+use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -23,6 +24,6 @@ pub(crate) fn set(args: &Args) -> Result<(), Failure> {
     let set = args.client.client()?.set(key, value)?;
     match args.client.format {
         Format::Json => print_json(&set),
-        Format::Text => print(&format!("{}:{}:{value}\n", set.name, set.version)),
+        Format::Text => print(&format!("{}:{}:{}\n", printable(&set.name), set.version, printable(value))),
     }
 }

@@ -20,8 +20,8 @@ whoever's heartbeat has grown, down is who said that it stops, and of others not
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
-    #[arg(short = 'p', long, action = clap::ArgAction::Count)]
-    print_port: u8,
+    #[arg(long)]
+    print_port: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) fn status(args: &Args) -> Result<(), Failure> {
         Some(asked) => asked?.endpoints,
         None => args.client.client()?.endpoints()?,
     };
-    let ports = Ports::choose(args.print_port > 0, &endpoints);
+    let ports = Ports::choose(args.print_port, &endpoints);
     match args.client.format {
         Format::Json => {
             let members: Vec<_> = members(&endpoints);
@@ -123,7 +123,7 @@ fn members(endpoints: &[EndpointModel]) -> Vec<Member<'_>> {
 
 impl<'a> Member<'a> {
     fn new(endpoint: &'a EndpointModel) -> Self {
-        let load = endpoint.text(ApplicationState::LOAD).and_then(|load| load.parse().ok());
+        let load = endpoint.text(ApplicationState::LOAD).and_then(load);
         let tokens = endpoint.tokens().unwrap_or_default();
         Self {
             endpoint,
@@ -180,6 +180,11 @@ fn show_token(token: &[u8]) -> String {
     }
 }
 
+/// The number of bytes that a load tells, if it tells one.
+pub(crate) fn load(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|load: &f64| load.is_finite() && !load.is_sign_negative())
+}
+
 /// A number of bytes as nodetool prints it: at most two decimals, none that is zero at the end.
 pub(crate) fn human_bytes(bytes: f64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
@@ -209,6 +214,14 @@ mod tests {
         ] {
             assert_eq!(human_bytes(bytes), text);
         }
+    }
+
+    #[test]
+    fn what_is_no_number_of_bytes_is_no_load() {
+        for text in ["", "x", "NaN", "inf", "Infinity", "-1.0", "-0.0", "1e999"] {
+            assert_eq!(load(text), None, "{text}");
+        }
+        assert_eq!((load("224279.0"), load("1.5E9"), load("0")), (Some(224_279.0), Some(1.5e9), Some(0.0)));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::path::Path;
 
+use crate::file::read_text;
+
 /// The fewest characters: fewer can be tried out.
 const MIN_LEN: usize = 16;
 /// Where clients take a token from that none was named to.
@@ -20,8 +22,7 @@ impl Token {
     /// It cannot be read, or holds none.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{shown} cannot be read: {error} (check its name and its mode)"))?;
+        let text = read_text(path)?;
         Self::new(text.trim()).map_err(|error| format!("{shown}: {error}"))
     }
 

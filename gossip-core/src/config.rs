@@ -466,7 +466,7 @@ impl<M> ConfigBuilder<M> {
         in_range("connect_timeout", self.connect_timeout, least, Duration::MAX)?;
         in_range("handshake_timeout", self.handshake_timeout, least, Duration::MAX)?;
         in_range("idle_timeout", self.idle_timeout, least, Duration::MAX)?;
-        if !(0.0..=1_000.0).contains(&self.phi_convict_threshold) {
+        if !(1.0..=1_000.0).contains(&self.phi_convict_threshold) {
             return Err(ConfigError::Threshold { value: self.phi_convict_threshold });
         }
         for (field, value, min, max) in [
@@ -678,6 +678,10 @@ mod tests {
             builder().phi_convict_threshold(f64::NAN).build(),
             Err(ConfigError::Threshold { .. })
         ));
+        for threshold in [-8.0, 0.0, 0.9, 1_000.1] {
+            let refused = builder().phi_convict_threshold(threshold).build();
+            assert!(matches!(refused, Err(ConfigError::Threshold { .. })), "{threshold}");
+        }
         assert!(matches!(
             builder().partitioner("").build(),
             Err(ConfigError::Name { field: "partitioner", .. })

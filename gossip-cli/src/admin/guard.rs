@@ -22,8 +22,13 @@ pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, nex
     if let Some(token) = &admin.token
         && !knows(request.headers(), token)
     {
-        let why = "this admin port wants a token (name the file that holds it with --token-file, or put it into \
-                   GOSSIP_TOKEN)";
+        let why = if request.headers().contains_key(header::AUTHORIZATION) {
+            "the token is not that of this admin port (--token-file or GOSSIP_TOKEN must hold what the node's \
+             --admin-token-file held at its start)"
+        } else {
+            "this admin port wants a token (name the file that holds it with --token-file, or put it into \
+             GOSSIP_TOKEN)"
+        };
         let mut refused = refusal(StatusCode::UNAUTHORIZED, why);
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return refused;

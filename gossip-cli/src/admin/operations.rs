@@ -96,6 +96,24 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
+/// Reads the files of seeds and keys again, as a signal asks for. What comes of it is in the log.
+pub(crate) async fn reload(admin: Arc<Admin>) {
+    let (has_seeds, has_keys) = (admin.seeds.has_file(), admin.keys.is_some());
+    if has_seeds {
+        tracing::info!("SIGHUP: reading the seeds again");
+        reload_seeds(State(admin.clone())).await;
+    }
+    if has_keys {
+        tracing::info!("SIGHUP: reading the keys again");
+        reload_keys(State(admin)).await;
+    }
+    if !has_seeds && !has_keys {
+        tracing::info!(
+            "SIGHUP: there is no file to read again (--seeds-file, --key-file); stop the node with SIGTERM"
+        );
+    }
+}
+
 /// Answers with the ids of the keys: they are no secret.
 pub(super) async fn reload_keys(State(admin): State<Arc<Admin>>) -> Response {
     let Some(source) = admin.keys.clone() else {

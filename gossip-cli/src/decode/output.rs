@@ -7,6 +7,7 @@ use gossip_decode::{Damage, Record};
 use super::text::Printer;
 use crate::client::Format;
 use crate::failure::Failure;
+use crate::text::{Layout, json};
 
 /// How many damaged places are told one by one.
 const MAX_TOLD: u64 = 100;
@@ -136,8 +137,7 @@ impl Output {
     }
 
     fn json(&mut self, record: &Record) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, record)?;
-        self.out.write_all(b"\n")
+        writeln!(self.out, "{}", json(record, Layout::Line)?)
     }
 
     fn tell_damage(&mut self, damage: &Damage) {

@@ -124,7 +124,7 @@ impl NodeProcess {
     /// It has none yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         match self.addresses {
-            Some(Addresses { admin, .. }) => Client::new(&admin.to_string()),
+            Some(Addresses { admin, .. }) => Client::new("--admin", &admin.to_string()),
             None => Err(Failure::failed(format!("{self} does not listen yet"))),
         }
     }

@@ -1,13 +1,21 @@
 //! The log of a node: one line for each thing that its operator may want to know.
 
+use core::fmt;
+use core::str::FromStr;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use gossip_adapter::{Common, DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
 
 use super::options::Options;
 use crate::failure::Failure;
+use crate::text::printable;
 
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
@@ -24,18 +32,65 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
         (None, Some(environment)) => ("RUST_LOG", environment.as_str()),
         (None, None) => ("--log-level", "info"),
     };
-    let filter = EnvFilter::try_new(text).map_err(|error| {
-        Failure::misuse(format!(
-            "{origin}: '{text}' is no log level: {error} (use error, warn, info, debug or trace)"
-        ))
-    })?;
+    let filter = log_filter(text).map_err(|error| Failure::misuse(format!("{origin}: {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(LogFields)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     Ok(())
+}
+
+/// What to log, where `text` is a level or a filter.
+///
+/// A filter takes any word without a level for the name of a part of the program, and then logs nothing else: so a misspelt level
+/// would turn the log off.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    let is_level = |word: &str| !word.trim().is_empty() && LevelFilter::from_str(word.trim()).is_ok();
+    let is_known = |directive: &str| is_level(directive) || directive.contains('=');
+    if let Some(unknown) = text.split(',').find(|directive| !is_known(directive)) {
+        return Err(format!(
+            "'{unknown}' is no log level (use error, warn, info, debug or trace, or for one part of the program \
+             gossip_core=debug)"
+        ));
+    }
+    let trimmed: Vec<_> = text.split(',').map(str::trim).collect();
+    EnvFilter::try_new(trimmed.join(","))
+        .map_err(|error| format!("'{text}' is no filter: {error} (write such as info,gossip_core=trace)"))
+}
+
+/// Writes the fields of a record so that none of them breaks the line or steers a terminal.
+#[derive(Debug)]
+struct LogFields;
+
+impl<'writer> FormatFields<'writer> for LogFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = FieldVisitor { writer, done: Ok(()), is_first: true };
+        fields.record(&mut visitor);
+        visitor.done
+    }
+}
+
+struct FieldVisitor<'writer> {
+    writer: Writer<'writer>,
+    done: fmt::Result,
+    is_first: bool,
+}
+
+impl Visit for FieldVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        let text = printable(&text);
+        let space = if self.is_first { "" } else { " " };
+        let written = match field.name() {
+            "message" => write!(self.writer, "{space}{text}"),
+            name => write!(self.writer, "{space}{name}={text}"),
+        };
+        self.is_first = false;
+        self.done = self.done.and(written);
+    }
 }
 
 /// Logs what happens to the node until it stops.
@@ -214,5 +269,23 @@ impl EventLog {
             shown_seeds(&self.options),
             what_to_check(&self.options, self.handle.local_endpoint())
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for text in ["inof", "", "info,", "Debgu", "gossip_core", "gossip_core=trcae", "info,inof", "a=b=c"] {
+            let error = log_filter(text).unwrap_err();
+            assert_eq!(error.lines().count(), 1, "{text}: {error}");
+        }
+        for text in
+            ["off", "error", "WARN", "info", "debug", "trace", "info,gossip_core=trace", "warn, gossip=debug"]
+        {
+            assert!(log_filter(text).is_ok(), "{text}");
+        }
     }
 }

@@ -3,13 +3,17 @@
 
 use std::path::Path;
 
+use crate::file::read_text;
+
 /// The seeds that a file names.
 ///
 /// # Errors
 ///
 /// It cannot be read, or names none.
 pub(super) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
-    let seeds: Vec<_> = lines(path)?.iter().map(|line| line.trim().to_owned()).collect();
+    let lines = lines(path)?;
+    let seeds = lines.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|seed| !seed.is_empty());
+    let seeds: Vec<_> = seeds.map(Into::into).collect();
     if seeds.is_empty() {
         return Err(format!("{} names no seed (write ADDR[:PORT], one a line)", path.display()));
     }
@@ -39,8 +43,7 @@ fn lines(path: &Path) -> Result<Vec<String>, String> {
 }
 
 fn numbered_lines(path: &Path) -> Result<Vec<(usize, String)>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{} cannot be read: {error} (check its name)", path.display()))?;
+    let text = read_text(path)?;
     let says_something = |(_, line): &(usize, &str)| !line.trim().is_empty() && !line.starts_with('#');
     let numbered = (1..).zip(text.lines()).filter(says_something);
     Ok(numbered.map(|(number, line)| (number, line.to_owned())).collect())
@@ -59,6 +62,8 @@ mod tests {
         std::fs::write(&path, "# seeds\n\n 10.0.0.1 \n10.0.0.2:7001\n").unwrap();
         assert_eq!(seed_texts(&path).unwrap(), ["10.0.0.1", "10.0.0.2:7001"]);
         assert_eq!(assignments(&path).unwrap(), [" 10.0.0.1 ", "10.0.0.2:7001"]);
+        std::fs::write(&path, "\u{feff}10.0.0.1 , 10.0.0.2,\r\n").unwrap();
+        assert_eq!(seed_texts(&path).unwrap(), ["10.0.0.1", "10.0.0.2"]);
         std::fs::write(&path, "# none\n").unwrap();
         assert!(seed_texts(&path).unwrap_err().contains("names no seed"));
         assert!(seed_texts(&dir.path().join("absent")).unwrap_err().contains("cannot be read"));

@@ -32,7 +32,7 @@ impl KeySource {
     pub(crate) fn read(&self) -> Result<KeyRing, String> {
         let shown = self.file.display();
         let keys = key_texts(&self.file)?.into_iter().map(|(line, text)| {
-            SealKey::from_hex(&text).map_err(|error| format!("{shown}, line {line}: {error}"))
+            SealKey::from_hex(text.trim()).map_err(|error| format!("{shown}, line {line}: {error}"))
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         KeyRing::new(keys).map_err(|error| format!("{shown}: {error}"))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use gossip_adapter::{ApplicationState, ConfigBuilder, Pad, Transport};
-use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER};
+use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER, Release};
 use gossip_decode::Flavour;
 use uuid::Uuid;
 
@@ -15,13 +15,16 @@ use super::keys::KeySource;
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve, resolve_one};
 use crate::failure::Failure;
 use crate::names::{Names, StateArgs, is_pad_name};
+use crate::status::load;
+use crate::text::is_unprintable;
 use crate::token::Token;
 
 /// What stays the same from release to release.
 const AFTER_HELP: &str = "\
 Once the node listens it prints one line on standard output, with its real addresses:
   listening on 127.0.0.1:7000, admin on 127.0.0.1:7079
-The log goes to standard error. SIGTERM and SIGINT stop the node in good order, a second one at once.";
+The log goes to standard error. SIGTERM and SIGINT stop the node in good order, a second one at once. SIGHUP has it read its
+files of seeds and of keys again.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -38,13 +41,13 @@ pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:7000")]
     listen: String,
-    /// Under which address others reach this node, where it is not the one it listens on
+    /// Under which address others reach this node; without, the one that it listens on
     #[arg(long, value_name = "ADDR[:PORT]")]
     broadcast: Option<String>,
     /// Whom to ask first; several by repetition or with commas
     #[arg(long, value_name = "ADDR[:PORT]", value_delimiter = ',')]
     seed: Vec<String>,
-    /// A file with further seeds, one a line, read again by `gossip reloadseeds`
+    /// A file with further seeds, one a line, read again by `gossip reloadseeds` and at SIGHUP; without, --seed alone counts
     #[arg(long, value_name = "FILE")]
     seeds_file: Option<PathBuf>,
     /// Data center
@@ -55,13 +58,13 @@ pub(crate) struct Args {
     rack: String,
     #[command(flatten)]
     states: StateArgs,
-    /// Publishes a state from the start; repeatable
+    /// Publishes a state from the start; repeat it for several
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A file with more of what --set takes, one KEY=VALUE a line
+    /// A file with more of what --set takes, one KEY=VALUE a line; without, --set alone counts
     #[arg(long, value_name = "FILE")]
     set_file: Option<PathBuf>,
-    /// Where to keep the generation, the host id and the known endpoints
+    /// Where to keep the generation, the host id and the known endpoints; without, nothing outlives the process
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Joins again with the --data-dir of a node that has left its cluster or was removed from it
@@ -70,7 +73,7 @@ pub(crate) struct Args {
     /// Where to answer the other commands; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
     admin: String,
-    /// A file with a token, without which the admin port then answers nobody
+    /// A file with a token that each request must carry; without, the admin port answers everybody who reaches it
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// How messages travel; must be the same on all nodes
@@ -79,7 +82,7 @@ pub(crate) struct Args {
     /// What runs the node's sockets; others do not see a difference
     #[arg(long, value_enum, default_value_t)]
     runtime: RuntimeName,
-    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys`
+    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; without, nothing is sealed
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Gossip interval; must be the same on all nodes
@@ -94,31 +97,31 @@ pub(crate) struct Args {
     /// How to compress what is sent to others
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
-    /// The suspicion level above which a silent node is taken as down
-    #[arg(long, value_name = "THRESHOLD")]
-    phi: Option<f64>,
+    /// The suspicion level above which a silent node is taken as down, from 1 to 1000
+    #[arg(long, value_name = "THRESHOLD", default_value_t = 8.0, value_parser = parse_phi)]
+    phi: f64,
     /// Forgets members that crashed after so long a silence; without, never
     #[arg(long, value_name = "DURATION", value_parser = parse_patience)]
     dead_endpoint_ttl: Option<Duration>,
-    /// How many endpoints to know at most
-    #[arg(long, value_name = "COUNT")]
-    max_endpoints: Option<usize>,
+    /// How many endpoints to know at most; at least 2
+    #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
+    max_endpoints: usize,
     /// How many states to keep of one endpoint at most
-    #[arg(long, value_name = "COUNT")]
-    max_states: Option<usize>,
-    /// How many bytes of states to keep of one endpoint at most
-    #[arg(long, value_name = "BYTES")]
-    max_state_bytes: Option<usize>,
-    /// Host id to use instead of a random or stored one
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    max_states: usize,
+    /// How many bytes of states to keep of one endpoint at most; at least 4096
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_state_bytes: usize,
+    /// Host id; without, the stored one, or a random one
     #[arg(long, value_name = "UUID")]
     host_id: Option<Uuid>,
     /// Release to publish
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     release_version: String,
-    /// Publishes a client address: the broadcast address with this port
+    /// Publishes a client address: the broadcast address with this port; without, none
     #[arg(long, value_name = "PORT")]
     native_port: Option<u16>,
-    /// What to log: error, warn, info, debug, trace, or a filter as in RUST_LOG
+    /// What to log: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG may hold it, else it is info
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Stops in good order when standard input ends
@@ -202,11 +205,11 @@ pub(crate) struct Options {
 pub(crate) struct Tuning {
     pub(crate) shadow_round: bool,
     pub(crate) compression: Compression,
-    pub(crate) phi: Option<f64>,
+    pub(crate) phi: f64,
     pub(crate) dead_endpoint_ttl: Option<Duration>,
-    pub(crate) max_endpoints: Option<usize>,
-    pub(crate) max_states: Option<usize>,
-    pub(crate) max_state_bytes: Option<usize>,
+    pub(crate) max_endpoints: usize,
+    pub(crate) max_states: usize,
+    pub(crate) max_state_bytes: usize,
 }
 
 /// Where the seeds come from: the command line, and a file that may change.
@@ -262,6 +265,7 @@ impl Options {
     /// Misuse: the first thing that is wrong.
     pub(crate) fn new(args: Args) -> Result<Self, Failure> {
         let of = |option: &'static str| move |error: String| Failure::misuse(format!("{option}: {error}"));
+        check(&args)?;
         let listen = resolve_one(&args.listen, GOSSIP_PORT).map_err(of("--listen"))?;
         // Without a port of its own the broadcast address takes the one that is listened on.
         let broadcast = args.broadcast.as_deref().map(|text| resolve_one(text, 0)).transpose();
@@ -323,11 +327,7 @@ impl Options {
                 let error = gossip_core::SetStateError::NotPad { key };
                 return Err(Failure::misuse(format!("--set: {error}")));
             }
-            if let Some(instead) = published_by_run(key) {
-                return Err(Failure::misuse(format!(
-                    "--set: {key} is published by the node itself ({instead})"
-                )));
-            }
+            own_state(key, value).map_err(of("--set"))?;
             if set.iter().any(|(other, _)| *other == key) {
                 return Err(Failure::misuse(format!(
                     "--set: {} is set twice (set it once)",
@@ -380,16 +380,10 @@ impl Tuning {
         if let Some(ttl) = self.dead_endpoint_ttl {
             config = config.dead_endpoint_ttl(ttl);
         }
-        if let Some(count) = self.max_endpoints {
-            config = config.max_endpoints(count);
-        }
-        if let Some(count) = self.max_states {
-            config = config.max_states(count);
-        }
-        if let Some(bytes) = self.max_state_bytes {
-            config = config.max_state_bytes(bytes);
-        }
         config
+            .max_endpoints(self.max_endpoints)
+            .max_states(self.max_states)
+            .max_state_bytes(self.max_state_bytes)
     }
 }
 
@@ -413,40 +407,106 @@ fn seed_addresses(text: &str, own_ip: IpAddr) -> Result<Vec<SocketAddr>, String>
     Ok(if same_family.is_empty() { addresses } else { same_family })
 }
 
-/// What to do instead of setting a state that the node publishes itself from the start.
-fn published_by_run(key: ApplicationState) -> Option<&'static str> {
-    match key {
-        ApplicationState::DC => Some("use --dc"),
-        ApplicationState::RACK => Some("use --rack"),
-        ApplicationState::RELEASE_VERSION => Some("use --release-version"),
-        ApplicationState::HOST_ID => Some("use --host-id"),
-        ApplicationState::NATIVE_ADDRESS_AND_PORT => Some("use --native-port"),
-        ApplicationState::INTERNAL_ADDRESS_AND_PORT => Some("use --broadcast"),
-        ApplicationState::RPC_READY => Some("use `gossip set` once it runs"),
-        ApplicationState::NET_VERSION
-        | ApplicationState::LOAD
-        | ApplicationState::STATUS
-        | ApplicationState::STATUS_WITH_PORT
-        | ApplicationState::TOKENS => Some("leave it out"),
-        _ => None,
+/// Refuses what could be asked for, and could not work.
+fn check(args: &Args) -> Result<(), Failure> {
+    let names = [
+        ("--cluster", Some(&args.cluster)),
+        ("--partitioner", args.partitioner.as_ref()),
+        ("--dc", Some(&args.dc)),
+        ("--rack", Some(&args.rack)),
+    ];
+    for (option, name) in names.into_iter().filter_map(|(option, name)| Some((option, name?))) {
+        check_name(name).map_err(|error| Failure::misuse(format!("{option}: {error}")))?;
     }
+    let error = if Release::parse(&args.release_version).is_none() {
+        format!("--release-version: '{}' is no release (write numbers, such as 4.1.8)", args.release_version)
+    } else if args.native_port == Some(0) {
+        "--native-port: no client can reach port 0 (name the port that clients are served on)".into()
+    } else if args.host_id.is_some_and(|id| id.is_nil()) {
+        "--host-id: the nil UUID is nobody's (leave it out for a random one)".into()
+    } else if args.max_endpoints < 2 {
+        "--max-endpoints: a node that may know itself alone gossips with nobody (at least 2)".into()
+    } else if args.max_state_bytes < MIN_STATE_BYTES {
+        format!("--max-state-bytes: what a node says of itself has no room (at least {MIN_STATE_BYTES})")
+    } else if args.dead_endpoint_ttl.is_some_and(|ttl| ttl < args.interval * MIN_TTL) {
+        format!(
+            "--dead-endpoint-ttl: the living may be silent for so long (at least {MIN_TTL} times the --interval: \
+             {:?})",
+            args.interval * MIN_TTL
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::misuse(error))
 }
 
-/// Whether the value under `key` says who or where a node is: it is the node's own to change.
-pub(crate) fn is_identity(key: ApplicationState) -> bool {
-    matches!(
-        key,
-        ApplicationState::HOST_ID
-            | ApplicationState::NET_VERSION
-            | ApplicationState::STATUS
-            | ApplicationState::STATUS_WITH_PORT
-            | ApplicationState::TOKENS
-    )
+/// The fewest bytes that hold what any node says of itself.
+const MIN_STATE_BYTES: usize = 4_096;
+/// The fewest intervals after which somebody silent may be forgotten: a conviction takes some 18.
+const MIN_TTL: u32 = 30;
+
+/// Refuses what no cluster, data center or rack is called.
+///
+/// # Errors
+///
+/// What is wrong with the name.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.trim().is_empty() {
+        return Err("the name is empty (write one, or leave the option out)".into());
+    }
+    if let Some(c) = name.chars().find(|c| is_unprintable(*c)) {
+        return Err(format!(
+            "the name '{name}' holds {}, which nobody can read (leave it out)",
+            c.escape_unicode()
+        ));
+    }
+    Ok(())
+}
+
+/// A threshold of phi. Cassandra takes 5 to 16.
+fn parse_phi(text: &str) -> Result<f64, String> {
+    let phi = text.parse().ok().filter(|phi| (1.0..=1_000.0).contains(phi));
+    phi.ok_or_else(|| "a threshold of phi is a number from 1 to 1000 (Cassandra takes 5 to 16)".to_owned())
+}
+
+/// Refuses to have `value` under `key` given by the operator, if that is the node's own to say: at its start as while it runs.
+///
+/// LOAD and RPC_READY may be given; the node then leaves them alone.
+///
+/// # Errors
+///
+/// Why not, and what to do.
+pub(crate) fn own_state(key: ApplicationState, value: &str) -> Result<(), String> {
+    let option = match key {
+        ApplicationState::DC => "--dc",
+        ApplicationState::RACK => "--rack",
+        ApplicationState::RELEASE_VERSION => "--release-version",
+        ApplicationState::HOST_ID => "--host-id",
+        ApplicationState::NATIVE_ADDRESS_AND_PORT => "--native-port",
+        ApplicationState::INTERNAL_ADDRESS_AND_PORT => "--broadcast",
+        ApplicationState::NET_VERSION
+        | ApplicationState::STATUS
+        | ApplicationState::STATUS_WITH_PORT
+        | ApplicationState::TOKENS => {
+            return Err(format!("{key} is the node's own to publish (leave it out)"));
+        }
+        ApplicationState::LOAD if load(value).is_none() => {
+            return Err(format!("LOAD is a number of bytes, and '{value}' is none (write 123456.0)"));
+        }
+        ApplicationState::RPC_READY if !matches!(value, "true" | "false") => {
+            return Err(format!("RPC_READY is true or false, and not '{value}'"));
+        }
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "{key} says who or where the node is, from its start on (start it with `gossip run {option}`)"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use gossip_core::{Config, Endpoint, Generation};
 
     use super::*;
 
@@ -475,6 +535,33 @@ mod tests {
         let options = options(&["--seed", "10.0.0.1,10.0.0.2:7001", "--seed", "10.0.0.3"]).unwrap();
         let seeds: Vec<_> = options.seeds.read().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["10.0.0.1:7000", "10.0.0.2:7001", "10.0.0.3:7000"]);
+    }
+
+    #[test]
+    fn blanks_around_seeds_do_no_harm() {
+        let options = options(&["--seed", "10.0.0.1, 10.0.0.2:7001 ", "--seed", "\t10.0.0.3"]).unwrap();
+        let seeds: Vec<_> = options.seeds.read().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(seeds, ["10.0.0.1:7000", "10.0.0.2:7001", "10.0.0.3:7000"]);
+    }
+
+    #[test]
+    fn load_and_readiness_may_be_given() {
+        let options = options(&["--set", "LOAD=5.0", "--set", "RPC_READY=true"]).unwrap();
+        let expected = [(ApplicationState::LOAD, "5.0".into()), (ApplicationState::RPC_READY, "true".into())];
+        assert_eq!(options.set, expected);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_core() {
+        let given = options(&[]).unwrap().tuning;
+        let config = Config::builder(
+            "c",
+            Endpoint::from(SocketAddr::from(([10, 0, 0, 1], 1))),
+            Generation::new(1),
+            [0; 32],
+        );
+        let told = format!("{:?}", given.apply(config.clone()).phi_convict_threshold(given.phi));
+        assert_eq!(told, format!("{:?}", config.shadow_round(true)));
     }
 
     #[test]
@@ -521,6 +608,25 @@ mod tests {
             &["--cassandra", "--seed", "10.0.0.1", "--set", "29=1"],
             &["--cassandra", "--seed", "10.0.0.1", "--set", "X1=1"],
             &["--set", "SEVERITY"],
+            &["--set", "LOAD=abc"],
+            &["--set", "LOAD=NaN"],
+            &["--set", "LOAD=-1"],
+            &["--set", "RPC_READY=maybe"],
+            &["--set", "STATUS_WITH_PORT=NORMAL"],
+            &["--dc", ""],
+            &["--dc", " "],
+            &["--rack", ""],
+            &["--rack", "a\nb"],
+            &["--cluster", ""],
+            &["--cluster", "a\u{202e}b"],
+            &["--partitioner", ""],
+            &["--release-version", "banana"],
+            &["--native-port", "0"],
+            &["--host-id", "00000000-0000-0000-0000-000000000000"],
+            &["--max-endpoints", "1"],
+            &["--max-state-bytes", "1"],
+            &["--dead-endpoint-ttl", "10ms"],
+            &["--seed", ""],
             &["--set", "SEVERITY=1", "--set", "10=2"],
             &["--state", "5=x"],
             &["--key-file", "keys"],

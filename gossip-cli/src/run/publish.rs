@@ -1,9 +1,11 @@
 //! What a node publishes of itself.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use gossip_adapter::{ApplicationState, Endpoint, Handle, Status};
 use gossip_core::encode_tokens;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::options::Options;
@@ -51,6 +53,7 @@ impl Published {
             (ApplicationState::RACK, self.options.rack.clone()),
             (ApplicationState::RPC_READY, "false".into()),
         ];
+        states.retain(|(key, _)| !self.options.set.iter().any(|(given, _)| given == key));
         states.extend(self.options.set.iter().cloned());
         states.push((ApplicationState::TOKENS, encode_tokens(&[token])));
         let status = Status::Normal { token: &token.to_string() }.to_string();
@@ -65,15 +68,42 @@ fn token(host_id: Uuid) -> i64 {
     high.cast_signed()
 }
 
-/// Tells the memory that the process takes, as its load, until the node stops.
-pub(crate) async fn publish_load(handle: Handle, interval: Duration) {
+/// Whose the load is to tell: the node's, until the operator gives one.
+#[derive(Debug)]
+pub(crate) struct Load {
+    is_given: Mutex<bool>,
+}
+
+impl Load {
+    /// Where `set` is given at the start.
+    pub(crate) fn new(set: &[(ApplicationState, String)]) -> Self {
+        Self { is_given: Mutex::new(set.iter().any(|(key, _)| *key == ApplicationState::LOAD)) }
+    }
+
+    /// Publishes what the operator gives, by `publish`; from then on the node leaves it alone.
+    pub(crate) async fn give<T, E>(&self, publish: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        // It is held until both are done, so that the node's own value does not come after.
+        let mut is_given = self.is_given.lock().await;
+        let published = publish.await;
+        *is_given |= published.is_ok();
+        published
+    }
+}
+
+/// Tells the memory that the process takes, as its load, until the node stops or the operator gives a load.
+pub(crate) async fn publish_load(handle: Handle, interval: Duration, load: Arc<Load>) {
     let mut wait = FIRST_LOAD;
     loop {
         tokio::time::sleep(interval * wait).await;
         wait = LOAD_PERIOD;
         let Some(bytes) = resident_bytes() else { continue };
+        let is_given = load.is_given.lock().await;
+        if *is_given {
+            return;
+        }
         // It is refused also while gossip is disabled, which passes.
         let told = handle.set_state(ApplicationState::LOAD, java_double(bytes)).await;
+        drop(is_given);
         if told.is_err() && handle.generation().await.is_err() {
             return;
         }

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 
-/// SIGINT and SIGTERM.
+/// SIGINT and SIGTERM, and SIGHUP where it ends the process as well.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
     last: SignalKind,
 }
 
@@ -22,9 +23,17 @@ impl Signals {
     ///
     /// The system does not let us.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::failed(format!("no signals can be heard: {error}")));
+        Ok(Self { hangup: Some(listen(SignalKind::hangup())?), ..Self::listen_without_hangup()? })
+    }
+
+    /// As [`Signals::listen`], but leaves SIGHUP to [`hangups`].
+    ///
+    /// # Errors
+    ///
+    /// The system does not let us.
+    pub(crate) fn listen_without_hangup() -> Result<Self, Failure> {
         Ok(Self {
+            hangup: None,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             last: SignalKind::terminate(),
@@ -42,6 +51,10 @@ impl Signals {
                 self.last = SignalKind::terminate();
                 "SIGTERM"
             }
+            () = next_hangup(self.hangup.as_mut()) => {
+                self.last = SignalKind::hangup();
+                "SIGHUP"
+            }
         }
     }
 
@@ -53,6 +66,28 @@ impl Signals {
     /// What a process exits with that the last signal ended.
     pub(crate) fn exit_code(&self) -> i32 {
         128 + self.last.as_raw_value()
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::failed(format!("no signals can be heard: {error}")))
+}
+
+/// The SIGHUPs from now on, which do not end the process any more.
+///
+/// # Errors
+///
+/// The system does not let us.
+pub(crate) fn hangups() -> Result<Signal, Failure> {
+    listen(SignalKind::hangup())
+}
+
+async fn next_hangup(hangup: Option<&mut Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => core::future::pending().await,
     }
 }
 

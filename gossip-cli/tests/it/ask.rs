@@ -26,9 +26,9 @@ fn a_member_tells_all_it_knows_and_nobody_hears_of_the_question() {
         let nodes = two_nodes(options);
         for (node, other) in [(0, 1), (1, 0)] {
             let seed = nodes[node].gossip.to_string();
-            let asked = gossip(&[&["gossipinfo", "-p", "--seed", &seed], &CLUSTER[..]].concat());
+            let asked = gossip(&[&["gossipinfo", "-pp", "--seed", &seed], &CLUSTER[..]].concat());
             assert_eq!(asked.code, Some(0), "{asked:?}");
-            let known = nodes[other].ask(&["gossipinfo", "-p"]).stdout;
+            let known = nodes[other].ask(&["gossipinfo", "-pp"]).stdout;
             assert_eq!(lasting(&asked.stdout), lasting(&known));
         }
         for node in &nodes {

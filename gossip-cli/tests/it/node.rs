@@ -26,7 +26,13 @@ pub(crate) struct Output {
 
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gossip"));
-    command.args(args).env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .args(args)
+        .env_remove("RUST_LOG")
+        .env_remove("GOSSIP_ADMIN")
+        .env_remove("GOSSIP_TOKEN")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
     command
 }
 

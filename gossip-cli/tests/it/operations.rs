@@ -218,7 +218,11 @@ fn a_token_is_wanted_where_one_is_configured() {
     let line = refused(1, &["status", "--admin", &admin]);
     assert!(line.contains("--token-file") && line.contains("GOSSIP_TOKEN"), "{line}");
     assert_eq!(node.ask(&["status", "--token-file", file]).code, Some(0));
-    let output = command(&["status", "--admin", &admin]).env("GOSSIP_TOKEN", "0123456789abcdef").output();
+    let wrong =
+        command(&["status", "--admin", &admin]).env("GOSSIP_TOKEN", "fedcba9876543210").output().unwrap();
+    let line = String::from_utf8(wrong.stderr).unwrap();
+    assert!(line.contains("is not that of this admin port"), "{line}");
+    let output = command(&["status", "--admin", &admin]).env("GOSSIP_TOKEN", " 0123456789abcdef\n").output();
     assert!(output.unwrap().status.success());
     drop(node);
 
@@ -240,5 +244,83 @@ fn shells_learn_the_command() {
         let output = gossip(&["completions", shell]);
         assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
         assert!(output.stdout.contains("describecluster"));
+    }
+}
+
+#[test]
+fn the_admin_port_is_named_as_users_of_nodetool_do() {
+    let node = Node::start(&[]);
+    let (host, port) = (node.admin.ip().to_string(), node.admin.port().to_string());
+    let expected = node.ask(&["status", "--print-port"]).stdout;
+    assert!(expected.contains(&node.gossip.to_string()), "{expected}");
+    for line in [
+        &["-h", &host, "-p", &port, "-pp", "status"][..],
+        &["status", "-h", &host, "-p", &port, "-pp"],
+        &["--port", &port, "status", "-pp"],
+        &["--admin", &node.admin.to_string(), "status", "--print-port"],
+    ] {
+        let output = gossip(line);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{line:?}");
+        assert_eq!(output.stdout.lines().count(), expected.lines().count(), "{line:?}");
+    }
+    let asked = |admin: &str| command(&["statusgossip"]).env("GOSSIP_ADMIN", admin).output().unwrap();
+    assert!(asked(&format!(" {} ", node.admin)).status.success());
+    let wrong = asked("7079");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().starts_with("error: GOSSIP_ADMIN: '7079'"));
+    for line in [&["-h"][..], &["status", "-h"], &["-h", "status"]] {
+        let output = gossip(line);
+        assert!(output.code == Some(0) && output.stdout.contains("Usage:"), "{line:?}");
+    }
+}
+
+#[test]
+fn a_load_that_is_given_is_left_alone() {
+    let load = |node: &Node| {
+        let seen = node.endpoint(node.gossip).unwrap();
+        let load = seen["states"].as_array().unwrap().iter().find(|state| state["name"] == "LOAD").cloned();
+        (seen["heartbeat"].as_i64().unwrap(), load.map(|load| load["value"].as_str().unwrap().to_owned()))
+    };
+    // Heartbeats count the rounds: the node tells its own load after two, and again after every sixty.
+    let after = |node: &Node, rounds: i64| {
+        let (began, _) = load(node);
+        until("rounds go by", || Some(load(node)).filter(|(now, _)| *now > began + rounds)).1
+    };
+    let given = Node::start(&["--interval", "20ms", "--set", "LOAD=5.0", "--set", "RPC_READY=true"]);
+    assert_eq!(after(&given, 70).as_deref(), Some("5.0"));
+    let own = Node::start(&["--interval", "20ms"]);
+    until("it tells its own", || load(&own).1);
+    assert_eq!(own.ask(&["set", "LOAD=6.5"]).code, Some(0));
+    assert_eq!(after(&own, 130).as_deref(), Some("6.5"));
+    for (assignment, words) in [
+        ("LOAD=abc", "number of bytes"),
+        ("LOAD=-1", "number of bytes"),
+        ("DC=x", "--dc"),
+        ("TOKENS=x", "own"),
+    ] {
+        let refused = own.ask(&["set", assignment]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(words), "{assignment}: {refused:?}");
+    }
+}
+
+#[test]
+fn sighup_has_a_node_read_its_files_again() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("seeds");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("127.0.0.1:1\n");
+    let mut node = Node::start(&["--seeds-file", file.to_str().unwrap(), "--no-shadow-round"]);
+    write("127.0.0.1:2 , 127.0.0.1:3\n");
+    signal("HUP", node.child.id());
+    node.wait_for_log(&["SIGHUP: reading the seeds again"]);
+    node.wait_for_log(&["the seeds have changed"]);
+    let seeds = node.ask(&["getseeds"]).stdout;
+    assert!(seeds.contains("127.0.0.1:2") && seeds.contains("127.0.0.1:3"), "{seeds}");
+    let mut plain = Node::start(&[]);
+    signal("HUP", plain.child.id());
+    plain.wait_for_log(&["there is no file to read again"]);
+    for node in [&mut node, &mut plain] {
+        signal("TERM", node.child.id());
+        assert_eq!(node.wait(), Some(0));
     }
 }

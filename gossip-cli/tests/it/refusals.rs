@@ -1,10 +1,11 @@
 //! What is asked wrongly, or cannot be done, is told in one line.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::node::{Node, gossip, refused};
+use crate::node::{Node, command, gossip, refused};
 
 #[test]
 fn misuse_is_exit_code_2() {
@@ -32,10 +33,32 @@ fn misuse_is_exit_code_2() {
         (&["run", "--dead-endpoint-ttl", "3"], "90s"),
         (&["run", "--compression", "zip"], "lz4"),
         (&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--phi", "1001"], "phi"),
-        (
-            &["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--max-endpoints", "0"],
-            "max_endpoints",
-        ),
+        (&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--max-states", "0"], "max_states"),
+        (&["run", "--phi", "0"], "from 1 to 1000"),
+        (&["run", "--phi", "-1"], "from 1 to 1000"),
+        (&["run", "--interval", "-1s"], "200ms"),
+        (&["run", "--dc", ""], "--dc"),
+        (&["run", "--rack", ""], "--rack"),
+        (&["run", "--cluster", "a\nb"], "--cluster: the name 'a\\nb' holds"),
+        (&["run", "--release-version", "banana"], "4.1.8"),
+        (&["run", "--native-port", "0"], "--native-port"),
+        (&["run", "--host-id", "00000000-0000-0000-0000-000000000000"], "--host-id"),
+        (&["run", "--max-endpoints", "1"], "--max-endpoints"),
+        (&["run", "--max-state-bytes", "1"], "--max-state-bytes"),
+        (&["run", "--dead-endpoint-ttl", "1s"], "--dead-endpoint-ttl"),
+        (&["run", "--log-level", "inof"], "'inof' is no log level"),
+        (&["run", "--set", "LOAD=abc"], "number of bytes"),
+        (&["run", "--seeds-file", "/dev/zero"], "16 MiB"),
+        (&["run", "--admin-token-file", "/dev/zero"], "16 MiB"),
+        (&["status", "--token-file", "/dev/zero"], "16 MiB"),
+        (&["gossipinfo", "--seed", "127.0.0.1:0", "--cluster", "c"], "--seed"),
+        (&["gossipinfo", "--seed", "127.0.0.1", "--cluster", ""], "--cluster"),
+        (&["-h", "127.0.0.1", "-p", "7199"], "subcommand"),
+        (&["-h", "127.0.0.1", "-p", "0", "status"], "'0'"),
+        (&["-h", "127.0.0.1", "run"], "--host"),
+        (&["-u", "cassandra", "status"], "'-u'"),
+        (&["status", "-h", "10.0.0.1", "--admin", "10.0.0.1:7079"], "--admin"),
+        (&["assassinate", "0.0.0.0"], "nobody can be reached"),
         (&["assassinate", "10.0.0.256"], "10.0.0.256"),
         (&["completions", "cmd"], "bash"),
         (&["status", "--token-file", "/no/such/file"], "/no/such/file"),
@@ -54,6 +77,25 @@ fn help_and_version_are_no_misuse() {
         assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
         assert!(!output.stdout.contains("exit-with-stdin"));
     }
+}
+
+/// Nobody ever writes to it.
+#[test]
+fn a_pipe_without_a_writer_is_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let pipe = dir.path().join("pipe");
+    let pipe = pipe.to_str().unwrap();
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    let line = refused(2, &["run", "--seeds-file", pipe]);
+    assert!(line.contains(pipe) && line.contains("names no seed"), "{line}");
+}
+
+#[test]
+fn a_misspelt_level_in_the_environment_is_refused() {
+    let output = command(&["run", "--listen", "127.0.0.1:0"]).env("RUST_LOG", "inof").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("error: RUST_LOG: 'inof' is no log level"), "{line}");
 }
 
 #[test]

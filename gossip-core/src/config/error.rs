@@ -73,7 +73,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{field} is {value:?}; it must be from {min:?} to {max:?}")
             }
             Self::Threshold { value } => {
-                write!(f, "phi_convict_threshold is {value}; it must be from 0 to 1000")
+                write!(f, "phi_convict_threshold is {value}; it must be from 1 to 1000")
             }
             Self::Name { field, length } => {
                 write!(f, "{field} has {length} encoded bytes; it must have from 1 to {MAX_NAME}")
