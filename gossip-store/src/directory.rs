@@ -47,7 +47,7 @@ pub fn recover(dir: &Path, now: u64) -> Result<Recovered, StoreError> {
     let node = match previous {
         Content::Good(node) => {
             warnings.push(format!(
-                "{what_happened}: took {PREVIOUS} instead; at most the newest endpoints and tombstones are lost"
+                "{what_happened}: took {PREVIOUS} instead; at most the newest endpoints are lost"
             ));
             return Ok(Recovered { node: Some(node), warnings });
         }
@@ -111,7 +111,7 @@ pub fn write(dir: &Path, node: &StoredNode) -> Result<(), StoreError> {
 }
 
 /// As [`write()`], and the predecessor says the same then. For what no damage to one of the files may take back: a
-/// generation that was used is never used again.
+/// generation that was used, that the node has left, who is gone for good.
 ///
 /// # Errors
 ///

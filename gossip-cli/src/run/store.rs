@@ -96,22 +96,26 @@ impl Store {
         self.node.host_id
     }
 
-    /// Changes what is stored; on failure it stays as it was, but for a generation: that may be stored and not used. Returns
-    /// whether there was anything to write.
+    /// Changes what is stored. On failure it stays as it was, except for a greater generation and for having left: these may be on
+    /// disk already, and no later write may take them back. Returns whether there was anything to write.
+    ///
+    /// What cannot be learned anew goes into both files, so that damage to either of them loses nothing of it.
     fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> Result<bool, StoreError> {
         let mut changed = self.node.clone();
         change(&mut changed);
         if changed == self.node {
             return Ok(false);
         }
-        if changed.generation == self.node.generation {
+        let is_replaceable =
+            StoredNode { endpoints: self.node.endpoints.clone(), ..changed.clone() } == self.node;
+        if is_replaceable {
             write(&self.dir, &changed)?;
             self.node = changed;
             return Ok(true);
         }
         let stored = write_both(&self.dir, &changed);
-        // It may be on disk, and what is written later must not be less.
         self.node.generation = changed.generation;
+        self.node.left = changed.left;
         stored?;
         self.node = changed;
         Ok(true)

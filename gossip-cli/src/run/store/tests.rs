@@ -292,6 +292,42 @@ fn a_node_that_has_left_starts_only_to_join_again() {
     assert_eq!(generation(&open(dir.path(), NOW).0), 1_700_000_002);
 }
 
+/// Of whatever cannot be learned anew, nothing is lost with one of the two files.
+#[test]
+fn no_damage_to_one_file_brings_back_who_has_left() {
+    let tombstone = StoredTombstone::from(tombstone());
+    for damaged in [CURRENT, PREVIOUS] {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = open(dir.path(), NOW);
+        store.update(|node| node.tombstones = vec![tombstone.clone()]).unwrap();
+        fs::write(dir.path().join(damaged), "{").unwrap();
+        drop(store);
+        let (mut store, warnings) = open(dir.path(), NOW);
+        assert_eq!(store.node.tombstones, [tombstone.clone()], "{damaged} is damaged");
+        assert_eq!(warnings.len(), usize::from(damaged == CURRENT), "{warnings:?}");
+        store.update(|node| node.left = true).unwrap();
+        fs::write(dir.path().join(damaged), "{").unwrap();
+        drop(store);
+        let failure = Store::open_at(dir.path(), "cluster", None, false, NOW).unwrap_err();
+        assert!(failure.to_string().contains("--rejoin"), "{damaged} is damaged: {failure}");
+    }
+}
+
+/// The second of the two writes may fail, and the first be on disk.
+#[test]
+fn no_later_write_takes_back_that_the_node_has_left() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    let elsewhere = TempDir::new().unwrap();
+    store.dir = elsewhere.path().join("gone");
+    assert!(store.update(|node| node.left = true).is_err());
+    store.dir = dir.path().into();
+    store.update(|node| node.endpoints = known()).unwrap();
+    drop(store);
+    let failure = Store::open_at(dir.path(), "cluster", None, false, NOW).unwrap_err();
+    assert!(failure.to_string().contains("--rejoin"), "{failure}");
+}
+
 const RAISED: i32 = 1_800_000_000;
 const HOST_ID: Uuid = Uuid::from_u128(7);
 
