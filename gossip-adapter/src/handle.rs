@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gossip_core::{
-    ApplicationState, AssassinateError, Endpoint, EndpointInfo, Generation, GossipOnly, LeaveError, Member,
-    Node, Pad, Stats, Timestamp, Tombstone, Version,
+    ApplicationState, AssassinateError, DisableError, EnableError, Endpoint, EndpointInfo, Generation,
+    GossipOnly, LeaveError, Member, Node, Pad, Stats, Timestamp, Tombstone, Version,
 };
 
 use crate::answer::{Answer, Reply, answer};
@@ -131,14 +131,15 @@ impl<M> Handle<M> {
     }
 
     /// Announces a shutdown, and takes no part in gossip until [`Handle::enable`]. Answers at once; the announcement takes two
-    /// intervals.
-    pub fn disable(&self) -> Answer<Result<(), Stopped>> {
-        self.ask(|node, now| node.disable(now))
+    /// intervals. [`DisableError`] while the node joins or leaves, and when it stops.
+    pub fn disable(&self) -> Answer<Result<(), DisableError>> {
+        self.ask_otherwise(Err(DisableError::Stopped), |node, now| node.disable(now))
     }
 
-    /// Takes part in gossip again, with a greater generation.
-    pub fn enable(&self) -> Answer<Result<(), Stopped>> {
-        self.ask(|node, now| node.enable(now))
+    /// Takes part in gossip again, with a greater generation. [`EnableError`] if the node cannot take part, or could not under a
+    /// generation that its peers accept.
+    pub fn enable(&self) -> Answer<Result<(), EnableError>> {
+        self.ask_otherwise(Err(EnableError::Stopped), |node, now| node.enable(now))
     }
 
     /// Whether the node takes part in gossip.

@@ -66,9 +66,10 @@ pub use answer::{Answer, this_thread};
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
-    ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DownCause, Endpoint, EndpointInfo, Event,
-    ForgetCause, Generation, GossipOnly, HeartbeatState, LeaveError, Member, Pad, Standing, StateInfo, Stats,
-    Status, StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    AbortCause, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DisableError, DownCause,
+    EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly, HeartbeatState,
+    LeaveError, Member, Pad, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Transport,
+    Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::address::{GOSSIP_PORT, reachable, resolve_one};
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
-use crate::model::Outcome;
+use crate::model::{AssassinationModel, Outcome};
 use crate::wait;
 
 /// What should be known before.
@@ -44,16 +44,21 @@ pub(crate) fn assassinate(args: &Args) -> Result<(), Failure> {
     match (args.client.format, model.outcome) {
         (Format::Text, Outcome::Assassinated) => print(&format!("{endpoint} is declared as left.\n")),
         (Format::Text, Outcome::Gone) => print(&format!("{endpoint} is not known any more.\n")),
-        (Format::Text, _) => Err(alive(endpoint)),
+        (Format::Text, _) => Err(aborted(&model)),
         (Format::Json, outcome) => {
             print_json(&model)?;
-            if outcome == Outcome::Aborted { Err(alive(endpoint)) } else { Ok(()) }
+            if outcome == Outcome::Aborted { Err(aborted(&model)) } else { Ok(()) }
         }
     }
 }
 
-fn alive(endpoint: core::net::SocketAddr) -> Failure {
-    Failure::failed(format!(
-        "{endpoint} is alive: nothing was done (have it leave with `gossip decommission`, or stop it first)"
-    ))
+fn aborted(model: &AssassinationModel) -> Failure {
+    let endpoint = model.endpoint;
+    Failure::failed(match &model.reason {
+        Some(reason) => format!(
+            "{endpoint} was not assassinated: {reason} (if it is alive, have it leave with `gossip decommission`, or stop it \
+             first)"
+        ),
+        None => format!("{endpoint} was not assassinated (the log of the node that was asked says why)"),
+    })
 }

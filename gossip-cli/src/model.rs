@@ -122,10 +122,13 @@ pub(crate) struct AssassinateRequest {
 }
 
 /// How far an assassination is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct AssassinationModel {
     pub(crate) endpoint: SocketAddr,
     pub(crate) outcome: Outcome,
+    /// Why it was aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
 }
 
 /// What became of an assassination.
@@ -136,7 +139,7 @@ pub(crate) enum Outcome {
     Pending,
     /// The endpoint is declared as left.
     Assassinated,
-    /// It is alive.
+    /// Nothing was done: the endpoint is alive, or the reason says why.
     Aborted,
     /// The node does not know it any more, or stopped.
     Gone,

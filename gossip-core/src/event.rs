@@ -80,10 +80,12 @@ pub enum Event {
         /// The generation under which it is gone.
         generation: Generation,
     },
-    /// An endpoint that was to be assassinated is alive.
+    /// An endpoint that was to be assassinated was not.
     AssassinationAborted {
         /// Who.
         endpoint: Endpoint,
+        /// Why.
+        cause: AbortCause,
     },
     /// A live endpoint from which nothing came for a while did not answer an echo either, though others relay its
     /// heartbeats: the way between us and it may be broken.
@@ -113,6 +115,13 @@ pub enum Event {
         old: Generation,
         /// The generation now.
         new: Generation,
+    },
+    /// Others know a greater generation of the node, or a greater version of this one, and it could not raise its own above that:
+    /// there is none, or it would be so far ahead of the clock that peers refuse it. What this node says does not reach those
+    /// who know it so.
+    GenerationNotRaised {
+        /// The generation now.
+        generation: Generation,
     },
     /// Others know this address under another host id, of a greater generation: two processes use it.
     AddressConflict {
@@ -155,6 +164,31 @@ pub enum Event {
 }
 
 const _: () = assert!(size_of::<Event>() <= 48);
+
+/// Why an endpoint was not assassinated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AbortCause {
+    /// It has shown a sign of life.
+    Alive,
+    /// The node that was to declare it stopped, or gossip was disabled there, before its time was over.
+    Stopped,
+    /// Its generation is the greatest there is: it cannot be declared under a later one.
+    LastGeneration,
+    /// It was forgotten meanwhile, and there is no room to remember it anew.
+    TableFull,
+}
+
+impl fmt::Display for AbortCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "it shows a sign of life",
+            Self::Stopped => "this node stopped gossiping before the time was over",
+            Self::LastGeneration => "its generation is the greatest there is",
+            Self::TableFull => "it was forgotten meanwhile, and no more endpoints can be remembered",
+        })
+    }
+}
 
 /// Why nothing is known any more of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -32,6 +32,7 @@ use self::outbox::Outbox;
 pub use self::removal::{AssassinateError, LeaveError};
 use self::removal::{Assassination, MAX_ASSASSINATIONS};
 use self::shadow::Shadow;
+pub use self::shutdown::{DisableError, EnableError};
 use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::delta::Scratch;
@@ -499,18 +500,25 @@ impl Gossiper {
         self.begin_assassination(endpoint)
     }
 
-    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Does nothing unless the node takes part, nor
-    /// while it joins (its status is BOOT or BOOT_REPLACE) or leaves.
-    pub fn disable(&mut self, now: Timestamp) {
+    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Where gossip is disabled already, it stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`DisableError`] while the node joins or leaves, and when it stops. Nothing changes then.
+    pub fn disable(&mut self, now: Timestamp) -> Result<(), DisableError> {
         self.advance(now);
-        self.announce_shutdown(AfterShutdown::Disable);
+        self.begin_disabling()
     }
 
-    /// Takes part again after [`Gossiper::disable`], with a greater generation ([`Event::GenerationRaised`]). Does nothing
-    /// unless gossip is disabled.
-    pub fn enable(&mut self, now: Timestamp) {
+    /// Takes part again after [`Gossiper::disable`], with a greater generation ([`Event::GenerationRaised`]). Where the node takes
+    /// part already, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`EnableError`] if the node cannot take part, or could not under a generation that its peers accept. Nothing changes then.
+    pub fn enable(&mut self, now: Timestamp) -> Result<(), EnableError> {
         self.advance(now);
-        self.begin_again();
+        self.begin_again()
     }
 
     /// Whether the node takes no part any more, for good.
@@ -715,6 +723,7 @@ impl Gossiper {
 
     fn stop(&mut self) {
         if self.mode != Mode::Stopped {
+            self.abort_assassinations();
             self.mode = Mode::Stopped;
             self.push_event(Event::Stopped);
         }

@@ -85,8 +85,8 @@ pub use config::{
 #[cfg(feature = "seal")]
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
-pub use event::{DownCause, Event, ForgetCause};
-pub use gossiper::{AssassinateError, Gossiper, LeaveError, Outgoing, Session};
+pub use event::{AbortCause, DownCause, Event, ForgetCause};
+pub use gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError, Outgoing, Session};
 pub use io::{ConnectionId, Input, Output};
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;

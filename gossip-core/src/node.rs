@@ -13,7 +13,7 @@ use self::streams::Streams;
 use crate::application_state::ApplicationState;
 use crate::config::{Config, SetStateError, Transport};
 use crate::endpoint::Endpoint;
-use crate::gossiper::{AssassinateError, Gossiper, LeaveError};
+use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError};
 use crate::io::{ConnectionId, Input, Output};
 use crate::stats::Stats;
 use crate::time::Timestamp;
@@ -199,16 +199,24 @@ impl Node {
         self.gossiper.assassinate(self.now, endpoint)
     }
 
-    /// Announces a shutdown, and takes no part until [`Node::enable`].
-    pub fn disable(&mut self, now: Timestamp) {
+    /// Announces a shutdown, and takes no part until [`Node::enable`]; see [`Gossiper::disable`].
+    ///
+    /// # Errors
+    ///
+    /// [`DisableError`] while it joins or leaves, and when it stops.
+    pub fn disable(&mut self, now: Timestamp) -> Result<(), DisableError> {
         self.now = self.now.max(now);
-        self.gossiper.disable(self.now);
+        self.gossiper.disable(self.now)
     }
 
-    /// Takes part again after [`Node::disable`].
-    pub fn enable(&mut self, now: Timestamp) {
+    /// Takes part again after [`Node::disable`]; see [`Gossiper::enable`].
+    ///
+    /// # Errors
+    ///
+    /// [`EnableError`] if it cannot take part, or could not under a generation that its peers accept.
+    pub fn enable(&mut self, now: Timestamp) -> Result<(), EnableError> {
         self.now = self.now.max(now);
-        self.gossiper.enable(self.now);
+        self.gossiper.enable(self.now)
     }
 
     /// Replaces the seeds; see [`Gossiper::set_seeds`].

@@ -252,8 +252,9 @@ impl Watched {
             Command::Abandon => self.node.abandon(now),
             // Refusals are as good.
             Command::Leave => drop(self.node.leave(now)),
-            Command::Disable => self.node.disable(now),
-            Command::Enable => self.node.enable(now),
+            // Either may be refused, which is for the operator to know.
+            Command::Disable => drop(self.node.disable(now)),
+            Command::Enable => drop(self.node.enable(now)),
             Command::Assassinate { whom } => drop(self.node.assassinate(now, whom.endpoint())),
             Command::Seeds { whom } => {
                 let seeds: Vec<Endpoint> = whom.iter().copied().filter_map(Who::reachable).collect();

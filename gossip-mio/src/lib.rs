@@ -35,10 +35,10 @@ mod waker;
 pub use driver::Driver;
 pub use event_loop::EventLoop;
 pub use gossip_adapter::{
-    Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DownCause, Endpoint,
-    EndpointInfo, Event, Events, EventsError, ForgetCause, Generation, GossipOnly, Handle, LeaveError,
-    Member, Pad, SetStateError, Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped,
-    Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
+    DownCause, EnableError, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
+    GossipOnly, Handle, LeaveError, Member, Pad, SetStateError, Standing, StartError, StateInfo, Stats,
+    Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

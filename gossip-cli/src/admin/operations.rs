@@ -11,7 +11,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use gossip_adapter::{Common, Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
+use gossip_adapter::{AbortCause, Common, Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
 
 use super::{Admin, refusal, stopped};
 use crate::model::{
@@ -51,17 +51,17 @@ pub(super) async fn gossip(
         Ok(request) => request,
         Err(error) => return refusal(error.status(), &error.body_text()),
     };
-    let done = match request.active {
-        true => admin.handle.enable().await,
-        false => admin.handle.disable().await,
+    let refused = match request.active {
+        true => admin.handle.enable().await.err().map(|error| error.to_string()),
+        false => admin.handle.disable().await.err().map(|error| error.to_string()),
     };
-    match done {
-        Ok(()) => {
-            let what = if request.active { "enabled" } else { "disabled" };
+    let what = if request.active { "enabled" } else { "disabled" };
+    match refused {
+        None => {
             tracing::info!("gossip is {what}, as asked to on the admin port");
             Json(request).into_response()
         }
-        Err(Stopped) => stopped(),
+        Some(why) => refusal(StatusCode::CONFLICT, &format!("gossip cannot be {what}: {why}")),
     }
 }
 
@@ -138,16 +138,19 @@ pub(super) async fn reload_keys(State(admin): State<Arc<Admin>>) -> Response {
 /// What became of assassinations, for those who ask later.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Assassinations {
-    outcomes: Arc<Mutex<BTreeMap<SocketAddr, Outcome>>>,
+    outcomes: Arc<Mutex<Outcomes>>,
 }
 
+/// By whom; and why it was aborted.
+type Outcomes = BTreeMap<SocketAddr, (Outcome, Option<AbortCause>)>;
+
 impl Assassinations {
-    fn set(&self, endpoint: SocketAddr, outcome: Outcome) {
+    fn set(&self, endpoint: SocketAddr, outcome: Outcome, cause: Option<AbortCause>) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if outcomes.len() >= MAX_OUTCOMES {
-            outcomes.retain(|_, outcome| *outcome == Outcome::Pending);
+            outcomes.retain(|_, (outcome, _)| *outcome == Outcome::Pending);
         }
-        outcomes.insert(endpoint, outcome);
+        outcomes.insert(endpoint, (outcome, cause));
     }
 }
 
@@ -165,48 +168,54 @@ pub(super) async fn assassinate(
         return refusal(StatusCode::CONFLICT, &error.to_string());
     }
     tracing::warn!("{endpoint} is to be assassinated, as asked to on the admin port");
-    admin.assassinations.set(endpoint, Outcome::Pending);
-    let pending = AssassinationModel { endpoint, outcome: Outcome::Pending };
+    admin.assassinations.set(endpoint, Outcome::Pending, None);
+    let pending = AssassinationModel { endpoint, outcome: Outcome::Pending, reason: None };
     let patience = admin.interval * ASSASSINATION_PATIENCE;
     tokio::spawn(async move {
-        let outcome = outcome(&admin.handle, events, endpoint.into(), patience).await;
-        admin.assassinations.set(endpoint, outcome);
+        let (outcome, cause) = outcome(&admin.handle, events, endpoint.into(), patience).await;
+        admin.assassinations.set(endpoint, outcome, cause);
     });
     Json(pending).into_response()
 }
 
 pub(super) async fn assassinations(State(admin): State<Arc<Admin>>) -> Response {
     let outcomes = admin.assassinations.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-    let models = outcomes
-        .iter()
-        .map(|(endpoint, outcome)| AssassinationModel { endpoint: *endpoint, outcome: *outcome });
+    let models = outcomes.iter().map(|(endpoint, (outcome, cause))| AssassinationModel {
+        endpoint: *endpoint,
+        outcome: *outcome,
+        reason: cause.map(|cause| cause.to_string()),
+    });
     Json(models.collect::<Vec<_>>()).into_response()
 }
 
-async fn outcome(handle: &Handle<Common>, mut events: Events, whom: Endpoint, patience: Duration) -> Outcome {
+async fn outcome(
+    handle: &Handle<Common>,
+    mut events: Events,
+    whom: Endpoint,
+    patience: Duration,
+) -> (Outcome, Option<AbortCause>) {
     let told = async {
         loop {
             match events.recv().await {
                 Ok(Event::Assassinated { endpoint, .. }) if endpoint == whom => {
-                    return Some(Outcome::Assassinated);
+                    return Some((Outcome::Assassinated, None));
                 }
-                Ok(Event::AssassinationAborted { endpoint }) if endpoint == whom => {
-                    return Some(Outcome::Aborted);
+                Ok(Event::AssassinationAborted { endpoint, cause }) if endpoint == whom => {
+                    return Some((Outcome::Aborted, Some(cause)));
                 }
-                Ok(Event::Forgotten { endpoint, .. }) if endpoint == whom => return Some(Outcome::Gone),
                 Ok(Event::Stopped) | Err(EventsError::Stopped) => return None,
                 _ => {}
             }
         }
     };
     match tokio::time::timeout(patience, told).await {
-        Ok(Some(Outcome::Aborted)) | Err(_) => seen(handle, whom).await,
-        Ok(told) => told.unwrap_or(Outcome::Gone),
+        Ok(told) => told.unwrap_or((Outcome::Gone, None)),
+        // What was told may have been missed.
+        Err(_) => (seen(handle, whom).await, None),
     }
 }
 
-/// What the node shows of `whom` if it is not assassinated, or nothing was told: a sign of life may be that another node
-/// has declared it as left.
+/// What the node shows of `whom` if nothing was told.
 async fn seen(handle: &Handle<Common>, whom: Endpoint) -> Outcome {
     let endpoints = handle.endpoints().await.unwrap_or_default();
     match endpoints.iter().find(|info| info.endpoint == whom).map(|info| info.status) {

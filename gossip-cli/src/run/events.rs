@@ -197,6 +197,10 @@ impl EventLog {
                 "own generation raised from {old} to {new}: others knew this address with a greater one (was its \
                  data lost, or its clock set back?)"
             ),
+            Event::GenerationNotRaised { generation } => tracing::error!(
+                "others know this address with a greater generation than its own, {generation}, or a greater version, and \
+                 it can take none above that: they ignore this node (set its clock right, then restart it)"
+            ),
             Event::AddressConflict { generation } => tracing::error!(
                 "others know {} under another host id, of generation {generation}: two processes use one address \
                  (stop one of them, or give it another address)",
@@ -229,8 +233,8 @@ impl EventLog {
             Event::Assassinated { endpoint, generation } => {
                 tracing::warn!("{endpoint} was assassinated, under generation {generation}");
             }
-            Event::AssassinationAborted { endpoint } => {
-                tracing::warn!("{endpoint} shows a sign of life: its assassination is aborted");
+            Event::AssassinationAborted { endpoint, cause } => {
+                tracing::warn!("{endpoint} was not assassinated: {cause}");
             }
             Event::ProbeFailed { endpoint, silence } => tracing::warn!(
                 "{endpoint} has been silent for {:.1} s and does not answer when asked, though others hear it (check \

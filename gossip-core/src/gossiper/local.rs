@@ -27,6 +27,7 @@ pub(super) struct Refutations {
     jumped: Option<Timestamp>,
     raised: Option<Timestamp>,
     conflict_told: Option<Timestamp>,
+    failure_told: Option<Timestamp>,
 }
 
 impl Gossiper {
@@ -85,7 +86,7 @@ impl Gossiper {
                 && self.is_over(self.refutations.raised, self.config.echo_timeout)
             {
                 self.refutations.raised = Some(self.now);
-                self.raise_generation(own.generation().next());
+                self.raise_generation_above(own.generation());
             }
             return;
         }
@@ -108,7 +109,7 @@ impl Gossiper {
             }
             return;
         }
-        if self.is_over(self.refutations.jumped, JUMP_PAUSE) && self.raise_generation(generation.next()) {
+        if self.is_over(self.refutations.jumped, JUMP_PAUSE) && self.raise_generation_above(generation) {
             self.refutations.jumped = Some(self.now);
         }
     }
@@ -122,14 +123,27 @@ impl Gossiper {
         last.is_none_or(|last| self.now.saturating_since(last) >= pause)
     }
 
+    /// The greatest generation that the node may take: one that no peer would refuse within a day.
+    pub(super) fn newest_own_generation(&self) -> Generation {
+        let newest = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
+        Generation::new(newest.and_then(|seconds| i32::try_from(seconds).ok()).unwrap_or(i32::MAX))
+    }
+
+    /// Raises the generation above `known`, or tells, now and then, that it cannot.
+    pub(super) fn raise_generation_above(&mut self, known: Generation) -> bool {
+        let is_raised = self.raise_generation(known.next());
+        if !is_raised && self.is_over(self.refutations.failure_told, JUMP_PAUSE) {
+            self.refutations.failure_told = Some(self.now);
+            self.push_event(Event::GenerationNotRaised { generation: self.generation() });
+        }
+        is_raised
+    }
+
     /// Takes a greater generation, but none that peers would refuse within a day.
     pub(super) fn raise_generation(&mut self, new: Option<Generation>) -> bool {
-        let limit = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
-        let fits = |new: &Generation| {
-            limit.is_none_or(|limit| i64::from(new.get()) <= i64::try_from(limit).unwrap_or(i64::MAX))
-        };
+        let newest = self.newest_own_generation();
         let old = self.generation();
-        let Some(new) = new.filter(fits) else { return false };
+        let Some(new) = new.filter(|new| *new <= newest) else { return false };
         self.table.set_generation(Slot::FIRST, new);
         self.push_event(Event::GenerationRaised { old, new });
         true

@@ -285,6 +285,13 @@ impl Outbox {
         self.owe(to, |due| due.shutdown = true)
     }
 
+    /// Lets no shutdown be due to anybody.
+    pub(crate) fn forget_shutdowns(&mut self) {
+        for peer in &mut self.peers {
+            peer.due.shutdown = false;
+        }
+    }
+
     /// Notes that connections to `to` are to be closed; what else is due to it stays.
     pub(crate) fn reset(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.reset = true)

@@ -7,11 +7,11 @@ use core::time::Duration;
 use super::{Gossiper, Mode};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::event::{DownCause, Event, ForgetCause};
+use crate::event::{AbortCause, DownCause, Event, ForgetCause};
 use crate::quarantine::{Refusal, Tombstone};
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
-use crate::table::{Slot, Stored};
+use crate::table::{Slot, Stored, TableFull};
 use crate::time::Timestamp;
 use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::{JavaStr, encode_str};
@@ -289,10 +289,7 @@ impl Gossiper {
         let seconds = self.unix_ms().unwrap_or(0) / 1_000 + 60;
         let generation = Generation::new(i32::try_from(seconds).unwrap_or(i32::MAX));
         let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
-        let slot = self.table.insert(endpoint, heartbeat).map_err(|_| AssassinateError::TableFull)?;
-        self.stats.endpoints_learned += 1;
-        self.outbox.reserve(self.table.len());
-        self.table.set_updated(slot, self.now);
+        let slot = self.remember(endpoint, heartbeat).map_err(|_| AssassinateError::TableFull)?;
         self.declare_left(slot);
         Ok(())
     }
@@ -302,18 +299,55 @@ impl Gossiper {
             let Some(assassination) = self.assassinations[at].take_if(|next| next.due <= self.now) else {
                 continue;
             };
-            let Assassination { endpoint, heartbeat, .. } = assassination;
-            // Somebody else may have forgotten it meanwhile.
-            let Some(slot) = self.table.find(endpoint) else { continue };
-            if self.table.heartbeat(slot) != heartbeat {
-                self.push_event(Event::AssassinationAborted { endpoint });
-                continue;
+            let endpoint = assassination.endpoint;
+            if let Err(cause) = self.carry_out(assassination) {
+                self.push_event(Event::AssassinationAborted { endpoint, cause });
             }
-            let Some(generation) = heartbeat.generation.next() else { continue };
-            let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
-            self.table.set_generation_and_heartbeat(slot, heartbeat);
-            self.declare_left(slot);
         }
+    }
+
+    fn carry_out(&mut self, assassination: Assassination) -> Result<(), AbortCause> {
+        let Assassination { endpoint, heartbeat, .. } = assassination;
+        let known = self.table.find(endpoint);
+        if let Some(slot) = known.filter(|slot| self.table.heartbeat(*slot) != heartbeat) {
+            if !matches!(self.table.status(slot), StatusKind::Left | StatusKind::Removed) {
+                return Err(AbortCause::Alive);
+            }
+            // Another node declared it, or it left by itself.
+            let generation = self.table.generation(slot);
+            self.push_event(Event::Assassinated { endpoint, generation });
+            return Ok(());
+        }
+        let generation = heartbeat.generation.next().ok_or(AbortCause::LastGeneration)?;
+        let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
+        let slot = match known {
+            Some(slot) => {
+                self.table.set_generation_and_heartbeat(slot, heartbeat);
+                slot
+            }
+            // It was forgotten meanwhile: others may still know it, and it may come back.
+            None => self.remember(endpoint, heartbeat).map_err(|_| AbortCause::TableFull)?,
+        };
+        self.declare_left(slot);
+        Ok(())
+    }
+
+    /// The node takes no part any more: what it was to declare later it does not declare.
+    pub(super) fn abort_assassinations(&mut self) {
+        for assassination in core::mem::take(&mut self.assassinations).into_iter().flatten() {
+            let Assassination { endpoint, .. } = assassination;
+            self.push_event(Event::AssassinationAborted { endpoint, cause: AbortCause::Stopped });
+        }
+    }
+
+    /// Adds an endpoint that is not known.
+    fn remember(&mut self, endpoint: Endpoint, heartbeat: HeartbeatState) -> Result<Slot, TableFull> {
+        let slot = self.table.insert(endpoint, heartbeat)?;
+        self.stats.endpoints_learned += 1;
+        self.outbox.reserve(self.table.len());
+        self.news.reserve(self.table.places().len());
+        self.table.set_updated(slot, self.now);
+        Ok(slot)
     }
 
     fn declare_left(&mut self, slot: Slot) {
@@ -330,6 +364,7 @@ impl Gossiper {
                 self.stats.values_grown += 1;
             }
         }
+        self.news.note(slot);
         self.stats.generations_learned += 1;
         self.on_status(slot, StatusKind::Left);
         let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));

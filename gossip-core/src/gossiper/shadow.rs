@@ -203,7 +203,7 @@ impl Gossiper {
     /// Joins above a generation that others already know of this address.
     fn end_shadow_round_above(&mut self, state: &EndpointState<'_>) {
         if state.heartbeat.generation >= self.generation() {
-            self.raise_generation(state.heartbeat.generation.next());
+            self.raise_generation_above(state.heartbeat.generation);
         }
         self.end_shadow_round();
     }

@@ -1,5 +1,7 @@
 //! Stopping in good order, and how others take it (`gossip-semantics.md` §13).
 
+use core::fmt;
+
 use super::{AfterShutdown, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
@@ -22,16 +24,91 @@ const INVENTED: [(ApplicationState, &str, Version); 3] = [
     (ApplicationState::STATUS, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 1)),
 ];
 
+/// Why gossip cannot be disabled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DisableError {
+    /// The node joins: it is in its shadow round, or its status is BOOT or BOOT_REPLACE.
+    Joining,
+    /// The node leaves the cluster for good.
+    Leaving,
+    /// The node stops, or has stopped.
+    Stopped,
+}
+
+impl fmt::Display for DisableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Joining => "the node is joining the cluster; disable gossip once it has joined",
+            Self::Leaving => "the node is leaving the cluster, and stops by itself",
+            Self::Stopped => "the node is stopping, or has stopped",
+        })
+    }
+}
+
+impl core::error::Error for DisableError {}
+
+/// Why gossip cannot be enabled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EnableError {
+    /// The node is in its shadow round. It takes part as soon as that is answered.
+    Joining,
+    /// The node only asks ([`ConfigBuilder::only_asks`](crate::ConfigBuilder::only_asks)).
+    OnlyAsks,
+    /// The node stops, or has stopped.
+    Stopped,
+    /// Gossip needs a greater generation than before, and peers refuse that: it is too far ahead of the clock.
+    ClockBehind {
+        /// The generation that is needed.
+        needed: Generation,
+        /// The greatest that the clock allows now.
+        newest: Generation,
+    },
+    /// Gossip needs a greater generation than before, and there is none.
+    LastGeneration,
+}
+
+impl fmt::Display for EnableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joining => {
+                f.write_str("the node is still asking its seeds, and takes part once one has answered")
+            }
+            Self::OnlyAsks => f.write_str("the node only asks, and never takes part"),
+            Self::Stopped => f.write_str("the node is stopping, or has stopped"),
+            Self::ClockBehind { needed, newest } => write!(
+                f,
+                "gossip needs generation {needed}, and by the clock of this node peers accept none above {newest} (set the \
+                 clock right, then try again)"
+            ),
+            Self::LastGeneration => f.write_str("gossip needs a greater generation, and there is none"),
+        }
+    }
+}
+
+impl core::error::Error for EnableError {}
+
 impl Gossiper {
+    /// Begins to take no part, unless that would leave the node half joined or half gone for ever (`gossip-semantics.md` §19.4:
+    /// only in normal mode).
+    pub(super) fn begin_disabling(&mut self) -> Result<(), DisableError> {
+        match self.mode {
+            Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => Ok(()),
+            Mode::Shadow => Err(DisableError::Joining),
+            Mode::Leaving { .. } | Mode::Left { .. } => Err(DisableError::Leaving),
+            Mode::Stopped | Mode::Stopping { then: AfterShutdown::Stop, .. } => Err(DisableError::Stopped),
+            Mode::Running if self.table.status(Slot::FIRST).is_bootstrapping() => Err(DisableError::Joining),
+            Mode::Running => {
+                self.announce_shutdown(AfterShutdown::Disable);
+                Ok(())
+            }
+        }
+    }
+
     /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
     /// more, or knows nobody.
     pub(super) fn announce_shutdown(&mut self, then: AfterShutdown) {
-        // Whoever is about to join or to leave would stay so for ever (`gossip-semantics.md` §19.4: only in normal mode).
-        let is_in_transit =
-            matches!(self.mode, Mode::Leaving { .. }) || self.table.status(Slot::FIRST).is_bootstrapping();
-        if then == AfterShutdown::Disable && is_in_transit {
-            return;
-        }
         match self.mode {
             Mode::Running | Mode::Leaving { .. } => {}
             // Whoever is on the way out already only changes where to.
@@ -72,18 +149,32 @@ impl Gossiper {
     pub(super) fn end_shutdown(&mut self, then: AfterShutdown) {
         match then {
             AfterShutdown::Stop => self.stop(),
-            AfterShutdown::Disable => self.mode = Mode::Disabled,
+            AfterShutdown::Disable => {
+                self.mode = Mode::Disabled;
+                self.abort_assassinations();
+            }
         }
     }
 
     /// Gossip is enabled again: a later process, as far as others can tell (`gossip-semantics.md` §3.3).
-    pub(super) fn begin_again(&mut self) {
-        if self.mode != Mode::Disabled || self.config.only_asks {
-            return;
+    pub(super) fn begin_again(&mut self) -> Result<(), EnableError> {
+        match self.mode {
+            Mode::Running | Mode::Leaving { .. } => return Ok(()),
+            Mode::Shadow => return Err(EnableError::Joining),
+            Mode::Left { .. } | Mode::Stopped | Mode::Stopping { then: AfterShutdown::Stop, .. } => {
+                return Err(EnableError::Stopped);
+            }
+            Mode::Disabled if self.config.only_asks => return Err(EnableError::OnlyAsks),
+            Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => {}
         }
+        // Under the same generation it would stay down at its peers for ever.
+        let needed = self.generation().next().ok_or(EnableError::LastGeneration)?;
+        if !self.raise_generation(Some(needed)) {
+            return Err(EnableError::ClockBehind { needed, newest: self.newest_own_generation() });
+        }
+        // What was not announced yet would name the process that begins now.
+        self.outbox.forget_shutdowns();
         self.mode = Mode::Running;
-        let next = self.generation().next();
-        self.raise_generation(next);
         if self.table.status(Slot::FIRST) == StatusKind::Shutdown {
             let before = core::mem::take(&mut self.status_before);
             // Whoever had none before has one now that says nothing: a value cannot be taken back.
@@ -93,6 +184,7 @@ impl Gossiper {
         self.contact.heard(self.now);
         self.pauses = super::liveness::Pauses::default();
         self.next_round = self.now + self.config.interval;
+        Ok(())
     }
 
     /// A peer stops.

@@ -147,7 +147,7 @@ fn f9_other_cluster_or_partitioner_gets_no_answer() {
 #[test]
 fn f10_who_takes_no_part_does_not_answer() {
     let mut b = knowing(&State::new(heartbeat(100, 5), &[]));
-    b.gossiper.disable(b.now);
+    b.gossiper.disable(b.now).unwrap();
     b.advance(Duration::from_secs(2));
     assert!(!b.gossiper.is_enabled());
     assert_eq!(b.answers(A, &syn(&[digest(C, 100, 1)])), []);

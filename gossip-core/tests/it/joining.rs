@@ -3,7 +3,10 @@
 
 use core::time::Duration;
 
-use gossip_core::{ApplicationState, ConfigBuilder, Event, Generation, Standing, StatusKind, Timestamp};
+use gossip_core::{
+    ApplicationState, ConfigBuilder, DisableError, EnableError, Event, Generation, Standing, StatusKind,
+    Timestamp,
+};
 
 use crate::support::{
     Content, Driven, Sent, State, ack, ack2, builder, deliver, digest, endpoint, heartbeat, syn, talk,
@@ -282,7 +285,7 @@ fn whoever_only_asks_takes_no_part_whatever_the_answer() {
         assert!(a.events().contains(&Event::ShadowRoundDone));
         assert_eq!(a.heartbeat(B), Some(heartbeat(200, 9)));
         assert_eq!(a.value(B, HOST_ID), Some((THEIRS.into(), 1)));
-        a.gossiper.enable(a.now);
+        assert_eq!(a.gossiper.enable(a.now), Err(EnableError::OnlyAsks));
         let sent = a.advance(SECOND * 100);
         assert!(sent.is_empty(), "{sent:?}");
         a.gossiper.shutdown(a.now);
@@ -328,7 +331,7 @@ fn k1_status_of_a_dead_member_reaches_who_joins_later() {
 fn k2_whoever_joins_or_leaves_cannot_take_no_part_meanwhile() {
     let mut joining = Driven::new(builder(A, 100).state(STATUS, "BOOT,7"));
     joining.learn_live(B, &member(200));
-    joining.gossiper.disable(joining.now);
+    assert_eq!(joining.gossiper.disable(joining.now), Err(DisableError::Joining));
     joining.advance(Duration::from_secs(5));
     assert!(joining.gossiper.is_enabled());
 
@@ -336,15 +339,15 @@ fn k2_whoever_joins_or_leaves_cannot_take_no_part_meanwhile() {
     leaving.learn_live(B, &member(200));
     leaving.gossiper.leave(leaving.now).unwrap();
     leaving.events();
-    leaving.gossiper.disable(leaving.now);
-    leaving.gossiper.enable(leaving.now);
+    assert_eq!(leaving.gossiper.disable(leaving.now), Err(DisableError::Leaving));
+    assert_eq!(leaving.gossiper.enable(leaving.now), Ok(()), "it takes part");
     leaving.advance(Duration::from_secs(11));
     assert!(leaving.value(A, STATUS).unwrap().0.starts_with("LEFT,7,"), "it leaves all the same");
     assert_eq!(leaving.gossiper.generation(), Generation::new(100));
 
     // Enabling what is not disabled does nothing, whatever the status.
     let mut moving = Driven::new(builder(A, 100).state(STATUS, "MOVING,7"));
-    moving.gossiper.enable(moving.now);
+    assert_eq!(moving.gossiper.enable(moving.now), Ok(()));
     assert_eq!((moving.events(), moving.gossiper.generation()), (vec![], Generation::new(100)));
 }
 
@@ -355,11 +358,11 @@ fn k3_member_without_a_part_in_the_ring_stops_and_starts_gossip() {
     a.sent();
     a.events();
     for generation in [101, 102] {
-        a.gossiper.disable(a.now);
+        a.gossiper.disable(a.now).unwrap();
         assert_eq!(a.sent(), [], "nothing is announced");
         assert!(!a.gossiper.is_enabled());
         assert_eq!(a.gossiper.poll_timeout(), None);
-        a.gossiper.enable(a.now);
+        a.gossiper.enable(a.now).unwrap();
         assert!(a.gossiper.is_enabled());
         assert_eq!(a.gossiper.generation(), Generation::new(generation));
         assert_eq!(a.value(A, STATUS), Some(("hibernate,true".to_owned(), 1)));
@@ -393,15 +396,15 @@ fn k10_enabled_again_the_generation_is_one_greater() {
     );
     a.learn_live(B, &member(200));
     a.events();
-    a.gossiper.disable(a.now);
+    a.gossiper.disable(a.now).unwrap();
     let announced = a.sent();
     assert!(announced.iter().any(|sent| matches!(sent.content, Content::Shutdown { .. })));
-    a.gossiper.disable(a.now);
+    assert_eq!(a.gossiper.disable(a.now), Ok(()), "it is under way");
     a.advance(Duration::from_secs(2));
     assert!(!a.gossiper.is_enabled());
     assert!(a.gossiper.set_state(a.now, ApplicationState::LOAD, "1").is_ok(), "for later");
     a.events();
-    a.gossiper.enable(a.now);
+    a.gossiper.enable(a.now).unwrap();
     let (old, new) = (Generation::new(100), Generation::new(101));
     assert_eq!(a.events(), [Event::GenerationRaised { old, new }]);
     assert_eq!(a.heartbeat(A).unwrap().generation, new);
@@ -410,8 +413,90 @@ fn k10_enabled_again_the_generation_is_one_greater() {
     let before = a.heartbeat(A).unwrap().version;
     a.round();
     assert!(a.heartbeat(A).unwrap().version > before, "versions go on");
-    a.gossiper.enable(a.now);
+    a.gossiper.enable(a.now).unwrap();
     assert_eq!(a.gossiper.generation(), new, "once");
+}
+
+/// Under its old generation it would stay down at all its peers.
+#[test]
+fn gossip_is_not_enabled_without_a_generation_that_peers_accept() {
+    const NOW: i32 = 1_700_000_000;
+    const YEARS: i32 = 2 * 365 * 24 * 60 * 60;
+    let wall = |seconds: i32| u64::from(seconds.cast_unsigned()) * 1_000;
+    let mut a = Driven::new(builder(A, NOW).state(STATUS, "NORMAL,7").seed(endpoint(B)));
+    a.gossiper.handle_wall_clock(a.now, wall(NOW));
+    a.learn_live(B, &member(200));
+    a.gossiper.disable(a.now).unwrap();
+    a.advance(SECOND * 5);
+    a.events();
+    a.gossiper.handle_wall_clock(a.now, wall(NOW - YEARS));
+    let refused = a.gossiper.enable(a.now).unwrap_err();
+    let EnableError::ClockBehind { needed, newest } = refused else { panic!("{refused:?}") };
+    assert_eq!(needed, Generation::new(NOW + 1));
+    assert!(newest < needed);
+    assert!(refused.to_string().contains(&(NOW + 1).to_string()) && refused.to_string().contains("clock"));
+    assert!(!a.gossiper.is_enabled());
+    assert_eq!((a.events(), a.gossiper.generation()), (vec![], Generation::new(NOW)));
+    a.gossiper.handle_wall_clock(a.now, wall(NOW));
+    assert_eq!(a.gossiper.enable(a.now), Ok(()), "the clock is right again");
+    assert!(a.gossiper.is_enabled());
+
+    let mut last = Driven::new(builder(A, i32::MAX).state(STATUS, "NORMAL,7"));
+    last.gossiper.disable(last.now).unwrap();
+    assert_eq!(last.gossiper.enable(last.now), Err(EnableError::LastGeneration));
+    assert!(!last.gossiper.is_enabled());
+}
+
+/// What is asked in haste is not lost.
+#[test]
+fn gossip_is_enabled_while_its_end_is_still_announced() {
+    let mut a = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7").seed(endpoint(B)));
+    let mut b = Driven::new(builder(B, 200).state(STATUS, "NORMAL,8").seed(endpoint(A)));
+    let meet = |a: &mut Driven, b: &mut Driven| {
+        for _ in 0..10 {
+            let (from_a, from_b) = (a.round(), b.round());
+            deliver(b, a.local(), &from_a);
+            deliver(a, b.local(), &from_b);
+            talk(a, b);
+        }
+    };
+    meet(&mut a, &mut b);
+    assert_eq!(b.standing(A), Some(Standing::Live));
+    for is_announced in [true, false] {
+        a.gossiper.disable(a.now).unwrap();
+        if is_announced {
+            talk(&mut a, &mut b);
+            assert_eq!(b.standing(A), Some(Standing::Unreachable));
+        }
+        a.gossiper.enable(a.now).unwrap();
+        meet(&mut a, &mut b);
+        assert!(a.gossiper.is_enabled());
+        assert_eq!(b.standing(A), Some(Standing::Live));
+        assert_eq!(b.value(A, STATUS).unwrap().0, "NORMAL,7");
+    }
+    assert_eq!(b.heartbeat(A).unwrap().generation, Generation::new(102));
+}
+
+#[test]
+fn what_cannot_be_disabled_or_enabled_says_why() {
+    let mut asking = Driven::new(asking(&[B]));
+    assert_eq!(asking.gossiper.disable(asking.now), Err(DisableError::Joining));
+    assert_eq!(asking.gossiper.enable(asking.now), Err(EnableError::Joining));
+    let mut stopped = Driven::new(builder(A, 100));
+    stopped.gossiper.abandon(stopped.now);
+    assert_eq!(stopped.gossiper.disable(stopped.now), Err(DisableError::Stopped));
+    assert_eq!(stopped.gossiper.enable(stopped.now), Err(EnableError::Stopped));
+    let mut stopping = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7"));
+    stopping.learn_live(B, &member(200));
+    stopping.gossiper.shutdown(stopping.now);
+    assert_eq!(stopping.gossiper.disable(stopping.now), Err(DisableError::Stopped));
+    assert_eq!(stopping.gossiper.enable(stopping.now), Err(EnableError::Stopped));
+    let mut left = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7"));
+    left.learn_live(B, &member(200));
+    left.gossiper.leave(left.now).unwrap();
+    left.advance(SECOND * 6);
+    assert_eq!(left.gossiper.disable(left.now), Err(DisableError::Leaving));
+    assert_eq!(left.gossiper.enable(left.now), Err(EnableError::Stopped));
 }
 
 /// Where the list comes from, and what happens if that fails, is the application's.

@@ -221,7 +221,7 @@ fn every_refusal_is_counted_by_its_reason() {
     relay(&mut a, B, &State::new(heartbeat(200, 30), &values));
     refused(&mut a, "events_lost");
     assert_eq!(a.events().last(), Some(&Event::Lost { count: 1 }));
-    a.gossiper.disable(a.now);
+    a.gossiper.disable(a.now).unwrap();
     a.sent();
     a.advance(Duration::from_secs(2));
     a.hand(C, &syn(&[]));

@@ -6,8 +6,8 @@ use core::time::Duration;
 use gossip_core::message::Codec;
 use gossip_core::wire::Writer;
 use gossip_core::{
-    ApplicationState, AssassinateError, Config, ConfigBuilder, DownCause, Event, ForgetCause, Generation,
-    LeaveError, Standing, StatusKind, Timestamp, Tombstone, Transport, Verb,
+    AbortCause, ApplicationState, AssassinateError, Config, ConfigBuilder, DownCause, Event, ForgetCause,
+    Generation, LeaveError, Standing, StatusKind, Timestamp, Tombstone, Transport, Verb,
 };
 
 use crate::support::{
@@ -361,7 +361,7 @@ fn i11_whoever_shows_a_sign_of_life_is_not_assassinated() {
         a.events();
         // Its time is over with the thirtieth second.
         a.advance(SECOND);
-        let aborted = Event::AssassinationAborted { endpoint: endpoint(B) };
+        let aborted = Event::AssassinationAborted { endpoint: endpoint(B), cause: AbortCause::Alive };
         assert!(a.events().contains(&aborted));
         assert_eq!(a.value(B, STATUS).unwrap().0, "NORMAL,7");
         a.gossiper.assassinate(a.now, endpoint(B)).unwrap();
@@ -374,6 +374,90 @@ fn i11_whoever_shows_a_sign_of_life_is_not_assassinated() {
     a.learn(D, &member(200, 5));
     assert_eq!(a.gossiper.assassinate(a.now, endpoint(D)), Err(AssassinateError::TooMany));
     assert_eq!(a.gossiper.assassinate(a.now, endpoint(B)), Ok(()), "that is under way already");
+}
+
+/// Each that was begun has an end that is told, whatever comes between.
+#[test]
+fn every_assassination_ends_with_an_event() {
+    let outcomes = |a: &mut Driven| -> Vec<Event> {
+        let is_outcome =
+            |event: &Event| matches!(event, Event::Assassinated { .. } | Event::AssassinationAborted { .. });
+        a.events().into_iter().filter(is_outcome).collect()
+    };
+    let begun = |config: ConfigBuilder, generation| {
+        let mut a = node(config);
+        a.learn(B, &State::new(heartbeat(generation, 5), &[]));
+        assert_eq!(a.gossiper.assassinate(a.now, endpoint(B)), Ok(()));
+        a
+    };
+    let aborted = |cause| Event::AssassinationAborted { endpoint: endpoint(B), cause };
+    let assassinated =
+        |generation| Event::Assassinated { endpoint: endpoint(B), generation: Generation::new(generation) };
+
+    // It is forgotten for its silence meanwhile: others may bring it back.
+    let mut a = begun(builder(A, 100).fat_client_timeout(SECOND * 10), 200);
+    a.advance(SECOND * 20);
+    assert_eq!(a.standing(B), None);
+    a.advance(SECOND * 15);
+    assert_eq!(outcomes(&mut a), [assassinated(201)]);
+    assert_eq!(tombstones(&a), [(B.to_owned(), 201)]);
+
+    // Another node was quicker.
+    let mut a = begun(builder(A, 100), 200);
+    relay(&mut a, B, State::new(heartbeat(201, 9_999), &[(STATUS, "LEFT,7,1700200000000", 9_999)]));
+    a.advance(SECOND * 31);
+    assert_eq!(outcomes(&mut a), [assassinated(201)]);
+
+    // There is no later generation to declare it under.
+    let mut a = Driven::new(builder(A, 100));
+    a.learn(B, &State::new(heartbeat(i32::MAX, 5), &[]));
+    assert_eq!(a.gossiper.assassinate(a.now, endpoint(B)), Ok(()));
+    a.advance(SECOND * 31);
+    assert_eq!(outcomes(&mut a), [aborted(AbortCause::LastGeneration)]);
+
+    // While gossip is disabled no sign of life can come.
+    let mut a = begun(builder(A, 100), 200);
+    a.gossiper.disable(a.now).unwrap();
+    a.advance(SECOND * 5);
+    assert_eq!(outcomes(&mut a), [aborted(AbortCause::Stopped)]);
+    a.now = a.now + SECOND * 60;
+    a.gossiper.enable(a.now).unwrap();
+    a.advance(SECOND * 5);
+    assert_eq!(outcomes(&mut a), []);
+
+    let mut a = begun(builder(A, 100), 200);
+    a.gossiper.abandon(a.now);
+    assert_eq!(outcomes(&mut a), [aborted(AbortCause::Stopped)]);
+}
+
+/// Where a SYN has no room for everybody, it comes first.
+#[test]
+fn an_assassination_is_news() {
+    let mut a = node(builder(A, 100).seed(endpoint(D)));
+    a.buffer.truncate(1_000);
+    for n in 1..=200 {
+        a.learn(&format!("10.2.0.{n}:7000"), &State::new(heartbeat(200, 5), &[]));
+        a.sent();
+    }
+    a.learn(B, &State::new(heartbeat(200, 5), &[]));
+    // What was learned is no news any more.
+    a.advance(SECOND * 25);
+    for known in [true, false] {
+        let at = if known { B } else { "10.9.9.9:7000" };
+        a.gossiper.assassinate(a.now, endpoint(at)).unwrap();
+        a.advance(if known { SECOND * 31 } else { Duration::ZERO });
+        let mut listed = 0;
+        for _ in 0..4 {
+            let sent = a.round();
+            let is_listed = sent.iter().any(|sent| {
+                matches!(&sent.content, Content::Syn { digests, .. }
+                    if digests.len() < 100 && digests.iter().any(|digest| digest.endpoint == endpoint(at)))
+            });
+            listed += usize::from(is_listed);
+        }
+        assert_eq!(listed, 4, "{at}");
+        a.advance(SECOND * 25);
+    }
 }
 
 /// `pitfalls.md` §4.5: nothing waits meanwhile.

@@ -303,7 +303,7 @@ fn no_damage_to_one_file_brings_back_who_has_left() {
         fs::write(dir.path().join(damaged), "{").unwrap();
         drop(store);
         let (mut store, warnings) = open(dir.path(), NOW);
-        assert_eq!(store.node.tombstones, [tombstone.clone()], "{damaged} is damaged");
+        assert_eq!(store.node.tombstones.first(), Some(&tombstone), "{damaged} is damaged");
         assert_eq!(warnings.len(), usize::from(damaged == CURRENT), "{warnings:?}");
         store.update(|node| node.left = true).unwrap();
         fs::write(dir.path().join(damaged), "{").unwrap();
