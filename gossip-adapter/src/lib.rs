@@ -75,7 +75,9 @@ pub use gossip_core::{
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use handle::{Common, Handle, SetStateError, Stopped};
 pub use mailbox::Mailbox;
-pub use socket::{ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, Unwritten, Written};
+pub use socket::{
+    ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
+};
 
 /// Nothing here panics with a lock held but what the allocator does, and every change under a lock is a single step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

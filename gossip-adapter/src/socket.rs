@@ -12,6 +12,10 @@ pub const READS_PER_TURN: usize = 4;
 /// How many datagrams are taken before other things have their turn.
 pub const DATAGRAMS_PER_TURN: usize = 16;
 
+/// How long a driver works without a pause: then the node's timer has its turn, if it is due, and after it whatever else runs on
+/// the same thread. It is looked at after each read of a socket and after each [`Output`](gossip_core::Output).
+pub const TIME_SLICE: Duration = Duration::from_millis(5);
+
 /// How long nothing is accepted after that failed, which happens when there are no file descriptors left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -1,11 +1,11 @@
 //! The one task of a node: sockets, a timer, a clock. All else is decided by the [`Node`].
 
 use std::collections::HashMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,13 +13,13 @@ use std::time::Instant;
 // own to read into, where these share one.
 use async_io::{Async, Timer};
 use async_std::task::spawn_blocking;
-use futures_lite::future::race;
+use futures_lite::future::{or, race, yield_now};
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use gossip_adapter::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
-    READS_PER_TURN, Unwritten, Written,
+    READS_PER_TURN, TIME_SLICE, Unwritten, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use tracing::{debug, warn};
@@ -27,6 +27,10 @@ use tracing::{debug, warn};
 pub(crate) struct Driver {
     node: Node,
     clock: Clock,
+    /// When the node wants [`Input::Timeout`], as it said when it had nothing more to do.
+    deadline: Option<Timestamp>,
+    /// Since when this task has not been suspended.
+    began: Timestamp,
     front: Front,
     accept_after: Option<Instant>,
     persist: Option<PersistGeneration>,
@@ -84,6 +88,8 @@ impl Driver {
         let driver = Self {
             node,
             clock: Clock::start(),
+            deadline: None,
+            began: Timestamp::ZERO,
             front,
             accept_after: None,
             persist,
@@ -99,28 +105,29 @@ impl Driver {
 
     pub(crate) async fn run(mut self) {
         self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-        loop {
-            let deadline = self.drain().await;
-            if self.is_stopped {
-                return;
+        self.drain().await;
+        while !self.is_stopped {
+            let (turn, was_suspended) = told_if_suspended(self.next()).await;
+            if was_suspended {
+                self.began = self.clock.now();
             }
-            match self.next(deadline).await {
+            match turn {
                 Turn::Arrival(Arrival::Connection(accepted)) => self.on_accepted(accepted),
                 Turn::Arrival(Arrival::Packets) => self.receive().await,
                 Turn::Ready(Some((connection, ready))) => self.on_ready(connection, ready),
                 Turn::Ready(None) => {}
                 Turn::Commands => self.mailbox.run(&mut self.node, self.clock.now()),
-                Turn::Timeout => {
-                    self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-                    self.input(Input::Timeout);
-                }
+                Turn::Timeout => self.on_timeout(),
             }
+            self.give_way().await;
+            self.drain().await;
         }
     }
 
-    /// Waits for whatever comes first. What is there already has its turn by chance, so that nothing keeps all else waiting.
-    async fn next(&mut self, deadline: Option<Timestamp>) -> Turn {
-        let timeout = deadline.and_then(|deadline| self.clock.instant(deadline));
+    /// Waits for whatever comes first. What is there already comes before the timer, so that nobody is late whose bytes were there;
+    /// [`Driver::give_way`] sees to it that the timer does not wait for long.
+    async fn next(&mut self) -> Turn {
+        let timeout = self.deadline.and_then(|deadline| self.clock.instant(deadline));
         let arrival = async { Turn::Arrival(self.front.arrival(self.accept_after).await) };
         let ready = async {
             match self.waits.next().await {
@@ -136,15 +143,38 @@ impl Driver {
             timeout.map_or_else(Timer::never, Timer::at).await;
             Turn::Timeout
         };
-        race(race(arrival, ready), race(commands, timeout)).await
+        // Of what is raced, each has its turn by chance.
+        or(race(race(arrival, ready), commands), timeout).await
+    }
+
+    fn is_slice_over(&self) -> bool {
+        self.clock.now().saturating_since(self.began) >= TIME_SLICE
+    }
+
+    /// At the end of a slice of time, the timer has its turn, whatever else is ready, and then other tasks: they would wait for
+    /// as long as something is always ready.
+    async fn give_way(&mut self) {
+        if !self.is_slice_over() {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.on_timeout();
+        }
+        yield_now().await;
+        self.began = self.clock.now();
+    }
+
+    fn on_timeout(&mut self) {
+        self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        self.input(Input::Timeout);
     }
 
     fn input(&mut self, input: Input<'_>) {
         self.node.handle_input(self.clock.now(), input);
     }
 
-    /// Does all that the node wants done, and says until when to wait.
-    async fn drain(&mut self) -> Option<Timestamp> {
+    /// Does all that the node wants done, and learns until when to wait.
+    async fn drain(&mut self) {
         loop {
             match self.node.poll(&mut self.write_buffer) {
                 Output::Connect { connection, to } => {
@@ -165,9 +195,13 @@ impl Driver {
                 }
                 Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
                 Output::Event(event) => self.on_event(event).await,
-                Output::Timeout(deadline) => return deadline,
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
                 _ => {}
             }
+            self.give_way().await;
         }
     }
 
@@ -268,7 +302,7 @@ impl Driver {
                 Ok(count) => {
                     let bytes = &self.read_buffer[..count];
                     self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
-                    if count < READ_BUFFER {
+                    if count < READ_BUFFER || self.is_slice_over() {
                         break;
                     }
                 }
@@ -395,4 +429,17 @@ async fn accept(
         Timer::at(after).await;
     }
     listener.accept().await
+}
+
+/// What a future gives, and whether it was not ready at once.
+async fn told_if_suspended<T>(future: impl Future<Output = T>) -> (T, bool) {
+    let mut future = pin!(future);
+    let mut was_suspended = false;
+    poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        let ready = polled.map(|output| (output, was_suspended));
+        was_suspended = true;
+        ready
+    })
+    .await
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gossip_adapter::{
     ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared,
-    READ_BUFFER, READS_PER_TURN, StartError, Transport, Written,
+    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -109,6 +109,8 @@ impl Driver {
             node,
             clock: Clock::start(),
             deadline: None,
+            began: Timestamp::ZERO,
+            is_drained: false,
             sockets: Sockets::new(registry, first),
             front,
             is_front_ready: false,
@@ -172,7 +174,12 @@ fn watch<S: mio::event::Source>(
 struct Running {
     node: Node,
     clock: Clock,
+    /// When the node wants [`Input::Timeout`], as it said when it had nothing more to do.
     deadline: Option<Timestamp>,
+    /// When this turn began.
+    began: Timestamp,
+    /// Whether the node had nothing more to do when it was asked last.
+    is_drained: bool,
     sockets: Sockets,
     front: Front,
     /// Until nobody waits there any more.
@@ -189,19 +196,22 @@ struct Running {
 impl Running {
     fn turn(&mut self) {
         self.mailbox.run(&mut self.node, self.clock.now());
+        self.began = self.clock.now();
         self.drain();
-        if self.is_front_ready {
+        // Nothing more is taken in before all has gone out that is due.
+        if self.may_go_on() && self.is_front_ready {
             match self.front {
                 Front::Connections(_) => self.accept(),
                 Front::Packets(_) => self.receive(),
             }
         }
-        for _ in 0..self.sockets.ready_len() {
-            let Some(connection) = self.sockets.next_ready() else { break };
+        while self.may_go_on()
+            && let Some(connection) = self.sockets.next_ready()
+        {
             self.on_ready(connection);
             self.drain();
         }
-        // Nobody is late whose bytes were there already.
+        // Nobody is late whose bytes were there already, if there were not too many.
         if self.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
             self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
             self.input(Input::Timeout);
@@ -211,7 +221,8 @@ impl Running {
 
     /// How long nothing is to be done.
     fn wait(&self) -> Option<Duration> {
-        if self.sockets.ready_len() > 0 || (self.is_front_ready && self.accept_after.is_none()) {
+        let is_ready = self.is_front_ready && self.accept_after.is_none();
+        if self.sockets.ready_len() > 0 || is_ready || !self.is_drained {
             return Some(Duration::ZERO);
         }
         let next = self.deadline.into_iter().chain(self.accept_after).min()?;
@@ -222,8 +233,19 @@ impl Running {
         self.node.handle_input(self.clock.now(), input);
     }
 
-    /// Does all that the node wants done, and learns until when to wait.
+    /// Whether more may be taken in during this turn.
+    fn may_go_on(&self) -> bool {
+        self.is_drained && !self.is_slice_over()
+    }
+
+    fn is_slice_over(&self) -> bool {
+        self.clock.now().saturating_since(self.began) >= TIME_SLICE
+    }
+
+    /// Does what the node wants done, and learns until when to wait. What is left at the end of the slice of time waits for the next
+    /// turn.
     fn drain(&mut self) {
+        self.is_drained = false;
         loop {
             match self.node.poll(&mut self.write_buffer) {
                 Output::Connect { connection, to } => self.dial(connection, SocketAddr::from(to)),
@@ -238,9 +260,13 @@ impl Running {
                 Output::Event(event) => self.on_node_event(event),
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
+                    self.is_drained = true;
                     return;
                 }
                 _ => {}
+            }
+            if self.is_slice_over() {
+                return;
             }
         }
     }
@@ -265,7 +291,7 @@ impl Running {
                     let bytes = &self.read_buffer[..count];
                     self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
                     self.drain();
-                    if self.is_stopped {
+                    if self.is_stopped || !self.may_go_on() {
                         return;
                     }
                 }
@@ -287,7 +313,12 @@ impl Running {
         for _ in 0..ACCEPTS_PER_TURN {
             let Front::Connections(listener) = &self.front else { return };
             match listener.source.accept() {
-                Ok((stream, from)) => self.on_accepted(stream, from),
+                Ok((stream, from)) => {
+                    self.on_accepted(stream, from);
+                    if !self.may_go_on() {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_front_ready = false;
                     return;
@@ -365,6 +396,9 @@ impl Running {
                 Ok(count) => {
                     let bytes = &self.read_buffer[..count];
                     self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
+                    if self.is_slice_over() {
+                        break;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.is_readable = false;

@@ -1,9 +1,10 @@
 //! The one task of a node: sockets, a timer, a clock. All else is decided by the [`Node`].
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -11,16 +12,21 @@ use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use gossip_adapter::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
-    READS_PER_TURN, Unwritten, Written,
+    READS_PER_TURN, TIME_SLICE, Unwritten, Written,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 pub(crate) struct Driver {
     node: Node,
     clock: Clock,
+    /// When the node wants [`Input::Timeout`], as it said when it had nothing more to do.
+    deadline: Option<Timestamp>,
+    /// Since when this task has not been suspended.
+    began: Timestamp,
     front: Front,
     accept_after: Option<Instant>,
     persist: Option<PersistGeneration>,
@@ -39,7 +45,15 @@ pub(crate) enum Front {
     Packets(UdpSocket),
 }
 
-/// What came to it.
+/// What is to be done next.
+enum Turn {
+    Arrival(Arrival),
+    Ready(Option<(ConnectionId, Ready)>),
+    Commands,
+    Timeout,
+}
+
+/// What came to the front.
 enum Arrival {
     Connection(io::Result<(TcpStream, SocketAddr)>),
     Packets,
@@ -70,6 +84,8 @@ impl Driver {
         let driver = Self {
             node,
             clock: Clock::start(),
+            deadline: None,
+            began: Timestamp::ZERO,
             front,
             accept_after: None,
             persist,
@@ -85,37 +101,71 @@ impl Driver {
 
     pub(crate) async fn run(mut self) {
         self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-        loop {
-            let deadline = self.drain().await;
-            if self.is_stopped {
-                return;
+        self.drain().await;
+        while !self.is_stopped {
+            let (turn, was_suspended) = told_if_suspended(self.next()).await;
+            if was_suspended {
+                self.began = self.clock.now();
             }
-            let timeout = deadline.and_then(|deadline| self.clock.instant(deadline)).map(Instant::from_std);
-            tokio::select! {
-                arrival = self.front.arrival(self.accept_after) => match arrival {
-                    Arrival::Connection(accepted) => self.on_accepted(accepted),
-                    Arrival::Packets => self.receive().await,
-                },
-                Some(ready) = self.waits.next(), if !self.waits.is_empty() => {
-                    if let Some((connection, ready)) = ready {
-                        self.on_ready(connection, ready);
-                    }
-                }
-                () = self.mailbox.filled() => self.mailbox.run(&mut self.node, self.clock.now()),
-                () = sleep(timeout) => {
-                    self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-                    self.input(Input::Timeout);
-                }
+            match turn {
+                Turn::Arrival(Arrival::Connection(accepted)) => self.on_accepted(accepted),
+                Turn::Arrival(Arrival::Packets) => self.receive().await,
+                Turn::Ready(Some((connection, ready))) => self.on_ready(connection, ready),
+                Turn::Ready(None) => {}
+                Turn::Commands => self.mailbox.run(&mut self.node, self.clock.now()),
+                Turn::Timeout => self.on_timeout(),
             }
+            self.give_way().await;
+            self.drain().await;
         }
+    }
+
+    /// Waits for whatever comes first. What is there already comes before the timer, so that nobody is late whose bytes were there;
+    /// [`Driver::give_way`] sees to it that the timer does not wait for long.
+    async fn next(&mut self) -> Turn {
+        let timeout = self.deadline.and_then(|deadline| self.clock.instant(deadline)).map(Instant::from_std);
+        let ready = async {
+            tokio::select! {
+                arrival = self.front.arrival(self.accept_after) => Turn::Arrival(arrival),
+                Some(ready) = self.waits.next(), if !self.waits.is_empty() => Turn::Ready(ready),
+                () = self.mailbox.filled() => Turn::Commands,
+            }
+        };
+        tokio::select! {
+            biased;
+            turn = ready => turn,
+            () = sleep(timeout) => Turn::Timeout,
+        }
+    }
+
+    fn is_slice_over(&self) -> bool {
+        self.clock.now().saturating_since(self.began) >= TIME_SLICE
+    }
+
+    /// At the end of a slice of time, the timer has its turn, whatever else is ready, and then other tasks: what waits for sockets
+    /// takes no part in tokio's budget, so where something is always ready, this task would never be suspended.
+    async fn give_way(&mut self) {
+        if !self.is_slice_over() {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.on_timeout();
+        }
+        yield_now().await;
+        self.began = self.clock.now();
+    }
+
+    fn on_timeout(&mut self) {
+        self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        self.input(Input::Timeout);
     }
 
     fn input(&mut self, input: Input<'_>) {
         self.node.handle_input(self.clock.now(), input);
     }
 
-    /// Does all that the node wants done, and says until when to wait.
-    async fn drain(&mut self) -> Option<Timestamp> {
+    /// Does all that the node wants done, and learns until when to wait.
+    async fn drain(&mut self) {
         loop {
             match self.node.poll(&mut self.write_buffer) {
                 Output::Connect { connection, to } => {
@@ -136,9 +186,13 @@ impl Driver {
                 }
                 Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
                 Output::Event(event) => self.on_event(event).await,
-                Output::Timeout(deadline) => return deadline,
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
                 _ => {}
             }
+            self.give_way().await;
         }
     }
 
@@ -238,7 +292,7 @@ impl Driver {
                 Ok(count) => {
                     let bytes = &self.read_buffer[..count];
                     self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
-                    if count < READ_BUFFER {
+                    if count < READ_BUFFER || self.is_slice_over() {
                         break;
                     }
                 }
@@ -367,4 +421,17 @@ async fn sleep(until: Option<Instant>) {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a future gives, and whether it was not ready at once.
+async fn told_if_suspended<T>(future: impl Future<Output = T>) -> (T, bool) {
+    let mut future = pin!(future);
+    let mut was_suspended = false;
+    poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        let ready = polled.map(|output| (output, was_suspended));
+        was_suspended = true;
+        ready
+    })
+    .await
 }

@@ -1,7 +1,9 @@
 //! The adapters, seen from where they are all alike.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use gossip_adapter::{
@@ -19,16 +21,65 @@ pub(crate) struct Adapter {
 /// All there are.
 pub(crate) const ALL: &[Adapter] = &[TOKIO, MIO, ASYNC_STD];
 
-pub(crate) const TOKIO: Adapter =
-    Adapter { name: "tokio", start: |spec| block_on(spec.builder::<gossip_tokio::Tokio>().start()) };
+pub(crate) const TOKIO: Adapter = Adapter {
+    name: "tokio",
+    start: |spec| {
+        block_on(async {
+            drop(tokio::spawn(tick_in_tokio(spec.ticks.clone())));
+            spec.builder::<gossip_tokio::Tokio>().start().await
+        })
+    },
+};
+
+/// Each node has a runtime of its own, with one thread for the node and for the application's tasks.
+pub(crate) const TOKIO_ONE_THREAD: Adapter =
+    Adapter { name: "tokio on one thread", start: start_in_one_thread };
 
 pub(crate) const MIO: Adapter =
     Adapter { name: "mio", start: |spec| spec.builder::<gossip_mio::Mio>().start() };
 
 pub(crate) const ASYNC_STD: Adapter = Adapter {
     name: "async-std",
-    start: |spec| block_on(spec.builder::<gossip_async_std::AsyncStd>().start()),
+    start: |spec| {
+        let ticks = spec.ticks.clone();
+        drop(async_std::task::spawn(async move {
+            while Arc::strong_count(&ticks) > 1 {
+                async_std::task::sleep(TICK).await;
+                ticks.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        block_on(spec.builder::<gossip_async_std::AsyncStd>().start())
+    },
 };
+
+/// How long a task of the application sleeps at a time.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A task of the application, beside the node in the same runtime. It ends when the test does.
+async fn tick_in_tokio(ticks: Arc<AtomicU64>) {
+    while Arc::strong_count(&ticks) > 1 {
+        tokio::time::sleep(TICK).await;
+        ticks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn start_in_one_thread(spec: NodeSpec) -> Result<(Handle, Events), StartError> {
+    let (sender, started) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("the system has what a runtime needs").block_on(async {
+            drop(tokio::spawn(tick_in_tokio(spec.ticks.clone())));
+            let started = spec.builder::<gossip_tokio::Tokio>().start().await;
+            // The test alone holds the node, so that the node stops when the test drops its handle.
+            let end = started.as_ref().ok().map(|(handle, _)| handle.stopped());
+            let _ = sender.send(started);
+            if let Some(end) = end {
+                end.await;
+            }
+        });
+    });
+    started.recv().expect("the thread does not panic")
+}
 
 /// Waits in the tokio runtime of all tests. Nodes of async-std can be started anywhere.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -46,6 +97,9 @@ pub(crate) struct NodeSpec {
     pub(crate) seeds: Vec<SocketAddr>,
     pub(crate) saved: Vec<SocketAddr>,
     pub(crate) generation: Option<Generation>,
+    /// Counted up by a task of the application, where the adapter has a runtime to share with it. The task ends when the test
+    /// and the specification have dropped theirs.
+    pub(crate) ticks: Arc<AtomicU64>,
     tune: Vec<Tune>,
 }
 
@@ -62,6 +116,7 @@ impl NodeSpec {
             seeds: Vec::new(),
             saved: Vec::new(),
             generation: None,
+            ticks: Arc::default(),
             tune: Vec::new(),
         }
     }

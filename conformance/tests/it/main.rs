@@ -46,6 +46,7 @@ macro_rules! anywhere {
             silent_seed,
             shutdown_while_seeds_are_silent,
             slow_subscriber,
+            a_flooded_node_keeps_its_rounds,
         );
     };
 }
@@ -70,6 +71,14 @@ mod tokio_internode {
 
 mod tokio_datagram {
     datagram!(&[crate::adapters::TOKIO]);
+}
+
+mod tokio_one_thread_internode {
+    internode!(&[crate::adapters::TOKIO_ONE_THREAD]);
+}
+
+mod tokio_one_thread_datagram {
+    datagram!(&[crate::adapters::TOKIO_ONE_THREAD]);
 }
 
 mod mio_internode {

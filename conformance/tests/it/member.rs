@@ -35,6 +35,11 @@ impl Member {
         self.stats().wait().expect("the node runs")
     }
 
+    /// Whether tasks of the application run beside the node.
+    pub(crate) fn has_a_runtime(&self) -> bool {
+        self.adapter != crate::adapters::MIO.name
+    }
+
     /// What the node knows of `endpoint`.
     pub(crate) fn info(&self, endpoint: Endpoint) -> Option<EndpointInfo> {
         let known = self.endpoints().wait().expect("the node runs");

@@ -2,6 +2,7 @@
 
 mod ends;
 mod events;
+mod flood;
 mod garbage;
 mod membership;
 mod partition;
@@ -12,6 +13,7 @@ pub(crate) use ends::{
     kill, last_handle_dropped, port_taken, restart, shutdown_while_seeds_are_silent, stop,
 };
 pub(crate) use events::slow_subscriber;
+pub(crate) use flood::a_flooded_node_keeps_its_rounds;
 pub(crate) use garbage::{garbage_packets, garbage_streams, stalled_handshake};
 pub(crate) use membership::converge;
 pub(crate) use partition::partition;

@@ -168,7 +168,7 @@ fn throw(target: SocketAddr, bytes: &[u8]) {
 }
 
 /// The first bytes of a connection from somebody of that name.
-fn initiate(from: gossip_adapter::Endpoint) -> Vec<u8> {
+pub(super) fn initiate(from: gossip_adapter::Endpoint) -> Vec<u8> {
     let mut buffer = [0; Initiate::MAX_SIZE];
     let mut out = Writer::new(&mut buffer);
     let initiate = Initiate::messaging(ConnectionType::Urgent, Framing::Crc, VersionRange::SUPPORTED, from);
@@ -177,7 +177,7 @@ fn initiate(from: gossip_adapter::Endpoint) -> Vec<u8> {
 }
 
 /// A frame in good order around that.
-fn frame(payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
     let mut buffer = [&[0; 6], payload, &[0; 4]].concat();
     let frame = wrap(Framing::Crc, FrameKind::SelfContained, &mut buffer, 6..6 + payload.len());
     buffer[frame.expect("there is room")].to_vec()
