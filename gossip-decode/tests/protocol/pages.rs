@@ -92,6 +92,11 @@ impl Page {
         links
     }
 
+    /// Whether a heading has this anchor.
+    pub(crate) fn has_anchor(&self, anchor: &str) -> bool {
+        anchor.is_empty() || self.anchors().iter().any(|known| known == anchor)
+    }
+
     pub(crate) fn dead_links(&self, folder: &Path) -> Vec<String> {
         let mut faults = Vec::new();
         for link in self.links() {
