@@ -2,7 +2,8 @@
 
 use core::cmp::Ordering;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::str::FromStr;
 
 /// The address and port under which a process gossips: its identity (`internode.md` §1).
 ///
@@ -139,6 +140,16 @@ impl From<Endpoint> for SocketAddr {
     }
 }
 
+impl FromStr for Endpoint {
+    type Err = AddrParseError;
+
+    /// Reads an address and a port, as [`Display`](fmt::Display) writes them: `10.0.0.1:7000`, `[2001:db8::1]:7000`. Names are
+    /// not resolved here.
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        text.parse::<SocketAddr>().map(Self::from)
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         SocketAddr::from(*self).fmt(f)
@@ -188,7 +199,17 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str) -> Endpoint {
-        text.parse::<SocketAddr>().unwrap().into()
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_displayed_can_be_parsed() {
+        for text in ["10.0.0.1:7000", "[2001:db8::1]:7000", "0.0.0.0:0", "[::]:1"] {
+            assert_eq!(endpoint(text).to_string(), text);
+        }
+        for text in ["10.0.0.1", "10.0.0.1:", "localhost:7000", "2001:db8::1:7000", "10.0.0.1:70000", ""] {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
     }
 
     #[test]

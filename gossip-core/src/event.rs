@@ -190,6 +190,37 @@ impl fmt::Display for AbortCause {
     }
 }
 
+impl Event {
+    /// Whom the event concerns, or who caused it; `None` if that is the node itself.
+    pub const fn endpoint(&self) -> Option<Endpoint> {
+        match *self {
+            Self::Joined { endpoint, .. }
+            | Self::Restarted { endpoint, .. }
+            | Self::Up { endpoint, .. }
+            | Self::Down { endpoint, .. }
+            | Self::Left { endpoint, .. }
+            | Self::Forgotten { endpoint, .. }
+            | Self::Assassinated { endpoint, .. }
+            | Self::AssassinationAborted { endpoint, .. }
+            | Self::ProbeFailed { endpoint, .. }
+            | Self::StateChanged { endpoint, .. } => Some(endpoint),
+            Self::Ignored { by } | Self::Accepted { by } => Some(by),
+            Self::ForeignCluster { from } | Self::ForeignPartitioner { from } => Some(from),
+            // Each is named, so that none that is added is forgotten here.
+            Self::ShadowRoundDone
+            | Self::ShadowRoundFailed
+            | Self::GenerationRaised { .. }
+            | Self::GenerationNotRaised { .. }
+            | Self::AddressConflict { .. }
+            | Self::Removed { .. }
+            | Self::SeedsSilent { .. }
+            | Self::LocalPause { .. }
+            | Self::Lost { .. }
+            | Self::Stopped => None,
+        }
+    }
+}
+
 /// Why nothing is known any more of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]

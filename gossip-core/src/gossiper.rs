@@ -12,6 +12,7 @@ mod liveness;
 mod local;
 mod news;
 mod outbox;
+mod phase;
 mod removal;
 mod round;
 mod shadow;
@@ -29,6 +30,8 @@ use self::local::Refutations;
 use self::news::News;
 pub(crate) use self::outbox::MIN_PEERS;
 use self::outbox::Outbox;
+use self::phase::Vital;
+pub use self::phase::{End, Phase};
 pub use self::removal::{AssassinateError, LeaveError};
 use self::removal::{Assassination, MAX_ASSASSINATIONS};
 use self::shadow::Shadow;
@@ -122,15 +125,6 @@ enum AfterShutdown {
 struct WallClock {
     unix_ms: u64,
     at: Timestamp,
-}
-
-/// Events that must not be lost, whatever else happens: each has a place of its own.
-#[derive(Clone, Copy, Debug, Default)]
-struct Vital {
-    raised: Option<(Generation, Generation)>,
-    removed: Option<Generation>,
-    /// Told last of all.
-    stopped: bool,
 }
 
 /// A name that somebody else's SYN carried, cut to what is worth showing.
@@ -297,7 +291,10 @@ impl Gossiper {
         match self.mode {
             Mode::Stopping { until, then } if self.now >= until => self.end_shutdown(then),
             Mode::Leaving { until } if self.now >= until => self.announce_left(),
-            Mode::Left { until } if self.now >= until => self.stop(),
+            Mode::Left { until } if self.now >= until => {
+                self.vital.end_with(End::Left);
+                self.stop();
+            }
             _ => {}
         }
         if self.poll_timeout().is_some() && self.now >= self.next_round {
@@ -329,17 +326,12 @@ impl Gossiper {
 
     /// What happened, one after the other.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some((old, new)) = self.vital.raised.take() {
-            return Some(Event::GenerationRaised { old, new });
-        }
-        if let Some(generation) = self.vital.removed.take() {
-            return Some(Event::Removed { generation });
-        }
-        if let Some(event) = self.events.pop_front() {
+        let event = self.vital.next().or_else(|| self.events.pop_front());
+        if let Some(event) = event.or_else(|| self.vital.next_late()) {
             return Some(event);
         }
         match core::mem::take(&mut self.events_lost) {
-            0 => core::mem::take(&mut self.vital.stopped).then_some(Event::Stopped),
+            0 => self.vital.take_stopped().then_some(Event::Stopped),
             count => Some(Event::Lost { count }),
         }
     }
@@ -694,28 +686,13 @@ impl Gossiper {
     }
 
     fn push_event(&mut self, event: Event) {
-        match event {
-            Event::GenerationRaised { old, new } => {
-                let old = self.vital.raised.map_or(old, |(first, _)| first);
-                self.vital.raised = Some((old, new));
-                return;
-            }
-            Event::Removed { generation } => {
-                self.vital.removed = Some(generation);
-                return;
-            }
-            Event::Stopped => {
-                self.vital.stopped = true;
-                return;
-            }
-            _ => {}
-        }
+        let Some(event) = self.vital.keep(event) else { return };
         let limit = self.config.max_pending_events;
         // Changes of values, of which there are many, leave room for changes of membership.
         let limit = if matches!(event, Event::StateChanged { .. }) { limit - limit / 4 } else { limit };
         if self.events.len() < limit {
             self.events.push_back(event);
-        } else {
+        } else if !self.vital.keep_late(event) {
             self.events_lost += 1;
             self.stats.events_lost += 1;
         }
@@ -724,6 +701,7 @@ impl Gossiper {
     fn stop(&mut self) {
         if self.mode != Mode::Stopped {
             self.abort_assassinations();
+            self.vital.end_with(End::Asked);
             self.mode = Mode::Stopped;
             self.push_event(Event::Stopped);
         }

@@ -86,7 +86,9 @@ pub use config::{
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
 pub use event::{AbortCause, DownCause, Event, ForgetCause};
-pub use gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError, Outgoing, Session};
+pub use gossiper::{
+    AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, Session,
+};
 pub use io::{ConnectionId, Input, Output};
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;

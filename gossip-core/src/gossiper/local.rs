@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{AfterShutdown, Gossiper, Mode};
+use super::{AfterShutdown, End, Gossiper, Mode};
 use crate::application_state::{ApplicationState, Pad};
 use crate::config::{SetStateError, check_value};
 use crate::endpoint::Endpoint;
@@ -97,6 +97,7 @@ impl Gossiper {
         }
         if self.claimed_status(state).is_dead() {
             self.push_event(Event::Removed { generation });
+            self.vital.end_with(End::Removed { generation });
             self.stop();
             return;
         }

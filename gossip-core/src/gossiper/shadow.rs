@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Gossiper, Mode, Session};
+use super::{End, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::config::Transport;
 use crate::endpoint::Endpoint;
@@ -82,6 +82,7 @@ impl Gossiper {
                 self.end_shadow_round();
             } else {
                 self.push_event(Event::ShadowRoundFailed);
+                self.vital.end_with(End::Unanswered);
                 self.stop();
             }
             return;
@@ -142,7 +143,9 @@ impl Gossiper {
             self.end_shadow_round_above(&state);
             self.begin_with(from, ack);
         } else {
-            self.push_event(Event::AddressConflict { generation: state.heartbeat.generation });
+            let generation = state.heartbeat.generation;
+            self.push_event(Event::AddressConflict { generation });
+            self.vital.end_with(End::Conflict { generation });
             self.stop();
         }
     }

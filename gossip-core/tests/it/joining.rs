@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, ConfigBuilder, DisableError, EnableError, Event, Generation, Standing, StatusKind,
-    Timestamp,
+    ApplicationState, ConfigBuilder, DisableError, EnableError, End, Event, Generation, Phase, Standing,
+    StatusKind, Timestamp,
 };
 
 use crate::support::{
@@ -152,6 +152,70 @@ fn j5_whoever_gets_no_answer_asks_every_five_seconds_and_gives_up_after_61() {
     // With nobody to ask there is no such round.
     let alone = Driven::new(asking(&[A]));
     assert!(alone.gossiper.is_enabled());
+}
+
+#[test]
+fn however_much_else_happens_the_end_of_a_wait_is_told() {
+    // Room for 16 events, of which an answer of 10,000 endpoints leaves none.
+    let address =
+        |number: usize| format!("10.{}.{}.{}:7000", 1 + number / 65_536, number / 256 % 256, number % 256);
+    let addresses: Vec<_> = (0..10_000).map(address).collect();
+    let mut answer: Vec<_> = addresses.iter().map(|at| (at.as_str(), member(200))).collect();
+    let small = |builder: ConfigBuilder| Driven::new(builder.max_endpoints(20_000).max_pending_events(16));
+
+    let mut only_asks = small(asking(&[B]).only_asks(true));
+    only_asks.hand(B, &ack(&[], &answer));
+    assert_eq!(only_asks.gossiper.phase(), Phase::Disabled);
+    assert_eq!(only_asks.gossiper.endpoint_count(), 10_001);
+    assert!(only_asks.events().contains(&Event::ShadowRoundDone));
+
+    let mut joins = small(asking(&[B]));
+    joins.hand(B, &ack(&[], &answer));
+    assert_eq!(joins.gossiper.phase(), Phase::Running);
+    // All that can end a wait comes while nobody takes the events.
+    for (at, _) in &answer[..8] {
+        joins.gossiper.assassinate(joins.now, endpoint(at)).unwrap();
+    }
+    joins.advance(Duration::from_secs(40));
+    let told = joins.events();
+    assert!(told.contains(&Event::ShadowRoundDone));
+    for (at, _) in &answer[..8] {
+        let is_told = told.iter().any(|event| {
+            matches!(event, Event::Assassinated { .. }) && event.endpoint() == Some(endpoint(at))
+        });
+        assert!(is_told, "{at}: {told:?}");
+    }
+    assert!(told.iter().any(|event| matches!(event, Event::Lost { .. })), "the others found no room");
+
+    // Its own address belongs to another host: that is why it ends.
+    answer.push((A, member(200)));
+    let mut refused = small(asking(&[B]));
+    refused.hand(B, &ack(&[], &answer));
+    let generation = Generation::new(200);
+    assert_eq!(refused.events(), [Event::AddressConflict { generation }, Event::Stopped]);
+    assert_eq!(refused.gossiper.end(), Some(End::Conflict { generation }));
+}
+
+#[test]
+fn a_node_that_has_stopped_says_why() {
+    let mut unanswered = Driven::new(asking(&[B]));
+    assert_eq!((unanswered.gossiper.phase(), unanswered.gossiper.end()), (Phase::Asking, None));
+    unanswered.advance(Duration::from_secs(61));
+    assert_eq!(
+        (unanswered.gossiper.phase(), unanswered.gossiper.end()),
+        (Phase::Stopped, Some(End::Unanswered))
+    );
+
+    let mut asked = Driven::new(builder(A, 1));
+    assert_eq!((asked.gossiper.phase(), asked.gossiper.end()), (Phase::Running, None));
+    asked.gossiper.shutdown(asked.now);
+    assert_eq!(asked.gossiper.end(), Some(End::Asked));
+
+    let mut left = Driven::new(builder(A, 1).state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0"));
+    left.gossiper.leave(left.now).unwrap();
+    assert_eq!(left.gossiper.phase(), Phase::Leaving);
+    left.advance(Duration::from_secs(60));
+    assert_eq!((left.gossiper.phase(), left.gossiper.end()), (Phase::Stopped, Some(End::Left)));
 }
 
 /// The ring and its tokens are not gossip's.

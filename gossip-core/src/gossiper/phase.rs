@@ -1,0 +1,144 @@
+//! What a node is doing, and how it came to its end: what others wait for is read here, not only told.
+
+use super::{AfterShutdown, Gossiper, Mode};
+use crate::event::Event;
+use crate::gossiper::removal::MAX_ASSASSINATIONS;
+use crate::version::Generation;
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The node is in its shadow round: it asks its seeds before it takes part.
+    Asking,
+    /// The node takes part in gossip.
+    Running,
+    /// The node has announced that it leaves the cluster for good. It still takes part.
+    Leaving,
+    /// The node has announced that it has left. It stops soon.
+    Left,
+    /// The node has announced its shutdown, and stops soon.
+    Stopping,
+    /// The node has announced a shutdown because gossip was disabled. It is [`Phase::Disabled`] soon.
+    Disabling,
+    /// Gossip is disabled. A node that only asks is here once it has its answer.
+    Disabled,
+    /// The node has stopped. [`Gossiper::end`] says why.
+    Stopped,
+}
+
+/// Why a node has stopped.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum End {
+    /// The application asked for it.
+    Asked,
+    /// The node has left the cluster for good, as the application asked.
+    Left,
+    /// Others know that this node was removed from the cluster.
+    Removed {
+        /// The generation under which it was removed.
+        generation: Generation,
+    },
+    /// Before it joined, the node heard that another host id uses its address.
+    Conflict {
+        /// The generation of the other process.
+        generation: Generation,
+    },
+    /// Nobody answered in the shadow round.
+    Unanswered,
+}
+
+impl Gossiper {
+    /// What the node is doing.
+    pub const fn phase(&self) -> Phase {
+        match self.mode {
+            Mode::Shadow => Phase::Asking,
+            Mode::Running => Phase::Running,
+            Mode::Leaving { .. } => Phase::Leaving,
+            Mode::Left { .. } => Phase::Left,
+            Mode::Stopping { then: AfterShutdown::Stop, .. } => Phase::Stopping,
+            Mode::Stopping { then: AfterShutdown::Disable, .. } => Phase::Disabling,
+            Mode::Disabled => Phase::Disabled,
+            Mode::Stopped => Phase::Stopped,
+        }
+    }
+
+    /// Why the node has stopped; `None` until then.
+    pub const fn end(&self) -> Option<End> {
+        match self.mode {
+            Mode::Stopped => self.vital.end,
+            _ => None,
+        }
+    }
+}
+
+/// Events that must not be lost, because something may wait for them. Each kind has a place of its own, so that no number of
+/// other events takes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Vital {
+    // These are told before all others.
+    raised: Option<(Generation, Generation)>,
+    removed: Option<Generation>,
+    // These are told in their order among the others, and are here only if there was no room.
+    /// The end of the shadow round.
+    shadow: Option<Event>,
+    conflict: Option<Event>,
+    outcomes: [Option<Event>; MAX_ASSASSINATIONS],
+    /// Told last of all.
+    is_stopped: bool,
+    end: Option<End>,
+}
+
+impl Vital {
+    /// Keeps an event that is told before or after all others, and gives back any other.
+    pub(super) const fn keep(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::GenerationRaised { old, new } => {
+                let old = if let Some((first, _)) = self.raised { first } else { old };
+                self.raised = Some((old, new));
+            }
+            Event::Removed { generation } => self.removed = Some(generation),
+            Event::Stopped => self.is_stopped = true,
+            _ => return Some(event),
+        }
+        None
+    }
+
+    /// Keeps an event that must not be lost, though there is no room among the others; says whether it did.
+    pub(super) fn keep_late(&mut self, event: Event) -> bool {
+        let place = match event {
+            Event::AddressConflict { .. } => Some(&mut self.conflict),
+            Event::ShadowRoundDone | Event::ShadowRoundFailed => Some(&mut self.shadow),
+            Event::Assassinated { .. } | Event::AssassinationAborted { .. } => {
+                self.outcomes.iter_mut().find(|place| place.is_none())
+            }
+            _ => None,
+        };
+        place.map(|place| *place = Some(event)).is_some()
+    }
+
+    /// What is told before all others. What is to be stored comes first.
+    pub(super) fn next(&mut self) -> Option<Event> {
+        if let Some((old, new)) = self.raised.take() {
+            return Some(Event::GenerationRaised { old, new });
+        }
+        self.removed.take().map(|generation| Event::Removed { generation })
+    }
+
+    /// What found no room among the others, which are all told.
+    pub(super) fn next_late(&mut self) -> Option<Event> {
+        let kept = [&mut self.shadow, &mut self.conflict].into_iter().chain(&mut self.outcomes);
+        kept.into_iter().find_map(Option::take)
+    }
+
+    /// Whether the stop is still to be told.
+    pub(super) const fn take_stopped(&mut self) -> bool {
+        core::mem::replace(&mut self.is_stopped, false)
+    }
+
+    /// Remembers why the node stops; the first reason counts.
+    pub(super) fn end_with(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+}
