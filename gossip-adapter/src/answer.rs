@@ -30,6 +30,11 @@ impl<T> Answer<T> {
             }
         }
     }
+
+    /// The answer, if it is there already; it is given once.
+    pub fn try_take(&mut self) -> Option<T> {
+        lock(&self.cell).answer.take()
+    }
 }
 
 impl<T> Future for Answer<T> {

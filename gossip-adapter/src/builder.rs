@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gossip_core::{
@@ -18,6 +18,7 @@ use self::membership::Kind;
 use crate::events::{Events, Feed};
 use crate::handle::Handle;
 use crate::mailbox::{Mailbox, Queue};
+use crate::view;
 
 /// What adapters differ in: how a node is started. Implemented by a marker type, which no value needs to exist of.
 pub trait Runtime: Sized {
@@ -238,9 +239,11 @@ impl<R, M> Builder<R, M> {
         let config = (self.kind.end)(config, self.transport);
         let node = Node::new(config.build().map_err(StartError::Config)?, Timestamp::ZERO);
         let (queue, feed) = (Arc::new(Queue::default()), Arc::new(Feed::default()));
-        let handle = Handle::new(queue.clone(), feed.clone(), local, listening);
+        let (view, end) = (Arc::new(view::Shared::default()), Arc::new(OnceLock::new()));
+        let handle = Handle::new(queue.clone(), feed.clone(), view.clone(), end.clone(), local, listening);
         let events = feed.subscribe();
-        Ok(Prepared { node, mailbox: Mailbox::new(queue, feed), persist: self.persist, handle, events })
+        let mailbox = Mailbox::new(queue, feed, view, end);
+        Ok(Prepared { node, mailbox, persist: self.persist, handle, events })
     }
 }
 

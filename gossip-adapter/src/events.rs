@@ -17,6 +17,9 @@ use crate::lock;
 /// How many events a subscriber may be behind before it misses some.
 pub const EVENTS: usize = 4_096;
 
+/// How many of those that end a wait are kept for a subscriber that is further behind.
+const MAX_VITAL: usize = 32;
+
 /// What happens to a node, in order.
 ///
 /// A clone reads on from the same event, and each reads on its own.
@@ -25,6 +28,8 @@ pub struct Events {
     subscriber: u64,
     /// The number of the event that comes next.
     next: u64,
+    /// What was missed and yet has to be told.
+    kept: VecDeque<Event>,
     is_over: bool,
 }
 
@@ -34,7 +39,7 @@ impl Events {
     /// # Errors
     ///
     /// [`EventsError::Lagged`] once, if events were missed because this was not called for too long: the node never waits for
-    /// its subscribers. [`EventsError::Stopped`] when the node has stopped and all is told.
+    /// its subscribers. What ends a wait is told all the same: see [`EventsError::Lagged`]. [`EventsError::Stopped`] when the node has stopped and all is told.
     pub async fn recv(&mut self) -> Result<Event, EventsError> {
         poll_fn(|context| self.poll_recv(context)).await
     }
@@ -86,9 +91,17 @@ impl Events {
         }
         let oldest = state.published - state.ring.len() as u64;
         if self.next < oldest {
-            let missed = oldest - self.next;
+            let is_missed = |number: &u64| (self.next..oldest).contains(number);
+            self.kept
+                .extend(state.vital.iter().filter(|(number, _)| is_missed(number)).map(|(_, event)| *event));
+            let missed = oldest - self.next - self.kept.len() as u64;
             self.next = oldest;
-            return Some(Err(EventsError::Lagged(missed)));
+            if missed > 0 {
+                return Some(Err(EventsError::Lagged(missed)));
+            }
+        }
+        if let Some(event) = self.kept.pop_front() {
+            return Some(Ok(event));
         }
         let event = usize::try_from(self.next - oldest).ok().and_then(|index| state.ring.get(index));
         match event {
@@ -107,6 +120,7 @@ impl Clone for Events {
     fn clone(&self) -> Self {
         let mut clone = self.feed.subscribe();
         clone.next = self.next;
+        clone.kept = self.kept.clone();
         clone.is_over = self.is_over;
         clone
     }
@@ -118,6 +132,7 @@ impl Drop for Events {
         state.subscribers -= 1;
         if state.subscribers == 0 {
             state.ring = VecDeque::new();
+            state.vital = VecDeque::new();
         }
         let place = state.waiting.iter().position(|(subscriber, _)| *subscriber == self.subscriber);
         let known = place.map(|place| state.waiting.swap_remove(place));
@@ -135,7 +150,9 @@ impl fmt::Debug for Events {
 /// Why there is no event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventsError {
-    /// So many events were missed; what they said can be read from the node.
+    /// So many events were missed; what they said can be read from the node. Of those that end a wait the last of each kind
+    /// are not missed, but told next: the end of the shadow round, an address conflict, a removal, the outcome of an
+    /// assassination.
     Lagged(u64),
     /// The node has stopped.
     Stopped,
@@ -162,6 +179,8 @@ pub(crate) struct Feed {
 struct State {
     /// The last of the events, up to [`EVENTS`]. Nothing is kept where nobody has subscribed.
     ring: VecDeque<Event>,
+    /// The last events that may end a wait, with their numbers, whether they are in the ring or not.
+    vital: VecDeque<(u64, Event)>,
     /// How many events there were; their numbers start with 0.
     published: u64,
     is_closed: bool,
@@ -180,15 +199,32 @@ impl Feed {
         let subscriber = state.next_subscriber;
         state.next_subscriber += 1;
         state.subscribers += 1;
-        Events { feed: self.clone(), subscriber, next: state.published, is_over: false }
+        Events {
+            feed: self.clone(),
+            subscriber,
+            next: state.published,
+            kept: VecDeque::new(),
+            is_over: false,
+        }
     }
 
     /// Appends an event, and wakes all. `woken` is lent for the time, so that nothing is allocated; it comes and goes empty.
     pub(crate) fn publish(&self, event: Event, woken: &mut Vec<Waiting>) {
         let mut state = lock(&self.state);
+        let number = state.published;
         state.published += 1;
         if state.subscribers == 0 {
             return;
+        }
+        if ends_a_wait(&event) {
+            let is_replaced = |(_, known): &(u64, Event)| {
+                mem::discriminant(known) == mem::discriminant(&event) && known.endpoint() == event.endpoint()
+            };
+            state.vital.retain(|known| !is_replaced(known));
+            if state.vital.len() == MAX_VITAL {
+                state.vital.pop_front();
+            }
+            state.vital.push_back((number, event));
         }
         if state.ring.len() == EVENTS {
             state.ring.pop_front();
@@ -211,6 +247,20 @@ impl Feed {
             waker.wake();
         }
     }
+}
+
+/// Whether something may wait for the event, and is never to miss it. [`Event::Stopped`] is not among them: nothing follows it
+/// that could push it out.
+const fn ends_a_wait(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ShadowRoundDone
+            | Event::ShadowRoundFailed
+            | Event::AddressConflict { .. }
+            | Event::Removed { .. }
+            | Event::Assassinated { .. }
+            | Event::AssassinationAborted { .. }
+    )
 }
 
 impl State {

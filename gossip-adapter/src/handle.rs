@@ -3,16 +3,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
     ApplicationState, AssassinateError, DisableError, EnableError, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, Node, Pad, Stats, Timestamp, Tombstone, Version,
+    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, Version,
 };
 
-use crate::answer::{Answer, Reply, answer};
+use crate::answer::{Answer, Owed, Reply, answer};
 use crate::events::{Events, Feed};
 use crate::mailbox::{AtStop, Queue};
+use crate::view::{self, View};
 
 /// A running node. Clones are of the same one, and may be used by several threads.
 ///
@@ -36,6 +37,8 @@ pub enum Common {}
 struct Owner {
     queue: Arc<Queue>,
     feed: Arc<Feed>,
+    view: Arc<view::Shared>,
+    end: Arc<OnceLock<End>>,
     local: Endpoint,
     listening: SocketAddr,
 }
@@ -78,8 +81,32 @@ impl Handle<GossipOnly> {
 }
 
 impl<M> Handle<M> {
-    pub(crate) fn new(queue: Arc<Queue>, feed: Arc<Feed>, local: Endpoint, listening: SocketAddr) -> Self {
-        Self { owner: Arc::new(Owner { queue, feed, local, listening }), membership: PhantomData }
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        feed: Arc<Feed>,
+        view: Arc<view::Shared>,
+        end: Arc<OnceLock<End>>,
+        local: Endpoint,
+        listening: SocketAddr,
+    ) -> Self {
+        Self { owner: Arc::new(Owner { queue, feed, view, end, local, listening }), membership: PhantomData }
+    }
+
+    /// A handle that does not keep the node running: for what the node itself starts, or a cache.
+    pub fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle { owner: Arc::downgrade(&self.owner), membership: PhantomData }
+    }
+
+    /// A live view of the cluster: who is known, who is live, what they publish. It is complete when it is given, and kept up to
+    /// date from then on.
+    pub fn view(&self) -> Answer<Result<View, Stopped>> {
+        let view = self.owner.view.clone();
+        self.ask(move |node, _| view.open(node))
+    }
+
+    /// What the node is doing now; [`Stopped`] if nothing any more: [`Handle::stopped`] says why.
+    pub fn phase(&self) -> Answer<Result<Phase, Stopped>> {
+        self.ask(|node, _| node.gossiper().phase())
     }
 
     /// A handle of the same node, for what all nodes can do.
@@ -199,9 +226,12 @@ impl<M> Handle<M> {
         })
     }
 
-    /// Answers when the node has stopped, for whatever reason.
-    pub fn stopped(&self) -> Answer<()> {
-        self.put((), |_, _, reply, at_stop| at_stop.answer(reply))
+    /// Answers when the node has stopped, and says why. That is never lost, also if it is asked afterwards.
+    pub fn stopped(&self) -> Answer<End> {
+        let (reply, answer) = answer(End::Dropped);
+        let reply = AtEnd { reply: Some(reply), end: self.owner.end.clone() };
+        self.owner.queue.put(Box::new(move |_, _, at_stop| at_stop.answer(reply)));
+        answer
     }
 
     fn publish(&self, key: ApplicationState, value: String) -> Answer<Result<Version, SetStateError>> {
@@ -261,6 +291,91 @@ impl<M> fmt::Debug for Handle<M> {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.queue.abandon();
+    }
+}
+
+/// Keeps no node running; see [`Handle::downgrade`].
+pub struct WeakHandle<M = Member> {
+    owner: Weak<Owner>,
+    membership: PhantomData<fn() -> M>,
+}
+
+impl<M> WeakHandle<M> {
+    /// A handle, unless the last one is gone, and the node with it.
+    pub fn upgrade(&self) -> Option<Handle<M>> {
+        self.owner.upgrade().map(|owner| Handle { owner, membership: PhantomData })
+    }
+}
+
+impl<M> Clone for WeakHandle<M> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), membership: PhantomData }
+    }
+}
+
+impl<M> fmt::Debug for WeakHandle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakHandle").finish_non_exhaustive()
+    }
+}
+
+/// Why a node has stopped.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum End {
+    /// It was asked to: by [`Handle::shutdown`] or [`Handle::abandon`], or its last handle was dropped.
+    Asked,
+    /// It has left the cluster for good ([`Handle::leave`]).
+    Left,
+    /// It was removed from the cluster by others. A program that keeps its host id across restarts should remember that, and
+    /// not join again by itself.
+    Removed {
+        /// The generation under which it was removed.
+        generation: Generation,
+    },
+    /// It did not join: another host id uses its address.
+    Conflict {
+        /// The generation of the other process.
+        generation: Generation,
+    },
+    /// It did not join: no seed answered.
+    Unanswered,
+    /// Its driver is gone: it panicked, or its runtime ended.
+    Dropped,
+    /// It stopped by itself, for a reason that this release has no word for.
+    Other,
+}
+
+impl From<gossip_core::End> for End {
+    fn from(end: gossip_core::End) -> Self {
+        match end {
+            gossip_core::End::Asked => Self::Asked,
+            gossip_core::End::Left => Self::Left,
+            gossip_core::End::Removed { generation } => Self::Removed { generation },
+            gossip_core::End::Conflict { generation } => Self::Conflict { generation },
+            gossip_core::End::Unanswered => Self::Unanswered,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Answers, when it is dropped, why the node has stopped.
+struct AtEnd {
+    reply: Option<Reply<End>>,
+    end: Arc<OnceLock<End>>,
+}
+
+impl Owed for AtEnd {
+    fn is_awaited(&self) -> bool {
+        self.reply.as_ref().is_some_and(Owed::is_awaited)
+    }
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            reply.give(self.end.get().copied().unwrap_or(End::Dropped));
+        }
     }
 }
 
@@ -329,7 +444,8 @@ mod tests {
         assert!(ran.is_err());
         assert!(before.wait().is_ok());
         assert_eq!(panics.wait(), Err(Stopped));
-        let (behind, (), event) = waiting.join().unwrap();
+        let (behind, end, event) = waiting.join().unwrap();
+        assert_eq!(end, End::Dropped);
         assert_eq!(behind, Err(Stopped));
         assert_eq!(event, Err(crate::EventsError::Stopped));
         assert_eq!(handle.stats().wait(), Err(Stopped));

@@ -25,14 +25,19 @@
 //!                 mailbox.run(&mut node, clock.now());
 //!                 let deadline = loop {
 //!                     match node.poll(&mut buffer) {
-//!                         // The mailbox goes with the thread, and whoever waits for the end is told.
-//!                         Output::Event(gossip_core::Event::Stopped) => return,
-//!                         Output::Event(event) => mailbox.publish(event),
+//!                         Output::Event(event) => {
+//!                             mailbox.publish(&node, event);
+//!                             // The mailbox goes with the thread, and whoever waits for the end is told.
+//!                             if event == gossip_core::Event::Stopped {
+//!                                 return;
+//!                             }
+//!                         }
 //!                         Output::Connect { connection, .. } => node.handle_input(clock.now(), Input::Failed { connection }),
 //!                         Output::Timeout(deadline) => break deadline,
 //!                         _ => {}
 //!                     }
 //!                 };
+//!                 mailbox.settle(&node);
 //!                 if let Some(deadline) = deadline {
 //!                     std::thread::park_timeout(deadline.saturating_since(clock.now()));
 //!                 }
@@ -59,6 +64,7 @@ mod events;
 mod handle;
 mod mailbox;
 mod socket;
+mod view;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -68,16 +74,17 @@ pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DisableError, DownCause,
     EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly, HeartbeatState,
-    LeaveError, Member, Pad, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Transport,
-    Uuid, UuidError, Version,
+    LeaveError, Member, Pad, Phase, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone,
+    Transport, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
-pub use handle::{Common, Handle, SetStateError, Stopped};
+pub use handle::{Common, End, Handle, SetStateError, Stopped, WeakHandle};
 pub use mailbox::Mailbox;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
 };
+pub use view::{KnownEndpoint, Snapshot, View};
 
 /// Nothing here panics with a lock held but what the allocator does, and every change under a lock is a single step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

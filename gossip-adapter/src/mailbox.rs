@@ -4,22 +4,29 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use gossip_core::{Event, Node, Timestamp};
 
 use crate::answer::Owed;
 use crate::events::{Feed, Waiting};
+use crate::handle::End;
 use crate::lock;
+use crate::view;
 
 /// The driver's end of all [`Handle`](crate::Handle)s and [`Events`](crate::Events).
+///
+/// It is told each event of the node by [`Mailbox::publish`], and whenever the node has nothing more to do by [`Mailbox::settle`].
 ///
 /// It is to be dropped when the node has stopped, after the sockets, so that whoever waits for the stop finds the port free.
 /// Whatever was asked and not answered is answered then with [`Stopped`](crate::Stopped), and whatever is asked later.
 pub struct Mailbox {
     queue: Arc<Queue>,
     feed: Arc<Feed>,
+    view: Arc<view::Shared>,
+    /// Why the node has stopped.
+    end: Arc<OnceLock<End>>,
     /// Commands that are carried out, and subscribers that are woken: empty but for that time, kept for their memory.
     running: VecDeque<Command>,
     woken: Vec<Waiting>,
@@ -28,10 +35,17 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    pub(crate) fn new(queue: Arc<Queue>, feed: Arc<Feed>) -> Self {
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        feed: Arc<Feed>,
+        view: Arc<view::Shared>,
+        end: Arc<OnceLock<End>>,
+    ) -> Self {
         Self {
             queue,
             feed,
+            view,
+            end,
             running: VecDeque::new(),
             woken: Vec::new(),
             at_stop: AtStop { replies: Vec::new() },
@@ -81,11 +95,23 @@ impl Mailbox {
             self.is_ending = true;
             node.shutdown(now);
         }
+        self.settle(node);
     }
 
-    /// Tells an event to all subscribers.
-    pub fn publish(&mut self, event: Event) {
+    /// Tells an event of `node` to all subscribers, and takes it over into the views before that.
+    pub fn publish(&mut self, node: &Node, event: Event) {
+        self.view.note(node, &event);
+        if let Some(end) = node.gossiper().end() {
+            self.end.get_or_init(|| end.into());
+        }
         self.feed.publish(event, &mut self.woken);
+    }
+
+    /// Takes over into the views what has changed without an event. To be called when the node has nothing more to do for now
+    /// ([`Output::Timeout`](gossip_core::Output::Timeout)).
+    pub fn settle(&mut self, node: &Node) {
+        self.view.tidy();
+        self.view.settle(node);
     }
 }
 
@@ -99,6 +125,7 @@ impl Drop for Mailbox {
         drop(driver);
         // Who waits for the end finds that nothing more is told.
         self.feed.close();
+        self.view.close();
         drop(commands);
     }
 }

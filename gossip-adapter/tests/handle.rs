@@ -9,8 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gossip_adapter::{
-    ApplicationState, Builder, EVENTS, Endpoint, Event, EventsError, Handle, LeaveError, Mailbox, Prepared,
-    Runtime, SetStateError, StartError, Stopped, Timestamp, Version,
+    Answer, ApplicationState, Builder, EVENTS, End, Endpoint, Event, EventsError, Generation, Handle,
+    LeaveError, Mailbox, Phase, Prepared, Runtime, SetStateError, StartError, StatusKind, Stopped, Timestamp,
+    Version,
 };
 use gossip_core::{Input, Node, Output};
 
@@ -92,11 +93,11 @@ fn the_end_is_answered_when_it_is_there() {
     assert_eq!(woken.count(), 3);
     assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(Ok(())));
     assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Ok(())));
-    assert_eq!(stopped.as_mut().poll(&mut context), Poll::Ready(()));
+    assert_eq!(stopped.as_mut().poll(&mut context), Poll::Ready(End::Asked));
     assert_eq!(handle.shutdown().wait(), Err(Stopped));
     assert_eq!(handle.leave().wait(), Err(LeaveError::NotRunning));
     assert_eq!(handle.set_state(ApplicationState::DC, "dc1").wait(), Err(SetStateError::Stopped));
-    handle.stopped().wait();
+    assert_eq!(handle.stopped().wait(), End::Asked);
 }
 
 #[test]
@@ -172,8 +173,8 @@ fn what_happens_right_after_the_start_is_told() {
     let Prepared { node, mut mailbox, handle, events, .. } =
         Builder::<ByHand>::new("a").start().expect("all is in its range");
     let mut clone = events.clone();
-    mailbox.publish(Event::ShadowRoundFailed);
-    mailbox.publish(Event::Stopped);
+    mailbox.publish(&node, Event::ShadowRoundFailed);
+    mailbox.publish(&node, Event::Stopped);
     drop((node, mailbox));
     let mut late = handle.subscribe();
     assert_eq!(late.try_recv(), Some(Err(EventsError::Stopped)), "it has missed all");
@@ -196,8 +197,8 @@ fn nobody_is_forgotten_who_waits_for_events() {
             assert!(events.poll_recv(&mut Context::from_waker(waker)).is_pending());
         }
     }
-    driver.mailbox.publish(up(1));
-    driver.mailbox.publish(up(2));
+    driver.publish(up(1));
+    driver.publish(up(2));
     for (events, (waker, woken)) in &mut subscribers {
         assert_eq!(woken.count(), 1, "who does not ask again is not woken again");
         assert_eq!(events.try_recv(), Some(Ok(up(1))));
@@ -220,7 +221,7 @@ fn a_later_waker_takes_the_place_of_an_earlier_one() {
     let ((first, first_woken), (second, second_woken)) = (counting(), counting());
     assert!(events.poll_recv(&mut Context::from_waker(&first)).is_pending());
     assert!(events.poll_recv(&mut Context::from_waker(&second)).is_pending());
-    driver.mailbox.publish(up(1));
+    driver.publish(up(1));
     assert_eq!((first_woken.count(), second_woken.count()), (0, 1));
 }
 
@@ -231,7 +232,7 @@ fn a_subscriber_that_reads_nothing_holds_up_nobody() {
     let mut idle = handle.subscribe();
     let mut busy = handle.subscribe();
     for number in 0..1_000 {
-        driver.mailbox.publish(up(number));
+        driver.publish(up(number));
         assert_eq!(busy.wait(), Ok(up(number)));
     }
     let mut late = handle.subscribe();
@@ -248,17 +249,158 @@ fn whoever_is_too_slow_is_told_once_what_it_missed() {
     let mut events = driver.handle().subscribe();
     let count = i32::try_from(EVENTS).expect("it is small") + 10;
     for number in 0..count {
-        driver.mailbox.publish(up(number));
+        driver.publish(up(number));
     }
     assert_eq!(events.wait(), Err(EventsError::Lagged(10)));
     for number in 10..count {
         assert_eq!(events.wait(), Ok(up(number)));
     }
     assert_eq!(events.try_recv(), None);
-    driver.mailbox.publish(Event::Stopped);
+    driver.publish(Event::Stopped);
     assert_eq!(events.wait(), Ok(Event::Stopped));
     // Also while the driver is still there.
     assert_eq!(events.wait(), Err(EventsError::Stopped));
+}
+
+#[test]
+fn whoever_is_too_slow_is_told_all_the_same_what_ends_a_wait() {
+    let mut driver = Driver::new();
+    let handle = driver.handle();
+    let mut events = handle.subscribe();
+    let at = |octet| Endpoint::v4([10, 0, 0, octet], 7_000);
+    let assassinated = |octet| Event::Assassinated { endpoint: at(octet), generation: Generation::new(1) };
+    driver.publish(up(0));
+    driver.publish(Event::ShadowRoundDone);
+    driver.publish(assassinated(1));
+    driver.publish(assassinated(2));
+    let mut late = handle.subscribe();
+    // As many as a real cluster of 10,000 nodes brings at once.
+    for number in 0..50_000 {
+        driver.publish(up(number));
+    }
+    driver.publish(Event::Removed { generation: Generation::new(2) });
+    let mut clone = events.clone();
+    assert_eq!(late.try_recv(), Some(Err(EventsError::Lagged(50_001 - EVENTS as u64))));
+    assert_eq!(late.try_recv(), Some(Ok(up(50_001 - 4_096))), "of what came before it is told nothing");
+    for events in [&mut events, &mut clone] {
+        assert_eq!(events.wait(), Err(EventsError::Lagged(50_002 - EVENTS as u64)));
+        for kept in [Event::ShadowRoundDone, assassinated(1), assassinated(2)] {
+            assert_eq!(events.wait(), Ok(kept));
+        }
+        for number in 50_001 - 4_096..50_000 {
+            assert_eq!(events.wait(), Ok(up(number)));
+        }
+        assert_eq!(events.wait(), Ok(Event::Removed { generation: Generation::new(2) }), "it is told once");
+        assert_eq!(events.try_recv(), None);
+    }
+}
+
+#[test]
+fn why_a_node_has_stopped_is_known_to_whoever_asks() {
+    for is_asked_before in [true, false] {
+        let mut driver = Driver::new();
+        let handle = driver.handle();
+        let mut before = is_asked_before.then(|| handle.stopped());
+        let shutdown = handle.shutdown();
+        driver.run();
+        assert_eq!(before.as_mut().and_then(Answer::try_take), None);
+        driver.run_until_stopped();
+        drop(driver);
+        assert_eq!(shutdown.wait(), Ok(()));
+        if let Some(before) = &mut before {
+            assert_eq!(before.try_take(), Some(End::Asked));
+            assert_eq!(before.try_take(), None, "it is given once");
+        }
+        assert_eq!(handle.stopped().wait(), End::Asked, "it is never forgotten");
+    }
+}
+
+#[test]
+fn a_view_shows_what_is_so_and_wakes_whoever_waits_for_it() {
+    let mut driver = Driver::new();
+    let handle = driver.handle();
+    let local = handle.local_endpoint();
+    let asked = handle.view();
+    driver.run();
+    let mut view = asked.wait().expect("it runs");
+    let first = view.snapshot();
+    assert_eq!((first.phase(), first.len(), first.live_count()), (Phase::Running, 1, 1));
+    assert!(first.get(local).is_some_and(|known| known.is_local && known.is_live));
+    let (waker, woken) = counting();
+    let mut context = Context::from_waker(&waker);
+    assert!(view.poll_changed(&mut context).is_pending());
+
+    // Its own values make no event.
+    drop(handle.set_state(ApplicationState::DC, "dc1"));
+    drop(handle.set_state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0"));
+    driver.run();
+    assert_eq!(woken.count(), 1, "two changes come as one");
+    let Poll::Ready(Ok(changed)) = view.poll_changed(&mut context) else { panic!("it has changed") };
+    let known = changed.get(local).expect("it knows itself");
+    assert_eq!((known.text(ApplicationState::DC), known.status), (Some("dc1"), StatusKind::Normal));
+    assert_eq!(first.get(local).and_then(|known| known.text(ApplicationState::DC)), None, "it never changes");
+    assert!(view.poll_changed(&mut context).is_pending());
+
+    let mut clone = view.clone();
+    let waiting = thread::spawn(move || {
+        let left = clone.wait_until(Duration::from_secs(60), |now| now.phase() == Phase::Left);
+        (left, clone.wait_until(Duration::from_secs(60), |now| now.live_count() == 2))
+    });
+    let left = handle.leave();
+    driver.run_until_stopped();
+    drop(driver);
+    assert_eq!(left.wait(), Ok(()));
+    assert_eq!(handle.stopped().wait(), End::Left);
+    let (left, never) = waiting.join().expect("it ends");
+    // It may have seen the end only.
+    assert!(matches!(left, Some(Ok(_) | Err(Stopped))), "{left:?}");
+    assert!(matches!(never, Some(Err(Stopped))), "{never:?}");
+    assert_eq!(view.snapshot().phase(), Phase::Stopped);
+    assert!(matches!(view.poll_changed(&mut context), Poll::Ready(Err(Stopped))));
+    assert!(handle.view().wait().is_err());
+}
+
+#[test]
+fn a_view_is_refreshed_before_the_event_is_told() {
+    let mut driver = Driver::new();
+    let handle = driver.handle();
+    let (saved, asked) = (Endpoint::v4([127, 0, 0, 3], 7_000), handle.view());
+    driver.run();
+    let mut view = asked.wait().expect("it runs");
+    let mut events = handle.subscribe();
+    let assassinated = handle.assassinate(saved);
+    driver.mailbox.run(&mut driver.node, driver.now);
+    assert_eq!(assassinated.wait(), Ok(()));
+    let mut told = 0;
+    while let Output::Event(event) = driver.node.poll(&mut driver.buffer) {
+        driver.publish(event);
+        while let Some(Ok(event)) = events.try_recv() {
+            told += 1;
+            if event.endpoint() == Some(saved) {
+                assert!(view.snapshot().get(saved).is_some(), "{event:?}");
+            }
+        }
+    }
+    assert!(told > 0);
+    // Once it is read no more it is kept no more, and is whole when it is read again.
+    drop(view);
+    driver.run();
+    let asked = handle.view();
+    driver.run();
+    let mut again = asked.wait().expect("it runs");
+    assert_eq!(again.snapshot().len(), 2);
+}
+
+#[test]
+fn a_weak_handle_keeps_no_node_running() {
+    let mut driver = Driver::new();
+    let handle = driver.handle.take().expect("it was there");
+    let weak = handle.downgrade();
+    assert_eq!(weak.clone().upgrade().map(|again| again.local_endpoint()), Some(handle.local_endpoint()));
+    assert!(driver.mailbox.is_empty());
+    drop(handle);
+    assert!(weak.upgrade().is_none());
+    driver.run_until_stopped();
 }
 
 #[test]
@@ -269,9 +411,9 @@ fn events_wake_a_thread_that_waits() {
         let first = events.wait();
         (first, events.wait_timeout(Duration::from_secs(60)), events.wait_timeout(Duration::MAX))
     });
-    driver.mailbox.publish(up(1));
+    driver.publish(up(1));
     thread::sleep(Duration::from_millis(20));
-    driver.mailbox.publish(up(2));
+    driver.publish(up(2));
     drop(driver);
     let (first, second, end) = waiting.join().expect("it ends");
     assert_eq!((first, second, end), (Ok(up(1)), Some(Ok(up(2))), Some(Err(EventsError::Stopped))));
@@ -333,12 +475,19 @@ impl Driver {
                 }
                 Output::Event(event) => {
                     self.is_stopped |= event == Event::Stopped;
-                    self.mailbox.publish(event);
+                    self.publish(event);
                 }
-                Output::Timeout(deadline) => return deadline,
+                Output::Timeout(deadline) => {
+                    self.mailbox.settle(&self.node);
+                    return deadline;
+                }
                 _ => {}
             }
         }
+    }
+
+    fn publish(&mut self, event: Event) {
+        self.mailbox.publish(&self.node, event);
     }
 
     fn run_until_stopped(&mut self) {

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use gossip_async_std::{ApplicationState, Builder, Event, Events, Handle, Standing};
+use gossip_async_std::{ApplicationState, Builder, Event, Events, Handle};
 
 fn main() -> Result<(), Box<dyn Error>> {
     async_std::task::block_on(run())
@@ -18,7 +18,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (second, _) = start(Some(&seed)).await?;
     let (third, _) = start(Some(&seed)).await?;
 
-    wait_until(&seed, "all three are live", |live| live == 3).await?;
+    let mut view = seed.view().await?;
+    view.until_live(3).await?;
+    println!("all three are live");
     second.set_state(ApplicationState::DC, "dc2").await?;
     loop {
         if let Event::StateChanged { endpoint, key: ApplicationState::DC, version } = events.recv().await? {
@@ -29,14 +31,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     third.shutdown().await?;
-    wait_until(&seed, "two are left", |live| live == 2).await?;
-    for info in seed.endpoints().await? {
-        println!(
-            "{} is {:?}, data center {:?}",
-            info.endpoint,
-            info.standing,
-            info.text(ApplicationState::DC)
-        );
+    let left = view.until(|cluster| cluster.live_count() == 2).await?;
+    println!("two are left");
+    for known in left.endpoints() {
+        let standing = if known.is_live { "live" } else { "down" };
+        println!("{} is {standing}, data center {:?}", known.endpoint, known.text(ApplicationState::DC));
     }
     Ok(())
 }
@@ -51,19 +50,4 @@ async fn start(seed: Option<&Handle>) -> Result<(Handle, Events), Box<dyn Error>
         builder = builder.seed(seed.listen_address());
     }
     Ok(builder.start().await?)
-}
-
-async fn wait_until(
-    handle: &Handle,
-    what: &str,
-    reached: impl Fn(usize) -> bool,
-) -> Result<(), Box<dyn Error>> {
-    loop {
-        let endpoints = handle.endpoints().await?;
-        if reached(endpoints.iter().filter(|info| info.standing == Standing::Live).count()) {
-            println!("{what}");
-            return Ok(());
-        }
-        async_std::task::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -196,6 +196,7 @@ impl Driver {
                 Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
                 Output::Event(event) => self.on_event(event).await,
                 Output::Timeout(deadline) => {
+                    self.mailbox.settle(&self.node);
                     self.deadline = deadline;
                     return;
                 }
@@ -225,7 +226,7 @@ impl Driver {
             }
         }
         self.is_stopped |= event == Event::Stopped;
-        self.mailbox.publish(event);
+        self.mailbox.publish(&self.node, event);
     }
 
     /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.

@@ -9,15 +9,16 @@
 //! # async_std::task::block_on(async {
 //! use gossip_async_std::{ApplicationState, Builder};
 //!
-//! let (first, mut events) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
+//! let (first, _) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start().await?;
 //! let (second, _) = Builder::new("my cluster")
 //!     .listen("127.0.0.1:0".parse()?)
 //!     .seed(first.listen_address())
 //!     .state(ApplicationState::DC, "dc1")
 //!     .start()
 //!     .await?;
-//! while !matches!(events.recv().await?, gossip_async_std::Event::Up { .. }) {}
-//! assert_eq!(first.endpoints().await?.len(), 2);
+//! let cluster = first.view().await?.until_live(2).await?;
+//! let dc = cluster.get(second.local_endpoint()).and_then(|other| other.text(ApplicationState::DC));
+//! assert_eq!(dc, Some("dc1"));
 //! second.shutdown().await?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -30,9 +31,10 @@ mod start;
 
 pub use gossip_adapter::{
     AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
-    DownCause, EnableError, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
-    GossipOnly, Handle, LeaveError, Member, Pad, SetStateError, Standing, StartError, StateInfo, Stats,
-    Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
+    GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
+    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid,
+    UuidError, Version, View, WeakHandle,
 };
 #[cfg(feature = "seal")]
 pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
-use gossip_adapter::{EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Stats, Version};
+use gossip_adapter::{EndpointInfo, Events, EventsError, Handle, HeartbeatState, Phase, Stats, Version};
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
@@ -305,13 +305,11 @@ async fn answer<'p>(
     events: &mut Events,
 ) -> (&'p str, Vec<EndpointInfo>) {
     loop {
-        // The event may be lost among many others: what is so decides.
-        let known = node.endpoints().await.unwrap_or_default();
-        if known.len() > 1 && node.is_enabled().await == Ok(false) {
-            return (partitioner, known);
+        // What is so decides, whatever was told and missed. It takes no part once it has its answer.
+        if node.phase().await == Ok(Phase::Disabled) {
+            return (partitioner, node.endpoints().await.unwrap_or_default());
         }
         match events.recv().await {
-            Ok(Event::ShadowRoundDone) => return (partitioner, node.endpoints().await.unwrap_or_default()),
             Ok(_) | Err(EventsError::Lagged(_)) => {}
             Err(EventsError::Stopped) => std::future::pending().await,
         }

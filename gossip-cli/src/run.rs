@@ -109,7 +109,6 @@ async fn serve(options: Options) -> Result<(), Failure> {
         stop: stop.clone(),
         leaving: leaving.clone(),
     };
-    let end = tokio::spawn(events::end(events.clone()));
     let admin = Arc::new(admin);
     let reloading = admin.clone();
     tokio::spawn(async move {
@@ -127,26 +126,32 @@ async fn serve(options: Options) -> Result<(), Failure> {
     }
     let left = tokio::spawn(leave::follow(handle.clone(), leaving.clone(), store.clone(), options.interval));
 
+    let mut ended = End::Unknown;
     let cause = tokio::select! {
         signal = signals.next() => Some(signal),
         () = stop.notified() => Some("asked to on the admin port"),
         () = stdin_ended(), if options.exit_with_stdin => Some("standard input has ended"),
-        () = handle.stopped() => None,
+        end = handle.stopped() => {
+            ended = End::from(end);
+            None
+        }
     };
     let Some(cause) = cause else {
         // Whoever asked for it is answered.
         answers_end.notify_one();
         let _ = tokio::time::timeout(LAST_WORDS, async { tokio::join!(log, admin_server) }).await;
-        if left.await.unwrap_or_default() {
+        let is_saved = left.await.unwrap_or_default();
+        if ended.is_for_good()
+            && !is_saved
+            && let Some(store) = store
+        {
+            store.save_left().await;
+        }
+        if is_saved || ended == End::Left {
             tracing::info!("left the cluster");
             return Ok(());
         }
-        let end = tokio::time::timeout(LAST_WORDS, end).await;
-        let end = end.ok().and_then(Result::ok).unwrap_or(End::Unknown);
-        if let (End::Removed { .. }, Some(store)) = (end, store) {
-            store.save_left().await;
-        }
-        return Err(end.failure(&handle, &options));
+        return Err(ended.failure(&handle, &options));
     };
     tracing::info!("stopping in good order: {cause} (a further signal stops at once)");
     tokio::spawn(async move {
@@ -158,6 +163,12 @@ async fn serve(options: Options) -> Result<(), Failure> {
     }
     // Stopped already is as good.
     let _ = handle.shutdown().await;
+    // It may have been removed in the same moment.
+    if End::from(handle.stopped().await).is_for_good()
+        && let Some(store) = store
+    {
+        store.save_left().await;
+    }
     answers_end.notify_one();
     let _ = tokio::time::timeout(LAST_WORDS, admin_server).await;
     tracing::info!("stopped");

@@ -5,7 +5,6 @@
 //! cargo run -p gossip-mio --example own_poll
 //! ```
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use gossip_mio::{Builder, Driver, Endpoint, Event, Events, EventsError, Handle};
+use gossip_mio::{Builder, Driver, Handle};
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
 
@@ -25,18 +24,20 @@ const GOSSIP: Token = Token(2);
 fn main() -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
-    let (mut driver, handle, mut changes) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
+    let (mut driver, handle, _) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
     let mut questions = UdpSocket::bind("127.0.0.1:0".parse()?)?;
     poll.registry().register(&mut questions, QUESTIONS, Interest::READABLE)?;
 
-    let mut live = BTreeSet::new();
+    let view = handle.view();
+    // It is answered in the next turn.
+    driver.turn();
+    let mut view = view.wait()?;
     let service = questions.local_addr()?;
     let asker = thread::spawn(move || ask(service, &handle).map_err(|error| error.to_string()));
 
     let mut events = mio::Events::with_capacity(64);
     loop {
         let wait = driver.turn();
-        follow(&mut changes, &mut live);
         if driver.is_stopped() {
             break;
         }
@@ -47,30 +48,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         for event in &events {
             // Where it was the waker, the driver has what it wants by its next turn.
             if !driver.on_event(event) && event.token() == QUESTIONS {
-                answer(&questions, live.len())?;
+                // What the node has learned in a turn is there after it.
+                answer(&questions, view.snapshot().live_count() - 1)?;
             }
         }
     }
     println!("the node has stopped");
     asker.join().map_err(|_| "who asks has panicked")??;
     Ok(())
-}
-
-/// Learns who is live. What the node tells in a turn is there after it.
-fn follow(changes: &mut Events, live: &mut BTreeSet<Endpoint>) {
-    while let Some(change) = changes.try_recv() {
-        match change {
-            Ok(Event::Up { endpoint, .. }) => {
-                live.insert(endpoint);
-            }
-            Ok(Event::Down { endpoint, .. }) => {
-                live.remove(&endpoint);
-            }
-            // There are never so many in one turn that some are missed.
-            Ok(_) | Err(EventsError::Lagged(_)) => {}
-            Err(EventsError::Stopped) => return,
-        }
-    }
 }
 
 /// Answers all questions that wait: what a poll has told, it does not tell again.

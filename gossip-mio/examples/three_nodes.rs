@@ -5,17 +5,21 @@
 //! ```
 
 use std::error::Error;
-use std::thread;
 use std::time::Duration;
 
-use gossip_mio::{ApplicationState, Builder, Event, Events, Handle, Standing};
+use gossip_mio::{ApplicationState, Builder, Event, Events, Handle};
+
+/// Far more than this takes.
+const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (seed, mut events) = start(None)?;
     let (second, _) = start(Some(&seed))?;
     let (third, _) = start(Some(&seed))?;
 
-    wait_until(&seed, "all three are live", |live| live == 3)?;
+    let mut view = seed.view().wait()?;
+    view.wait_until(LONG, |cluster| cluster.live_count() == 3).ok_or("they do not meet")??;
+    println!("all three are live");
     second.set_state(ApplicationState::DC, "dc2").wait()?;
     loop {
         if let Event::StateChanged { endpoint, key: ApplicationState::DC, version } = events.wait()? {
@@ -26,14 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     third.shutdown().wait()?;
-    wait_until(&seed, "two are left", |live| live == 2)?;
-    for info in seed.endpoints().wait()? {
-        println!(
-            "{} is {:?}, data center {:?}",
-            info.endpoint,
-            info.standing,
-            info.text(ApplicationState::DC)
-        );
+    let left = view.wait_until(LONG, |cluster| cluster.live_count() == 2).ok_or("three are left")??;
+    println!("two are left");
+    for known in left.endpoints() {
+        let standing = if known.is_live { "live" } else { "down" };
+        println!("{} is {standing}, data center {:?}", known.endpoint, known.text(ApplicationState::DC));
     }
     Ok(())
 }
@@ -48,15 +49,4 @@ fn start(seed: Option<&Handle>) -> Result<(Handle, Events), Box<dyn Error>> {
         builder = builder.seed(seed.listen_address());
     }
     Ok(builder.start()?)
-}
-
-fn wait_until(handle: &Handle, what: &str, reached: impl Fn(usize) -> bool) -> Result<(), Box<dyn Error>> {
-    loop {
-        let endpoints = handle.endpoints().wait()?;
-        if reached(endpoints.iter().filter(|info| info.standing == Standing::Live).count()) {
-            println!("{what}");
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -259,6 +259,7 @@ impl Running {
                 Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
                 Output::Event(event) => self.on_node_event(event),
                 Output::Timeout(deadline) => {
+                    self.mailbox.settle(&self.node);
                     self.deadline = deadline;
                     self.is_drained = true;
                     return;
@@ -279,7 +280,7 @@ impl Running {
             warn!(%error, generation = %new, "the raised generation could not be stored");
         }
         self.is_stopped |= event == Event::Stopped;
-        self.mailbox.publish(event);
+        self.mailbox.publish(&self.node, event);
     }
 
     /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.

@@ -6,14 +6,17 @@
 //! ```
 //! use gossip_mio::{ApplicationState, Builder};
 //!
-//! let (first, mut events) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start()?;
+//! let (first, _) = Builder::new("my cluster").listen("127.0.0.1:0".parse()?).start()?;
 //! let (second, _) = Builder::new("my cluster")
 //!     .listen("127.0.0.1:0".parse()?)
 //!     .seed(first.listen_address())
 //!     .state(ApplicationState::DC, "dc1")
 //!     .start()?;
-//! while !matches!(events.wait()?, gossip_mio::Event::Up { .. }) {}
-//! assert_eq!(first.endpoints().wait()?.len(), 2);
+//! let mut view = first.view().wait()?;
+//! let long = std::time::Duration::from_secs(60);
+//! let cluster = view.wait_until(long, |cluster| cluster.live_count() == 2).ok_or("nobody came")??;
+//! let dc = cluster.get(second.local_endpoint()).and_then(|other| other.text(ApplicationState::DC));
+//! assert_eq!(dc, Some("dc1"));
 //! second.shutdown().wait()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -36,9 +39,10 @@ pub use driver::Driver;
 pub use event_loop::EventLoop;
 pub use gossip_adapter::{
     AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
-    DownCause, EnableError, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
-    GossipOnly, Handle, LeaveError, Member, Pad, SetStateError, Standing, StartError, StateInfo, Stats,
-    Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
+    GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
+    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid,
+    UuidError, Version, View, WeakHandle,
 };
 #[cfg(feature = "seal")]
 pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -107,8 +107,10 @@ pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, optio
 }
 
 /// Why a node stopped that nobody told to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
+    /// It has left, as it was told to.
+    Left,
     /// Others removed it.
     Removed { generation: Generation },
     /// Nobody answered before it joined.
@@ -119,21 +121,24 @@ pub(crate) enum End {
     Unknown,
 }
 
-/// Waits until the node stops, and says why, as far as it was told.
-pub(crate) async fn end(mut events: Events) -> End {
-    let mut end = End::Unknown;
-    loop {
-        match events.recv().await {
-            Ok(Event::Removed { generation }) => end = End::Removed { generation },
-            Ok(Event::ShadowRoundFailed) => end = End::Unanswered,
-            Ok(Event::AddressConflict { generation }) => end = End::Conflict { generation },
-            Ok(Event::Stopped) | Err(EventsError::Stopped) => return end,
-            _ => {}
+impl From<gossip_adapter::End> for End {
+    fn from(end: gossip_adapter::End) -> Self {
+        match end {
+            gossip_adapter::End::Removed { generation } => Self::Removed { generation },
+            gossip_adapter::End::Left => Self::Left,
+            gossip_adapter::End::Unanswered => Self::Unanswered,
+            gossip_adapter::End::Conflict { generation } => Self::Conflict { generation },
+            _ => Self::Unknown,
         }
     }
 }
 
 impl End {
+    /// Whether a later start is not to join again by itself.
+    pub(crate) const fn is_for_good(self) -> bool {
+        matches!(self, Self::Removed { .. } | Self::Left)
+    }
+
     /// What the operator is told at the end.
     pub(crate) fn failure(self, handle: &Handle<Common>, options: &Options) -> Failure {
         let local = handle.local_endpoint();
@@ -153,6 +158,7 @@ impl End {
                  it with `gossip assassinate {local}` on another node; if it was this one, use its --data-dir or \
                  its --host-id)"
             ),
+            Self::Left => format!("{local} has left the cluster"),
             Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
         })
     }

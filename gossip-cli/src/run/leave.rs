@@ -19,7 +19,7 @@ pub(crate) async fn follow(
 ) -> bool {
     tokio::select! {
         () = leaving.notified() => {}
-        () = handle.stopped() => return false,
+        _ = handle.stopped() => return false,
     }
     let mut has_left = false;
     // That it has left is announced for several intervals.

@@ -192,7 +192,9 @@ impl SharedStore {
             let is_due = tokio::select! {
                 _ = next.tick() => true,
                 event = events.recv() => match event {
-                    Ok(Event::Left { .. } | Event::Forgotten { .. }) | Err(EventsError::Lagged(_)) => true,
+                    // Among those that were missed or lost may be one of these.
+                    Ok(Event::Left { .. } | Event::Forgotten { .. } | Event::Lost { .. })
+                    | Err(EventsError::Lagged(_)) => true,
                     Ok(Event::Stopped) | Err(EventsError::Stopped) => return,
                     Ok(_) => false,
                 },

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use gossip_adapter::{EndpointInfo, Event, EventsError, GossipOnly, Handle, Standing, Uuid};
+use gossip_adapter::{EndpointInfo, Event, EventsError, GossipOnly, Handle, Phase, Standing, Uuid};
 use gossip_tokio::Builder;
 
 use super::tell;
@@ -59,11 +59,11 @@ async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
     let started = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")));
     let (node, mut events) = started?;
     loop {
-        if node.is_enabled().await == Ok(true) {
+        // What is so decides, whatever was told and missed.
+        if node.phase().await == Ok(Phase::Running) {
             return Ok(node);
         }
         match events.recv().await {
-            Ok(Event::ShadowRoundDone) => return Ok(node),
             Ok(Event::AddressConflict { .. }) => {
                 return Err(Failure::failed(format!(
                     "others know {} as somebody else (choose another address or port with --listen)",
