@@ -248,10 +248,6 @@ impl Plan<'_> {
             .host_id(gossip_adapter::Uuid::from_bytes(host_id.into_bytes()))
             .data_center(options.dc.clone())
             .rack(options.rack.clone());
-        if let Some(port) = options.native_port {
-            let ip = options.broadcast.unwrap_or(options.listen).ip();
-            builder = builder.native_address(SocketAddr::new(ip, port));
-        }
         for (key, value) in &options.set {
             // Nothing else passed the check of the options.
             if let Some(pad) = Pad::new(key.number()) {

@@ -15,8 +15,7 @@ use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::gossiper::Asked;
 use crate::message::{Codec, encode_heartbeat};
-use crate::status::Status;
-use crate::table::{EndpointTable, Place, Slot};
+use crate::table::{EndpointTable, Place, Slot, Values};
 use crate::time::Timestamp;
 use crate::version::Version;
 use crate::wire::{AddressForm, Full, JavaStr, Reserved, Writer};
@@ -115,18 +114,32 @@ pub(crate) struct Receiver {
     codec: Codec,
     max_key: ApplicationState,
     max_len: usize,
+    /// Whether it is a node of a Cassandra cluster, or may tell one.
+    is_cassandra: bool,
     withheld: Cell<u64>,
+}
+
+/// Whether an endpoint has stopped, by its heartbeat, and has no tokens. In a Cassandra cluster nobody is told of such a one.
+#[inline]
+pub(crate) fn is_stopped_nobody(table: &EndpointTable, slot: Slot) -> bool {
+    table.heartbeat(slot).version == Version::SHUTDOWN && !has_tokens(table.values(slot))
+}
+
+/// Whether these values name tokens.
+pub(crate) fn has_tokens(values: &Values) -> bool {
+    values.get(ApplicationState::TOKENS).is_some_and(|(text, _)| crate::tokens::has_tokens(text))
 }
 
 impl Receiver {
     /// Somebody like us.
     pub(crate) const fn of_everything(codec: Codec) -> Self {
-        Self::of(codec, ApplicationState::new(i32::MAX), usize::MAX)
+        let max_key = ApplicationState::new(i32::MAX);
+        Self { codec, max_key, max_len: usize::MAX, is_cassandra: false, withheld: Cell::new(0) }
     }
 
-    /// Somebody who decodes numbers up to `max_key`, and values of up to so many encoded bytes.
-    pub(crate) const fn of(codec: Codec, max_key: ApplicationState, max_len: usize) -> Self {
-        Self { codec, max_key, max_len, withheld: Cell::new(0) }
+    /// A node of a Cassandra cluster that decodes numbers up to `max_key`, and values of up to so many encoded bytes.
+    pub(crate) const fn of_cassandra(codec: Codec, max_key: ApplicationState, max_len: usize) -> Self {
+        Self { codec, max_key, max_len, is_cassandra: true, withheld: Cell::new(0) }
     }
 
     /// How often something was withheld.
@@ -178,7 +191,7 @@ pub(crate) fn encode_states(
     let gives = |from: usize| (from..).zip(pending.gives().skip(from));
     let has_values_after = |from: usize| {
         gives(from).any(|(_, entry)| {
-            behind(table, entry).is_some_and(|from| table.max_value_version(entry.slot()) > from)
+            behind(table, receiver, entry).is_some_and(|from| table.max_value_version(entry.slot()) > from)
         })
     };
     // Not the first message about it: nobody with values may have been met on the way so far.
@@ -188,7 +201,7 @@ pub(crate) fn encode_states(
     let begin = progress.heartbeats;
     progress.heartbeats = pending.gives().len();
     for (at, entry) in gives(begin) {
-        let Some(from) = behind(table, entry) else { continue };
+        let Some(from) = behind(table, receiver, entry) else { continue };
         if table.max_value_version(entry.slot()) > from {
             with_values = true;
             continue;
@@ -218,7 +231,7 @@ pub(crate) fn encode_states(
     progress.values = pending.gives().len();
     if with_values {
         for (at, entry) in gives(begin) {
-            let Some(from) = behind(table, entry) else { continue };
+            let Some(from) = behind(table, receiver, entry) else { continue };
             if table.max_value_version(entry.slot()) <= from {
                 continue;
             }
@@ -240,10 +253,9 @@ pub(crate) fn encode_states(
     Ok(too_large)
 }
 
-/// Writes our own state as that of somebody who stops. `status` is the version of a status that says so, where we publish none.
+/// Writes our own state as that of somebody who stops.
 pub(crate) fn encode_shutdown(
     table: &EndpointTable,
-    status: Option<Version>,
     receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
@@ -256,29 +268,18 @@ pub(crate) fn encode_shutdown(
         encode_value(key, text, version, out)?;
         written += 1;
     }
-    if let Some(version) = status {
-        encode_value(ApplicationState::STATUS_WITH_PORT, SHUTDOWN, version, out)?;
-        written += 1;
-    }
     out.fill(count, written);
     Ok(())
 }
 
 /// As [`encode_shutdown`], of the status alone.
-pub(crate) fn encode_shutdown_status(
-    table: &EndpointTable,
-    status: Option<Version>,
-    out: &mut Writer<'_>,
-) -> Result<(), Full> {
+pub(crate) fn encode_shutdown_status(table: &EndpointTable, out: &mut Writer<'_>) -> Result<(), Full> {
     let key = ApplicationState::STATUS_WITH_PORT;
-    let own = || table.values(Slot::FIRST).get(key);
-    let (text, version) = status.map(|version| (SHUTDOWN, version)).or_else(own).ok_or(Full)?;
+    let (text, version) = table.values(Slot::FIRST).get(key).ok_or(Full)?;
     crate::message::encode_state_head(table.heartbeat(Slot::FIRST), out)?;
     out.i32(1)?;
     encode_value(key, text, version, out)
 }
-
-const SHUTDOWN: JavaStr<'static> = JavaStr::from_checked(Status::SHUTDOWN_TEXT.as_bytes());
 
 /// Writes one endpoint as the only one of a list of states: all that the peer lacks of it.
 pub(crate) fn encode_whole(
@@ -287,7 +288,7 @@ pub(crate) fn encode_whole(
     receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    let Some(from) = behind(table, entry) else { return Err(Full) };
+    let Some(from) = behind(table, receiver, entry) else { return Err(Full) };
     out.i32(1)?;
     out.endpoint(table.endpoint(entry.slot()), receiver.address_form())?;
     encode_newer(table, entry.slot(), from, receiver, out)
@@ -302,9 +303,9 @@ pub(crate) fn state_size(table: &EndpointTable, slot: Slot, form: AddressForm) -
 
 /// From which version a peer lacks something of an endpoint.
 #[inline]
-fn behind(table: &EndpointTable, entry: Entry) -> Option<Version> {
+fn behind(table: &EndpointTable, receiver: &Receiver, entry: Entry) -> Option<Version> {
     let (ours, theirs) = (table.known(entry.slot()), entry.known());
-    if theirs >= ours {
+    if theirs >= ours || (receiver.is_cassandra && is_stopped_nobody(table, entry.slot())) {
         return None;
     }
     // Of a later process it is all, also what was never given a version.

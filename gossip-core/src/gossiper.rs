@@ -89,8 +89,6 @@ pub struct Gossiper {
     refutations: Refutations,
     contact: round::Contact,
     acceptance: Acceptance,
-    /// Of the status with which a gossip-only member says that it stops; nowhere else does it publish one.
-    shutdown_version: Version,
     foreign_cluster: ForeignName,
     foreign_partitioner: ForeignName,
 }
@@ -227,7 +225,6 @@ impl Gossiper {
             refutations: Refutations::default(),
             contact: round::Contact::new(now),
             acceptance: Acceptance::default(),
-            shutdown_version: Version::ZERO,
             foreign_cluster: ForeignName::default(),
             foreign_partitioner: ForeignName::default(),
             config,
@@ -457,7 +454,7 @@ impl Gossiper {
     }
 
     /// Announces to all live members that the node stops, goes on for a while (`gossip-semantics.md` §13.1), and then is
-    /// done: [`Event::Stopped`].
+    /// done: [`Event::Stopped`]. A gossip-only member announces nothing, and is done at once.
     pub fn shutdown(&mut self, now: Timestamp) {
         self.advance(now);
         self.announce_shutdown(AfterShutdown::Stop);
@@ -492,7 +489,8 @@ impl Gossiper {
         self.begin_assassination(endpoint)
     }
 
-    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Where gossip is disabled already, it stays so.
+    /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Where gossip is disabled already, it stays so. A
+    /// gossip-only member announces nothing: it is silent at once, and its connections are closed.
     ///
     /// # Errors
     ///
@@ -516,6 +514,11 @@ impl Gossiper {
     /// Whether the node takes no part any more, for good.
     pub(crate) const fn is_stopped(&self) -> bool {
         matches!(self.mode, Mode::Stopped)
+    }
+
+    /// Whether the node takes no part now, and nobody is to notice that it is there: no connection is kept or accepted.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.config.is_gossip_only && matches!(self.mode, Mode::Disabled)
     }
 
     /// Whether the node takes part in gossip.
@@ -703,6 +706,9 @@ impl Gossiper {
             self.abort_assassinations();
             self.vital.end_with(End::Asked);
             self.mode = Mode::Stopped;
+            if self.config.is_gossip_only {
+                self.outbox.forget_all();
+            }
             self.push_event(Event::Stopped);
         }
     }

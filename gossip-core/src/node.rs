@@ -120,6 +120,11 @@ impl Node {
         if self.gossiper.is_stopped() {
             return Output::Timeout(None);
         }
+        if self.gossiper.is_silent()
+            && let Carrier::Streams(streams) = &mut self.transport
+        {
+            streams.close_all(self.now);
+        }
         let (output, deadline) = match &mut self.transport {
             Carrier::Streams(streams) => {
                 (streams.next_output(&mut self.gossiper, self.now, buffer), Some(streams.next_timeout()))
@@ -135,11 +140,18 @@ impl Node {
         })
     }
 
+    /// Whether connections are accepted: not once the node has stopped, nor while a gossip-only member is disabled. A driver closes its
+    /// listening socket meanwhile, so that nobody finds one who does not answer.
+    pub const fn is_listening(&self) -> bool {
+        !self.gossiper.is_stopped() && !self.gossiper.is_silent()
+    }
+
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.now = self.now.max(now);
+        let is_listening = self.is_listening();
         let accepted = match &mut self.transport {
-            Carrier::Streams(streams) if !self.gossiper.is_stopped() => streams.accept(self.now),
+            Carrier::Streams(streams) if is_listening => streams.accept(self.now),
             _ => None,
         };
         if accepted.is_none() {
@@ -166,7 +178,7 @@ impl Node {
     }
 
     /// Announces to all live members that the node stops, goes on for a while, and is done then:
-    /// [`Event::Stopped`](crate::Event::Stopped).
+    /// [`Event::Stopped`](crate::Event::Stopped). A gossip-only member announces nothing, and is done at once.
     pub fn shutdown(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.gossiper.shutdown(self.now);
@@ -199,7 +211,8 @@ impl Node {
         self.gossiper.assassinate(self.now, endpoint)
     }
 
-    /// Announces a shutdown, and takes no part until [`Node::enable`]; see [`Gossiper::disable`].
+    /// Announces a shutdown, and takes no part until [`Node::enable`]; see [`Gossiper::disable`]. A gossip-only member
+    /// announces nothing, closes its connections and accepts none.
     ///
     /// # Errors
     ///

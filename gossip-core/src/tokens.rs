@@ -29,6 +29,14 @@ pub fn decode_tokens(value: JavaStr<'_>) -> Option<Vec<Vec<u8>>> {
     Some(tokens)
 }
 
+/// A value of TOKENS that names none, as a node of 6.0 publishes it until it joins: a length of 0, one character a byte.
+const NO_TOKENS: &[u8] = &[0xc0, 0x80, 0xc0, 0x80, 0xc0, 0x80, 0xc0, 0x80];
+
+/// Whether a value of TOKENS names any, without taking memory for them.
+pub(crate) fn has_tokens(value: JavaStr<'_>) -> bool {
+    !value.is_empty() && !value.as_bytes().starts_with(NO_TOKENS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +53,14 @@ mod tests {
         let decoded = decode_tokens(JavaStr::new(&encoded).unwrap()).unwrap();
         assert_eq!(decoded, tokens.map(|token| token.to_be_bytes().to_vec()));
         assert_eq!(decode_tokens(JavaStr::new(b"abc").unwrap()), None);
+        assert!(has_tokens(JavaStr::new(&encoded).unwrap()));
+    }
+
+    #[test]
+    fn an_empty_list_has_no_tokens() {
+        let mut encoded = Vec::new();
+        encode_str(&encode_tokens(&[]), &mut encoded);
+        assert!(!has_tokens(JavaStr::new(&encoded).unwrap()));
+        assert!(!has_tokens(JavaStr::new(b"").unwrap()));
     }
 }

@@ -111,18 +111,14 @@ struct Dialled {
 pub fn node_streams(data: &[u8]) {
     let Some(life) = script::<Life<'_>>(data) else { return };
     let generation = Generation::new(START);
-    let config = if life.tuning.is_gossip_only() {
-        life.built(life.tuning.gossip_only(LOCAL, generation))
+    let node = if life.tuning.is_gossip_only() {
+        Watched::gossip_only(life.built(life.tuning.gossip_only(LOCAL, generation)), Timestamp::ZERO)
     } else {
-        life.built(life.tuning.config(Transport::Internode, LOCAL, generation))
+        let config = life.built(life.tuning.config(Transport::Internode, LOCAL, generation));
+        Watched::new(config, Timestamp::ZERO)
     };
-    let mut world = World {
-        node: Watched::new(config, Timestamp::ZERO),
-        sockets: BTreeMap::new(),
-        ever: 0,
-        echoes: BTreeMap::new(),
-        scratch: Scratch::new(),
-    };
+    let mut world =
+        World { node, sockets: BTreeMap::new(), ever: 0, echoes: BTreeMap::new(), scratch: Scratch::new() };
     world.node.input(Input::WallClock { unix_ms: u64::from(START.unsigned_abs()) * 1_000 });
     let mut is_held = false;
     for step in &life.steps {
@@ -345,7 +341,7 @@ impl World {
             Socket::Dialled(dialled) => {
                 assert!(dialled.is_open && !dialled.is_busy, "{connection} is not writable");
                 dialled.is_busy = true;
-                dialled.read(bytes, &mut self.scratch, &mut self.echoes);
+                dialled.read(bytes, &mut self.scratch, &mut self.echoes, &self.node);
             }
         }
     }
@@ -353,7 +349,13 @@ impl World {
 
 impl Dialled {
     /// Asserts that what the node writes can be read: whole, in frames, each message of it.
-    fn read(&mut self, bytes: &[u8], scratch: &mut Scratch, echoes: &mut BTreeMap<Endpoint, u64>) {
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        echoes: &mut BTreeMap<Endpoint, u64>,
+        node: &Watched,
+    ) {
         let Some(reader) = &mut self.reader else { return };
         let version = reader.version();
         let mut input = bytes;
@@ -367,7 +369,9 @@ impl Dialled {
                     let version = version.expect("messages come after the handshake");
                     match Message::decode(header.verb, payload, Codec::new(version)) {
                         Some(Ok(Message::EchoRequest)) => drop(echoes.insert(self.to, header.id)),
-                        Some(decoded) => drop(decoded.expect("what the node writes can be read")),
+                        Some(decoded) => {
+                            node.check_trace(&decoded.expect("what the node writes can be read"));
+                        }
                         None => assert_eq!(header.verb, Verb::PING_RSP),
                     }
                 }

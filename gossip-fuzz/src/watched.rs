@@ -4,12 +4,16 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
+use gossip_core::message::Message;
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, ConnectionId, DEFAULT_PARTITIONER, Endpoint, Event, Generation,
     GossipOnly, Input, KeyRing, Node, Output, SealKey, Standing, Timestamp, Transport, Version,
 };
 
 use crate::content::{CLUSTER, HOST_ID, Key, Text, Who};
+
+const STATUS: ApplicationState = ApplicationState::STATUS;
+const TOKENS: ApplicationState = ApplicationState::TOKENS;
 
 /// How many endpoints a node here keeps, itself included.
 const MAX_ENDPOINTS: usize = 12;
@@ -188,6 +192,8 @@ pub(crate) struct Watched {
     /// The greatest time that it was told.
     latest: Timestamp,
     was_timeout: bool,
+    /// Whether it is a gossip-only member of a Cassandra cluster.
+    is_gossip_only: bool,
 }
 
 impl Watched {
@@ -203,6 +209,38 @@ impl Watched {
             is_stopped: false,
             latest: now,
             was_timeout: false,
+            is_gossip_only: false,
+        }
+    }
+
+    /// One that takes part as a gossip-only member of a Cassandra cluster, and is to leave no trace there.
+    pub(crate) fn gossip_only(config: Config, now: Timestamp) -> Self {
+        Self { is_gossip_only: true, ..Self::new(config, now) }
+    }
+
+    /// Asserts of a message that was written that a gossip-only member may send it (`internode.md` D.4).
+    pub(crate) fn check_trace(&self, message: &Message<'_>) {
+        if !self.is_gossip_only {
+            return;
+        }
+        let states = match message {
+            Message::Shutdown(_) => panic!("a gossip-only member announces its shutdown"),
+            Message::Ack(ack) => &ack.states,
+            Message::Ack2(ack2) => &ack2.states,
+            _ => return,
+        };
+        let gossiper = self.node.gossiper();
+        for (of, state) in states.iter() {
+            let says_so = state.values().any(|(key, value)| {
+                key.is_status() && value.text.as_str().is_some_and(|text| text.starts_with("shutdown,"))
+            });
+            // A large message is sent in pieces: it may know a later process by now, or nothing any more.
+            if gossiper.heartbeat(of).is_none_or(|known| known.generation != state.heartbeat.generation) {
+                continue;
+            }
+            let has_tokens = gossiper.value(of, TOKENS).is_some();
+            assert!(has_tokens || !says_so, "{of} has no tokens, and is told to be shut down");
+            assert!(has_tokens || state.heartbeat.version != Version::SHUTDOWN, "{of} is told by its mark");
         }
     }
 
@@ -351,5 +389,12 @@ impl Watched {
             assert!(bytes <= MAX_STATE_BYTES + 64, "{endpoint} has {bytes} bytes");
         }
         assert_eq!(gossiper.standing(self.local()), Some(Standing::Live));
+        if self.is_gossip_only {
+            let (keys, local) = ([STATUS, ApplicationState::STATUS_WITH_PORT, TOKENS], self.local());
+            assert!(
+                keys.iter().all(|key| gossiper.value(local, *key).is_none()),
+                "it has a status or tokens"
+            );
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! What can be said of a node only if it is a member, or only if it is a gossip-only member of a Cassandra cluster.
 
-use std::net::SocketAddr;
-
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, Endpoint, Generation, GossipOnly, Pad, Transport, Uuid,
 };
@@ -85,12 +83,6 @@ impl<R> Builder<R, GossipOnly> {
     pub fn rack(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.says.push(Box::new(move |config| config.rack(&name)));
-        self
-    }
-
-    /// The address that is published for clients; none are served there. Default: the node's own, port 9042.
-    pub fn native_address(mut self, address: SocketAddr) -> Self {
-        self.says.push(Box::new(move |config| config.native_address(address.into())));
         self
     }
 

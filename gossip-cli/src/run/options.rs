@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = "Test Cluster")]
     cluster: String,
     /// Takes part in a Cassandra cluster, as a gossip-only member: never in the ring, with no tokens and no status
-    #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "no_shadow_round", "rejoin"])]
+    #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "native_port", "no_shadow_round", "rejoin"])]
     cassandra: bool,
     /// Class name of the partitioner; must be the same on all nodes. Default: one of our own, with --cassandra its Murmur3Partitioner
     #[arg(long, value_name = "CLASS")]

@@ -19,9 +19,6 @@ pub enum Member {}
 #[derive(Clone, Copy, Debug)]
 pub enum GossipOnly {}
 
-/// The port on which Cassandra serves its clients.
-const NATIVE_PORT: u16 = 9042;
-
 /// What a gossip-only member says of itself.
 #[derive(Clone, Debug)]
 pub(super) struct Cassandra {
@@ -29,28 +26,24 @@ pub(super) struct Cassandra {
     host_id: Uuid,
     data_center: String,
     rack: String,
-    native: Endpoint,
 }
 
 impl Cassandra {
     pub(super) fn new(local: Endpoint, host_id: Uuid) -> Self {
-        Self {
-            local,
-            host_id,
-            data_center: "datacenter1".to_owned(),
-            rack: "rack1".to_owned(),
-            native: Endpoint::new(local.ip(), NATIVE_PORT),
-        }
+        Self { local, host_id, data_center: "datacenter1".to_owned(), rack: "rack1".to_owned() }
     }
 
     /// What is published from the start, in Cassandra's order (`gossip-messages.md` §10.5, `internode.md` D.1). Release and schema come
     /// when it is known what the members have.
     pub(super) fn states(&self) -> Vec<(ApplicationState, String)> {
+        let nowhere = if self.local.ip().is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
         [
             (ApplicationState::NET_VERSION, VersionRange::SUPPORTED.max.to_string()),
             (ApplicationState::HOST_ID, self.host_id.to_string()),
-            (ApplicationState::NATIVE_ADDRESS_AND_PORT, self.native.java_address_and_port().to_string()),
-            (ApplicationState::RPC_ADDRESS, self.native.java_address().to_string()),
+            // Where this is not published, nodes tell their clients of our address with the port 9042 when we are gone. It may be a real
+            // node's, which they then take for down (`internode.md` D.4).
+            (ApplicationState::NATIVE_ADDRESS_AND_PORT, nowhere.to_owned()),
+            (ApplicationState::RPC_ADDRESS, "0.0.0.0".to_owned()),
             (ApplicationState::INTERNAL_ADDRESS_AND_PORT, self.local.java_address_and_port().to_string()),
             (ApplicationState::DC, self.data_center.clone()),
             (ApplicationState::RACK, self.rack.clone()),
@@ -71,11 +64,6 @@ impl ConfigBuilder<GossipOnly> {
     /// Name of the rack. Default `rack1`.
     pub fn rack(self, name: &str) -> Self {
         self.with(|cassandra| cassandra.rack = name.to_owned())
-    }
-
-    /// The address that is published for clients; none are served there. Default: the node's own, port 9042.
-    pub fn native_address(self, endpoint: Endpoint) -> Self {
-        self.with(|cassandra| cassandra.native = endpoint)
     }
 
     /// Adds a value of one's own that is published from the start.

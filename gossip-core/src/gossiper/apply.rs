@@ -1,5 +1,6 @@
 //! Taking newer states over (`gossip-semantics.md` §8).
 
+use super::cassandra::is_shutdown_mark;
 use super::{Gossiper, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
@@ -274,10 +275,16 @@ impl Gossiper {
     /// Stores the values that are newer than what is there, and tells of each: the status first, so that nobody sees other
     /// values of a member without knowing that it is one.
     pub(super) fn apply_values(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        let is_mark = self.is_mark_of_nobody(slot, state);
         for status in [true, false] {
             for (key, value) in state.values().filter(|(key, _)| key.is_status() == status) {
-                self.apply_value(slot, endpoint, key, value);
+                if !(is_mark && is_shutdown_mark(key, value.text)) {
+                    self.apply_value(slot, endpoint, key, value);
+                }
             }
+        }
+        if is_mark && self.claimed_status(state) == StatusKind::Shutdown {
+            self.mark_as_shutdown(slot);
         }
     }
 

@@ -7,14 +7,16 @@ use smallvec::SmallVec;
 
 use super::Gossiper;
 use crate::application_state::ApplicationState;
-use crate::delta::Receiver;
+use crate::config::DEFAULT_PARTITIONER;
+use crate::delta::{Receiver, has_tokens, is_stopped_nobody};
 use crate::endpoint::Endpoint;
-use crate::message::Codec;
+use crate::message::{Codec, EndpointState};
 use crate::release::Release;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
 use crate::table::Slot;
 use crate::time::Timestamp;
+use crate::tokens;
 use crate::uuid::Uuid;
 use crate::wire::{JavaStr, MAX_CASSANDRA_LEN};
 
@@ -23,6 +25,11 @@ const MAX_RELEASE: usize = 64;
 
 /// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
 const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
+
+/// Whether a value is a status of `shutdown`.
+pub(super) fn is_shutdown_mark(key: ApplicationState, text: JavaStr<'_>) -> bool {
+    key.is_status() && StatusKind::of_value(text.as_bytes()) == StatusKind::Shutdown
+}
 
 impl Gossiper {
     /// Publishes the lowest release among the members, and the schema of most of them, where those have changed. Neither is ever ahead
@@ -93,13 +100,41 @@ impl Gossiper {
         self.publish(key, JavaStr::from_checked(&text));
     }
 
-    /// Whether an endpoint is a member. In a Cassandra cluster that is who has a place in the ring, and so tokens; a status of `shutdown`
-    /// alone may have been made up by whoever heard a gossip-only member stop (`gossip-semantics.md` §9).
+    /// Whether an endpoint is a member. In a Cassandra cluster that is who has a place in the ring, and so tokens, whatever its status
+    /// (`gossip-semantics.md` §9). A cluster of ours, which one may watch as well, has no ring.
     pub(super) fn is_member(&self, slot: Slot) -> bool {
-        let status = self.table.status(slot);
-        let may_be_made_up = self.config.is_gossip_only && status == StatusKind::Shutdown;
-        status.is_member()
-            && (!may_be_made_up || self.table.values(slot).get(ApplicationState::TOKENS).is_some())
+        let needs_tokens =
+            || self.config.is_gossip_only && self.config.partitioner != DEFAULT_PARTITIONER.as_bytes();
+        self.table.status(slot).is_member() && (!needs_tokens() || self.has_tokens(slot))
+    }
+
+    /// Whether an endpoint has published tokens.
+    pub(super) fn has_tokens(&self, slot: Slot) -> bool {
+        has_tokens(self.table.values(slot))
+    }
+
+    /// Whether a state says `shutdown` of an endpoint of a Cassandra cluster that has no tokens, so far as is known with the state.
+    ///
+    /// Such a mark is not kept, and so not told to others: a real node that hears of it, from whomever, writes a row for the endpoint that
+    /// never goes away (`internode.md` D.4).
+    ///
+    /// Deviation: Cassandra keeps it, and tells everybody.
+    pub(super) fn is_mark_of_nobody(&self, slot: Slot, state: &EndpointState<'_>) -> bool {
+        self.config.is_gossip_only
+            && state.values().any(|(key, value)| is_shutdown_mark(key, value.text))
+            && !self.has_tokens(slot)
+            && !state.value(ApplicationState::TOKENS).is_some_and(|value| tokens::has_tokens(value.text))
+    }
+
+    /// Whether nobody is told of an endpoint: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
+    /// of its stop.
+    pub(super) fn is_untold(&self, slot: Slot) -> bool {
+        self.config.is_gossip_only && is_stopped_nobody(&self.table, slot)
+    }
+
+    /// Whether a value of the node's own is never published: those that would make more of a gossip-only member than it is.
+    pub(super) const fn may_not_publish(&self, key: ApplicationState) -> bool {
+        self.config.is_gossip_only && (key.is_status() || key.number() == ApplicationState::TOKENS.number())
     }
 
     /// How long an endpoint may be silent that was joining.
@@ -119,7 +154,11 @@ impl Gossiper {
             return Receiver::of_everything(codec);
         }
         let release = self.table.find(to).and_then(|slot| self.release_of(slot));
-        Receiver::of(codec, release.map_or(ALWAYS_DECODED, Release::highest_state), MAX_CASSANDRA_LEN)
+        Receiver::of_cassandra(
+            codec,
+            release.map_or(ALWAYS_DECODED, Release::highest_state),
+            MAX_CASSANDRA_LEN,
+        )
     }
 
     fn release_of(&self, slot: Slot) -> Option<Release<'_>> {

@@ -167,12 +167,10 @@ impl Gossiper {
         let due = self.outbox.due(to)?;
         if due.shutdown && codec.version.has_shutdown_body() {
             due.shutdown = false;
-            let status = self.config.is_gossip_only.then_some(self.shutdown_version);
-            let whole = out.atomically(|out| delta::encode_shutdown(&self.table, status, receiver, out));
+            let whole = out.atomically(|out| delta::encode_shutdown(&self.table, receiver, out));
             // Of a state that does not fit, the status is what receivers require.
-            let written = whole.or_else(|Full| {
-                out.atomically(|out| delta::encode_shutdown_status(&self.table, status, out))
-            });
+            let written =
+                whole.or_else(|Full| out.atomically(|out| delta::encode_shutdown_status(&self.table, out)));
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
         if let Some(id) = due.schema_response.take() {
@@ -374,7 +372,7 @@ impl Gossiper {
     ) -> Result<(), Full> {
         self.encode_syn_head(codec, out)?;
         let count = out.reserve_i32()?;
-        let table = &self.table;
+        let (table, is_gossip_only) = (&self.table, self.config.is_gossip_only);
         digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.asked.encode_wanted(to, self.now, codec, out);
         let mut written = 1 + wanted;
@@ -393,7 +391,8 @@ impl Gossiper {
                 && let Some(newest) = self.news.newest(syn.news as usize, rounds)
             {
                 syn.news += 1;
-                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST) {
+                let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
+                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST).filter(is_told) {
                     if digest::encode(table, slot, codec, out).is_err() {
                         break;
                     }
@@ -405,6 +404,7 @@ impl Gossiper {
         // Whoever is asked for from the start, or listed before, is not listed a second time.
         let is_left = |slot: Slot| {
             slot != Slot::FIRST
+                && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.asked.is_asked(table.endpoint(slot)))
                 && !(has_first && self.news.is_listed(slot))
         };
@@ -413,7 +413,7 @@ impl Gossiper {
         let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
             .map(Option::unwrap_or_default);
         for part in &mut left {
-            written += if wanted == 0 && !has_first {
+            written += if wanted == 0 && !has_first && !is_gossip_only {
                 digest::encode_all(table, part, |slot| slot != Slot::FIRST, codec, out)
             } else {
                 digest::encode_all(table, part, is_left, codec, out)
@@ -450,6 +450,7 @@ impl Gossiper {
         receiver: &Receiver,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
+        let is_gossip_only = self.config.is_gossip_only;
         let asker = self.table.find(to);
         let begin = at as usize;
         let everything = Version::new(i32::MIN);
@@ -459,11 +460,15 @@ impl Gossiper {
             out.i32(0)?;
             let count = out.reserve_i32()?;
             let mut written = 0;
-            if let Some(asker) = asker.filter(|_| begin == 0) {
+            let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
+            if let Some(asker) = asker.filter(|_| begin == 0).filter(is_told) {
                 written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
             }
             for slot in table.places().skip(begin) {
-                if !table.is_occupied(slot) || Some(slot) == asker {
+                if !table.is_occupied(slot)
+                    || Some(slot) == asker
+                    || (is_gossip_only && delta::is_stopped_nobody(table, slot))
+                {
                     continue;
                 }
                 if delta::encode_if_whole(table, slot, everything, receiver, out) {
@@ -493,7 +498,7 @@ impl Gossiper {
         out.i32(0)?;
         let count = out.reserve_i32()?;
         let mut written = 0;
-        for slot in self.table.slots() {
+        for slot in self.table.slots().filter(|slot| !self.is_untold(*slot)) {
             out.endpoint(self.table.endpoint(slot), receiver.address_form())?;
             delta::encode_newer(&self.table, slot, Version::new(i32::MIN), receiver, out)?;
             written += 1;

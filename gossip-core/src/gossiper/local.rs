@@ -64,6 +64,10 @@ impl Gossiper {
 
     /// Stores a value of the node's own under a fresh version.
     pub(super) fn publish(&mut self, key: ApplicationState, text: JavaStr<'_>) -> Version {
+        // The types have no way to ask for it, and nothing here does. A mistake would leave traces in each node's tables.
+        if self.may_not_publish(key) {
+            return self.version;
+        }
         let version = self.next_version();
         if self.table.set_value(Slot::FIRST, key, text, version) == Stored::Grown {
             self.stats.values_grown += 1;

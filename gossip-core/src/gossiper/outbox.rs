@@ -433,6 +433,14 @@ impl Outbox {
         count
     }
 
+    /// Forgets what is due to everybody.
+    pub(crate) fn forget_all(&mut self) {
+        for at in 0..self.peers.len() {
+            self.forget(self.peers[at].endpoint);
+            self.peers[at].due = Due::default();
+        }
+    }
+
     /// Forgets what is due to `to`; says how many messages that were.
     pub(crate) fn forget(&mut self, to: Endpoint) -> u64 {
         let Some(due) = self.due(to) else { return 0 };

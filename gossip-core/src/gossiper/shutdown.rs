@@ -109,6 +109,9 @@ impl Gossiper {
     /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
     /// more, or knows nobody.
     pub(super) fn announce_shutdown(&mut self, then: AfterShutdown) {
+        if self.config.is_gossip_only {
+            return self.fall_silent(then);
+        }
         match self.mode {
             Mode::Running | Mode::Leaving { .. } => {}
             // Whoever is on the way out already only changes where to.
@@ -126,14 +129,10 @@ impl Gossiper {
         if let Some((text, _)) = self.table.values(Slot::FIRST).get(ApplicationState::STATUS_WITH_PORT) {
             self.status_before.extend_from_slice(text.as_bytes());
         }
-        if self.config.is_gossip_only {
-            self.shutdown_version = self.next_version();
-        } else {
-            if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
-                self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
-            }
-            self.publish_status(Status::SHUTDOWN_TEXT);
+        if self.table.values(Slot::FIRST).get(ApplicationState::RPC_READY).is_some() {
+            self.publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
         }
+        self.publish_status(Status::SHUTDOWN_TEXT);
         for slot in self.table.places().skip(1) {
             if self.table.is_occupied(slot)
                 && self.table.standing(slot) == Standing::Live
@@ -143,6 +142,19 @@ impl Gossiper {
             }
         }
         self.mode = Mode::Stopping { until: self.now + self.config.shutdown_announce, then };
+    }
+
+    /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that is told of its stop
+    /// writes a row for it that never goes away (`internode.md` D.4). What was due to others is dropped.
+    fn fall_silent(&mut self, then: AfterShutdown) {
+        match then {
+            AfterShutdown::Stop => self.stop(),
+            AfterShutdown::Disable if self.mode == Mode::Running => {
+                self.mode = Mode::Disabled;
+                self.outbox.forget_all();
+            }
+            AfterShutdown::Disable => {}
+        }
     }
 
     /// The shutdown was announced for long enough.
@@ -221,7 +233,8 @@ impl Gossiper {
             self.stats.malformed += 1;
             return;
         }
-        if !self.is_nobody(slot) {
+        // Of whom a mark is not kept, the other values are.
+        if self.config.is_gossip_only || !self.is_nobody(slot) {
             self.apply_values(slot, from, state);
         }
         self.mark_as_shutdown(slot);
@@ -246,11 +259,14 @@ impl Gossiper {
         }
     }
 
-    /// Whether an endpoint of a cluster of ours has published no status, and so is no member.
+    /// Whether an endpoint is no member: in a cluster of ours it has published no status, in a Cassandra cluster it has no tokens.
     ///
     /// Deviation: it is down when it stops, and no status is stored of it: that would make a member of it, and keep it for ever.
     fn is_nobody(&self, slot: Slot) -> bool {
-        self.table.status(slot) == StatusKind::None && !self.config.is_gossip_only
+        if self.config.is_gossip_only {
+            return !self.has_tokens(slot);
+        }
+        self.table.status(slot) == StatusKind::None
     }
 
     /// Whether this process of an endpoint has stopped in good order: by its status, or by the heartbeat that marks a stop.

@@ -499,6 +499,24 @@ impl Connections {
         gone
     }
 
+    /// Closes all connections. Of those of which the driver was not told yet it is told nothing.
+    pub(super) fn close_all(&mut self, now: Timestamp) {
+        for at in 0..self.places.len() {
+            let Some(id) = self.places[at].as_ref().map(|connection| connection.id) else { continue };
+            let is_new =
+                |action: &Action| matches!(action, Action::Connect(connection, _) if *connection == id);
+            let is_untold = self.actions.iter().any(is_new);
+            self.forget_actions(id);
+            self.on_gone(now, id);
+            if !is_untold {
+                self.actions.push_back(Action::Close(id));
+            }
+        }
+        self.pings.clear();
+        self.larges.clear();
+        self.deferred.clear();
+    }
+
     /// Closes all connections that we dialled to `to`.
     pub(super) fn close_all_to(&mut self, now: Timestamp, to: Endpoint) {
         let Some(peer) = self.find(to) else { return };

@@ -124,6 +124,11 @@ impl Streams {
         }
     }
 
+    /// Closes all connections, and forgets what was to be done with them.
+    pub(super) fn close_all(&mut self, now: Timestamp) {
+        self.connections.close_all(now);
+    }
+
     /// Closes what takes too long.
     pub(super) fn on_timeout(&mut self, gossiper: &mut Gossiper, now: Timestamp) {
         if now < self.next_housekeeping {

@@ -5,11 +5,11 @@ use core::time::Duration;
 
 use gossip_core::{
     ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, Event, ForgetCause,
-    Generation, GossipOnly, LeaveError, MessagingVersion, Pad, SetStateError, Standing, Timestamp, Uuid,
-    Verb, encode_tokens,
+    Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, SetStateError, Standing, Timestamp,
+    Uuid, Verb, encode_tokens,
 };
 
-use crate::support::{CLUSTER, Content, Driven, Sent, State, ack, digest, endpoint, heartbeat, java};
+use crate::support::{CLUSTER, Content, Driven, State, ack, ack2, digest, endpoint, heartbeat, java};
 
 const US: &str = "10.0.0.9:7000";
 const A: &str = "10.0.0.1:7000";
@@ -87,12 +87,12 @@ fn it_publishes_what_real_nodes_expect_and_neither_status_nor_tokens() {
         (3, "datacenter1"),
         (4, "rack1"),
         (5, "4.0.14"),
-        (8, "10.0.0.9"),
+        (8, "0.0.0.0"),
         (11, "13"),
         (12, "42424242-4242-4242-4242-424242424242"),
         (14, "false"),
         (15, "10.0.0.9:7000"),
-        (16, "10.0.0.9:9042"),
+        (16, "0.0.0.0:0"),
     ];
     assert_eq!(published, expected.map(|(key, text)| (key, text.to_owned())));
     us.round();
@@ -101,16 +101,22 @@ fn it_publishes_what_real_nodes_expect_and_neither_status_nor_tokens() {
 }
 
 #[test]
+fn an_ipv6_member_serves_clients_nowhere_either() {
+    let local = endpoint("[2001:db8::9]:7000");
+    let config = Config::gossip_only(CLUSTER, local, Generation::new(1_000), [7; 32], HOST_ID);
+    let us = Driven::of(config.seed(endpoint(A)).build().unwrap());
+    let text = |key| us.gossiper.value(local, key).unwrap().0.to_text().into_owned();
+    assert_eq!(text(ApplicationState::NATIVE_ADDRESS_AND_PORT), "[::]:0");
+    assert_eq!(text(ApplicationState::RPC_ADDRESS), "0.0.0.0");
+}
+
+#[test]
 fn what_it_may_publish_is_pads() {
     let data_center = |config: ConfigBuilder<GossipOnly>| {
-        config
-            .data_center("dc7")
-            .rack("r7")
-            .native_address(endpoint("10.1.1.1:9142"))
-            .pad(Pad::new(21).unwrap(), "x")
+        config.data_center("dc7").rack("r7").pad(Pad::new(21).unwrap(), "x")
     };
     let us = Driven::of(data_center(config()).build().unwrap());
-    for (key, text) in [(3, "dc7"), (4, "r7"), (8, "10.1.1.1"), (16, "10.1.1.1:9142"), (21, "x")] {
+    for (key, text) in [(3, "dc7"), (4, "r7"), (21, "x")] {
         assert!(texts(&us).contains(&(key, text.to_owned())), "{key}");
     }
     let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
@@ -205,30 +211,159 @@ fn states_that_a_receiver_cannot_decode_are_withheld() {
     }
 }
 
+/// Nothing is due to anybody, whatever comes in.
+fn assert_silent(us: &mut Driven) {
+    assert_eq!(us.sent(), []);
+    for verb in [Verb::ECHO_REQ, Verb::ECHO_RSP] {
+        us.hand(A, &Content::Echo { verb });
+    }
+    us.hand(A, &syn(&[]));
+    us.hand(A, &syn(&[digest(US, 1_000, 0), digest(B, 500, 9)]));
+    us.hand(A, &ack(&[digest(US, 1_000, 0)], &[]));
+    us.gossiper.handle_wall_clock(us.now, 1_700_000_000_000);
+    assert_eq!(us.sent(), []);
+    assert_eq!(us.advance(90 * SECOND), []);
+}
+
 #[test]
-fn its_stop_is_told_without_a_status_of_its_own() {
+fn it_leaves_in_silence() {
     for version in [MessagingVersion::V12, MessagingVersion::V13] {
-        let mut us = joined(&[(A, member("5.0.2", EMPTY_SCHEMA))]);
-        us.version = version;
-        us.round();
-        let before = texts(&us);
-        us.gossiper.shutdown(us.now);
-        let sent = us.sent();
-        let stops: Vec<_> = sent.iter().filter(|sent| sent.content.verb() == Verb::GOSSIP_SHUTDOWN).collect();
-        let [Sent { to, content: Content::Shutdown { state }, .. }] = stops[..] else { panic!("{stops:?}") };
-        assert_eq!(*to, endpoint(A));
-        assert_eq!(texts(&us), before, "nothing is published");
-        if version == MessagingVersion::V12 {
-            assert_eq!(*state, None);
-        } else {
-            // A receiver requires it (`gossip-messages.md` §7.5).
-            let state = state.as_ref().unwrap();
-            let status = state.values.iter().find(|(key, ..)| *key == STATUS);
-            assert_eq!(status.map(|(_, text, _)| &text[..]), Some(&b"shutdown,true"[..]));
-            assert_eq!(state.values.len(), before.len() + 1);
+        for stop in [Gossiper::shutdown, Gossiper::abandon] {
+            let mut us = joined(&[(A, member("5.0.2", EMPTY_SCHEMA))]);
+            us.version = version;
+            us.round();
+            let before = texts(&us);
+            // What was due before goes no more.
+            us.hand(A, &syn(&[digest(US, 1_000, 0)]));
+            us.events();
+            stop(&mut us.gossiper, us.now);
+            assert_eq!(us.events(), [Event::Stopped], "at once: nobody has to hear of it");
+            assert_eq!(texts(&us), before, "nothing is published");
+            assert_silent(&mut us);
+            assert!(us.gossiper.enable(us.now).is_err());
+            assert_silent(&mut us);
         }
-        us.advance(3 * SECOND);
-        assert!(us.events().contains(&Event::Stopped));
+    }
+}
+
+#[test]
+fn a_disabled_member_is_silent_and_comes_back_in_a_later_generation() {
+    let mut us = joined(&[(A, member("5.0.2", EMPTY_SCHEMA))]);
+    us.round();
+    let before = texts(&us);
+    us.hand(A, &syn(&[digest(US, 1_000, 0)]));
+    us.gossiper.disable(us.now).unwrap();
+    assert!(!us.gossiper.is_enabled());
+    assert_eq!(texts(&us), before, "nothing is published");
+    assert_silent(&mut us);
+    us.gossiper.enable(us.now).unwrap();
+    assert_eq!(us.gossiper.generation(), Generation::new(1_001));
+    let sent = us.round();
+    assert!(sent.iter().any(|sent| sent.to == endpoint(A)), "{sent:?}");
+    assert_eq!(texts(&us), before);
+}
+
+/// What 4.0.14 kept of a gossip-only member that had announced its leave, in version 12 (`internode.md` D.2).
+fn marked(heartbeat_version: i32) -> State {
+    State::new(
+        heartbeat(1_695_376_230, heartbeat_version),
+        &[
+            (ApplicationState::STATUS, "shutdown,true", 67),
+            (ApplicationState::LOAD, "0.0", 9),
+            (SCHEMA, EMPTY_SCHEMA, 12),
+            (ApplicationState::DC, "dc1", 7),
+            (RELEASE, "4.0.14", 5),
+            (ApplicationState::NET_VERSION, "12", 1),
+            (ApplicationState::HOST_ID, "05a09d00-30dc-3e59-b107-2da0ef436711", 2),
+            (ApplicationState::RPC_READY, "false", 68),
+            (STATUS, "shutdown,true", 66),
+        ],
+    )
+}
+
+/// Everything that it says of D to peers that know nothing of it, or an older heartbeat.
+fn told_of_d(us: &mut Driven) -> Vec<Content> {
+    let is_d = |endpoint_: &gossip_core::Endpoint| *endpoint_ == endpoint(D);
+    us.buffer = vec![0; 1 << 20];
+    let mut sent = us.answers(B, &syn(&[]));
+    sent.extend(us.answers(B, &syn(&[digest(D, 1_695_376_230, 3)])));
+    sent.extend(us.answers(B, &ack(&[digest(D, 1_695_376_230, 0)], &[])));
+    for _ in 0..40 {
+        sent.extend(us.round().into_iter().map(|sent| sent.content));
+        us.hand(A, &ack2(&[(A, State::new(heartbeat(500, 100), &[]))]));
+    }
+    assert!(sent.iter().any(|content| content.endpoints().contains(&endpoint(A))), "others are told of");
+    sent.retain(|content| content.endpoints().iter().any(is_d));
+    sent
+}
+
+#[test]
+fn a_mark_of_shutdown_without_tokens_is_neither_kept_nor_told() {
+    let mut alive = marked(60);
+    alive.values.retain(|(key, ..)| !key.is_status());
+    for version in [MessagingVersion::V12, MessagingVersion::V13] {
+        for heartbeat_version in [70, i32::MAX] {
+            for way in ["shadow reply", "asked", "news", "message"] {
+                let mut us = match way {
+                    "shadow reply" => joined(&[
+                        (A, member("4.0.14", EMPTY_SCHEMA)),
+                        (B, member("4.0.14", EMPTY_SCHEMA)),
+                        (D, marked(heartbeat_version)),
+                    ]),
+                    _ => joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, member("4.0.14", EMPTY_SCHEMA))]),
+                };
+                us.version = version;
+                let of_shadow = way == "shadow reply";
+                if matches!(way, "news" | "message") {
+                    us.learn_by(D, &alive, syn);
+                    let sent = us.sent();
+                    us.answer_echoes(&sent);
+                    assert_eq!(us.standing(D), Some(Standing::Live));
+                }
+                match way {
+                    "asked" => us.learn_by(D, &marked(heartbeat_version), syn),
+                    "news" => us.hand(A, &ack2(&[(D, marked(heartbeat_version))])),
+                    "message" => {
+                        let state = (version == MessagingVersion::V13).then(|| marked(heartbeat_version));
+                        us.hand(D, &Content::Shutdown { state });
+                    }
+                    _ => {}
+                }
+                let case = format!("{version:?} {heartbeat_version} {way}");
+                assert_eq!(us.standing(D), Some(Standing::Unreachable), "{case}");
+                for key in [STATUS, ApplicationState::STATUS] {
+                    assert_eq!(us.value(D, key), None, "{case}");
+                }
+                if !of_shadow && way != "asked" {
+                    let told = us.events();
+                    let down = |event: &Event| matches!(event, Event::Down { endpoint: gone, .. } if *gone == endpoint(D));
+                    assert_eq!(told.iter().filter(|event| down(event)).count(), 1, "{case}: {told:?}");
+                }
+                assert_eq!(told_of_d(&mut us), [], "{case}");
+                assert_eq!(us.standing(D), None, "{case}: it is forgotten like others without tokens");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_shutdown_of_a_member_with_tokens_is_kept_and_told() {
+    for version in [MessagingVersion::V12, MessagingVersion::V13] {
+        let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, member("4.0.14", EMPTY_SCHEMA))]);
+        us.version = version;
+        let mut stopped = State { heartbeat: heartbeat(500, i32::MAX), ..member("4.0.14", EMPTY_SCHEMA) };
+        for (key, text, _) in &mut stopped.values {
+            if *key == STATUS {
+                *text = java("shutdown,true");
+            }
+        }
+        us.learn_by(D, &stopped, syn);
+        assert_eq!(us.value(D, STATUS).unwrap().0, "shutdown,true");
+        let answers = us.answers(B, &syn(&[digest(D, 500, 3)]));
+        let Some(Content::Ack { states, .. }) = answers.last() else { panic!("{answers:?}") };
+        assert!(states[0].1.values.iter().any(|(key, text, _)| *key == STATUS && text == b"shutdown,true"));
+        us.advance(200 * SECOND);
+        assert_eq!(us.standing(D), Some(Standing::Unreachable), "a member stays");
     }
 }
 

@@ -19,6 +19,7 @@ mod internode;
 mod joining;
 mod liveness;
 mod merging;
+mod no_trace;
 mod node;
 mod own_state;
 mod pcap;

@@ -9,7 +9,7 @@ use gossip_core::internode::{
 };
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Input,
-    MAX_URGENT_MESSAGE, MessagingVersion, Node, Output, Timestamp, Uuid, Verb,
+    MAX_URGENT_MESSAGE, MessagingVersion, Node, Output, Timestamp, Uuid, Verb, encode_tokens,
 };
 
 use crate::support::{CLUSTER, Content, State, ack, decode, digest, endpoint, heartbeat, syn, written};
@@ -556,6 +556,7 @@ fn questions_for_the_schema_are_answered_with_what_the_members_have() {
     driver.receive(from_b, &[raw(6, Verb::SCHEMA_VERSION_REQ, &[])]);
     let values = [
         (ApplicationState::SCHEMA, SCHEMA, 2),
+        (ApplicationState::TOKENS, &encode_tokens(&[1]), 2),
         (ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 3),
         (ApplicationState::HOST_ID, "22222222-2222-2222-2222-222222222222", 1),
     ];
