@@ -8,6 +8,7 @@
 mod examples;
 mod fields;
 mod pages;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
