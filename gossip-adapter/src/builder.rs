@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gossip_core::{
-    Clock, ConfigBuilder, ConfigError, Endpoint, Generation, Member, Node, Timestamp, Tombstone, Transport,
-    Uuid,
+    Clock, ConfigBuilder, ConfigError, Endpoint, Generation, Member, Node, SavedEndpoint, Timestamp,
+    Tombstone, Transport, Uuid,
 };
 
 use self::membership::Kind;
@@ -56,7 +56,7 @@ pub struct Builder<R, M = Member> {
     transport: Transport,
     host_id: Option<Uuid>,
     seeds: Vec<SocketAddr>,
-    saved: Vec<SocketAddr>,
+    saved: Vec<SavedEndpoint>,
     tombstones: Vec<Tombstone>,
     says: Vec<Change<M>>,
     says_with: Option<ChangeAt<M>>,
@@ -119,8 +119,13 @@ impl<R, M> Builder<R, M> {
     }
 
     /// Adds an endpoint known from an earlier run: it is tried now and then until it is heard of.
-    pub fn saved_endpoint(mut self, address: SocketAddr) -> Self {
-        self.saved.push(address);
+    pub fn saved_endpoint(self, address: SocketAddr) -> Self {
+        self.saved(SavedEndpoint::new(address.into()))
+    }
+
+    /// As [`Builder::saved_endpoint`], with the host id and the last contact that were saved: by these a former address is forgotten.
+    pub fn saved(mut self, saved: SavedEndpoint) -> Self {
+        self.saved.push(saved);
         self
     }
 
@@ -221,7 +226,7 @@ impl<R, M> Builder<R, M> {
             config = config.seed(seed.into());
         }
         for saved in self.saved {
-            config = config.saved_endpoint(saved.into());
+            config = config.saved(saved);
         }
         for tombstone in self.tombstones {
             config = config.tombstone(tombstone);

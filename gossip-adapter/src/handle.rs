@@ -338,6 +338,13 @@ pub enum End {
         /// The generation of the other process.
         generation: Generation,
     },
+    /// It did not join: another node with its address, or with its host id at another one, is live.
+    InUse {
+        /// The address of the other.
+        endpoint: Endpoint,
+        /// The generation of the other.
+        generation: Generation,
+    },
     /// It did not join: no seed answered.
     Unanswered,
     /// Its driver is gone: it panicked, or its runtime ended.
@@ -353,6 +360,7 @@ impl From<gossip_core::End> for End {
             gossip_core::End::Left => Self::Left,
             gossip_core::End::Removed { generation } => Self::Removed { generation },
             gossip_core::End::Conflict { generation } => Self::Conflict { generation },
+            gossip_core::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
             gossip_core::End::Unanswered => Self::Unanswered,
             _ => Self::Other,
         }

@@ -72,10 +72,10 @@ pub use answer::{Answer, this_thread};
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
-    AbortCause, ApplicationState, AssassinateError, ConfigBuilder, ConfigError, DisableError, DownCause,
-    EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly, HeartbeatState,
-    LeaveError, Member, Pad, Phase, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone,
-    Transport, Uuid, UuidError, Version,
+    AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
+    DisableError, DownCause, EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly,
+    HeartbeatState, LeaveError, Limit, Member, Pad, Phase, SavedEndpoint, Standing, StateInfo, Stats, Status,
+    StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
@@ -83,6 +83,7 @@ pub use handle::{Common, End, Handle, SetStateError, Stopped, WeakHandle};
 pub use mailbox::Mailbox;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
+    dial_failure,
 };
 pub use view::{KnownEndpoint, Snapshot, View};
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use gossip_core::DialFailure;
+
 /// How much is read from a socket at once.
 pub const READ_BUFFER: usize = 64 * 1024;
 
@@ -18,6 +20,20 @@ pub const TIME_SLICE: Duration = Duration::from_millis(5);
 
 /// How long nothing is accepted after that failed, which happens when there are no file descriptors left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a node is told of a dial that failed, with [`Node::explain_failure`](gossip_core::Node::explain_failure).
+pub fn dial_failure(error: &io::Error) -> DialFailure {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused => DialFailure::Refused,
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown | Kind::AddrNotAvailable => {
+            DialFailure::Unreachable
+        }
+        Kind::TimedOut => DialFailure::TimedOut,
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::UnexpectedEof => DialFailure::Closed,
+        _ => DialFailure::Other,
+    }
+}
 
 /// How far a write has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -100,7 +100,7 @@ impl Changes {
                 WatchModel { generation: Some(generation.get()), ..model("assassinated", endpoint) }
             }
             Event::AssassinationAborted { endpoint, .. } => model("assassination_aborted", endpoint),
-            Event::ProbeFailed { endpoint, silence } => WatchModel {
+            Event::ProbeFailed { endpoint, silence, .. } => WatchModel {
                 cause: cause(&format_args!("silent for {:.1} s", silence.as_secs_f64())),
                 ..model("probe_failed", endpoint)
             },

@@ -139,7 +139,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let Some(cause) = cause else {
         // Whoever asked for it is answered.
         answers_end.notify_one();
-        let _ = tokio::time::timeout(LAST_WORDS, async { tokio::join!(log, admin_server) }).await;
+        let last = tokio::time::timeout(LAST_WORDS, async { tokio::join!(log, admin_server) }).await;
+        let silence = last.ok().and_then(|(log, _)| log.ok()).unwrap_or_default();
         let is_saved = left.await.unwrap_or_default();
         if ended.is_for_good()
             && !is_saved
@@ -151,7 +152,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
             tracing::info!("left the cluster");
             return Ok(());
         }
-        return Err(ended.failure(&handle, &options));
+        return Err(ended.failure(&handle, &options, &silence));
     };
     tracing::info!("stopping in good order: {cause} (a further signal stops at once)");
     tokio::spawn(async move {

@@ -14,7 +14,7 @@ use self::membership::Cassandra;
 pub use self::membership::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::gossiper::MIN_PEERS;
+use crate::gossiper::{MIN_PEERS, SavedEndpoint};
 use crate::quarantine::Tombstone;
 use crate::uuid::Uuid;
 use crate::version::Generation;
@@ -46,7 +46,7 @@ pub struct Config {
     pub(crate) generation: Generation,
     pub(crate) entropy: [u8; 32],
     pub(crate) seeds: Vec<Endpoint>,
-    pub(crate) saved: Vec<Endpoint>,
+    pub(crate) saved: Vec<SavedEndpoint>,
     pub(crate) states: Vec<(ApplicationState, Vec<u8>)>,
     /// Whether the node is a gossip-only member of a Cassandra cluster.
     pub(crate) is_gossip_only: bool,
@@ -72,6 +72,7 @@ pub struct Config {
     pub(crate) probe_convicts: bool,
     pub(crate) shadow_round: bool,
     pub(crate) only_asks: bool,
+    pub(crate) replace: bool,
     pub(crate) is_seed: bool,
     pub(crate) compression: bool,
     pub(crate) max_large_bytes: usize,
@@ -157,7 +158,7 @@ pub struct ConfigBuilder<M = Member> {
     generation: Generation,
     entropy: [u8; 32],
     seeds: Vec<Endpoint>,
-    saved: Vec<Endpoint>,
+    saved: Vec<SavedEndpoint>,
     states: Vec<(ApplicationState, String)>,
     cassandra: Option<Cassandra>,
     membership: PhantomData<fn() -> M>,
@@ -183,6 +184,7 @@ pub struct ConfigBuilder<M = Member> {
     probe_convicts: bool,
     shadow_round: bool,
     only_asks: bool,
+    replace: bool,
     compression: bool,
     max_large_bytes: usize,
     max_endpoints: usize,
@@ -279,6 +281,7 @@ impl<M> ConfigBuilder<M> {
             probe_convicts: false,
             shadow_round: false,
             only_asks: false,
+            replace: false,
             compression: false,
             max_large_bytes: 64 << 20,
             max_endpoints: 20_000,
@@ -356,6 +359,10 @@ impl<M> ConfigBuilder<M> {
         /// answer is there ([`Event::ShadowRoundDone`](crate::Event::ShadowRoundDone)) it can be read, and nothing more happens. Off by
         /// default.
         only_asks: bool;
+        /// Whether the node may take the address of a member with another host id, if the shadow round shows that this member is not
+        /// live. A node whose host id is known at another address, where it is not live, has moved, and may do so without. Off by
+        /// default: the node stops, with [`Event::AddressConflict`](crate::Event::AddressConflict).
+        replace: bool;
         /// Whether frames that we send are compressed (LZ4). Off by default.
         compression: bool;
         /// How many bytes of messages that are too large for the ordinary connections may wait to be sent. Default 64 MiB; at least
@@ -428,8 +435,13 @@ impl<M> ConfigBuilder<M> {
     }
 
     /// Adds an endpoint known from an earlier run (`gossip-semantics.md` §3.3): it is tried now and then until it is heard of.
-    pub fn saved_endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.saved.push(endpoint);
+    pub fn saved_endpoint(self, endpoint: Endpoint) -> Self {
+        self.saved(SavedEndpoint::new(endpoint))
+    }
+
+    /// As [`ConfigBuilder::saved_endpoint`], with what else was saved of it. A former address is forgotten by that.
+    pub fn saved(mut self, saved: SavedEndpoint) -> Self {
+        self.saved.push(saved);
         self
     }
 
@@ -543,9 +555,9 @@ impl<M> ConfigBuilder<M> {
         self.seeds.retain(|seed| *seed != self.local);
         self.seeds.sort_unstable();
         self.seeds.dedup();
-        self.saved.retain(|saved| *saved != self.local);
-        self.saved.sort_unstable();
-        self.saved.dedup();
+        self.saved.retain(|saved| saved.endpoint != self.local);
+        self.saved.sort_unstable_by_key(|saved| saved.endpoint);
+        self.saved.dedup_by_key(|saved| saved.endpoint);
         Ok(Config {
             cluster: encoded(&self.cluster),
             partitioner: encoded(&self.partitioner),
@@ -578,6 +590,7 @@ impl<M> ConfigBuilder<M> {
             probe_convicts: self.probe_convicts,
             shadow_round: self.shadow_round || self.only_asks || is_gossip_only,
             only_asks: self.only_asks,
+            replace: self.replace,
             is_seed,
             compression: self.compression,
             max_large_bytes: self.max_large_bytes,

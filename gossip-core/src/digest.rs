@@ -174,6 +174,8 @@ pub(crate) struct Examined {
     pub(crate) sender: Option<Generation>,
     /// How many digests were of a generation too far in the future.
     pub(crate) future: u32,
+    /// The first of them.
+    pub(crate) first_future: Option<(Endpoint, Generation)>,
 }
 
 /// In what light digests are looked at.
@@ -294,8 +296,7 @@ impl Examiner<'_> {
             return;
         }
         if theirs > self.newest {
-            self.examined.future += 1;
-            return;
+            return self.note_future(endpoint, theirs);
         }
         let entry = Entry::new(slot, theirs);
         if theirs > ours {
@@ -306,14 +307,19 @@ impl Examiner<'_> {
     }
 
     #[cold]
+    fn note_future(&mut self, endpoint: Endpoint, theirs: Known) {
+        self.examined.future += 1;
+        self.examined.first_future.get_or_insert((endpoint, theirs.generation()));
+    }
+
+    #[cold]
     fn examine_unknown(&mut self, endpoint: Endpoint, theirs: Known) {
         let generation = theirs.generation();
         if endpoint == self.context.sender {
             self.examined.sender = Some(generation);
         }
         if theirs > self.newest {
-            self.examined.future += 1;
-            return;
+            return self.note_future(endpoint, theirs);
         }
         if endpoint.is_unspecified()
             || self.quarantine.refuses(endpoint, generation, theirs.max_version(), self.context.now)

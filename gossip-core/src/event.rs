@@ -4,7 +4,10 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::application_state::ApplicationState;
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
+use crate::limit::Limit;
+use crate::uuid::Uuid;
 use crate::version::{Generation, Version};
 
 /// Something that happened. Names whom it concerns; a changed value is read with
@@ -87,18 +90,36 @@ pub enum Event {
         /// Why.
         cause: AbortCause,
     },
-    /// A live endpoint from which nothing came for a while did not answer an echo either, though others relay its
-    /// heartbeats: the way between us and it may be broken.
+    /// A live endpoint from which nothing came for a while did not answer an echo either. If others relay newer heartbeats of it, the
+    /// way between us and it may be broken.
     ProbeFailed {
         /// Who.
         endpoint: Endpoint,
         /// How long nothing came from it.
         silence: Duration,
+        /// Whether others have relayed a newer heartbeat of it during this silence.
+        is_relayed: bool,
     },
     /// The shadow round is over: nobody speaks against our joining.
     ShadowRoundDone,
     /// Nobody answered in the shadow round. The node has stopped.
     ShadowRoundFailed,
+    /// A peer that was asked in a shadow round that failed said that it asks as well. Told before [`Event::ShadowRoundFailed`].
+    PeerAsks {
+        /// Which peer.
+        peer: Endpoint,
+    },
+    /// The node was a member before, and hears from nobody but known peers that ask before they join, as it does. It goes on as a seed
+    /// would, so that a cluster that was stopped as a whole comes back. [`Event::ShadowRoundDone`] follows.
+    BeganAlone,
+    /// The shadow round showed that another node with this node's identity is live: at our address under another host id, or at another
+    /// address (`endpoint`) under our host id. The node has stopped.
+    IdentityInUse {
+        /// The address of the other.
+        endpoint: Endpoint,
+        /// The generation of the other.
+        generation: Generation,
+    },
     /// A value of another endpoint is new or changed.
     StateChanged {
         /// Whose.
@@ -123,9 +144,12 @@ pub enum Event {
         /// The generation now.
         generation: Generation,
     },
-    /// Others know this address under another host id, of a greater generation: two processes use it.
+    /// Others know this address under another host id. In the shadow round: another member has it, or had it, which a node may
+    /// replace only if that was asked for ([`ConfigBuilder::replace`](crate::ConfigBuilder::replace)); the node has stopped. While the
+    /// node runs: of a greater generation than its own, so that another process has used the address since this one started, or its
+    /// clock is ahead.
     AddressConflict {
-        /// The generation of the other process.
+        /// The generation under which the other is known.
         generation: Generation,
     },
     /// Others know that this node was removed from the cluster; it has stopped gossiping.
@@ -143,6 +167,52 @@ pub enum Event {
     ForeignPartitioner {
         /// From whom.
         from: Endpoint,
+    },
+    /// A seed, or an endpoint that is known from an earlier run, could not be reached: why the last attempt failed. Told before
+    /// [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`].
+    DialFailed {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// Why.
+        failure: DialFailure,
+    },
+    /// A limit was reached that is otherwise only counted. Told at most once an hour for each limit.
+    LimitReached {
+        /// Which limit.
+        limit: Limit,
+        /// How often it was reached since it was told last.
+        count: u64,
+    },
+    /// The generation of an endpoint is more than a year ahead of the wall clock, and was refused. Told at most once an hour for each
+    /// endpoint.
+    FutureGeneration {
+        /// Whose generation.
+        endpoint: Endpoint,
+        /// The generation.
+        generation: Generation,
+        /// How far it is ahead of the wall clock.
+        ahead: Duration,
+        /// Whose clock is the odd one.
+        suspect: ClockSuspect,
+    },
+    /// A peer answers this node, and neither it nor another peer has taken this node's state since the node started.
+    NotTaken {
+        /// Who answered last.
+        by: Endpoint,
+    },
+    /// Several live endpoints have one host id; the newest of them is named. Told at most once an hour for each.
+    SharedHostId {
+        /// The one with the greatest generation.
+        endpoint: Endpoint,
+        /// The host id.
+        host_id: Uuid,
+    },
+    /// An endpoint came back under another host id than before: another host has its address now.
+    HostIdChanged {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// The host id that it had before.
+        old: Uuid,
     },
     /// No seed has answered since the start or since the last such event, and nobody is live.
     SeedsSilent {
@@ -203,12 +273,20 @@ impl Event {
             | Self::Assassinated { endpoint, .. }
             | Self::AssassinationAborted { endpoint, .. }
             | Self::ProbeFailed { endpoint, .. }
-            | Self::StateChanged { endpoint, .. } => Some(endpoint),
-            Self::Ignored { by } | Self::Accepted { by } => Some(by),
+            | Self::StateChanged { endpoint, .. }
+            | Self::DialFailed { endpoint, .. }
+            | Self::FutureGeneration { endpoint, .. }
+            | Self::SharedHostId { endpoint, .. }
+            | Self::HostIdChanged { endpoint, .. }
+            | Self::IdentityInUse { endpoint, .. } => Some(endpoint),
+            Self::Ignored { by } | Self::Accepted { by } | Self::NotTaken { by } => Some(by),
+            Self::PeerAsks { peer } => Some(peer),
             Self::ForeignCluster { from } | Self::ForeignPartitioner { from } => Some(from),
             // Each is named, so that none that is added is forgotten here.
             Self::ShadowRoundDone
             | Self::ShadowRoundFailed
+            | Self::BeganAlone
+            | Self::LimitReached { .. }
             | Self::GenerationRaised { .. }
             | Self::GenerationNotRaised { .. }
             | Self::AddressConflict { .. }
@@ -221,6 +299,18 @@ impl Event {
     }
 }
 
+/// Whose clock is wrong where a generation is far in the future.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ClockSuspect {
+    /// That of the endpoint: the generations of others agree with our clock.
+    Theirs,
+    /// Ours: several endpoints are in its future, and nobody agrees with it.
+    Ours,
+    /// Either: nobody else is known who could tell.
+    Either,
+}
+
 /// Why nothing is known any more of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -231,6 +321,10 @@ pub enum ForgetCause {
     Silent,
     /// It was silent for longer than dead members are kept.
     Reaped,
+    /// Its host is live at another address.
+    Moved,
+    /// It was known from an earlier run alone, and nothing was heard of it for too long, or its place was needed.
+    Unheard,
 }
 
 impl fmt::Display for ForgetCause {
@@ -239,6 +333,8 @@ impl fmt::Display for ForgetCause {
             Self::Expired => "its time after leaving is over",
             Self::Silent => "it was silent, and no member",
             Self::Reaped => "it was dead for longer than members are kept",
+            Self::Moved => "its host is live at another address",
+            Self::Unheard => "it was known from an earlier run alone, and was not heard of",
         })
     }
 }

@@ -7,7 +7,10 @@ mod acceptance;
 mod apply;
 mod asked;
 mod cassandra;
+mod clocks;
 mod exchange;
+mod identity;
+mod limits;
 mod liveness;
 mod local;
 mod news;
@@ -26,6 +29,10 @@ use smallvec::SmallVec;
 
 use self::acceptance::Acceptance;
 pub(crate) use self::asked::Asked;
+use self::clocks::Clocks;
+use self::identity::Identity;
+pub use self::identity::SavedEndpoint;
+use self::limits::Limits;
 use self::local::Refutations;
 use self::news::News;
 pub(crate) use self::outbox::MIN_PEERS;
@@ -39,6 +46,7 @@ pub use self::shutdown::{DisableError, EnableError};
 use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::delta::Scratch;
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::message::{Codec, Message};
@@ -91,6 +99,13 @@ pub struct Gossiper {
     acceptance: Acceptance,
     foreign_cluster: ForeignName,
     foreign_partitioner: ForeignName,
+    limits: Limits,
+    clocks: Clocks,
+    identity: Identity,
+    /// How many endpoints may be left of which only the address is known; not fewer than there are.
+    saved_left: usize,
+    /// Why seeds and saved endpoints could not be reached, each the last time.
+    unreached: SmallVec<[(Endpoint, DialFailure); 4]>,
 }
 
 /// What a node is doing.
@@ -185,14 +200,16 @@ impl Gossiper {
         }
         for saved in &config.saved {
             // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
-            if quarantine.holds(*saved) {
+            if quarantine.holds(saved.endpoint) {
                 continue;
             }
-            match table.insert(*saved, HeartbeatState::EMPTY) {
+            match table.insert(saved.endpoint, HeartbeatState::EMPTY) {
                 Ok(slot) => table.set_standing(slot, Standing::Unreachable),
                 Err(_) => stats.table_full += 1,
             }
         }
+        let mut identity = Identity::default();
+        identity.reserve(table.len());
         table.sort();
         outbox.reserve(table.len());
         let mut news = News::new();
@@ -227,6 +244,11 @@ impl Gossiper {
             acceptance: Acceptance::default(),
             foreign_cluster: ForeignName::default(),
             foreign_partitioner: ForeignName::default(),
+            limits: Limits::default(),
+            clocks: Clocks::default(),
+            identity,
+            saved_left: config.saved.len(),
+            unreached: SmallVec::new(),
             config,
         };
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
@@ -353,6 +375,27 @@ impl Gossiper {
     /// state, which is all that the other lacked, for the whole.
     pub(crate) fn forget_answers(&mut self, to: Endpoint) {
         self.stats.messages_dropped += self.outbox.forget_answers(to);
+    }
+
+    /// Notes why a peer could not be reached. It is told if nobody answers.
+    pub(crate) fn note_unreached(&mut self, peer: Endpoint, failure: DialFailure) {
+        const MAX_NOTED: usize = 16;
+        if !self.is_asked(peer) {
+            return;
+        }
+        let count = self.unreached.len();
+        match self.unreached.iter_mut().find(|(other, _)| *other == peer) {
+            Some((_, last)) => *last = failure,
+            None if count < MAX_NOTED => self.unreached.push((peer, failure)),
+            None => {}
+        }
+    }
+
+    /// Tells why those who did not answer could not be reached, as far as that is known.
+    fn tell_unreached(&mut self) {
+        for (endpoint, failure) in core::mem::take(&mut self.unreached) {
+            self.push_event(Event::DialFailed { endpoint, failure });
+        }
     }
 
     /// Whether anything is due to `to`.

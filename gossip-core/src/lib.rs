@@ -53,12 +53,14 @@ mod application_state;
 mod config;
 pub mod datagram;
 mod delta;
+mod dial;
 mod digest;
 mod endpoint;
 mod event;
 mod gossiper;
 pub mod internode;
 mod io;
+mod limit;
 mod log;
 pub mod message;
 mod node;
@@ -84,12 +86,15 @@ pub use config::{
 };
 #[cfg(feature = "seal")]
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use dial::DialFailure;
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
-pub use event::{AbortCause, DownCause, Event, ForgetCause};
+pub use event::{AbortCause, ClockSuspect, DownCause, Event, ForgetCause};
 pub use gossiper::{
-    AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, Session,
+    AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, SavedEndpoint,
+    Session,
 };
 pub use io::{ConnectionId, Input, Output};
+pub use limit::Limit;
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;

@@ -12,6 +12,7 @@ use self::packets::Packets;
 use self::streams::Streams;
 use crate::application_state::ApplicationState;
 use crate::config::{Config, SetStateError, Transport};
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError};
 use crate::io::{ConnectionId, Input, Output};
@@ -97,6 +98,14 @@ impl Node {
             }
             // There are no connections.
             (_, Carrier::Packets(_)) => {}
+        }
+    }
+
+    /// Says why a dial failed, before [`Input::Failed`] is handed in for it. It is told where nobody answers
+    /// ([`Event::DialFailed`](crate::Event::DialFailed)); drivers that do not know may leave it out.
+    pub fn explain_failure(&mut self, connection: ConnectionId, failure: DialFailure) {
+        if let Carrier::Streams(streams) = &mut self.transport {
+            streams.explain(connection, failure);
         }
     }
 

@@ -9,6 +9,12 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Generation(i32);
 
+/// How far ahead of the wall clock a generation may be, in seconds (`gossip-semantics.md` §1).
+pub(crate) const MAX_AHEAD: u64 = 365 * 24 * 60 * 60;
+
+/// The beginning of the year 2026, in seconds since the Unix epoch: a clock that shows less is not set.
+const EARLIEST: u64 = 1_767_225_600;
+
 impl Generation {
     /// What stands for an endpoint that is remembered from disk and not yet heard of.
     pub const SAVED: Self = Self(0);
@@ -33,13 +39,22 @@ impl Generation {
         }
     }
 
+    /// Whether nobody whose clock shows `unix_seconds` takes it: it is more than a year ahead (`gossip-semantics.md` §1).
+    pub fn is_beyond(self, unix_seconds: u64) -> bool {
+        u64::try_from(self.0).is_ok_and(|seconds| seconds > unix_seconds.saturating_add(MAX_AHEAD))
+    }
+
     /// The generation for a process that starts now (`gossip-semantics.md` §3.1): the time, or one more than `stored`
     /// where that is not smaller.
+    ///
+    /// A `stored` generation that is more than a year ahead of the time is left alone: nobody whose clock is right would take it, and for
+    /// as long as it is ahead. Then the time is taken, unless it is before the year 2026, which no clock shows that is right.
     ///
     /// `unix_seconds` beyond 2³¹ − 1 (the year 2038) counts as that; so does a `stored` that cannot grow any more.
     pub fn at_start(unix_seconds: u64, stored: Option<Self>) -> Self {
         let now = Self(i32::try_from(unix_seconds).unwrap_or(i32::MAX));
         match stored {
+            Some(stored) if stored.is_beyond(unix_seconds) && unix_seconds >= EARLIEST => now,
             Some(stored) => now.max(stored.next().unwrap_or(Self::MAX)),
             None => now,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gossip_adapter::{
     ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared,
-    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Written,
+    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Written, dial_failure,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -355,6 +355,7 @@ impl Running {
     fn dial_failed(&mut self, connection: ConnectionId, error: &io::Error) {
         debug!(%error, %connection, "a dial failed");
         self.sockets.remove(connection);
+        self.node.explain_failure(connection, dial_failure(error));
         self.input(Input::Failed { connection });
     }
 

@@ -12,7 +12,7 @@ use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use gossip_adapter::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
-    READS_PER_TURN, TIME_SLICE, Unwritten, Written,
+    READS_PER_TURN, TIME_SLICE, Unwritten, Written, dial_failure,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -262,6 +262,7 @@ impl Driver {
             Ready::Dialled(Err(error)) => {
                 debug!(%error, %connection, "a dial failed");
                 self.sockets.remove(&connection);
+                self.node.explain_failure(connection, dial_failure(&error));
                 self.input(Input::Failed { connection });
             }
             Ready::Readable => self.read(connection),

@@ -2,10 +2,15 @@
 
 use core::fmt;
 use core::str::FromStr;
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::time::SystemTime;
 
-use gossip_adapter::{Common, DownCause, Endpoint, Event, Events, EventsError, Generation, Handle};
+use gossip_adapter::{
+    ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
+    EventsError, Generation, Handle, Limit, Standing, Uuid,
+};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
@@ -93,15 +98,14 @@ impl Visit for FieldVisitor<'_> {
     }
 }
 
-/// Logs what happens to the node until it stops.
-pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, options: Options) {
-    let mut log = EventLog { handle, options, refused: BTreeSet::new() };
+/// Logs what happens to the node until it stops. Returns what is known of those who did not answer lately.
+pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, options: Options) -> Silence {
+    let mut log = EventLog { handle, options, refused: BTreeSet::new(), silence: Silence::default() };
     loop {
         match events.recv().await {
-            Ok(Event::Stopped) => return,
+            Ok(Event::Stopped) | Err(EventsError::Stopped) => return log.silence,
             Ok(event) => log.log(event).await,
             Err(EventsError::Lagged(count)) => tracing::warn!("{count} events were missed by the log"),
-            Err(EventsError::Stopped) => return,
         }
     }
 }
@@ -115,8 +119,10 @@ pub(crate) enum End {
     Removed { generation: Generation },
     /// Nobody answered before it joined.
     Unanswered,
-    /// Another node has its address.
+    /// Another node has, or had, its address.
     Conflict { generation: Generation },
+    /// Another node is live with its address, or with its host id at another one.
+    InUse { endpoint: Endpoint, generation: Generation },
     /// Nothing was told.
     Unknown,
 }
@@ -128,9 +134,19 @@ impl From<gossip_adapter::End> for End {
             gossip_adapter::End::Left => Self::Left,
             gossip_adapter::End::Unanswered => Self::Unanswered,
             gossip_adapter::End::Conflict { generation } => Self::Conflict { generation },
+            gossip_adapter::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
             _ => Self::Unknown,
         }
     }
+}
+
+/// What is known of those who were asked and did not answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Silence {
+    /// Who could not be reached, and why.
+    failures: Vec<(Endpoint, DialFailure)>,
+    /// Who answered that it asks as well.
+    asking: Vec<Endpoint>,
 }
 
 impl End {
@@ -140,7 +156,7 @@ impl End {
     }
 
     /// What the operator is told at the end.
-    pub(crate) fn failure(self, handle: &Handle<Common>, options: &Options) -> Failure {
+    pub(crate) fn failure(self, handle: &Handle<Common>, options: &Options, silence: &Silence) -> Failure {
         let local = handle.local_endpoint();
         Failure::failed(match self {
             Self::Removed { generation } => format!(
@@ -148,20 +164,58 @@ impl End {
                  remove its data directory, or start it with --rejoin)"
             ),
             Self::Unanswered => format!(
-                "no seed answered before {local} joined: {} ({}; or join without asking, with --no-shadow-round)",
+                "no seed answered before {local} joined: {}{} ({}; or join without asking, with --no-shadow-round)",
                 shown_seeds(options),
+                silence,
                 what_to_check(options, local)
             ),
             Self::Conflict { generation } => format!(
                 "a node with the address {local} and another host id is known to the cluster, of generation \
-                 {generation} (choose another --listen or --broadcast; if that node is gone for good, first remove \
-                 it with `gossip assassinate {local}` on another node; if it was this one, use its --data-dir or \
-                 its --host-id)"
+                 {generation} (if that node is gone for good, take its place with --replace; if it was this one, use its --data-dir or \
+                 its --host-id; else choose another --listen or --broadcast)"
+            ),
+            Self::InUse { endpoint, generation } if endpoint == local => format!(
+                "a node with the address {local} and another host id is live, of generation {generation}: its heartbeat grows \
+                 (stop it first, or choose another --listen or --broadcast)"
+            ),
+            Self::InUse { endpoint, generation } => format!(
+                "the node {endpoint}, generation {generation}, is live and has the host id of this one: its heartbeat grows (stop it \
+                 first if this node is to take its place; else start this one with a --data-dir or --host-id of its own)"
             ),
             Self::Left => format!("{local} has left the cluster"),
             Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
         })
     }
+}
+
+/// After a list of those who were asked.
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (endpoint, failure) in &self.failures {
+            write!(f, "; {endpoint}: {failure}")?;
+        }
+        self.asking
+            .iter()
+            .try_for_each(|peer| write!(f, "; {peer} answers that it asks before it joins, too"))
+    }
+}
+
+fn log_limit(limit: Limit, count: u64) {
+    let what_to_do = match limit {
+        Limit::Endpoints => " (raise --max-endpoints, or find out who fills it with `gossip status`)",
+        Limit::Values => " (raise --max-states or --max-state-bytes)",
+        Limit::OldGenerations => {
+            // A restart is over when the last has heard of it.
+            return tracing::info!("{count} {limit} (old_generations; logged at most once an hour)");
+        }
+        _ => "",
+    };
+    tracing::warn!("{count} {limit}{what_to_do} ({}; logged at most once an hour)", limit.name());
+}
+
+/// A duration as people reckon clocks that are wrong.
+fn in_days(duration: Duration) -> String {
+    format!("{} days", duration.as_secs() / (24 * 60 * 60))
 }
 
 fn shown_seeds(options: &Options) -> String {
@@ -183,6 +237,8 @@ struct EventLog {
     options: Options,
     /// Whose refusal has been logged already: they come again each round.
     refused: BTreeSet<(Endpoint, String)>,
+    /// Who could not be reached, and who asks as well, until that is logged with the silence of the seeds.
+    silence: Silence,
 }
 
 impl EventLog {
@@ -200,18 +256,45 @@ impl EventLog {
                 _ => tracing::info!("{endpoint} is DOWN: {cause}"),
             },
             Event::GenerationRaised { old, new } => tracing::warn!(
-                "own generation raised from {old} to {new}: others knew this address with a greater one (was its \
-                 data lost, or its clock set back?)"
+                "own generation raised from {old} to {new}: others knew this address with a greater one (that is so once after data \
+                 was lost or a clock was set back; if it comes again, look for another process that uses this address)"
             ),
             Event::GenerationNotRaised { generation } => tracing::error!(
                 "others know this address with a greater generation than its own, {generation}, or a greater version, and \
                  it can take none above that: they ignore this node (set its clock right, then restart it)"
             ),
             Event::AddressConflict { generation } => tracing::error!(
-                "others know {} under another host id, of generation {generation}: two processes use one address \
-                 (stop one of them, or give it another address)",
+                "others know {} under another host id, of generation {generation}, which is greater than that of this node: another \
+                 node was started with this address, or had it under a clock that was ahead",
                 self.handle.local_endpoint()
             ),
+            Event::IdentityInUse { endpoint, generation } => tracing::error!(
+                "{endpoint}, generation {generation}, is live and has this node's address or host id"
+            ),
+            Event::SharedHostId { endpoint, host_id } => self.log_shared_host_id(endpoint, host_id).await,
+            Event::HostIdChanged { endpoint, old } => tracing::warn!(
+                "{endpoint} came back as another host: its host id was {old}, and is another now"
+            ),
+            Event::BeganAlone => tracing::warn!(
+                "only nodes that ask before they join answer; this node was a member before, and goes on as a seed would"
+            ),
+            Event::PeerAsks { peer } => self.silence.asking.push(peer),
+            Event::DialFailed { endpoint, failure } => self.silence.failures.push((endpoint, failure)),
+            Event::LimitReached { limit, count } => log_limit(limit, count),
+            Event::FutureGeneration { endpoint, generation, ahead, suspect } => tracing::warn!(
+                "{endpoint} is refused: its generation {generation} is {} ahead of the clock here; {}",
+                in_days(ahead),
+                match suspect {
+                    ClockSuspect::Theirs =>
+                        "its clock is wrong or was when it started, since other nodes agree with the clock here (set \
+                                             its clock right, and start it again)",
+                    ClockSuspect::Ours =>
+                        "the clock here is behind, since several nodes are ahead and none agrees with it (set it right)",
+                    _ =>
+                        "one of the two clocks is wrong, and no other node is known that could tell which (compare them)",
+                }
+            ),
+            Event::NotTaken { by } => self.log_not_taken(by).await,
             Event::Removed { generation } => tracing::error!(
                 "removed from the cluster under generation {generation}: this node no longer gossips (to join \
                  again, remove its data directory, or start it with --rejoin)"
@@ -227,7 +310,9 @@ impl EventLog {
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
             Event::Ignored { by } => tracing::warn!(
-                "{by} ignores this node for now: it was dropped for its silence, and is taken back a minute after that"
+                "{by} asks for everything of this node again and again, and does not take it: after a silence that passes \
+                 within a minute; if it stays, look for another process that uses {}",
+                self.handle.local_endpoint()
             ),
             Event::Accepted { by } => tracing::info!("{by} takes this node back"),
             Event::Left { endpoint, generation } => {
@@ -242,11 +327,18 @@ impl EventLog {
             Event::AssassinationAborted { endpoint, cause } => {
                 tracing::warn!("{endpoint} was not assassinated: {cause}");
             }
-            Event::ProbeFailed { endpoint, silence } => tracing::warn!(
-                "{endpoint} has been silent for {:.1} s and does not answer when asked, though others hear it (check \
-                 the way between it and this node)",
-                silence.as_secs_f64()
-            ),
+            Event::ProbeFailed { endpoint, silence, is_relayed } => {
+                let silence = silence.as_secs_f64();
+                match is_relayed {
+                    true => tracing::warn!(
+                        "{endpoint} has been silent for {silence:.1} s and does not answer when asked, though others hear it (check \
+                         the way between it and this node)"
+                    ),
+                    false => tracing::warn!(
+                        "{endpoint} has been silent for {silence:.1} s and does not answer when asked"
+                    ),
+                }
+            }
             Event::ShadowRoundDone => tracing::debug!("nobody speaks against joining"),
             Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),
             Event::LocalPause { pause } => tracing::warn!(
@@ -273,10 +365,50 @@ impl EventLog {
         }
     }
 
-    fn log_silent_seeds(&self, waited: f64) {
+    /// Several live nodes have one host id.
+    async fn log_shared_host_id(&self, newest: Endpoint, host_id: Uuid) {
+        let text = host_id.to_string();
+        let all = self.handle.endpoints().await.unwrap_or_default();
+        let has_it = |info: &&EndpointInfo| {
+            info.standing == Standing::Live
+                && info.text(ApplicationState::HOST_ID).is_some_and(|id| id.eq_ignore_ascii_case(&text))
+        };
+        let mut holders: Vec<_> = all.iter().filter(has_it).map(|info| info.endpoint.to_string()).collect();
+        if holders.is_empty() {
+            holders.push(newest.to_string());
+        }
         tracing::warn!(
-            "no seed has answered for {waited:.1} s: {} ({})",
+            "the live nodes {} have one host id, {host_id}; {newest} started last (each needs a data directory of its own: stop one, \
+             and start it with a new one)",
+            holders.join(" and ")
+        );
+    }
+
+    /// Others answer and do not take what this node says of itself.
+    async fn log_not_taken(&self, by: Endpoint) {
+        let Ok(generation) = self.handle.generation().await else { return };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ahead = Duration::from_secs(u64::try_from(generation.get()).unwrap_or(0)).saturating_sub(now);
+        if generation.is_beyond(now.as_secs()) {
+            tracing::warn!(
+                "{by} answers, and no node takes the state of this one: its generation {generation} is {} ahead of the clock here, \
+                 and nobody takes one that is more than a year ahead (start this node again: it then takes that of the clock)",
+                in_days(ahead)
+            );
+        } else {
+            tracing::warn!(
+                "{by} answers, and no node takes the state of this one, generation {generation} (compare the clocks: a generation that is \
+                 more than a year ahead of the receiver's is refused; so is one that is not greater than that under which this \
+                 address was removed; the log of {by} says more)"
+            );
+        }
+    }
+
+    fn log_silent_seeds(&mut self, waited: f64) {
+        tracing::warn!(
+            "no seed has answered for {waited:.1} s: {}{} ({})",
             shown_seeds(&self.options),
+            core::mem::take(&mut self.silence),
             what_to_check(&self.options, self.handle.local_endpoint())
         );
     }

@@ -1,6 +1,8 @@
 //! Whether others take our state. Whoever came back soon after it was dropped for its silence is ignored for a while
 //! (`gossip-semantics.md` §9), and nothing in the protocol says so: but a peer that ignores us asks for everything of us again and again.
 
+use core::time::Duration;
+
 use super::Gossiper;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -12,10 +14,28 @@ const PATIENCE: u32 = 3;
 /// After how many intervals without a further question nothing is made of it any more.
 const MEMORY: u32 = 30;
 
+/// After how many answers of peers that asked nothing of us it is told that nobody takes our state.
+const ANSWERS: u32 = 20;
+
+/// How long that is not told again.
+const PAUSE: Duration = Duration::from_hours(1);
+
 /// The first peer that asked for everything of us, and may not have taken it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Acceptance {
     doubtful: Option<Doubt>,
+    /// Whether any peer has asked for our state, or whether we can be reached, under our present generation.
+    is_taken: bool,
+    answers: u32,
+    told: Option<Timestamp>,
+}
+
+impl Acceptance {
+    /// We have another generation, of which nobody knows yet.
+    pub(super) const fn begin_again(&mut self) {
+        self.is_taken = false;
+        self.answers = 0;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +67,24 @@ impl Gossiper {
         }
     }
 
+    /// `by` has answered a SYN of ours, which lists ourselves. Whoever did not know us asks for our state then, and whoever knows us by
+    /// others asks whether we can be reached; unless it refuses what we are.
+    pub(super) fn on_answer(&mut self, by: Endpoint, is_known: bool) {
+        self.acceptance.is_taken |= is_known;
+        if self.acceptance.is_taken {
+            return;
+        }
+        self.acceptance.answers = self.acceptance.answers.saturating_add(1);
+        let is_due = self.acceptance.told.is_none_or(|told| self.now.saturating_since(told) >= PAUSE);
+        if self.acceptance.answers >= ANSWERS && is_due {
+            self.acceptance.told = Some(self.now);
+            self.push_event(Event::NotTaken { by });
+        }
+    }
+
     /// `by` asks whether we can be reached, which it does of whom it knows.
     pub(super) fn on_known_to(&mut self, by: Endpoint) {
+        self.acceptance.is_taken = true;
         if let Some(doubt) = self.acceptance.doubtful.take_if(|doubt| doubt.by == by)
             && doubt.is_told
         {

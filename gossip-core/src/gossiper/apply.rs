@@ -120,6 +120,7 @@ impl Gossiper {
         // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
         if generation > newest {
             self.stats.future_generations += 1;
+            self.on_future_generation(endpoint, generation);
             return;
         }
         if endpoint == self.config.local {
@@ -201,10 +202,15 @@ impl Gossiper {
 
     /// Adds an endpoint that was not known.
     fn learn(&mut self, endpoint: Endpoint, state: &EndpointState<'_>) {
-        let Ok(slot) = self.table.insert(endpoint, state.heartbeat) else {
+        let mut inserted = self.table.insert(endpoint, state.heartbeat);
+        if inserted.is_err() && self.make_room() {
+            inserted = self.table.insert(endpoint, state.heartbeat);
+        }
+        let Ok(slot) = inserted else {
             self.stats.table_full += 1;
             return;
         };
+        self.identity.reserve(self.table.len());
         self.stats.endpoints_learned += 1;
         self.quarantine.forget(endpoint);
         self.table.set_updated(slot, self.now);
@@ -214,12 +220,14 @@ impl Gossiper {
         self.table.report(slot, self.now);
         self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
+        self.identity.note();
     }
 
     /// Replaces what is known of an endpoint by the state of a later process of it (`gossip-semantics.md` §8.3).
     fn replace(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
         self.stats.generations_learned += 1;
         let old = self.table.generation(slot);
+        let old_host_id = self.host_id(slot);
         let was_live = self.table.standing(slot) == Standing::Live;
         if !was_live {
             self.table.forget_arrivals(slot);
@@ -241,6 +249,7 @@ impl Gossiper {
             self.stats.messages_dropped += 1;
         }
         self.begin(slot, endpoint, state);
+        self.compare_host_id(slot, old_host_id);
         if was_live && self.table.standing(slot) == Standing::Unreachable {
             let cause = if self.has_stopped(slot) { DownCause::Shutdown } else { DownCause::Status };
             self.push_event(Event::Down { endpoint, generation: new, cause });
@@ -301,11 +310,15 @@ impl Gossiper {
             self.stats.values_refused += 1;
             return;
         }
+        let old_host_id = if key == ApplicationState::HOST_ID { self.host_id(slot) } else { None };
         if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
             self.stats.values_grown += 1;
         }
         self.news.note(slot);
         self.push_event(Event::StateChanged { endpoint, key, version: value.version });
+        if key == ApplicationState::HOST_ID {
+            self.compare_host_id(slot, old_host_id);
+        }
     }
 
     /// The status of a known process has changed.

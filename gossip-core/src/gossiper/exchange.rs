@@ -18,8 +18,7 @@ use crate::verb::Verb;
 use crate::version::{Generation, Known, Version};
 use crate::wire::{Full, JavaStr, Writer};
 
-/// How far ahead of the wall clock a generation may be, in seconds (`gossip-semantics.md` §1).
-pub(super) const MAX_GENERATION_AHEAD: u64 = 365 * 24 * 60 * 60;
+pub(super) use crate::version::MAX_AHEAD as MAX_GENERATION_AHEAD;
 
 impl Gossiper {
     /// `gossip-semantics.md` §5.
@@ -49,6 +48,9 @@ impl Gossiper {
             self.outbox.list_mut(list),
         );
         self.stats.future_generations += u64::from(examined.future);
+        if let Some((endpoint, generation)) = examined.first_future {
+            self.on_future_generation(endpoint, generation);
+        }
         if examined.sender.is_some() {
             session.generation = examined.sender;
         }
@@ -122,17 +124,20 @@ impl Gossiper {
         let pending = self.outbox.list_mut(list);
         let mut cursor = Cursor::default();
         let mut wants_all_of_us = false;
+        let mut is_known = false;
         for request in ack.requests.iter() {
             // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
             // at the generation, and may give a part of a whole that the asker has nothing of.
             if let Some((slot, _)) = self.table.find_next(request.endpoint, &mut cursor) {
                 wants_all_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
+                is_known |= slot == Slot::FIRST;
                 pending.give(Entry::new(slot, Known::new(request.generation, request.max_version)));
             }
         }
         if self.outbox.ack2(from, list).is_err() {
             self.stats.exchanges_dropped += 1;
         }
+        self.on_answer(from, is_known);
         if wants_all_of_us {
             self.on_asked_for_everything(from);
         }

@@ -85,6 +85,7 @@ impl Gossiper {
         self.table.set_echo(slot, None);
         self.table.set_standing(slot, Standing::Live);
         self.table.set_updated(slot, self.now);
+        self.identity.note();
         self.push_event(Event::Up { endpoint: from, generation: self.table.generation(slot) });
     }
 
@@ -93,6 +94,7 @@ impl Gossiper {
         let was = self.table.standing(slot);
         self.table.set_standing(slot, Standing::Unreachable);
         self.table.set_echo(slot, None);
+        self.identity.note();
         if was != Standing::Live {
             return;
         }
@@ -142,6 +144,7 @@ impl Gossiper {
                     // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
                     // live nor unreachable until somebody brings news of it.
                     self.table.set_standing(slot, Standing::Unreachable);
+                    self.identity.note();
                     self.reset_connections(slot);
                 }
             }
@@ -170,7 +173,9 @@ impl Gossiper {
     fn on_probe_failed(&mut self, slot: Slot) {
         self.stats.probes_failed += 1;
         let silence = self.silence(slot);
-        self.push_event(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence });
+        // What came over the last interval may have come from itself.
+        let is_relayed = self.table.updated(slot) > self.table.heard(slot) + self.config.interval;
+        self.push_event(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence, is_relayed });
         self.reset_connections(slot);
         if self.config.probe_convicts {
             self.mark_down(slot, DownCause::Probe);

@@ -150,6 +150,7 @@ impl Gossiper {
         let old = self.generation();
         let Some(new) = new.filter(|new| *new <= newest) else { return false };
         self.table.set_generation(Slot::FIRST, new);
+        self.acceptance.begin_again();
         self.push_event(Event::GenerationRaised { old, new });
         true
     }

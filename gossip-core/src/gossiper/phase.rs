@@ -1,6 +1,7 @@
 //! What a node is doing, and how it came to its end: what others wait for is read here, not only told.
 
 use super::{AfterShutdown, Gossiper, Mode};
+use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::removal::MAX_ASSASSINATIONS;
 use crate::version::Generation;
@@ -43,6 +44,13 @@ pub enum End {
     /// Before it joined, the node heard that another host id uses its address.
     Conflict {
         /// The generation of the other process.
+        generation: Generation,
+    },
+    /// Before it joined, the node saw that another node is live that has its address, or its host id at another address.
+    InUse {
+        /// The address of the other.
+        endpoint: Endpoint,
+        /// The generation of the other.
         generation: Generation,
     },
     /// Nobody answered in the shadow round.

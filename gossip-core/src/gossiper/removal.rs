@@ -155,12 +155,12 @@ impl Gossiper {
     }
 
     /// Forgets an endpoint, and remembers what of it must not come back.
-    fn evict(&mut self, slot: Slot, cause: ForgetCause) {
+    pub(super) fn evict(&mut self, slot: Slot, cause: ForgetCause) {
         let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
         let generation = known.generation();
         let refusal = match cause {
-            ForgetCause::Silent => Refusal::Silent {
+            ForgetCause::Silent | ForgetCause::Moved | ForgetCause::Unheard => Refusal::Silent {
                 since: self.now,
                 end: self.now + self.config.quarantine,
                 // Others list it with its greatest version, which may be that of a value.
@@ -168,7 +168,9 @@ impl Gossiper {
             },
             ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
         };
-        self.quarantine.insert(endpoint, generation, refusal);
+        if generation != Generation::SAVED {
+            self.quarantine.insert(endpoint, generation, refusal);
+        }
         self.outbox.forget_slot(slot);
         self.news.forget(slot);
         if self.outbox.reset(endpoint).is_err() {

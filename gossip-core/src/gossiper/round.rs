@@ -71,6 +71,8 @@ impl Gossiper {
         self.choose_targets();
         self.check_liveness();
         self.check_removals();
+        self.check_identities();
+        self.watch_limits();
         self.watch_seeds();
     }
 
@@ -138,6 +140,7 @@ impl Gossiper {
         };
         if self.now.saturating_since(since) >= self.config.interval.saturating_mul(patience) {
             self.contact.told = Some(self.now);
+            self.tell_unreached();
             self.push_event(Event::SeedsSilent { waited: self.now.saturating_since(self.contact.heard) });
         }
     }

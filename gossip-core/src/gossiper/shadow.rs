@@ -7,6 +7,8 @@
 
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::{End, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::config::Transport;
@@ -17,11 +19,25 @@ use crate::message::{Ack, EndpointState};
 use crate::status::StatusKind;
 use crate::table::Slot;
 use crate::time::Timestamp;
+use crate::version::{Generation, HeartbeatState, Version};
+use crate::wire::JavaStr;
 
 /// How many intervals lie between two questions.
 const REPEAT: u32 = 5;
 
-/// After how many intervals a node that is one of its seeds goes on alone.
+/// How many intervals lie between two questions while it is not yet clear whether a claimed identity is live.
+const REPEAT_CHECK: u32 = 2;
+
+/// How long the heartbeat of whoever claims our identity may stand still, in intervals: then it is not live.
+const CHECK: u32 = 10;
+
+/// How often its heartbeat has to grow to prove it live. Once may be late news of somebody dead.
+const PROOF: u32 = 2;
+
+/// How many peers that ask as well are remembered by name.
+const MAX_NAMED: usize = 16;
+
+/// After how many intervals a node that is one of its seeds, or was a member before, goes on alone.
 const SEED_PATIENCE: u32 = 30;
 
 /// After how many intervals any other node gives up.
@@ -35,10 +51,36 @@ pub(super) struct Shadow {
     asked_once: bool,
     /// Seeds that are in their own shadow round.
     in_shadow: Vec<Endpoint>,
+    /// Known peers, seeds or not, that are in theirs: the first that said so, and when one of them said so last.
+    asking: SmallVec<[Endpoint; 4]>,
+    asking_heard: Option<Timestamp>,
+    /// Who has our address under another host id, and who has our host id at another address.
+    claims: [Option<Claim>; 2],
     /// Until when further parts of the answer are taken, where it comes in several.
     rest_until: Option<Timestamp>,
     /// Whether a part of the answer has come since the last look, for a node that only asks; `None` before the first.
     is_coming: Option<bool>,
+}
+
+/// Somebody else whom the cluster knows under our address or our host id, and whether it is live.
+///
+/// No message says who is live. But the heartbeat of who is grows, at every peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Claim {
+    /// Whose answer showed it. Others may know less, or more.
+    by: Endpoint,
+    endpoint: Endpoint,
+    heartbeat: HeartbeatState,
+    since: Timestamp,
+    growth: u32,
+}
+
+/// What is known of a claim.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Undecided,
+    Live,
+    NotLive,
 }
 
 impl Shadow {
@@ -48,6 +90,9 @@ impl Shadow {
             next_question: now,
             asked_once: false,
             in_shadow: Vec::with_capacity(seeds),
+            asking: SmallVec::new(),
+            asking_heard: None,
+            claims: [None; 2],
             rest_until: None,
             is_coming: None,
         }
@@ -76,11 +121,17 @@ impl Gossiper {
             None => {}
         }
         let interval = self.config.interval;
-        let patience = if self.config.is_seed { SEED_PATIENCE } else { PATIENCE };
+        let may_go_on_alone = self.config.is_seed || self.is_among_others_that_ask();
+        let patience = if may_go_on_alone { SEED_PATIENCE } else { PATIENCE };
         if self.now.saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
-            if self.config.is_seed {
+            if may_go_on_alone {
+                if !self.config.is_seed {
+                    self.push_event(Event::BeganAlone);
+                }
                 self.end_shadow_round();
             } else {
+                self.tell_who_asks();
+                self.tell_unreached();
                 self.push_event(Event::ShadowRoundFailed);
                 self.vital.end_with(End::Unanswered);
                 self.stop();
@@ -98,10 +149,28 @@ impl Gossiper {
         // From the second time on whoever was known before is asked, too.
         if self.shadow.asked_once {
             for at in 0..self.config.saved.len() {
-                self.ask(self.config.saved[at]);
+                self.ask(self.config.saved[at].endpoint);
             }
         }
         self.shadow.asked_once = true;
+    }
+
+    /// Whether the node was a member before, and hears from nobody but known peers that ask as it does: nobody is left to answer any
+    /// of them, and the first to go on answers the others.
+    ///
+    /// Deviation: in Cassandra seeds alone go on, and without one a cluster that was stopped as a whole stays so.
+    fn is_among_others_that_ask(&self) -> bool {
+        let lately = self.config.interval.saturating_mul(2 * REPEAT);
+        !self.config.saved.is_empty()
+            && !self.config.is_gossip_only
+            && self.shadow.claims == [None; 2]
+            && self.shadow.asking_heard.is_some_and(|heard| self.now.saturating_since(heard) <= lately)
+    }
+
+    fn tell_who_asks(&mut self) {
+        for peer in core::mem::take(&mut self.shadow.asking) {
+            self.push_event(Event::PeerAsks { peer });
+        }
     }
 
     fn ask(&mut self, whom: Endpoint) {
@@ -117,37 +186,142 @@ impl Gossiper {
             return self.take_answer(from, ack);
         }
         if ack.requests.is_empty() && ack.states.is_empty() {
-            let is_new = self.config.seeds.contains(&from) && !self.shadow.in_shadow.contains(&from);
-            if is_new {
-                self.shadow.in_shadow.push(from);
-            }
-            if self.shadow.in_shadow.len() == self.config.seeds.len() && is_new {
-                self.end_shadow_round();
-            }
+            return self.on_peer_asks(from);
+        }
+        let local = self.config.local;
+        let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == local).last().map(|(_, state)| state);
+        let status = own.as_ref().map(|state| self.claimed_status(state));
+        // Whoever hibernates runs, and has the address, though nobody calls it live.
+        let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
+        let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
+        if own.is_some() && claimed.is_none() && !is_gone {
             return;
         }
-        let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == self.config.local).last();
-        let Some((_, state)) = own else {
-            self.end_shadow_round();
-            return self.begin_with(from, ack);
-        };
-        let status = self.claimed_status(&state);
-        // Whoever hibernates runs, and has the address, though nobody calls it live.
-        if status.is_dead() && status != StatusKind::Hibernate {
-            self.end_shadow_round_above(&state);
-            return self.begin_with(from, ack);
-        }
-        let Some(claimed) = state.value(ApplicationState::HOST_ID) else { return };
-        let ours = self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID);
-        if ours.is_some_and(|(ours, _)| ours == claimed.text) {
-            self.end_shadow_round_above(&state);
-            self.begin_with(from, ack);
-        } else {
+        let moved = self.own_host_id_elsewhere(ack);
+        let is_others = !is_gone && claimed.is_some_and(|claimed| !self.is_own_host_id(claimed.text));
+        // A member that moved, as its host id shows, may take the address of one that is not live. Whoever is new replaces it only if
+        // that is what its operator wants.
+        if let Some(state) = own.as_ref().filter(|_| is_others)
+            && moved.is_none()
+            && !self.config.replace
+        {
             let generation = state.heartbeat.generation;
             self.push_event(Event::AddressConflict { generation });
             self.vital.end_with(End::Conflict { generation });
-            self.stop();
+            return self.stop();
         }
+        let at_our_address = own.as_ref().filter(|_| is_others).map(|state| (local, state.heartbeat, status));
+        let mut is_undecided = false;
+        for (at, claim) in [at_our_address, moved].into_iter().enumerate() {
+            match self.judge(at, from, claim) {
+                Verdict::NotLive => {}
+                Verdict::Undecided => is_undecided = true,
+                Verdict::Live => {
+                    let (endpoint, generation) =
+                        claim.map_or((local, Generation::SAVED), |claim| (claim.0, claim.1.generation));
+                    self.push_event(Event::IdentityInUse { endpoint, generation });
+                    self.vital.end_with(End::InUse { endpoint, generation });
+                    return self.stop();
+                }
+            }
+        }
+        if is_undecided {
+            self.shadow.next_question = self.now + self.config.interval.saturating_mul(REPEAT_CHECK);
+            return;
+        }
+        match own {
+            Some(state) => self.end_shadow_round_above(&state),
+            None => self.end_shadow_round(),
+        }
+        self.begin_with(from, ack);
+    }
+
+    /// A peer is in its own shadow round.
+    fn on_peer_asks(&mut self, from: Endpoint) {
+        if !self.is_asked(from) {
+            return;
+        }
+        self.shadow.asking_heard = Some(self.now);
+        if !self.shadow.asking.contains(&from) && self.shadow.asking.len() < MAX_NAMED {
+            self.shadow.asking.push(from);
+        }
+        if self.config.seeds.contains(&from) && !self.shadow.in_shadow.contains(&from) {
+            self.shadow.in_shadow.push(from);
+            if self.shadow.in_shadow.len() == self.config.seeds.len() {
+                self.end_shadow_round();
+            }
+        }
+    }
+
+    pub(super) fn is_asked(&self, peer: Endpoint) -> bool {
+        self.config.seeds.contains(&peer) || self.saved(peer).is_some()
+    }
+
+    fn is_own_host_id(&self, text: JavaStr<'_>) -> bool {
+        self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).is_some_and(|(ours, _)| ours == text)
+    }
+
+    /// Whom an answer knows under our host id at another address: the newest, if there are several.
+    fn own_host_id_elsewhere(&self, ack: &Ack<'_>) -> Option<(Endpoint, HeartbeatState, Option<StatusKind>)> {
+        let others = ack.states.iter().filter(|(endpoint, state)| {
+            *endpoint != self.config.local
+                && state.value(ApplicationState::HOST_ID).is_some_and(|id| self.is_own_host_id(id.text))
+        });
+        let newest = others.max_by_key(|(_, state)| state.heartbeat.generation)?;
+        Some((newest.0, newest.1.heartbeat, Some(self.claimed_status(&newest.1))))
+    }
+
+    /// Whether whoever claims our identity is live, as far as the answers of `from` show.
+    fn judge(
+        &mut self,
+        at: usize,
+        from: Endpoint,
+        claim: Option<(Endpoint, HeartbeatState, Option<StatusKind>)>,
+    ) -> Verdict {
+        let now = self.now;
+        let limit = self.config.interval.saturating_mul(CHECK);
+        let place = &mut self.shadow.claims[at];
+        let Some((endpoint, heartbeat, status)) = claim else {
+            *place = None;
+            return Verdict::NotLive;
+        };
+        if endpoint == from {
+            return Verdict::Live;
+        }
+        // It has stopped, as it said, or is gone.
+        let is_over = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate)
+            || status == Some(StatusKind::Shutdown)
+            || heartbeat.version == Version::SHUTDOWN
+            || heartbeat.generation == Generation::SAVED;
+        if is_over {
+            *place = None;
+            return Verdict::NotLive;
+        }
+        let fresh = Claim { by: from, endpoint, heartbeat, since: now, growth: 0 };
+        let Some(seen) = place.as_mut().filter(|seen| seen.endpoint == endpoint) else {
+            *place = Some(fresh);
+            return Verdict::Undecided;
+        };
+        if seen.by != from {
+            // Whoever answered first may be gone.
+            if now.saturating_since(seen.since) > limit.saturating_mul(2) {
+                *seen = fresh;
+            }
+            return Verdict::Undecided;
+        }
+        let order = |state: HeartbeatState| (state.generation, state.version);
+        if order(heartbeat) > order(seen.heartbeat) {
+            seen.heartbeat = heartbeat;
+            seen.growth += 1;
+        }
+        if seen.growth >= PROOF {
+            return Verdict::Live;
+        }
+        if now.saturating_since(seen.since) < limit {
+            return Verdict::Undecided;
+        }
+        *place = None;
+        Verdict::NotLive
     }
 
     /// An answer, or a part of one, to a node that will not take part whatever it says.
@@ -171,9 +345,7 @@ impl Gossiper {
 
     /// Somebody who is to answer could not, before we had proven our address. Now we can.
     pub(crate) fn ask_again(&mut self, from: Endpoint) {
-        if self.mode == Mode::Shadow
-            && (self.config.seeds.contains(&from) || self.config.saved.contains(&from))
-        {
+        if self.mode == Mode::Shadow && self.is_asked(from) {
             self.ask(from);
         }
     }
@@ -183,7 +355,7 @@ impl Gossiper {
     pub(super) fn is_rest_of_shadow_reply(&self, from: Endpoint, ack: &Ack<'_>) -> bool {
         ack.requests.is_empty()
             && self.shadow.rest_until.is_some_and(|until| self.now <= until)
-            && (self.config.seeds.contains(&from) || self.config.saved.contains(&from))
+            && self.is_asked(from)
     }
 
     /// Whether the answer holds all there is of somebody.

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::connections::{Accepted, Action, Connections, Dialled, Gone, Path, Side};
 use super::frames::{self, Framer};
 use crate::config::Config;
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::{Gossiper, Outgoing};
 use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
@@ -29,6 +30,8 @@ pub(super) struct Streams {
     scratch: Scratch,
     next_housekeeping: Timestamp,
     cross_node_timeout: CrossNodeTimeout,
+    /// Why the dial failed that is to be told of next.
+    explained: Option<(ConnectionId, DialFailure)>,
 }
 
 impl Streams {
@@ -42,6 +45,7 @@ impl Streams {
             scratch: Scratch::new(),
             next_housekeeping: now + HOUSEKEEPING,
             cross_node_timeout,
+            explained: None,
         }
     }
 
@@ -63,11 +67,11 @@ impl Streams {
     pub(super) fn take_in(&mut self, gossiper: &mut Gossiper, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Opened { connection } => self.connections.on_opened(now, connection),
-            Input::Failed { connection } | Input::Closed { connection } => {
-                self.connections.forget_actions(connection);
-                let gone = self.connections.on_gone(now, connection);
-                Self::on_gone(gossiper, gone);
+            Input::Failed { connection } => {
+                let explained = self.explained.take().filter(|(explained, _)| *explained == connection);
+                self.end(gossiper, now, connection, explained.map_or(DialFailure::Other, |(_, why)| why));
             }
+            Input::Closed { connection } => self.end(gossiper, now, connection, DialFailure::Closed),
             Input::Writable { connection } => {
                 self.connections.on_writable(now, connection);
                 self.resume(gossiper, connection);
@@ -77,6 +81,24 @@ impl Streams {
             Input::Datagram { .. } => gossiper.stats_mut().skipped += 1,
             Input::Timeout | Input::WallClock { .. } => {}
         }
+    }
+
+    /// Notes why a dial fails that is about to be told of.
+    pub(super) const fn explain(&mut self, connection: ConnectionId, failure: DialFailure) {
+        self.explained = Some((connection, failure));
+    }
+
+    /// Forgets a connection that the driver has not any more.
+    fn end(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        connection: ConnectionId,
+        failure: DialFailure,
+    ) {
+        self.connections.forget_actions(connection);
+        let gone = self.connections.on_gone(now, connection);
+        Self::on_gone(gossiper, gone, failure);
     }
 
     /// What is to be done to a connection next, if anything is.
@@ -139,16 +161,19 @@ impl Streams {
             gossiper.stats_mut().timeouts += 1;
             log::debug!(connection = %overdue, "a connection took too long");
             let gone = self.connections.close(now, overdue);
-            Self::on_gone(gossiper, gone);
+            Self::on_gone(gossiper, gone, DialFailure::TimedOut);
         }
         self.connections.forget_peers(now);
     }
 
     /// A peer that was not reached has to do without what was due to it; one whose connection broke gets it over another.
-    fn on_gone(gossiper: &mut Gossiper, gone: Gone) {
+    fn on_gone(gossiper: &mut Gossiper, gone: Gone, failure: DialFailure) {
         match gone {
             Gone::Other => {}
-            Gone::Unreached(peer) => gossiper.forget(peer),
+            Gone::Unreached(peer) => {
+                gossiper.note_unreached(peer, failure);
+                gossiper.forget(peer);
+            }
             Gone::Lost(peer) => gossiper.resume(peer),
         }
     }
@@ -182,7 +207,7 @@ impl Streams {
     fn fail(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId) {
         gossiper.stats_mut().connections_failed += 1;
         let gone = self.connections.close(now, id);
-        Self::on_gone(gossiper, gone);
+        Self::on_gone(gossiper, gone, DialFailure::Handshake);
     }
 
     fn on_inbound_bytes(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, bytes: &[u8]) {

@@ -15,6 +15,7 @@ mod golden;
 mod gossip_only;
 mod hostile;
 mod hostile_node;
+mod identity;
 mod internode;
 mod joining;
 mod liveness;

@@ -250,7 +250,7 @@ fn whoever_is_live_by_hearsay_only_is_asked_directly() {
         assert_eq!((probes[0].0, probes.iter().filter(|probe| probe.1 == probes[0].1).count()), (16, 10));
         assert_eq!(a.gossiper.stats().probes_failed, 1);
         let silence = Duration::from_secs(21);
-        let mut expected = vec![Event::ProbeFailed { endpoint: endpoint(B), silence }];
+        let mut expected = vec![Event::ProbeFailed { endpoint: endpoint(B), silence, is_relayed: true }];
         if convicts {
             let generation = Generation::new(200);
             expected.push(Event::Down { endpoint: endpoint(B), generation, cause: DownCause::Probe });

@@ -1,0 +1,175 @@
+//! Host ids: whose is seen twice, and what becomes of former addresses.
+//!
+//! An address says where somebody is, a host id who it is. Whoever comes back at another address leaves its former one behind: that is
+//! forgotten once the host id is live elsewhere, and so is an address that was only saved and never heard of again.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::Gossiper;
+use crate::application_state::ApplicationState;
+use crate::endpoint::Endpoint;
+use crate::event::{Event, ForgetCause};
+use crate::snapshot::Standing;
+use crate::table::Slot;
+use crate::time::Timestamp;
+use crate::uuid::Uuid;
+use crate::version::Generation;
+
+/// How long a host id that two have is not told of again.
+const PAUSE: Duration = Duration::from_hours(1);
+
+/// For how many endpoints that is remembered.
+const MAX_TOLD: usize = 8;
+
+/// Every how many rounds saved addresses are looked at.
+const SAVED_PERIOD: u64 = 60;
+
+/// An endpoint that is known from an earlier run of the node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SavedEndpoint {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// The host that had this address, if it is known. The address is forgotten when this host is found live at another one.
+    pub host_id: Option<Uuid>,
+    /// When news of it came last, in milliseconds since the Unix epoch, if it is known. The address is forgotten once this is longer
+    /// ago than [`ConfigBuilder::tombstone_ttl`](crate::ConfigBuilder::tombstone_ttl), unless it is heard of.
+    pub heard_unix_ms: Option<u64>,
+}
+
+impl SavedEndpoint {
+    /// An endpoint of which only the address is known.
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, host_id: None, heard_unix_ms: None }
+    }
+}
+
+/// What is watched of host ids.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Identity {
+    /// Whether a host id or a standing has changed since the last look.
+    is_changed: bool,
+    /// Host ids and their rows, sorted; kept for its memory.
+    found: Vec<(Uuid, Slot)>,
+    /// Of whose host ids it was told that somebody else has them, too, and when.
+    told: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
+}
+
+impl Identity {
+    pub(super) fn reserve(&mut self, endpoints: usize) {
+        self.found.reserve(endpoints.saturating_sub(self.found.len()));
+    }
+
+    /// A host id, or where somebody stands, may be another than before.
+    pub(super) const fn note(&mut self) {
+        self.is_changed = true;
+    }
+}
+
+impl Gossiper {
+    pub(super) fn host_id(&self, slot: Slot) -> Option<Uuid> {
+        if self.table.generation(slot) == Generation::SAVED && slot != Slot::FIRST {
+            return self.saved(self.table.endpoint(slot))?.host_id;
+        }
+        let (text, _) = self.table.values(slot).get(ApplicationState::HOST_ID)?;
+        Uuid::from_text(text.as_bytes()).ok()
+    }
+
+    pub(super) fn saved(&self, endpoint: Endpoint) -> Option<&SavedEndpoint> {
+        let at = self.config.saved.binary_search_by_key(&endpoint, |saved| saved.endpoint).ok()?;
+        self.config.saved.get(at)
+    }
+
+    /// Looks once a round, where something has changed, whether two have one host id.
+    pub(super) fn check_identities(&mut self) {
+        if self.stats.rounds.is_multiple_of(SAVED_PERIOD) {
+            self.forget_old_addresses();
+        }
+        if !core::mem::take(&mut self.identity.is_changed) {
+            return;
+        }
+        let mut found = core::mem::take(&mut self.identity.found);
+        found.clear();
+        found.extend(self.table.slots().filter_map(|slot| Some((self.host_id(slot)?, slot))));
+        found.sort_unstable();
+        for same in found.chunk_by(|one, other| one.0 == other.0).filter(|same| same.len() > 1) {
+            self.compare_holders(same);
+        }
+        self.identity.found = found;
+    }
+
+    /// Several endpoints have one host id.
+    fn compare_holders(&mut self, same: &[(Uuid, Slot)]) {
+        let is_live = |slot: Slot| self.table.standing(slot) == Standing::Live;
+        let live = same.iter().filter(|(_, slot)| is_live(*slot));
+        let newest = live.clone().max_by_key(|(_, slot)| self.table.generation(*slot));
+        let Some((host_id, newest)) = newest.copied() else { return };
+        let generation = self.table.generation(newest);
+        if live.count() > 1 && self.may_tell_of(newest) {
+            self.push_event(Event::SharedHostId { endpoint: self.table.endpoint(newest), host_id });
+        }
+        for (_, slot) in same {
+            let is_former = *slot != Slot::FIRST
+                && self.table.standing(*slot) == Standing::Unreachable
+                && self.table.generation(*slot) < generation
+                && (!self.table.status(*slot).is_dead() || self.has_stopped(*slot));
+            if is_former {
+                self.evict(*slot, ForgetCause::Moved);
+            }
+        }
+    }
+
+    fn may_tell_of(&mut self, slot: Slot) -> bool {
+        let (now, endpoint) = (self.now, self.table.endpoint(slot));
+        let told = &mut self.identity.told;
+        told.retain(|(_, told)| now.saturating_since(*told) < PAUSE);
+        if told.len() == MAX_TOLD || told.iter().any(|(other, _)| *other == endpoint) {
+            return false;
+        }
+        told.push((endpoint, now));
+        true
+    }
+
+    /// A process of another host has taken an address over.
+    pub(super) fn compare_host_id(&mut self, slot: Slot, old: Option<Uuid>) {
+        self.identity.note();
+        if let Some(old) = old
+            && self.host_id(slot).is_some_and(|new| new != old)
+        {
+            self.push_event(Event::HostIdChanged { endpoint: self.table.endpoint(slot), old });
+        }
+    }
+
+    /// Forgets saved addresses of which nothing was heard for as long as tombstones are kept.
+    fn forget_old_addresses(&mut self) {
+        let Some(unix_ms) = self.unix_ms() else { return };
+        let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
+        for slot in self.table.places().skip(1) {
+            if !self.table.is_occupied(slot) || self.table.generation(slot) != Generation::SAVED {
+                continue;
+            }
+            let heard = self.saved(self.table.endpoint(slot)).and_then(|saved| saved.heard_unix_ms);
+            if heard.is_some_and(|heard| heard.saturating_add(ttl) < unix_ms) {
+                self.evict(slot, ForgetCause::Unheard);
+            }
+        }
+    }
+
+    /// Makes room where the table is full: an address that is only saved gives way to somebody who is there. Says whether there was one.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.saved_left == 0 {
+            return false;
+        }
+        let is_saved = |slot: &Slot| self.table.generation(*slot) == Generation::SAVED;
+        let heard =
+            |slot: &Slot| self.saved(self.table.endpoint(*slot)).and_then(|saved| saved.heard_unix_ms);
+        let oldest = self.table.slots().skip(1).filter(is_saved).min_by_key(heard);
+        match oldest {
+            Some(slot) => self.evict(slot, ForgetCause::Unheard),
+            None => self.saved_left = 0,
+        }
+        oldest.is_some()
+    }
+}
