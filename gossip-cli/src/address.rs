@@ -11,22 +11,39 @@ pub(crate) const ADMIN_PORT: u16 = 7079;
 /// [`ADMIN_PORT`] on this machine: the default of every client command.
 pub(crate) const ADMIN: &str = "127.0.0.1:7079";
 
-/// The addresses that `text` stands for: an IP address or a host name, with or without a port.
-///
-/// # Errors
-///
-/// Why it stands for none, and what would.
-pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
+/// Why a text stands for no address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Unresolved {
+    /// In a line, and what would be one.
+    pub(crate) error: String,
+    /// It is a name, and may have an address later.
+    pub(crate) may_come: bool,
+}
+
+impl Unresolved {
+    /// A text that never stands for an address.
+    pub(crate) const fn for_good(error: String) -> Self {
+        Self { error, may_come: false }
+    }
+}
+
+/// What a text is before names are looked up.
+enum Written<'a> {
+    Address(SocketAddr),
+    Name(&'a str, u16),
+}
+
+fn written(text: &str, default_port: u16) -> Result<Written<'_>, String> {
     let text = text.trim();
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(vec![address]);
+        return Ok(Written::Address(address));
     }
     let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     if let Some(ip) = bracketed.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
-        return Ok(vec![SocketAddr::new(ip.into(), default_port)]);
+        return Ok(Written::Address(SocketAddr::new(ip.into(), default_port)));
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, default_port)]);
+        return Ok(Written::Address(SocketAddr::new(ip, default_port)));
     }
     let malformed = || format!("'{text}' is no address (write ADDR:PORT, such as 127.0.0.1:{default_port})");
     let (host, port) = match text.rsplit_once(':') {
@@ -36,13 +53,50 @@ pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, 
     if !is_host_name(host) {
         return Err(malformed());
     }
+    Ok(Written::Name(host, port))
+}
+
+/// Checks that `text` is an IP address, which is returned, or could be a host name.
+///
+/// # Errors
+///
+/// That it is neither.
+pub(crate) fn check_syntax(text: &str, default_port: u16) -> Result<Option<SocketAddr>, String> {
+    match written(text, default_port)? {
+        Written::Address(address) => Ok(Some(address)),
+        Written::Name(..) => Ok(None),
+    }
+}
+
+/// As [`resolve`], and tells whether there may be an address later.
+///
+/// # Errors
+///
+/// Why it stands for none now.
+pub(crate) fn resolve_or_tell(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
+    let (host, port) = match written(text, default_port).map_err(Unresolved::for_good)? {
+        Written::Address(address) => return Ok(vec![address]),
+        Written::Name(host, port) => (host, port),
+    };
+    let may_come = |error| Unresolved { error, may_come: true };
     match (host, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        Ok(_) => Err(format!("the host name '{host}' has no address (check it, or write an IP address)")),
-        Err(error) => Err(format!(
+        Ok(_) => {
+            Err(may_come(format!("the host name '{host}' has no address (check it, or write an IP address)")))
+        }
+        Err(error) => Err(may_come(format!(
             "the host name '{host}' cannot be resolved: {error} (check it, or write an IP address)"
-        )),
+        ))),
     }
+}
+
+/// The addresses that `text` stands for: an IP address or a host name, with or without a port.
+///
+/// # Errors
+///
+/// Why it stands for none, and what would.
+pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
+    resolve_or_tell(text, default_port).map_err(|unresolved| unresolved.error)
 }
 
 /// Refuses what nobody can be reached at.

@@ -128,6 +128,14 @@ impl Changes {
             Event::Removed { generation } => {
                 WatchModel { generation: Some(generation.get()), ..model("removed", local) }
             }
+            Event::SharedHostId { endpoint, .. } => model("shared_host_id", endpoint),
+            Event::HostIdChanged { endpoint, old } => WatchModel {
+                cause: cause(&format_args!("its host id was {old}")),
+                ..model("host_id_changed", endpoint)
+            },
+            Event::FutureGeneration { endpoint, generation, .. } => {
+                WatchModel { generation: Some(generation.get()), ..model("future_generation", endpoint) }
+            }
             Event::Ignored { by } => model("ignored_by", by),
             Event::Accepted { by } => model("accepted_by", by),
             Event::ForeignCluster { from } => model("foreign_cluster", from),

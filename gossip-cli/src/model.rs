@@ -149,6 +149,15 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct SeedsModel {
     pub(crate) seeds: Vec<SocketAddr>,
+    /// A line for each that was named and is not among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
+}
+
+impl SeedsModel {
+    pub(crate) fn new(seeds: Vec<Endpoint>, warnings: Vec<String>) -> Self {
+        Self { seeds: seeds.into_iter().map(Into::into).collect(), warnings }
+    }
 }
 
 /// The ids of the keys that a node opens datagrams with; it seals with the first.

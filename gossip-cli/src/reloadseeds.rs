@@ -1,5 +1,7 @@
 //! `gossip reloadseeds`.
 
+use std::io::{self, Write};
+
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::getseeds::render;
@@ -17,6 +19,10 @@ pub(crate) struct Args {
 /// The node cannot be asked, has no such file, or finds no seeds in it: they then stay as they are.
 pub(crate) fn reloadseeds(args: &Args) -> Result<(), Failure> {
     let seeds = args.client.client()?.reload_seeds()?;
+    for warning in &seeds.warnings {
+        // With standard error gone there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
     match args.client.format {
         Format::Json => print_json(&seeds),
         Format::Text => print(&render("Updated seed node IP list", &seeds)),

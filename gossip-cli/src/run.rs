@@ -7,6 +7,8 @@ mod leave;
 mod node;
 mod options;
 mod publish;
+mod reach;
+mod seeds;
 mod signals;
 mod store;
 
@@ -30,16 +32,19 @@ pub(crate) use keys::KeySource;
 pub(crate) use node::Node;
 pub(crate) use options::Args;
 use options::Options;
-pub(crate) use options::SeedSource;
 pub(crate) use options::{RuntimeName, TransportName};
 pub(crate) use options::{check_name, own_state};
 pub(crate) use publish::Load;
 use publish::Published;
+pub(crate) use seeds::{SeedSource, Seeds};
 pub(crate) use signals::{Signals, stdin_ended};
 use store::{SharedStore, Store};
 
 /// How long the log and the admin port may take to finish once the node has stopped.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// For how many intervals a node waits that one of its seeds has an address: as long as it would wait for an answer.
+const SEED_PATIENCE: u32 = 60;
 
 /// After how many intervals of silence whoever is no member is forgotten, such as one that only watched: Cassandra's fat client time-out.
 const FORGET_NO_MEMBER: u32 = 30;
@@ -75,7 +80,16 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let admin_address = admin_listener.local_addr();
     let admin_address = admin_address.map_err(|error| Failure::failed(format!("the admin port: {error}")))?;
 
-    let seeds = options.seeds.read().map_err(Failure::misuse)?;
+    let can_wait = store.as_ref().is_none_or(|store| store.known_endpoints().is_empty());
+    let seeds = tokio::select! {
+        seeds = first_seeds(&options, can_wait) => seeds?,
+        signal = signals.next() => {
+            tracing::info!("stopped before it had a seed: {signal}");
+            return Ok(());
+        }
+    };
+    let is_unresolved = seeds.is_unresolved;
+    let seeds = seeds.addresses;
     let (node, events) = start(&options, seeds, host_id, store.clone()).await?;
     let handle = node.common();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
@@ -117,6 +131,9 @@ async fn serve(options: Options) -> Result<(), Failure> {
         }
     });
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
+    if is_unresolved {
+        tokio::spawn(options.seeds.clone().look_up_again(handle.clone(), options.interval));
+    }
     let log = tokio::spawn(events::log_events(events.clone(), handle.clone(), options.clone()));
     if let Node::Member(handle) = node {
         tokio::spawn(publish::publish_load(handle, options.interval, load));
@@ -174,6 +191,43 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let _ = tokio::time::timeout(LAST_WORDS, admin_server).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The seeds to start with. Where none of them has an address yet, they are waited for: alone, the node would begin a cluster of its own.
+async fn first_seeds(options: &Options, can_wait: bool) -> Result<Seeds, Failure> {
+    let started = Instant::now();
+    let patience = options.interval * SEED_PATIENCE;
+    let mut told = Vec::new();
+    loop {
+        let source = options.seeds.clone();
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let mut seeds = read.unwrap_or_else(|error| Err(error.to_string())).map_err(Failure::misuse)?;
+        for warning in options.own().check_seeds(&mut seeds.addresses)? {
+            if !told.contains(&warning) {
+                tracing::warn!("{warning}");
+                told.push(warning);
+            }
+        }
+        let is_new = seeds.warnings.iter().any(|warning| !told.contains(warning));
+        if is_new {
+            seeds.warn();
+            told.extend(seeds.warnings.iter().cloned());
+        }
+        if !seeds.addresses.is_empty() || options.seeds.is_empty() || !can_wait {
+            return Ok(seeds);
+        }
+        let reasons = seeds.warnings.join("; ");
+        if !seeds.is_unresolved {
+            return Err(Failure::misuse(format!("there is no seed that could be asked: {reasons}")));
+        }
+        if started.elapsed() > patience {
+            return Err(Failure::failed(format!(
+                "no seed has had an address for {:.0} s: {reasons}",
+                started.elapsed().as_secs_f64()
+            )));
+        }
+        tokio::time::sleep(SeedSource::pause(options.interval).min(patience)).await;
+    }
 }
 
 /// Starts the node on the runtime that was asked for. The admin port is on tokio in any case.
@@ -280,7 +334,7 @@ impl Plan<'_> {
         builder = builder.tune(move |config| tune(tuning.apply(config)));
         if let Some(store) = store {
             for endpoint in store.known_endpoints() {
-                builder = builder.saved_endpoint(endpoint);
+                builder = builder.saved(endpoint);
             }
             for tombstone in store.tombstones() {
                 builder = builder.tombstone(tombstone);

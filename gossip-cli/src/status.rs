@@ -1,6 +1,6 @@
 //! `gossip status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 
@@ -42,7 +42,8 @@ pub(crate) fn status(args: &Args) -> Result<(), Failure> {
     match args.client.format {
         Format::Json => {
             let members: Vec<_> = members(&endpoints);
-            print_json(&members.iter().map(|member| member.json()).collect::<Vec<_>>())
+            let shared = shared_host_ids(&members);
+            print_json(&members.iter().map(|member| member.json(&shared)).collect::<Vec<_>>())
         }
         Format::Text => print(&render(&endpoints, ports)),
     }
@@ -51,6 +52,7 @@ pub(crate) fn status(args: &Args) -> Result<(), Failure> {
 /// The text of `nodetool status`; within a data center by ascending address. Ownership is not computed.
 pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
     let members = members(endpoints);
+    let shared = shared_host_ids(&members);
     let one_token = members.iter().all(|member| member.tokens.len() <= 1);
     let mut data_centers: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
     for member in &members {
@@ -67,7 +69,7 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
             ports.show(member.endpoint.endpoint),
             member.load.clone(),
             "?".into(),
-            printable(member.host_id).into_owned(),
+            printable(member.host_id).into_owned() + if shared.contains(member.host_id) { "!" } else { "" },
             printable(member.rack).into_owned(),
         ];
         if one_token {
@@ -101,7 +103,19 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
         table.extend(members.into_iter().map(|member| line(&row(member))));
         tables.push(table);
     }
-    tables.join("\n") + "\n"
+    let notes = shared.iter().map(|host_id| {
+        let holders = members.iter().filter(|member| member.is_up() && member.host_id == *host_id);
+        let holders: Vec<_> = holders.map(|member| member.endpoint.endpoint.to_string()).collect();
+        format!("! Host id {} is that of several live nodes: {}\n", printable(host_id), holders.join(", "))
+    });
+    tables.join("\n") + "\n" + &notes.collect::<String>()
+}
+
+/// The host ids that more than one live member has: a data directory was copied, or a host id given twice.
+fn shared_host_ids<'a>(members: &[Member<'a>]) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let live = members.iter().filter(|member| member.is_up() && member.host_id != "?");
+    live.map(|member| member.host_id).filter(|host_id| !seen.insert(*host_id)).collect()
 }
 
 /// A line of the table.
@@ -135,6 +149,10 @@ impl<'a> Member<'a> {
         }
     }
 
+    fn is_up(&self) -> bool {
+        self.endpoint.local || self.endpoint.standing == StandingModel::Live
+    }
+
     fn letters(&self) -> String {
         let standing = match self.endpoint.standing {
             _ if self.endpoint.local => 'U',
@@ -145,8 +163,9 @@ impl<'a> Member<'a> {
         [standing, state_letter(self.endpoint).unwrap_or('?')].iter().collect()
     }
 
-    fn json(&self) -> serde_json::Value {
+    fn json(&self, shared: &BTreeSet<&str>) -> serde_json::Value {
         serde_json::json!({
+            "shared_host_id": self.is_up() && shared.contains(self.host_id),
             "state": self.letters(),
             "endpoint": self.endpoint.endpoint,
             "status": self.endpoint.status,
@@ -253,7 +272,8 @@ Status=Up/Down
     #[test]
     fn one_token_a_node_is_shown() {
         let a = member("127.0.0.1:7000", StandingModel::Live, "NORMAL", Some("1048576.0"), &[-5]);
-        let b = member("127.0.0.1:7001", StandingModel::Live, "BOOT", None, &[]);
+        let mut b = member("127.0.0.1:7001", StandingModel::Live, "BOOT", None, &[]);
+        b.states[2].value = "93e2f0eb-e71b-4d0d-940f-bd6dd9453e30".into();
         let gone = member("127.0.0.1:7002", StandingModel::Unreachable, "LEFT", None, &[]);
         let expected = "\
 Datacenter: dc1
@@ -262,11 +282,21 @@ Status=Up/Down
 |/ State=Normal/Leaving/Joining/Moving
 --  Address         Load   Owns  Host ID                               Token  Rack 
 UN  127.0.0.1:7000  1 MiB  ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  -5     rack1
-UJ  127.0.0.1:7001  ?      ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  ?      rack1
+UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      rack1
 
 ";
         let endpoints = [a, b, gone];
         assert_eq!(render(&endpoints, Ports::choose(false, &endpoints)), expected);
+    }
+
+    #[test]
+    fn a_host_id_that_several_live_nodes_have_is_marked() {
+        let live = |address| member(address, StandingModel::Live, "NORMAL", None, &[]);
+        let gone = member("127.0.0.1:7002", StandingModel::Unreachable, "NORMAL", None, &[]);
+        let text = render(&[live("127.0.0.1:7000"), gone.clone()], Ports::Shown);
+        assert!(!text.contains('!'), "{text}");
+        let text = render(&[live("127.0.0.1:7000"), live("127.0.0.1:7001"), gone], Ports::Shown);
+        assert!(text.ends_with("of several live nodes: 127.0.0.1:7000, 127.0.0.1:7001\n"), "{text}");
     }
 
     fn member(

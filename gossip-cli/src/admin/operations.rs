@@ -67,7 +67,7 @@ pub(super) async fn gossip(
 
 pub(super) async fn seeds(State(admin): State<Arc<Admin>>) -> Response {
     match admin.handle.seeds().await {
-        Ok(seeds) => Json(SeedsModel { seeds: seeds.into_iter().map(Into::into).collect() }).into_response(),
+        Ok(seeds) => Json(SeedsModel::new(seeds, Vec::new())).into_response(),
         Err(Stopped) => stopped(),
     }
 }
@@ -82,12 +82,24 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
     let read = tokio::task::spawn_blocking(move || source.read()).await;
     let read = read.unwrap_or_else(|_| Err("the seeds could not be read".into()));
     match read {
+        Ok(read) if read.addresses.is_empty() => {
+            let error = read.warnings.join("; ");
+            tracing::warn!("the seeds stay as they are: {error}");
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, &format!("the seeds stay as they are: {error}"))
+        }
         Ok(read) => {
-            let read = read.into_iter().map(Endpoint::from).collect();
-            if admin.handle.set_seeds(read).await == Ok(true) {
+            read.warn();
+            let addresses = read.addresses.iter().copied().map(Endpoint::from).collect();
+            if admin.handle.set_seeds(addresses).await == Ok(true) {
                 tracing::info!("the seeds have changed");
             }
-            seeds(State(admin)).await
+            if read.is_unresolved {
+                tokio::spawn(admin.seeds.clone().look_up_again(admin.handle.clone(), admin.interval));
+            }
+            match admin.handle.seeds().await {
+                Ok(seeds) => Json(SeedsModel::new(seeds, read.warnings)).into_response(),
+                Err(Stopped) => stopped(),
+            }
         }
         Err(error) => {
             tracing::warn!("the seeds stay as they are: {error}");

@@ -19,6 +19,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
 use super::options::Options;
+use super::seeds::listed;
 use crate::failure::Failure;
 use crate::text::printable;
 
@@ -219,8 +220,8 @@ fn in_days(duration: Duration) -> String {
 }
 
 fn shown_seeds(options: &Options) -> String {
-    let seeds: Vec<_> = options.seeds.read().unwrap_or_default().iter().map(ToString::to_string).collect();
-    if seeds.is_empty() { "whoever was known before".into() } else { seeds.join(", ") }
+    let seeds = options.seeds.asked();
+    if seeds.is_empty() { "whoever was known before".into() } else { listed(&seeds) }
 }
 
 fn what_to_check(options: &Options, local: Endpoint) -> String {

@@ -1,6 +1,6 @@
 //! The options of `gossip run`, and what is made of them before anything starts.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
 
@@ -10,9 +10,11 @@ use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER, Release};
 use gossip_decode::Flavour;
 use uuid::Uuid;
 
-use super::files::{assignments, seed_texts};
+use super::files::assignments;
 use super::keys::KeySource;
-use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve, resolve_one};
+use super::reach;
+use super::seeds::SeedSource;
+use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve_one};
 use crate::failure::Failure;
 use crate::names::{Names, StateArgs, is_pad_name};
 use crate::status::load;
@@ -91,6 +93,9 @@ pub(crate) struct Args {
     /// Asks before it joins whether another node has this address; the default
     #[arg(long, overrides_with = "no_shadow_round")]
     shadow_round: bool,
+    /// Takes this address over from a member with another host id that is not live any more; without, that is refused
+    #[arg(long, conflicts_with = "no_shadow_round")]
+    replace: bool,
     /// Joins without asking before
     #[arg(long, overrides_with = "shadow_round")]
     no_shadow_round: bool,
@@ -204,6 +209,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
     pub(crate) shadow_round: bool,
+    pub(crate) replace: bool,
     pub(crate) compression: Compression,
     pub(crate) phi: f64,
     pub(crate) dead_endpoint_ttl: Option<Duration>,
@@ -212,46 +218,13 @@ pub(crate) struct Tuning {
     pub(crate) max_state_bytes: usize,
 }
 
-/// Where the seeds come from: the command line, and a file that may change.
-#[derive(Clone, Debug)]
-pub(crate) struct SeedSource {
-    given: Vec<String>,
-    file: Option<PathBuf>,
-    own_ip: IpAddr,
-}
-
-impl SeedSource {
-    /// The seeds as they are now.
-    ///
-    /// # Errors
-    ///
-    /// Which of them is none, or why the file cannot be read.
-    pub(crate) fn read(&self) -> Result<Vec<SocketAddr>, String> {
-        let mut seeds = Vec::new();
-        for text in &self.given {
-            seeds.extend(seed_addresses(text, self.own_ip).map_err(|error| format!("--seed: {error}"))?);
-        }
-        if let Some(file) = &self.file {
-            for text in seed_texts(file).map_err(|error| format!("--seeds-file: {error}"))? {
-                let addresses = seed_addresses(&text, self.own_ip);
-                seeds.extend(addresses.map_err(|error| format!("--seeds-file: {error}"))?);
-            }
-        }
-        Ok(seeds)
-    }
-
-    /// Whether there is a file to read again.
-    pub(crate) fn has_file(&self) -> bool {
-        self.file.is_some()
-    }
-
-    /// Whether none were asked for, not even in a file.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.given.is_empty() && self.file.is_none()
-    }
-}
-
 impl Options {
+    /// The node's own addresses.
+    pub(super) const fn own(&self) -> reach::Own {
+        let Self { listen, broadcast, admin, transport, .. } = *self;
+        reach::Own { listen, broadcast, admin, transport }
+    }
+
     /// Under which partitioner the node gossips.
     pub(crate) fn partitioner(&self) -> &str {
         let default = if self.cassandra { CASSANDRA_PARTITIONER } else { DEFAULT_PARTITIONER };
@@ -281,14 +254,14 @@ impl Options {
             _ => {}
         }
         let own_ip = broadcast.unwrap_or(listen).ip();
-        let seeds = SeedSource { given: args.seed, file: args.seeds_file, own_ip };
-        seeds.read().map_err(Failure::misuse)?;
+        let seeds = SeedSource::new(args.seed, args.seeds_file, own_ip).map_err(Failure::misuse)?;
         if args.cassandra && seeds.is_empty() {
             return Err(Failure::misuse(
                 "--cassandra: there is nobody to learn of the cluster from (name one of its nodes with --seed)",
             ));
         }
         let admin = resolve_one(&args.admin, ADMIN_PORT).map_err(of("--admin"))?;
+        reach::Own { listen, broadcast, admin, transport: args.transport.into() }.check()?;
         let admin_token = args.admin_token_file.as_deref().map(Token::read).transpose();
         let admin_token = admin_token.map_err(of("--admin-token-file"))?;
         if !admin.ip().is_loopback() && admin_token.is_none() {
@@ -357,6 +330,7 @@ impl Options {
             interval: args.interval,
             tuning: Tuning {
                 shadow_round: !args.no_shadow_round,
+                replace: args.replace,
                 compression: args.compression,
                 phi: args.phi,
                 dead_endpoint_ttl: args.dead_endpoint_ttl,
@@ -376,7 +350,8 @@ impl Options {
 impl Tuning {
     /// Puts it into a configuration.
     pub(crate) fn apply<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
-        config = config.shadow_round(self.shadow_round).compression(self.compression == Compression::Lz4);
+        config = config.shadow_round(self.shadow_round).replace(self.replace);
+        config = config.compression(self.compression == Compression::Lz4);
         if let Some(ttl) = self.dead_endpoint_ttl {
             config = config.dead_endpoint_ttl(ttl);
         }
@@ -392,19 +367,6 @@ pub(crate) fn wildcard_without_broadcast(listen: SocketAddr) -> Failure {
     Failure::misuse(format!(
         "--listen {listen} is every address of this machine, and others need one (name it with --broadcast)"
     ))
-}
-
-/// A name may have addresses of both families, of which our peers hear only one.
-fn seed_addresses(text: &str, own_ip: IpAddr) -> Result<Vec<SocketAddr>, String> {
-    let addresses = resolve(text, GOSSIP_PORT)?;
-    if let Some(nowhere) =
-        addresses.iter().find(|address| address.ip().is_unspecified() || address.port() == 0)
-    {
-        return Err(format!("nobody can be reached at {nowhere} (name the address and port of a seed)"));
-    }
-    let same_family: Vec<_> =
-        addresses.iter().copied().filter(|address| address.is_ipv4() == own_ip.is_ipv4()).collect();
-    Ok(if same_family.is_empty() { addresses } else { same_family })
 }
 
 /// Refuses what could be asked for, and could not work.
@@ -533,14 +495,14 @@ mod tests {
     #[test]
     fn seeds_come_repeated_and_in_lists() {
         let options = options(&["--seed", "10.0.0.1,10.0.0.2:7001", "--seed", "10.0.0.3"]).unwrap();
-        let seeds: Vec<_> = options.seeds.read().unwrap().iter().map(ToString::to_string).collect();
+        let seeds: Vec<_> = options.seeds.read().unwrap().addresses.iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["10.0.0.1:7000", "10.0.0.2:7001", "10.0.0.3:7000"]);
     }
 
     #[test]
     fn blanks_around_seeds_do_no_harm() {
         let options = options(&["--seed", "10.0.0.1, 10.0.0.2:7001 ", "--seed", "\t10.0.0.3"]).unwrap();
-        let seeds: Vec<_> = options.seeds.read().unwrap().iter().map(ToString::to_string).collect();
+        let seeds: Vec<_> = options.seeds.read().unwrap().addresses.iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["10.0.0.1:7000", "10.0.0.2:7001", "10.0.0.3:7000"]);
     }
 

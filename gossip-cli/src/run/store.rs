@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -13,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use gossip_adapter::{
-    Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, StatusKind, Tombstone,
+    ApplicationState, Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, SavedEndpoint,
+    StatusKind, Tombstone,
 };
 use gossip_store::{
     Recovered, StoreError, StoredEndpoint, StoredNode, StoredTombstone, recover, write, write_both,
@@ -24,6 +24,8 @@ use crate::failure::Failure;
 
 /// Every how many intervals changed endpoints are saved.
 const SAVE_PERIOD: u32 = 5;
+/// By how much the time of the last contact has to differ to be written, in milliseconds.
+const HEARD_STEP_MS: u64 = 60 * 60 * 1_000;
 /// Held locked by the process that uses the directory.
 const LOCK: &str = "node.lock";
 
@@ -77,17 +79,29 @@ impl Store {
         }
         let stored_generation = stored.as_ref().map(|stored| Generation::new(stored.generation));
         let generation = Generation::at_start(now, stored_generation);
-        if let Some(stored) = stored_generation
-            && Generation::at_start(now, None) < stored
-        {
-            warnings.push(format!(
-                "the clock is behind the stored generation {stored}: starting with {generation} (check the clock)"
-            ));
+        if let Some(stored) = stored_generation.filter(|stored| Generation::at_start(now, None) < *stored) {
+            let seconds = i64::from(stored.get()).saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
+            let days = seconds / (24 * 60 * 60);
+            warnings.push(match generation < stored {
+                true => format!(
+                    "the stored generation {stored} is {days} days ahead of the clock, and no node whose clock is right takes \
+                     one that is more than a year ahead: starting with {generation}, from the clock (a node that took the \
+                     greater one refuses this one until it is started again)"
+                ),
+                false => format!(
+                    "the clock is behind the stored generation {stored} by {days} days: starting with {generation} (set the \
+                     clock right if it is wrong)"
+                ),
+            });
         }
         let mut node =
             stored.unwrap_or_else(|| StoredNode::new(0, host_id.unwrap_or_else(Uuid::new_v4), cluster));
         node.generation = generation.get();
         node.left = false;
+        // Files of before hold addresses alone: their time begins now.
+        for endpoint in &mut node.endpoints {
+            endpoint.heard_unix_ms.get_or_insert(now.saturating_mul(1_000));
+        }
         write_both(dir, &node).map_err(unusable)?;
         Ok((Self { dir: dir.into(), node, failing: None, _lock: lock }, warnings))
     }
@@ -158,8 +172,13 @@ impl SharedStore {
     }
 
     /// Whom the node knew when it was last stopped.
-    pub(crate) fn known_endpoints(&self) -> Vec<SocketAddr> {
-        self.lock().node.endpoints.iter().map(|endpoint| endpoint.address).collect()
+    pub(crate) fn known_endpoints(&self) -> Vec<SavedEndpoint> {
+        let saved = |stored: &StoredEndpoint| SavedEndpoint {
+            endpoint: stored.address.into(),
+            host_id: stored.host_id.map(|id| gossip_adapter::Uuid::from_bytes(id.into_bytes())),
+            heard_unix_ms: stored.heard_unix_ms,
+        };
+        self.lock().node.endpoints.iter().map(saved).collect()
     }
 
     /// Who was gone when the node was last stopped.
@@ -210,9 +229,10 @@ impl SharedStore {
     pub(crate) async fn save_endpoints(self, handle: &Handle<Common>) -> bool {
         let Ok(endpoints) = handle.endpoints().await else { return false };
         let Ok(tombstones) = handle.tombstones().await else { return false };
-        let mut known: Vec<SocketAddr> =
-            endpoints.iter().filter(|info| is_worth_knowing(info)).map(|info| info.endpoint.into()).collect();
-        known.sort_unstable();
+        let now_ms = unix_ms();
+        let known = endpoints.iter().filter(|info| is_worth_knowing(info)).map(|info| known(info, now_ms));
+        let mut known: Vec<StoredEndpoint> = known.collect();
+        known.sort_unstable_by_key(|endpoint| endpoint.address);
         let tombstones: Vec<StoredTombstone> = tombstones.into_iter().map(StoredTombstone::from).collect();
         let save = move || {
             self.lock().update_and_log(|node| {
@@ -236,12 +256,30 @@ fn is_worth_knowing(info: &EndpointInfo) -> bool {
     !info.is_local && !matches!(info.status, StatusKind::Left | StatusKind::Removed | StatusKind::Removing)
 }
 
-/// The endpoints that are known now, with what is stored of them.
-fn with_what_is_stored(known: Vec<SocketAddr>, stored: &[StoredEndpoint]) -> Vec<StoredEndpoint> {
+/// What is worth storing of an endpoint.
+fn known(info: &EndpointInfo, now_ms: u64) -> StoredEndpoint {
+    let ago = info.heard_ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX));
+    StoredEndpoint {
+        host_id: info.text(ApplicationState::HOST_ID).and_then(|text| text.parse().ok()),
+        heard_unix_ms: ago.map(|ago| now_ms.saturating_sub(ago)),
+        ..StoredEndpoint::new(info.endpoint.into())
+    }
+}
+
+/// The endpoints that are known now, with what is stored of them and was not heard anew.
+fn with_what_is_stored(mut known: Vec<StoredEndpoint>, stored: &[StoredEndpoint]) -> Vec<StoredEndpoint> {
     let stored: BTreeMap<_, _> = stored.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
-    let kept =
-        |address| stored.get(&address).map_or_else(|| StoredEndpoint::new(address), |&old| old.clone());
-    known.into_iter().map(kept).collect()
+    for endpoint in &mut known {
+        let Some(old) = stored.get(&endpoint.address) else { continue };
+        endpoint.host_id = endpoint.host_id.or(old.host_id);
+        endpoint.heard_unix_ms = match (endpoint.heard_unix_ms, old.heard_unix_ms) {
+            // So that not each heartbeat of everybody is written.
+            (Some(new), Some(old)) if new.abs_diff(old) < HEARD_STEP_MS => Some(old),
+            (new, old) => new.or(old),
+        };
+        endpoint.unknown.clone_from(&old.unknown);
+    }
+    known
 }
 
 /// The tombstones of now, with the fields of a later release that are stored of them.
@@ -324,5 +362,10 @@ fn check_owner(dir: &Path, stored: &StoredNode, cluster: &str, host_id: Option<U
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_ms() / 1_000
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,7 @@ mod cluster;
 mod data_dir;
 mod datagrams;
 mod decode;
+mod identity;
 mod lab;
 mod large;
 mod membership;

@@ -272,7 +272,7 @@ fn an_address_in_use_under_another_host_id_is_refused() {
     let mut other = Node::start_at(&address, &args);
     assert_eq!(other.wait(), Some(1));
     let line = other.wait_for_log(&["error: a node with the address", &address]);
-    assert!(line.contains("host id") && line.contains("gossip assassinate"), "{line}");
+    assert!(line.contains("host id") && line.contains("--replace"), "{line}");
     let again =
         Node::start_at(&address, &[&args[..], &["--data-dir", dir.path().to_str().unwrap()]].concat());
     until("the one that it was is let in", || (again.count_up() == 2).then_some(()));

@@ -1,3 +1,4 @@
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -21,7 +22,7 @@ fn a_restart_keeps_the_host_id_and_raises_the_generation() {
     let first = run(&dir, NOW);
     let (second, warnings) = open(dir.path(), NOW);
     assert_eq!((second.host_id(), generation(&second)), (first, 1_700_000_001));
-    assert_eq!(second.node.endpoints, known());
+    assert_eq!(addresses(&second.node.endpoints), addresses(&known()));
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 
@@ -87,7 +88,7 @@ fn no_cut_through_one_file_takes_a_generation_back() {
             fs::write(dir.path().join(kept), &files[kept]).unwrap();
             let (store, warnings) = open(dir.path(), NOW);
             assert_eq!((generation(&store), store.host_id()), (RAISED + 1, HOST_ID), "{cut} cut at {len}");
-            assert_eq!(store.node.endpoints, known());
+            assert_eq!(addresses(&store.node.endpoints), addresses(&known()));
             // The file without its last byte, a new line, still says everything; and its predecessor is not asked then.
             let is_noticed = cut == CURRENT && len + 1 < files[cut].len();
             assert_eq!(warnings.len(), 1 + usize::from(is_noticed), "{warnings:?}");
@@ -204,8 +205,8 @@ fn fields_of_a_later_release_outlive_starts_and_saves_of_this_one() {
 
     let (mut store, warnings) = open(dir.path(), NOW);
     assert_eq!((store.host_id(), warnings.len()), (host_id, 0));
-    let third = "10.0.0.3:7000".parse().unwrap();
-    let known = [node.endpoints[1].address, third].into();
+    let third = StoredEndpoint::new("10.0.0.3:7000".parse().unwrap());
+    let known = vec![StoredEndpoint::new(node.endpoints[1].address), third.clone()];
     store
         .update(|node| {
             node.endpoints = with_what_is_stored(known, &node.endpoints);
@@ -213,7 +214,8 @@ fn fields_of_a_later_release_outlive_starts_and_saves_of_this_one() {
         })
         .unwrap();
     let saved = decode(&fs::read(dir.path().join(CURRENT)).unwrap()).unwrap();
-    assert_eq!(saved.endpoints, [node.endpoints[1].clone(), StoredEndpoint::new(third)]);
+    let kept = StoredEndpoint { heard_unix_ms: Some(NOW * 1_000), ..node.endpoints[1].clone() };
+    assert_eq!(saved.endpoints, [kept, third]);
     assert_eq!((saved.tombstones, saved.unknown), (node.tombstones, node.unknown));
 }
 
@@ -254,6 +256,40 @@ fn that_nothing_can_be_saved_is_told_once_until_it_changes() {
     assert!(store.failing.is_some());
     store.update_and_log(|node| node.endpoints = known());
     assert_eq!((store.failing, store.node.endpoints), (None, known()));
+}
+
+#[test]
+fn the_host_id_and_the_last_contact_of_an_endpoint_are_kept() {
+    let address = "10.0.0.1:7000".parse().unwrap();
+    let heard =
+        |heard_unix_ms, host_id| StoredEndpoint { heard_unix_ms, host_id, ..StoredEndpoint::new(address) };
+    let (now, hour) = (1_700_000_000_000, 3_600_000);
+    let stored = [heard(Some(now), Some(HOST_ID))];
+    for (fresh, expected) in [
+        // It was not heard of in this run, or heard lately, or as another host.
+        (heard(None, None), heard(Some(now), Some(HOST_ID))),
+        (heard(Some(now + 5_000), Some(HOST_ID)), heard(Some(now), Some(HOST_ID))),
+        (heard(Some(now + hour), Some(Uuid::nil())), heard(Some(now + hour), Some(Uuid::nil()))),
+    ] {
+        assert_eq!(with_what_is_stored(vec![fresh], &stored), [expected]);
+    }
+    // The time of an address without one begins with the start.
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    store.update(|node| node.endpoints = vec![StoredEndpoint::new(address)]).unwrap();
+    drop(store);
+    let (store, _) = open(dir.path(), NOW + 5);
+    assert_eq!(store.node.endpoints[0].heard_unix_ms, Some((NOW + 5) * 1_000));
+}
+
+#[test]
+fn a_stored_generation_that_nobody_would_take_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let (year, now) = (365 * 86_400, 1_800_000_000);
+    drop(open(dir.path(), now + 3 * year));
+    let (store, warnings) = open(dir.path(), now);
+    assert_eq!(u64::from(generation(&store).cast_unsigned()), now);
+    assert!(warnings.len() == 1 && warnings[0].contains("1095 days ahead of the clock"), "{warnings:?}");
 }
 
 #[test]
@@ -351,6 +387,10 @@ fn known() -> Vec<StoredEndpoint> {
     ["10.0.0.1:7000", "[2001:db8::1]:7000"]
         .map(|address| StoredEndpoint::new(address.parse().unwrap()))
         .into()
+}
+
+fn addresses(endpoints: &[StoredEndpoint]) -> Vec<SocketAddr> {
+    endpoints.iter().map(|endpoint| endpoint.address).collect()
 }
 
 fn tombstone() -> Tombstone {
