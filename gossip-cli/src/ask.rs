@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
-use gossip_adapter::{EndpointInfo, Events, EventsError, Handle, HeartbeatState, Phase, Stats, Version};
+use gossip_adapter::{
+    EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, Stats, Version,
+};
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
@@ -15,17 +17,17 @@ use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
 use crate::run::check_name;
 
-/// What nearly all clusters of Cassandra have, and what ours have. Who has another does not answer.
-const PARTITIONERS: [&str; 2] = [gossip_core::CASSANDRA_PARTITIONER, gossip_core::DEFAULT_PARTITIONER];
-
-/// How long the first partitioner is tried alone: Cassandra logs a warning about any other.
-const HEAD_START: Duration = Duration::from_millis(1_500);
+/// What nearly all clusters of Cassandra have. Cassandra logs a warning about any other; a node of ours that has another says which.
+const FIRST_PARTITIONER: &str = gossip_core::CASSANDRA_PARTITIONER;
 
 /// The question is repeated after five of these.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// After how long a heartbeat that lives has grown: in a large cluster news takes some rounds to get around.
-const HEARTBEATS: Duration = Duration::from_secs(4);
+/// After how long a heartbeat that lives has grown: in a large cluster news takes some rounds to get around. It is looked twice.
+const HEARTBEATS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(2)];
+
+/// The longest name of which a node knows the whole; of longer ones it knows the beginning.
+const WHOLE_NAME: usize = 63;
 
 /// Whom to ask over gossip, and as whom.
 #[derive(Debug, clap::Args)]
@@ -36,7 +38,7 @@ pub(crate) struct SeedArgs {
     /// The name of the cluster of --seed, where it is required
     #[arg(long, value_name = "NAME", requires = "seed")]
     cluster: Option<String>,
-    /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner and our own are tried
+    /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours tells its own
     #[arg(long, value_name = "CLASS", requires = "seed")]
     partitioner: Option<String>,
     /// With --seed: where it is to send its answer, an address of this machine that it can reach; without, the one that leads there
@@ -80,13 +82,13 @@ impl SeedArgs {
         let question = self.question()?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
-                let (partitioner, infos) = question.ask(&self.partitioners()).await?;
-                Ok(question.answer(partitioner, &infos, names))
+                let (partitioner, infos) = question.ask(self.partitioner.as_deref()).await?;
+                Ok(question.answer(&partitioner, &infos, names))
             })
         }))
     }
 
-    /// As [`SeedArgs::ask`], but asks twice: whose heartbeat has grown between is live. Who said that it stops, or is gone, is not; of
+    /// As [`SeedArgs::ask`], but asks again until all is clear, twice at the most: whose heartbeat has grown between is live. Who said that it stops, or is gone, is not; of
     /// others nothing is known.
     ///
     /// # Errors
@@ -96,14 +98,20 @@ impl SeedArgs {
         let question = self.question()?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
-                let (partitioner, before) = question.ask(&self.partitioners()).await?;
-                sleep(HEARTBEATS).await;
-                let (_, infos) = question.ask(&[partitioner]).await?;
-                let mut answer = question.answer(partitioner, &infos, names);
+                let (partitioner, before) = question.ask(self.partitioner.as_deref()).await?;
                 let before: BTreeMap<SocketAddr, HeartbeatState> =
                     before.iter().map(|info| (info.endpoint.into(), info.heartbeat)).collect();
-                for (model, info) in answer.endpoints.iter_mut().zip(others(&infos)) {
-                    model.standing = standing(before.get(&model.endpoint).copied(), info);
+                let mut answer = question.answer(&partitioner, &[], names);
+                for wait in HEARTBEATS {
+                    sleep(wait).await;
+                    let (_, infos) = question.ask(Some(&partitioner)).await?;
+                    answer = question.answer(&partitioner, &infos, names);
+                    for (model, info) in answer.endpoints.iter_mut().zip(others(&infos)) {
+                        model.standing = standing(before.get(&model.endpoint).copied(), info);
+                    }
+                    if answer.endpoints.iter().all(|model| model.standing != StandingModel::Unverified) {
+                        break;
+                    }
                 }
                 Ok(answer)
             })
@@ -119,17 +127,13 @@ impl SeedArgs {
         let question = self.question()?;
         Some(match question {
             Err(failure) => Err(failure),
-            Ok(question) => question.ask(&self.partitioners()).await.map(|(partitioner, _)| Contact {
+            Ok(question) => question.ask(self.partitioner.as_deref()).await.map(|(partitioner, _)| Contact {
                 seed: question.seed,
                 cluster: question.cluster.into(),
-                partitioner: partitioner.into(),
+                partitioner,
                 listen: question.listen,
             }),
         })
-    }
-
-    fn partitioners(&self) -> Vec<&str> {
-        self.partitioner.as_deref().map_or_else(|| PARTITIONERS.to_vec(), |given| vec![given])
     }
 
     /// The question to the member, if one is named that can be reached.
@@ -139,7 +143,7 @@ impl SeedArgs {
     }
 }
 
-/// One question, under every partitioner that may be the right one.
+/// One question, under the partitioner that the member has.
 struct Question<'a> {
     seed: SocketAddr,
     cluster: &'a str,
@@ -174,46 +178,38 @@ impl<'a> Question<'a> {
         Ok(Self { seed, cluster, listen, patience })
     }
 
-    /// What the member knows, and under which partitioner it said so.
-    async fn ask<'p>(&self, partitioners: &[&'p str]) -> Result<(&'p str, Vec<EndpointInfo>), Failure> {
-        let mut asking = Vec::new();
-        let answered = timeout(self.patience, self.ask_under(partitioners, &mut asking)).await;
-        let answered = match answered {
-            Ok(answered) => answered,
-            Err(_) => Err(self.no_answer(&asking).await),
-        };
-        // Its port is free again when this returns.
-        for (_, node, _) in asking {
+    /// What the member knows, and under which partitioner it said so: the given one, else that which it has.
+    async fn ask(&self, given: Option<&str>) -> Result<(String, Vec<EndpointInfo>), Failure> {
+        let mut partitioner = given.unwrap_or(FIRST_PARTITIONER).to_owned();
+        let mut is_told = false;
+        loop {
+            let (node, mut events) = self.begin(&partitioner).await?;
+            let told = match timeout(self.patience, answer(&node, &mut events)).await {
+                Ok(told) => Ok(told),
+                Err(_) => Err(self.no_answer(&node).await),
+            };
+            // Its port is free again then.
             let _ = node.shutdown().await;
-        }
-        answered
-    }
-
-    async fn ask_under<'p>(
-        &self,
-        partitioners: &[&'p str],
-        asking: &mut Vec<(&'p str, Handle, Events)>,
-    ) -> Result<(&'p str, Vec<EndpointInfo>), Failure> {
-        // A port that was asked for is one node's at a time.
-        let is_port_fixed = self.listen.port() != 0;
-        let head_start = if is_port_fixed { self.patience / 2 } else { HEAD_START };
-        for (number, partitioner) in (1..).zip(partitioners) {
-            if is_port_fixed && let Some((_, before, _)) = asking.pop() {
-                let _ = before.shutdown().await;
-            }
-            let (node, events) = self.begin(partitioner).await?;
-            asking.push((partitioner, node, events));
-            // The last has all the time that is left.
-            let is_last = number == partitioners.len();
-            let answers = asking
-                .iter_mut()
-                .map(|(partitioner, node, events)| Box::pin(answer(partitioner, node, events)));
-            tokio::select! {
-                (answer, ..) = futures_util::future::select_all(answers) => return Ok(answer),
-                () = sleep(head_start), if !is_last => {}
+            match told? {
+                Told::State(infos) => return Ok((partitioner, infos)),
+                Told::Partitioner(theirs) if given.is_none() && !is_told && theirs.len() <= WHOLE_NAME => {
+                    is_told = true;
+                    partitioner = theirs;
+                }
+                Told::Partitioner(theirs) => {
+                    return Err(Failure::failed(format!(
+                        "the partitioner of {} is \"{theirs}\", and not \"{partitioner}\" (name it with --partitioner)",
+                        self.seed
+                    )));
+                }
+                Told::Cluster(theirs) => {
+                    return Err(Failure::failed(format!(
+                        "the cluster of {} is called \"{theirs}\", and not \"{}\" (name it with --cluster)",
+                        self.seed, self.cluster
+                    )));
+                }
             }
         }
-        Err(Failure::failed("there is no partitioner to ask under"))
     }
 
     async fn begin(&self, partitioner: &str) -> Result<(Handle, Events), Failure> {
@@ -242,11 +238,8 @@ impl<'a> Question<'a> {
     }
 
     /// Says what may be wrong, as far as it can be told apart.
-    async fn no_answer(&self, asking: &[(&str, Handle, Events)]) -> Failure {
-        let mut failed = 0;
-        for (_, node, _) in asking {
-            failed += node.stats().await.map_or(0, |stats: Stats| stats.connections_failed + stats.timeouts);
-        }
+    async fn no_answer(&self, node: &Handle) -> Failure {
+        let failed = node.stats().await.map_or(0, |stats: Stats| stats.connections_failed + stats.timeouts);
         let Self { seed, cluster, listen, patience } = self;
         let ip = listen.ip();
         Failure::failed(if failed > 0 {
@@ -298,20 +291,36 @@ fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// What the node has learned, once it has; never, if it learns nothing.
-async fn answer<'p>(
-    partitioner: &'p str,
-    node: &Handle,
-    events: &mut Events,
-) -> (&'p str, Vec<EndpointInfo>) {
+/// What a member answers.
+enum Told {
+    /// All that it knows.
+    State(Vec<EndpointInfo>),
+    /// That its cluster is called otherwise: only a node of ours says so.
+    Cluster(String),
+    /// That it has another partitioner, likewise.
+    Partitioner(String),
+}
+
+/// What the node was told, once it was; never, if nobody answers.
+async fn answer(node: &Handle, events: &mut Events) -> Told {
     loop {
         // What is so decides, whatever was told and missed. It takes no part once it has its answer.
         if node.phase().await == Ok(Phase::Disabled) {
-            return (partitioner, node.endpoints().await.unwrap_or_default());
+            return Told::State(node.endpoints().await.unwrap_or_default());
         }
-        match events.recv().await {
-            Ok(_) | Err(EventsError::Lagged(_)) => {}
+        let may_be_refused = match events.recv().await {
+            Ok(Event::ForeignCluster { .. } | Event::ForeignPartitioner { .. })
+            | Err(EventsError::Lagged(_)) => true,
+            Ok(_) => false,
             Err(EventsError::Stopped) => std::future::pending().await,
+        };
+        if may_be_refused {
+            if let Ok(Some((_, theirs))) = node.foreign_cluster().await {
+                return Told::Cluster(theirs);
+            }
+            if let Ok(Some((_, theirs))) = node.foreign_partitioner().await {
+                return Told::Partitioner(theirs);
+            }
         }
     }
 }

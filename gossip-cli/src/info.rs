@@ -1,8 +1,9 @@
 //! `gossip info`.
 
 use core::fmt::Write;
+use std::collections::BTreeMap;
 
-use gossip_adapter::ApplicationState;
+use gossip_adapter::{ApplicationState, Stats};
 
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
@@ -12,6 +13,9 @@ use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Also says what each counter counts
+    #[arg(short = 'v', long)]
+    verbose: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -33,12 +37,19 @@ pub(crate) fn info(args: &Args) -> Result<(), Failure> {
                 "counters": counters,
             }))
         }
-        Format::Text => print(&render(&node, &endpoints, &counters)),
+        Format::Text => print(&render(&node, &endpoints, &counters, args.verbose)),
     }
 }
 
 /// The text of `nodetool info` as far as gossip knows it, then how many endpoints stand how, then the counters.
-fn render(node: &NodeModel, endpoints: &[EndpointModel], counters: &CountersModel) -> String {
+fn render(
+    node: &NodeModel,
+    endpoints: &[EndpointModel],
+    counters: &CountersModel,
+    is_verbose: bool,
+) -> String {
+    let meanings: BTreeMap<_, _> =
+        Stats::default().counters().map(|counter| (counter.name, counter.meaning)).collect();
     let own = endpoints.iter().find(|endpoint| endpoint.local);
     let state = |key| own.and_then(|own| own.text(key));
     let load = state(ApplicationState::LOAD).and_then(load);
@@ -63,7 +74,11 @@ fn render(node: &NodeModel, endpoints: &[EndpointModel], counters: &CountersMode
     }
     let _ = writeln!(text, "Counters");
     for (name, value) in counters {
-        let _ = writeln!(text, "  {name:<21}: {value}");
+        let meaning = meanings.get(name.as_str()).filter(|_| is_verbose);
+        let _ = match meaning {
+            Some(meaning) => writeln!(text, "  {:<21}: {value:<10}  {meaning}", printable(name)),
+            None => writeln!(text, "  {:<21}: {value}", printable(name)),
+        };
     }
     text
 }

@@ -13,7 +13,7 @@ use crate::text::printable;
 
 /// What a member cannot tell of others, and what is made of it.
 pub(crate) const AFTER_HELP: &str = "\
-A member that is asked over gossip (--seed) does not say whom it finds live. So it is asked twice, four seconds apart: up is \
+A member that is asked over gossip (--seed) does not say whom it finds live. So it is asked again after two seconds, and after four if anything is unclear: up is \
 whoever's heartbeat has grown, down is who said that it stops, and of others nothing is known (?).";
 
 #[derive(Debug, clap::Args)]

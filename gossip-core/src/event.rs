@@ -120,7 +120,7 @@ pub enum Event {
         /// The generation of the other.
         generation: Generation,
     },
-    /// A value of another endpoint is new or changed.
+    /// A value of an endpoint is new or changed; also one of the node's own.
     StateChanged {
         /// Whose.
         endpoint: Endpoint,

@@ -49,6 +49,7 @@ use crate::delta::Scratch;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::log;
 use crate::message::{Codec, Message};
 use crate::quarantine::{Quarantine, Refusal, Tombstone};
 use crate::rng::{Purpose, Rng};
@@ -254,6 +255,9 @@ impl Gossiper {
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
             gossiper.publish(key, JavaStr::from_checked(&value));
         }
+        // What it begins with is no change.
+        gossiper.events.clear();
+        gossiper.events_lost = 0;
         gossiper.config.tombstones = Vec::new();
         if gossiper.config.shadow_round {
             gossiper.begin_shadow_round();
@@ -271,20 +275,21 @@ impl Gossiper {
         message: &Message<'_>,
     ) {
         self.advance(now);
+        log::trace!(%from, verb = %message.verb(), id, entries = message.entries(), "received");
         match self.mode {
             Mode::Stopped => return,
             Mode::Disabled => {
                 self.stats.while_disabled += 1;
                 return;
             }
-            Mode::Shadow => return self.handle_shadow_message(from, message),
+            Mode::Shadow => return self.handle_shadow_message(from, id, message),
             Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
         }
         if let Some(slot) = self.table.find(from) {
             self.table.set_heard(slot, self.now);
         }
         match message {
-            Message::Syn(syn) => self.on_syn(from, session, syn),
+            Message::Syn(syn) => self.on_syn(from, id, session, syn),
             Message::Ack(ack) => self.on_ack(from, session, ack),
             Message::Ack2(ack2) => self.on_ack2(from, session, ack2),
             Message::EchoRequest => self.on_echo_request(from, id),
@@ -294,9 +299,9 @@ impl Gossiper {
     }
 
     /// Before it takes part, a node only asks, and tells others who ask that it does.
-    fn handle_shadow_message(&mut self, from: Endpoint, message: &Message<'_>) {
+    fn handle_shadow_message(&mut self, from: Endpoint, id: u64, message: &Message<'_>) {
         match message {
-            Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, syn) => {
+            Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, id, syn) => {
                 self.answer_in_shadow(from);
             }
             Message::Ack(ack) => self.on_shadow_ack(from, ack),
@@ -440,6 +445,7 @@ impl Gossiper {
         }
         let outgoing = outgoing.or_else(|| self.encode_without_body(to, codec))?;
         self.stats.messages_sent += 1;
+        log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, bytes = out.len(), "sent");
         Some(outgoing)
     }
 
@@ -467,6 +473,7 @@ impl Gossiper {
         limit: usize,
     ) -> Result<(Outgoing, Vec<u8>), usize> {
         let written = self.encode_due_large(to, codec, limit)?;
+        log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent, over the large connection");
         self.stats.messages_sent += 1;
         self.stats.snapshots += 1;
         Ok(written)

@@ -100,7 +100,7 @@ pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;
 pub use release::Release;
 pub use snapshot::{EndpointInfo, Standing, StateInfo};
-pub use stats::Stats;
+pub use stats::{Counter, Stats};
 pub use status::{Status, StatusKind};
 #[cfg(feature = "std")]
 pub use time::Clock;

@@ -8,4 +8,21 @@ macro_rules! debug {
     };
 }
 
-pub(crate) use debug;
+/// Emits a trace record, where the feature `tracing` is on: one for each message.
+macro_rules! trace {
+    ($($record:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::trace!($($record)*);
+    };
+}
+
+/// Says until the end of the block whose records these are: several nodes may run in one process. It costs nothing unless debug records
+/// are wanted.
+macro_rules! of_node {
+    ($local:expr) => {
+        #[cfg(feature = "tracing")]
+        let _span = tracing::debug_span!("node", at = %$local).entered();
+    };
+}
+
+pub(crate) use {debug, of_node, trace};

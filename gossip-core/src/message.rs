@@ -119,4 +119,16 @@ impl<'a> Message<'a> {
             Self::Shutdown(_) => Verb::GOSSIP_SHUTDOWN,
         }
     }
+
+    /// For the log: of how many endpoints it tells or asks.
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn entries(&self) -> usize {
+        match self {
+            Self::Syn(syn) => syn.digests.len(),
+            Self::Ack(ack) => ack.requests.len() + ack.states.len(),
+            Self::Ack2(ack2) => ack2.states.len(),
+            Self::EchoRequest | Self::EchoResponse => 0,
+            Self::Shutdown(_) => 1,
+        }
+    }
 }

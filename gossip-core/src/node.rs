@@ -16,6 +16,7 @@ use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError};
 use crate::io::{ConnectionId, Input, Output};
+use crate::log;
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::version::Version;
@@ -71,6 +72,7 @@ impl Node {
     /// Takes in what happened, and then does what is due by `now`, whatever the input is: a driver that is kept busy by others
     /// does not hold up the rounds. Nothing that comes over a connection makes this fail.
     pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
+        log::of_node!(self.gossiper.local_endpoint());
         self.now = self.now.max(now);
         self.take_in(input);
         self.do_what_is_due();
@@ -117,6 +119,7 @@ impl Node {
     /// If `buffer` is shorter than [`Node::MIN_BUFFER`].
     pub fn poll<'b>(&mut self, buffer: &'b mut [u8]) -> Output<'b> {
         assert!(buffer.len() >= Self::MIN_BUFFER, "the lent buffer is shorter than Node::MIN_BUFFER");
+        log::of_node!(self.gossiper.local_endpoint());
         let output = self.next_output(buffer);
         self.count_connections();
         output
@@ -164,6 +167,7 @@ impl Node {
             _ => None,
         };
         if accepted.is_none() {
+            log::debug!(at = %self.gossiper.local_endpoint(), "too many connections: one is refused");
             self.gossiper.stats_mut().connections_refused += 1;
         }
         self.do_what_is_due();

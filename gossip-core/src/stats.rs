@@ -1,9 +1,41 @@
 //! Counters: what was taken in, what was refused and why, and when memory was taken.
 
-/// Counters since the node was made. They only grow.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Stats {
+/// A counter of [`Stats`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Counter {
+    /// What it is called.
+    pub name: &'static str,
+    /// How often it has happened.
+    pub value: u64,
+    /// What it counts, in a sentence.
+    pub meaning: &'static str,
+}
+
+/// Makes the counters, and the list of them with what they mean: each is named once.
+macro_rules! stats {
+    ($($(#[doc = $doc:literal])+ pub $name:ident: u64,)+) => {
+        /// Counters since the node was made. They only grow.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Stats {
+            /// All counters, with their names and what they count.
+            pub fn counters(&self) -> impl Iterator<Item = Counter> + use<> {
+                [$(Counter {
+                    name: stringify!($name),
+                    value: self.$name,
+                    meaning: concat!($($doc),+).trim_ascii(),
+                },)+]
+                .into_iter()
+            }
+        }
+    };
+}
+
+stats! {
     /// Rounds done.
     pub rounds: u64,
     /// SYNs taken in.
@@ -15,7 +47,8 @@ pub struct Stats {
     /// Messages handed to the transport, of all kinds.
     pub messages_sent: u64,
 
-    /// Endpoints that became known. Takes memory, as do the following up to [`Stats::buffers_grown`].
+    // These take memory, up to `buffers_grown`.
+    /// Endpoints that became known.
     pub endpoints_learned: u64,
     /// Greater generations that became known of endpoints.
     pub generations_learned: u64,
@@ -32,6 +65,8 @@ pub struct Stats {
     pub malformed: u64,
     /// Messages that came while gossip was disabled.
     pub while_disabled: u64,
+    /// Questions under another cluster or partitioner, whose sender was told ours.
+    pub questions_corrected: u64,
     /// SYNs of another cluster.
     pub foreign_cluster: u64,
     /// SYNs under another partitioner.
@@ -117,5 +152,23 @@ impl Stats {
             + self.connections
             + self.snapshots
             + self.buffers_grown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_says_what_it_counts() {
+        let stats = Stats { rounds: 5, replayed: 7, ..Stats::default() };
+        let counters: alloc::vec::Vec<Counter> = stats.counters().collect();
+        // Each is eight bytes.
+        assert_eq!(counters.len() * size_of::<u64>(), size_of::<Stats>());
+        assert_eq!(counters[0], Counter { name: "rounds", value: 5, meaning: "Rounds done." });
+        assert!(counters.iter().any(|counter| (counter.name, counter.value) == ("replayed", 7)));
+        for Counter { name, meaning, .. } in counters {
+            assert!(meaning.ends_with('.') && !meaning.contains(['\n', '`', '[']), "{name}: {meaning}");
+        }
     }
 }

@@ -305,20 +305,23 @@ fn share_a_poll(first: Builder, second: Builder, values: usize) {
     // The tokens in use stay as few as the connections.
     let (mut driver, second, _) =
         Driver::new(second, program.poll.registry(), Token(1_000), &program.waker).expect("the port is free");
-    let mut subscribed = [first.subscribe(), second.subscribe()];
+    let mut subscribed =
+        [(first.local_endpoint(), first.subscribe()), (second.local_endpoint(), second.subscribe())];
     let (mut handles, mut live, mut states) = (Some([first, second]), BTreeSet::new(), BTreeSet::new());
     let began = Instant::now();
     while !program.driver.is_stopped() || !driver.is_stopped() {
         assert!(began.elapsed() < LONG);
         let wait = driver.turn();
         program.step_beside(wait, |event| driver.on_event(event));
-        for events in &mut subscribed {
+        for (local, events) in &mut subscribed {
             while let Some(Ok(event)) = events.try_recv() {
                 match event {
                     Event::Up { endpoint, .. } => {
                         live.insert(endpoint);
                     }
-                    Event::StateChanged { endpoint, key, .. } if key >= ApplicationState::FIRST_CUSTOM => {
+                    Event::StateChanged { endpoint, key, .. }
+                        if endpoint != *local && key >= ApplicationState::FIRST_CUSTOM =>
+                    {
                         states.insert((endpoint, key));
                     }
                     _ => {}

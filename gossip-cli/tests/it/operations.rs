@@ -49,6 +49,12 @@ fn info_tells_the_counters() {
         assert!(info.lines().any(|other| other == line), "{line}: {info}");
     }
     assert!(info.lines().any(|line| line.starts_with("  rounds               : ")), "{info}");
+    let verbose = nodes[0].ask(&["info", "-v"]).stdout;
+    let (_, counters) = verbose.split_once("Counters\n").unwrap();
+    assert!(counters.lines().count() > 40, "{verbose}");
+    for line in counters.lines() {
+        assert!(line.ends_with('.') && line.contains("  "), "it says what it counts: {line}");
+    }
     let json: Value = serde_json::from_str(&nodes[0].ask(&["info", "--format", "json"]).stdout).unwrap();
     assert!(json["counters"]["syns_received"].as_u64().unwrap() > 0, "{json}");
     assert_eq!(json["endpoints"]["live"], 2);
@@ -323,4 +329,31 @@ fn sighup_has_a_node_read_its_files_again() {
         signal("TERM", node.child.id());
         assert_eq!(node.wait(), Some(0));
     }
+}
+
+#[test]
+fn messages_are_logged_with_their_peer_and_whose_they_are() {
+    let first = Node::start(&["--log-level", "trace"]);
+    let second = Node::start(&["--log-level", "debug", "--seed", &first.gossip.to_string()]);
+    let (one, other) = (first.gossip.to_string(), second.gossip.to_string());
+    let (of_one, of_other) = (format!("node{{at={one}}}"), format!("node{{at={other}}}"));
+    for (done, verb) in [
+        ("received", "GOSSIP_DIGEST_SYN"),
+        ("received", "GOSSIP_DIGEST_ACK"),
+        ("sent", "GOSSIP_DIGEST_ACK"),
+        ("sent", "GOSSIP_DIGEST_ACK2"),
+    ] {
+        let (verb, peer) = (format!("verb={verb} "), if done == "sent" { "to=" } else { "from=" });
+        first.wait_for_log(&["TRACE", &of_one, done, &format!("{peer}{other}"), &verb]);
+    }
+    second.wait_for_log(&[
+        "DEBUG",
+        &of_other,
+        "a dialled connection is open",
+        "connection=",
+        &format!("peer={one}"),
+    ]);
+    drop(first);
+    second.wait_for_log(&["DEBUG", &of_other, "a connection is gone", &format!("peer={one}")]);
+    assert!(!second.log().contains("TRACE"));
 }

@@ -12,6 +12,7 @@ use crate::digest::{self, Entry, Progress};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
+use crate::log;
 use crate::message::{Ack, Ack2, Codec, Syn};
 use crate::table::{Cursor, Slot};
 use crate::verb::Verb;
@@ -20,11 +21,14 @@ use crate::wire::{Full, JavaStr, Writer};
 
 pub(super) use crate::version::MAX_AHEAD as MAX_GENERATION_AHEAD;
 
+/// The id of the SYN of a node that only asks, by which a node of ours knows it. Ids mean nothing to receivers of a SYN.
+const QUESTION_ID: u64 = 0x676f_7373;
+
 impl Gossiper {
     /// `gossip-semantics.md` §5.
-    pub(super) fn on_syn(&mut self, from: Endpoint, session: &mut Session, syn: &Syn<'_>) {
+    pub(super) fn on_syn(&mut self, from: Endpoint, id: u64, session: &mut Session, syn: &Syn<'_>) {
         self.stats.syns_received += 1;
-        if !self.is_of_this_cluster(from, syn) {
+        if !self.is_of_this_cluster(from, id, syn) {
             return;
         }
         self.contact.heard(self.now);
@@ -59,8 +63,17 @@ impl Gossiper {
         }
     }
 
-    /// Whether a SYN comes from our own cluster. Others are not answered.
-    pub(super) fn is_of_this_cluster(&mut self, from: Endpoint, syn: &Syn<'_>) -> bool {
+    /// Whether a SYN comes from our own cluster. Others are not answered, but for one that only asks: it is told our names.
+    pub(super) fn is_of_this_cluster(&mut self, from: Endpoint, id: u64, syn: &Syn<'_>) -> bool {
+        let is_ours = syn.cluster.as_bytes() == self.config.cluster
+            && syn.partitioner.as_bytes() == self.config.partitioner;
+        if !is_ours
+            && id == QUESTION_ID
+            && syn.digests.is_empty()
+            && self.config.transport == Transport::Internode
+        {
+            return self.correct(from);
+        }
         let silence = self.config.interval.saturating_mul(60);
         if syn.cluster.as_bytes() != self.config.cluster {
             self.stats.foreign_cluster += 1;
@@ -77,6 +90,20 @@ impl Gossiper {
             return false;
         }
         true
+    }
+
+    /// Tells `from`, which only asks and does not know what our cluster or partitioner is called, by a SYN that lists nobody. Nothing is
+    /// wrong with either side, so that it is no event.
+    ///
+    /// Deviation: Cassandra leaves it without an answer. It never gives an empty SYN this id, and so never has this answer.
+    fn correct(&mut self, from: Endpoint) -> bool {
+        self.stats.questions_corrected += 1;
+        log::debug!(%from, "a question names another cluster or partitioner: it is told ours");
+        // Two that ask would go on telling each other.
+        if !self.config.only_asks && self.outbox.shadow_syn(from).is_err() {
+            self.stats.exchanges_dropped += 1;
+        }
+        false
     }
 
     /// Says to somebody in its shadow round that we are in ours.
@@ -239,7 +266,9 @@ impl Gossiper {
         if due.shadow_syn {
             due.shadow_syn = false;
             let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
-            return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
+            let outgoing = self.finish(Verb::GOSSIP_DIGEST_SYN, written)?;
+            let id = if self.config.only_asks { QUESTION_ID } else { outgoing.id };
+            return Some(Outgoing { id, ..outgoing });
         }
         if let Some(mut syn) = due.syn.take() {
             let is_first = syn.start.is_none();

@@ -73,6 +73,7 @@ impl Gossiper {
             self.stats.values_grown += 1;
         }
         self.news.note(Slot::FIRST);
+        self.push_event(Event::StateChanged { endpoint: self.config.local, key, version });
         version
     }
 

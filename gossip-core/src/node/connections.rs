@@ -517,6 +517,17 @@ impl Connections {
         self.deferred.clear();
     }
 
+    /// For the log: what `id` leads to, as far as that is known.
+    #[cfg(feature = "tracing")]
+    pub(super) fn peer_of(&self, id: ConnectionId) -> Option<Endpoint> {
+        match &self.places.get(place(id))?.as_ref().filter(|found| found.id == id)?.side {
+            Side::Accepted(accepted) => accepted.machine.peer(),
+            Side::Dialled(dialled) => {
+                self.peers.get(dialled.peer.0 as usize)?.as_ref().map(|peer| peer.endpoint)
+            }
+        }
+    }
+
     /// Closes all connections that we dialled to `to`.
     pub(super) fn close_all_to(&mut self, now: Timestamp, to: Endpoint) {
         let Some(peer) = self.find(to) else { return };

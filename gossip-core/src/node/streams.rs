@@ -96,6 +96,7 @@ impl Streams {
         connection: ConnectionId,
         failure: DialFailure,
     ) {
+        log::debug!(%connection, peer = %Shown(self.connections.peer_of(connection)), "a connection is gone");
         self.connections.forget_actions(connection);
         let gone = self.connections.on_gone(now, connection);
         Self::on_gone(gossiper, gone, failure);
@@ -112,7 +113,10 @@ impl Streams {
         loop {
             if let Some(action) = self.connections.next_action() {
                 match action {
-                    Action::Connect(connection, to) => return Some(Output::Connect { connection, to }),
+                    Action::Connect(connection, to) => {
+                        log::debug!(%connection, peer = %to, "a connection is dialled");
+                        return Some(Output::Connect { connection, to });
+                    }
                     Action::Close(connection) => return Some(Output::Close { connection }),
                     Action::Accept(connection, accept) => {
                         let bytes = &mut buffer[..accept.len()];
@@ -159,7 +163,7 @@ impl Streams {
         self.next_housekeeping = now + HOUSEKEEPING;
         while let Some(overdue) = self.connections.next_overdue(now) {
             gossiper.stats_mut().timeouts += 1;
-            log::debug!(connection = %overdue, "a connection took too long");
+            log::debug!(connection = %overdue, peer = %Shown(self.connections.peer_of(overdue)), "a connection took too long");
             let gone = self.connections.close(now, overdue);
             Self::on_gone(gossiper, gone, DialFailure::TimedOut);
         }
@@ -193,11 +197,12 @@ impl Streams {
             Side::Dialled(dialled) => match Dialled::take(dialled, bytes) {
                 None => {}
                 Some(OutboundEvent::Established { version, .. }) => {
+                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), version = version.number(), "a dialled connection is open");
                     self.connections.on_established(now, id, version);
                     self.resume(gossiper, id);
                 }
                 Some(OutboundEvent::Failed(_error)) => {
-                    log::debug!(connection = %id, error = %_error, "a dialled connection is of no use");
+                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), error = %_error, "a dialled connection is of no use");
                     self.fail(gossiper, now, id);
                 }
             },
@@ -233,6 +238,7 @@ impl Streams {
                         failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
                         peer = Some(initiate.from);
                         version = machine.version();
+                        log::debug!(connection = %id, peer = %initiate.from, "an accepted connection is open");
                         *session = gossiper.open_session(initiate.from);
                         if failed {
                             break;
@@ -269,7 +275,7 @@ impl Streams {
                     }
                     InboundEvent::Failed(_error) => {
                         failed = true;
-                        log::debug!(peer = ?peer, error = %_error, "an accepted connection is of no use");
+                        log::debug!(connection = %id, peer = %Shown(peer), error = %_error, "an accepted connection is of no use");
                     }
                 }
             }
@@ -390,5 +396,18 @@ impl PingQueue {
 
     fn iter(&self) -> impl Iterator<Item = (Endpoint, ConnectionType, u64)> + '_ {
         self.pings.iter().flatten().copied()
+    }
+}
+/// For the log: the other end of a connection, if it has said who it is.
+#[cfg(feature = "tracing")]
+struct Shown(Option<Endpoint>);
+
+#[cfg(feature = "tracing")]
+impl core::fmt::Display for Shown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(endpoint) => endpoint.fmt(f),
+            None => f.write_str("unknown"),
+        }
     }
 }

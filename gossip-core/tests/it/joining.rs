@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, ConfigBuilder, DisableError, EnableError, End, Event, Generation, Phase, Standing,
-    StatusKind, Timestamp,
+    ApplicationState, Config, ConfigBuilder, DisableError, EnableError, End, Event, Generation, Phase,
+    Standing, StatusKind, Timestamp,
 };
 
 use crate::support::{
@@ -357,6 +357,50 @@ fn whoever_only_asks_takes_no_part_whatever_the_answer() {
     }
 }
 
+/// A question is no intrusion: who asks may not know what partitioner a cluster has, or how its name is written.
+#[test]
+fn a_question_under_other_names_is_told_ours() {
+    for (cluster, partitioner) in [(None, Some("org.example.Other")), (Some("other"), None)] {
+        let names = |config: ConfigBuilder| match partitioner {
+            Some(partitioner) => config.partitioner(partitioner),
+            None => config,
+        };
+        let local = endpoint(A);
+        let config = match cluster {
+            Some(cluster) => Config::builder(cluster, local, Generation::new(100), [1; 32]),
+            None => builder(A, 100),
+        };
+        let mut asker = Driven::new(names(config).seed(endpoint(B)).only_asks(true));
+        let mut b = Driven::new(builder(B, 200));
+        let question = asker.round();
+        deliver(&mut b, local, &question);
+        talk(&mut b, &mut asker);
+        assert!(b.events().is_empty(), "nothing is wrong");
+        assert_eq!(b.gossiper.stats().questions_corrected, 1);
+        let told = asker.events();
+        let expected = match cluster {
+            Some(_) => Event::ForeignCluster { from: endpoint(B) },
+            None => Event::ForeignPartitioner { from: endpoint(B) },
+        };
+        assert_eq!(told, [expected]);
+        assert!(b.heartbeat(A).is_none() && asker.heartbeat(B).is_none());
+    }
+    // Somebody who wants to join under another name is refused in silence, and told of.
+    let mut b = Driven::new(builder(B, 200));
+    let mut joiner = Driven::new(asking(&[B]).partitioner("org.example.Other"));
+    let question = joiner.round();
+    deliver(&mut b, endpoint(A), &question);
+    assert_eq!(b.sent(), []);
+    assert_eq!(b.events(), [Event::ForeignPartitioner { from: endpoint(A) }]);
+    // Two who only ask have nothing to tell each other.
+    let mut one = Driven::new(builder(A, 100).partitioner("org.example.A").seed(endpoint(B)).only_asks(true));
+    let mut other =
+        Driven::new(builder(B, 100).partitioner("org.example.B").seed(endpoint(A)).only_asks(true));
+    let question = one.round();
+    deliver(&mut other, endpoint(A), &question);
+    assert_eq!(other.sent(), []);
+}
+
 #[test]
 fn values_are_set_before_a_node_takes_part() {
     let mut a = Driven::new(asking(&[B]));
@@ -470,7 +514,7 @@ fn k10_enabled_again_the_generation_is_one_greater() {
     a.events();
     a.gossiper.enable(a.now).unwrap();
     let (old, new) = (Generation::new(100), Generation::new(101));
-    assert_eq!(a.events(), [Event::GenerationRaised { old, new }]);
+    assert_eq!(a.events().first(), Some(&Event::GenerationRaised { old, new }));
     assert_eq!(a.heartbeat(A).unwrap().generation, new);
     assert_eq!(a.value(A, STATUS).unwrap().0, "NORMAL,7", "as before");
     assert_eq!(a.value(A, ApplicationState::LOAD).unwrap().0, "1");

@@ -230,6 +230,7 @@ fn k9_silent_states_announce_nothing() {
     {
         let (_, mut b) = pair(MessagingVersion::V12);
         b.gossiper.set_state(b.now, ApplicationState::STATUS_WITH_PORT, status).unwrap();
+        b.events();
         b.gossiper.shutdown(b.now);
         assert_eq!(b.sent(), [], "{status}");
         assert_eq!(b.events(), [Event::Stopped], "{status}");
@@ -262,6 +263,7 @@ fn k18_everybody_live_is_told_once_and_rounds_go_on_for_two_seconds() {
         Err(SetStateError::Stopped),
         "nothing is published any more"
     );
+    a.events();
     a.gossiper.shutdown(a.now);
     assert_eq!(a.sent(), [], "asked twice it announces nothing again");
 
