@@ -41,7 +41,7 @@ impl Scratch {
 /// Writes the digests by which the peer is asked for what it knows better, as many as fit.
 ///
 /// Asked from version 0 is whoever is unknown, or known of an older generation: `asked` remembers those, for only what was
-/// asked for from the start is taken as a whole.
+/// asked for from the start is taken as a whole; and ourselves.
 pub(crate) fn encode_requests(
     table: &EndpointTable,
     pending: &mut Pending,
@@ -71,7 +71,9 @@ pub(crate) fn encode_requests(
             break;
         }
         let (endpoint, generation) = (table.endpoint(entry.slot()), theirs.generation());
-        if from == Version::ZERO && !asked.ask(endpoint, generation, whom, now) {
+        // What others say of ourselves counts only if it was asked for.
+        let is_noted = from == Version::ZERO || entry.slot() == Slot::FIRST;
+        if is_noted && !asked.ask(endpoint, generation, whom, now) {
             continue;
         }
         let digest = crate::message::Digest { endpoint, generation, max_version: from };

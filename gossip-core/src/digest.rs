@@ -103,12 +103,12 @@ impl Pending {
         self.progress.requests >= self.wants && self.progress.unknown >= self.unknown.len()
     }
 
-    /// Takes out a row that will be somebody else's. What was written of others may be written again, which does no harm.
-    pub(crate) fn forget_slot(&mut self, slot: Slot) {
+    /// Takes out rows that will be somebody else's. What was written of others may be written again, which does no harm.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         let before = (self.wants, self.gives);
         let mut kept = 0;
         for at in 0..self.wants {
-            if self.entries[at].slot != slot {
+            if is_kept(self.entries[at].slot) {
                 self.entries.swap(kept, at);
                 kept += 1;
             }
@@ -117,7 +117,7 @@ impl Pending {
         let last = self.entries.len().saturating_sub(1);
         kept = 0;
         for at in 0..self.gives {
-            if self.entries[last - at].slot != slot {
+            if is_kept(self.entries[last - at].slot) {
                 self.entries.swap(last - kept, last - at);
                 kept += 1;
             }
@@ -164,6 +164,38 @@ impl Pending {
             *place = entry;
             self.gives += 1;
         }
+    }
+}
+
+/// Of which endpoints a message has spoken: a bit for each slot. Whoever is listed many times in one message would be told of as often.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    words: Vec<u64>,
+}
+
+impl Seen {
+    /// Takes memory for so many slots.
+    pub(crate) fn reserve(&mut self, slots: usize) {
+        let words = slots.div_ceil(64);
+        if words > self.words.len() {
+            self.words.reserve_exact(words - self.words.len());
+            self.words.resize(words, 0);
+        }
+    }
+
+    /// Begins a message, which has spoken of nobody.
+    pub(crate) fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Notes that a message speaks of somebody; says whether it is for the first time.
+    #[inline]
+    pub(crate) fn insert(&mut self, slot: Slot) -> bool {
+        let Some(word) = self.words.get_mut(slot.index() / 64) else { return true };
+        let bit = 1 << (slot.index() % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 }
 
@@ -241,15 +273,18 @@ pub(crate) fn encode_all(
 
 /// Compares every digest with the table, and notes in `pending` what either side lacks.
 ///
-/// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`pitfalls.md` §4.3).
+/// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`pitfalls.md` §4.3). Neither is an
+/// endpoint that the sender knows by its address alone: there is nothing to be told of it.
 pub(crate) fn examine(
     table: &EndpointTable,
     quarantine: &Quarantine,
     digests: &Digests<'_>,
     context: &Context,
-    pending: &mut Pending,
+    (pending, seen): (&mut Pending, &mut Seen),
 ) -> Examined {
+    seen.clear();
     let mut examiner = Examiner {
+        seen,
         quarantine,
         context,
         newest: Known::new(context.newest, Version::new(i32::MAX)),
@@ -275,6 +310,7 @@ pub(crate) fn examine(
 
 /// What one list of digests is held against.
 struct Examiner<'a> {
+    seen: &'a mut Seen,
     quarantine: &'a Quarantine,
     context: &'a Context,
     /// Nobody of a later generation is asked for.
@@ -297,6 +333,9 @@ impl Examiner<'_> {
         }
         if theirs > self.newest {
             return self.note_future(endpoint, theirs);
+        }
+        if !self.seen.insert(slot) {
+            return;
         }
         let entry = Entry::new(slot, theirs);
         if theirs > ours {
@@ -322,13 +361,21 @@ impl Examiner<'_> {
             return self.note_future(endpoint, theirs);
         }
         if endpoint.is_unspecified()
+            || generation == Generation::SAVED
             || self.quarantine.refuses(endpoint, generation, theirs.max_version(), self.context.now)
         {
             return;
         }
         let unknown = &mut self.pending.unknown;
+        let is_sender = endpoint == self.context.sender;
         if unknown.len() < unknown.capacity() {
             unknown.push(Unknown { endpoint, generation });
+            // Nobody knows it better than itself.
+            if is_sender {
+                unknown.rotate_right(1);
+            }
+        } else if is_sender && let Some(first) = unknown.first_mut() {
+            *first = Unknown { endpoint, generation };
         }
     }
 }

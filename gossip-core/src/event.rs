@@ -235,6 +235,26 @@ pub enum Event {
 
 const _: () = assert!(size_of::<Event>() <= 48);
 
+impl Event {
+    /// Whether it tells of who belongs to the cluster and who is up, or of the node's own part in it.
+    pub(crate) const fn is_of_membership(&self) -> bool {
+        !matches!(
+            self,
+            Self::StateChanged { .. }
+                | Self::ForeignCluster { .. }
+                | Self::ForeignPartitioner { .. }
+                | Self::Ignored { .. }
+                | Self::Accepted { .. }
+                | Self::ProbeFailed { .. }
+                | Self::PeerAsks { .. }
+                | Self::DialFailed { .. }
+                | Self::LimitReached { .. }
+                | Self::FutureGeneration { .. }
+                | Self::NotTaken { .. }
+        )
+    }
+}
+
 /// Why an endpoint was not assassinated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]

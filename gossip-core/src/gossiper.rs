@@ -47,11 +47,12 @@ use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::delta::Scratch;
 use crate::dial::DialFailure;
+use crate::digest::Seen;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::log;
 use crate::message::{Codec, Message};
-use crate::quarantine::{Quarantine, Refusal, Tombstone};
+use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
 use crate::rng::{Purpose, Rng};
 use crate::snapshot::{EndpointInfo, Standing, StateInfo};
 use crate::stats::Stats;
@@ -75,6 +76,7 @@ pub struct Gossiper {
     quarantine: Quarantine,
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     scratch: Scratch,
+    seen: Seen,
     events: VecDeque<Event>,
     events_lost: u32,
     vital: Vital,
@@ -141,12 +143,16 @@ struct WallClock {
     at: Timestamp,
 }
 
+/// Of how many senders of another cluster it is told in a minute: SYNs come every second, and a peer can send them under any name.
+const MAX_FOREIGNERS: usize = 8;
+
 /// A name that somebody else's SYN carried, cut to what is worth showing.
 #[derive(Clone, Debug, Default)]
 struct ForeignName {
     text: SmallVec<[u8; 64]>,
     from: Option<Endpoint>,
-    told: Option<Timestamp>,
+    /// Of whom it was told, and when.
+    told: [Option<(Endpoint, Timestamp)>; MAX_FOREIGNERS],
 }
 
 /// Which process of an endpoint is at the other end of a connection, as far as is known.
@@ -197,7 +203,7 @@ impl Gossiper {
         let mut quarantine = Quarantine::new(config.max_tombstones);
         for tombstone in &config.tombstones {
             let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
-            quarantine.insert(tombstone.endpoint, tombstone.generation, refusal);
+            quarantine.insert(tombstone.endpoint, tombstone.generation, refusal, Evidence::Met);
         }
         for saved in &config.saved {
             // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
@@ -215,6 +221,8 @@ impl Gossiper {
         outbox.reserve(table.len());
         let mut news = News::new();
         news.reserve(table.len());
+        let mut seen = Seen::default();
+        seen.reserve(table.len());
         let mut gossiper = Self {
             table,
             outbox,
@@ -224,6 +232,7 @@ impl Gossiper {
             quarantine,
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
+            seen,
             events: VecDeque::with_capacity(config.max_pending_events),
             events_lost: 0,
             vital: Vital::default(),
@@ -741,8 +750,8 @@ impl Gossiper {
     fn push_event(&mut self, event: Event) {
         let Some(event) = self.vital.keep(event) else { return };
         let limit = self.config.max_pending_events;
-        // Changes of values, of which there are many, leave room for changes of membership.
-        let limit = if matches!(event, Event::StateChanged { .. }) { limit - limit / 4 } else { limit };
+        // Whatever there may be many of leaves room for changes of membership.
+        let limit = if event.is_of_membership() { limit } else { limit - limit / 4 };
         if self.events.len() < limit {
             self.events.push_back(event);
         } else if !self.vital.keep_late(event) {
@@ -765,7 +774,7 @@ impl Gossiper {
 }
 
 impl ForeignName {
-    /// Notes a name; says whether it should be told, which is not for each of the SYNs that come every second.
+    /// Notes a name; says whether it should be told: once in `silence` of a sender, and of few senders in all.
     fn note(
         &mut self,
         from: Endpoint,
@@ -773,19 +782,19 @@ impl ForeignName {
         now: Timestamp,
         silence: core::time::Duration,
     ) -> bool {
-        let is_news =
-            self.from != Some(from) || self.told.is_none_or(|told| now.saturating_since(told) >= silence);
-        if is_news {
-            let mut end = name.len().min(64);
-            while JavaStr::new(&name.as_bytes()[..end]).is_err() {
-                end -= 1;
-            }
-            self.text.clear();
-            self.text.extend_from_slice(&name.as_bytes()[..end]);
-            self.from = Some(from);
-            self.told = Some(now);
+        let is_recent = |told: Timestamp| now.saturating_since(told) < silence;
+        let is_told = self.told.iter().flatten().any(|(whom, at)| *whom == from && is_recent(*at));
+        let place = self.told.iter_mut().find(|told| told.is_none_or(|(_, at)| !is_recent(at)));
+        let Some(place) = place.filter(|_| !is_told) else { return false };
+        *place = Some((from, now));
+        let mut end = name.len().min(64);
+        while JavaStr::new(&name.as_bytes()[..end]).is_err() {
+            end -= 1;
         }
-        is_news
+        self.text.clear();
+        self.text.extend_from_slice(&name.as_bytes()[..end]);
+        self.from = Some(from);
+        true
     }
 
     fn to_text(&self) -> Option<(Endpoint, String)> {

@@ -30,6 +30,10 @@ pub struct Tombstone {
 pub(crate) struct Quarantine {
     gone: Vec<Gone>,
     capacity: usize,
+    /// How many were ever noted.
+    noted: u64,
+    /// When there was room for nobody else who was silent, since all the others were noted then or count for more.
+    full_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,18 @@ struct Gone {
     endpoint: Endpoint,
     generation: Generation,
     refusal: Refusal,
+    evidence: Evidence,
+    /// As which it was noted.
+    number: u64,
+}
+
+/// What makes us believe that an endpoint existed.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Evidence {
+    /// Others told of it.
+    Hearsay,
+    /// It answered us, or an earlier process of ours remembered that it is gone.
+    Met,
 }
 
 /// What is refused of somebody who is gone.
@@ -50,7 +66,7 @@ pub(crate) enum Refusal {
 
 impl Quarantine {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { gone: Vec::with_capacity(capacity), capacity }
+        Self { gone: Vec::with_capacity(capacity), capacity, noted: 0, full_at: None }
     }
 
     /// Whether news of this generation and version must not be believed.
@@ -77,18 +93,29 @@ impl Quarantine {
         self.find(endpoint).is_ok()
     }
 
-    /// Notes that somebody is gone. Where there is no room, whoever would be forgotten first makes it.
-    pub(crate) fn insert(&mut self, endpoint: Endpoint, generation: Generation, refusal: Refusal) {
-        let gone = Gone { endpoint, generation, refusal };
+    /// Notes that somebody is gone. Where there is no room, whoever counts least makes it, or is not noted: first those that were silent,
+    /// then the removed of whom others told, then the removed that we met; of each kind those that were noted first.
+    ///
+    /// Nothing of that is for a peer to choose: who could claim to be remembered for longest would push out all others.
+    pub(crate) fn insert(
+        &mut self,
+        endpoint: Endpoint,
+        generation: Generation,
+        refusal: Refusal,
+        evidence: Evidence,
+    ) {
+        self.noted += 1;
+        let gone = Gone { endpoint, generation, refusal, evidence, number: self.noted };
         match self.find(endpoint) {
-            Ok(at) => self.gone[at] = gone,
-            Err(_) => {
-                if self.gone.len() >= self.capacity {
-                    self.forget_one();
-                }
+            Ok(at) => {
+                let before = self.gone[at];
+                self.gone[at] = Gone { evidence: evidence.max(before.evidence), ..gone };
+            }
+            Err(_) if self.gone.len() < self.capacity || self.make_room(&gone) => {
                 let at = self.find(endpoint).unwrap_or_else(|at| at);
                 self.gone.insert(at, gone);
             }
+            Err(_) => {}
         }
     }
 
@@ -121,14 +148,33 @@ impl Quarantine {
         self.gone.binary_search_by_key(&endpoint, |gone| gone.endpoint)
     }
 
-    /// Forgets whoever was silent, the longest gone first; only then the tombstone that ends first.
-    fn forget_one(&mut self) {
-        let order = |gone: &Gone| match gone.refusal {
-            Refusal::Silent { since, .. } => (0, since.as_nanos()),
-            Refusal::Removed { until_unix_ms } => (1, until_unix_ms),
+    /// Forgets whoever counts least, if that is less than `new`.
+    fn make_room(&mut self, new: &Gone) -> bool {
+        let silent_since = match new.refusal {
+            Refusal::Silent { since, .. } => Some(since),
+            Refusal::Removed { .. } => None,
         };
-        if let Some(first) = (0..self.gone.len()).min_by_key(|at| order(&self.gone[*at])) {
-            self.gone.remove(first);
+        // Thousands may be evicted in one round.
+        if silent_since.is_some() && silent_since == self.full_at {
+            return false;
+        }
+        let least = (0..self.gone.len()).min_by_key(|at| self.gone[*at].weight());
+        let Some(least) = least.filter(|at| self.gone[*at].weight() < new.weight()) else {
+            self.full_at = silent_since;
+            return false;
+        };
+        self.gone.remove(least);
+        true
+    }
+}
+
+impl Gone {
+    /// Who has the least makes room.
+    const fn weight(&self) -> (u8, u64) {
+        match (self.refusal, self.evidence) {
+            (Refusal::Silent { since, .. }, _) => (0, since.as_nanos()),
+            (Refusal::Removed { .. }, Evidence::Hearsay) => (1, self.number),
+            (Refusal::Removed { .. }, Evidence::Met) => (2, self.number),
         }
     }
 }
@@ -153,7 +199,7 @@ mod tests {
     fn i2_somebody_silent_is_refused_for_a_minute_and_then_taken_if_newer() {
         let mut quarantine = Quarantine::new(8);
         let generation = Generation::new(100);
-        quarantine.insert(endpoint(1), generation, silent(0, 50));
+        quarantine.insert(endpoint(1), generation, silent(0, 50), Evidence::Met);
         let refuses = |seconds, generation: i32, version: i32| {
             quarantine.refuses(endpoint(1), Generation::new(generation), Version::new(version), at(seconds))
         };
@@ -168,7 +214,8 @@ mod tests {
     #[test]
     fn removed_endpoints_are_refused_until_their_tombstone_ends() {
         let mut quarantine = Quarantine::new(8);
-        quarantine.insert(endpoint(1), Generation::new(100), Refusal::Removed { until_unix_ms: 5_000 });
+        let removed = Refusal::Removed { until_unix_ms: 5_000 };
+        quarantine.insert(endpoint(1), Generation::new(100), removed, Evidence::Met);
         let refuses = |quarantine: &Quarantine, generation| {
             quarantine.refuses(endpoint(1), Generation::new(generation), Version::new(9_999), at(1_000_000))
         };
@@ -181,19 +228,56 @@ mod tests {
         assert!(!refuses(&quarantine, 100));
     }
 
+    fn left(quarantine: &Quarantine) -> Vec<Endpoint> {
+        quarantine.gone.iter().map(|gone| gone.endpoint).collect()
+    }
+
     #[test]
     fn a_full_quarantine_keeps_tombstones_longest() {
         let mut quarantine = Quarantine::new(3);
         let generation = Generation::new(1);
-        quarantine.insert(endpoint(1), generation, Refusal::Removed { until_unix_ms: 10 });
-        quarantine.insert(endpoint(2), generation, silent(5, 1));
-        quarantine.insert(endpoint(3), generation, silent(4, 1));
+        let removed = |until_unix_ms| Refusal::Removed { until_unix_ms };
+        quarantine.insert(endpoint(1), generation, removed(10), Evidence::Met);
+        quarantine.insert(endpoint(2), generation, silent(5, 1), Evidence::Met);
+        quarantine.insert(endpoint(3), generation, silent(4, 1), Evidence::Met);
         for n in 4..=5 {
-            quarantine.insert(endpoint(n), generation, Refusal::Removed { until_unix_ms: 20 });
+            quarantine.insert(endpoint(n), generation, removed(20), Evidence::Met);
         }
-        let left: Vec<Endpoint> = quarantine.gone.iter().map(|gone| gone.endpoint).collect();
-        assert_eq!(left, [endpoint(1), endpoint(4), endpoint(5)]);
-        quarantine.insert(endpoint(6), generation, silent(9, 1));
-        assert!(quarantine.find(endpoint(1)).is_err(), "it would have ended first");
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(4), endpoint(5)]);
+        quarantine.insert(endpoint(6), generation, silent(9, 1), Evidence::Met);
+        assert_eq!(
+            left(&quarantine),
+            [endpoint(1), endpoint(4), endpoint(5)],
+            "no tombstone gives way to it"
+        );
+        quarantine.insert(endpoint(7), generation, removed(5), Evidence::Met);
+        assert_eq!(left(&quarantine), [endpoint(4), endpoint(5), endpoint(7)], "the first was noted first");
+    }
+
+    #[test]
+    fn hearsay_displaces_nobody_whom_we_met() {
+        let mut quarantine = Quarantine::new(2);
+        let generation = Generation::new(1);
+        let removed = |until_unix_ms| Refusal::Removed { until_unix_ms };
+        quarantine.insert(endpoint(1), generation, removed(10), Evidence::Met);
+        for n in 2..=9 {
+            quarantine.insert(endpoint(n), generation, removed(u64::MAX), Evidence::Hearsay);
+        }
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(9)]);
+        // That others say the same changes nothing about what we know.
+        quarantine.insert(endpoint(1), generation, removed(10), Evidence::Hearsay);
+        quarantine.insert(endpoint(2), generation, removed(10), Evidence::Hearsay);
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(2)]);
+    }
+
+    #[test]
+    fn of_many_that_were_silent_at_once_the_first_are_remembered() {
+        let mut quarantine = Quarantine::new(2);
+        for n in 1..=9 {
+            quarantine.insert(endpoint(n), Generation::new(1), silent(7, 1), Evidence::Hearsay);
+        }
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(2)]);
+        quarantine.insert(endpoint(3), Generation::new(1), silent(8, 1), Evidence::Hearsay);
+        assert_eq!(left(&quarantine), [endpoint(2), endpoint(3)], "later ones displace them");
     }
 }

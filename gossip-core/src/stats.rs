@@ -79,6 +79,8 @@ stats! {
     pub future_generations: u64,
     /// States of endpoints under which nobody could be reached.
     pub unspecified: u64,
+    /// ACKs that answer nothing this process has asked.
+    pub stray_acks: u64,
     /// States of unknown endpoints, or of greater generations, that were not asked for from the start.
     pub hollow_states: u64,
     /// Shutdowns that concern another generation than the one known, or somebody unknown.

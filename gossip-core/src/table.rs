@@ -64,6 +64,8 @@ struct Pulse {
     status: StatusKind,
     /// Whether the answer to an echo is awaited.
     is_asked: bool,
+    /// Whether it ever answered us, in whatever generation, or our operator named it.
+    is_met: bool,
 }
 
 const _: () = assert!(size_of::<Row>() == 16 && size_of::<Pulse>() <= 48);
@@ -298,7 +300,8 @@ impl EndpointTable {
         self.order.reserve_exact(self.rows.len() + more - self.order.len());
     }
 
-    /// Forgets an endpoint. Its row is given to another; whoever still holds its slot must let go of it.
+    /// Forgets an endpoint. Its row is given to another; whoever still holds its slot must let go of it. So must the order, by
+    /// [`EndpointTable::drop_removed`], before anything is inserted: once for however many are removed.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let i = slot.index();
         let hash = self.hash.hash_one(self.rows[i].key);
@@ -307,11 +310,16 @@ impl EndpointTable {
         }
         self.rows[i].key = VACANT;
         self.values[i] = Values::default();
-        self.order.retain(|other| *other != slot);
         self.successors[i] = self.vacant;
         self.vacant = slot.0;
         self.vacancies += 1;
         self.is_sorted = false;
+    }
+
+    /// Takes those that were removed out of the order.
+    pub(crate) fn drop_removed(&mut self) {
+        let rows = &self.rows;
+        self.order.retain(|slot| rows[slot.index()].key != VACANT);
     }
 
     /// Forgets all of a row but its name and where it stands, for a process of another generation.
@@ -437,7 +445,19 @@ impl EndpointTable {
     }
 
     pub(crate) fn set_standing(&mut self, slot: Slot, standing: Standing) {
-        self.pulses[slot.index()].standing = standing;
+        let pulse = &mut self.pulses[slot.index()];
+        pulse.standing = standing;
+        pulse.is_met |= standing == Standing::Live;
+    }
+
+    /// Whether we know by more than hearsay that an endpoint existed.
+    pub(crate) fn is_met(&self, slot: Slot) -> bool {
+        self.pulses[slot.index()].is_met
+    }
+
+    /// The operator named an endpoint.
+    pub(crate) fn meet(&mut self, slot: Slot) {
+        self.pulses[slot.index()].is_met = true;
     }
 
     pub(crate) fn updated(&self, slot: Slot) -> Timestamp {
@@ -502,6 +522,7 @@ impl Pulse {
         standing: Standing::Unverified,
         status: StatusKind::None,
         is_asked: false,
+        is_met: false,
     };
 }
 
@@ -576,6 +597,7 @@ mod tests {
         for endpoint in &all[..100] {
             table.remove(table.find(*endpoint).unwrap());
         }
+        table.drop_removed();
         assert_eq!(table.len(), 100);
         assert_eq!((table.slots().count(), table.sorted().len()), (100, 100));
         assert!(all[..100].iter().all(|endpoint| table.find(*endpoint).is_none()));

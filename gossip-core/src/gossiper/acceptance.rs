@@ -28,6 +28,8 @@ pub(super) struct Acceptance {
     is_taken: bool,
     answers: u32,
     told: Option<Timestamp>,
+    /// When it was told last that a peer ignores us.
+    ignored_told: Option<Timestamp>,
 }
 
 impl Acceptance {
@@ -60,8 +62,12 @@ impl Gossiper {
             *doubt = fresh;
         } else if doubt.by == by {
             doubt.last = self.now;
-            if !doubt.is_told && self.now.saturating_since(doubt.since) >= patience {
+            // A peer could have it told again and again.
+            let told = self.acceptance.ignored_told;
+            let is_silent = told.is_none_or(|told| self.now.saturating_since(told) > memory);
+            if !doubt.is_told && is_silent && self.now.saturating_since(doubt.since) >= patience {
                 doubt.is_told = true;
+                self.acceptance.ignored_told = Some(self.now);
                 self.push_event(Event::Ignored { by });
             }
         }

@@ -216,6 +216,7 @@ impl Gossiper {
         self.table.set_updated(slot, self.now);
         self.outbox.reserve(self.table.len());
         self.news.reserve(self.table.places().len());
+        self.seen.reserve(self.table.places().len());
         self.news.note(slot);
         self.table.report(slot, self.now);
         self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
@@ -294,6 +295,13 @@ impl Gossiper {
         }
         if is_mark && self.claimed_status(state) == StatusKind::Shutdown {
             self.mark_as_shutdown(slot);
+        }
+    }
+
+    /// As [`Gossiper::apply_values`], of all values but the status.
+    pub(super) fn apply_other_values(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+        for (key, value) in state.values().filter(|(key, _)| !key.is_status()) {
+            self.apply_value(slot, endpoint, key, value);
         }
     }
 

@@ -13,17 +13,31 @@ use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 use crate::wire::{Full, Writer};
 
-/// How many endpoints are remembered. Whoever finds no place is asked for in a later exchange.
+/// How many endpoints are remembered. Where there are more, peers share the places: whoever was asked of the most gives way.
 const CAPACITY: usize = 1_024;
 
 /// How many of them may have been brought up by states that nobody asked for.
 const MAX_WANTED: usize = CAPACITY / 4;
+
+/// How many times as long as others a peer waits for another turn that had one and did not answer.
+const SECOND_TURN: u32 = 4;
+
+/// From so many peers on that had their turn, all may have another.
+const MAX_TRIED: u32 = 16;
 
 /// The endpoints of which everything, from version 0 on, was asked for.
 ///
 /// The state of an endpoint that is unknown, or known of an older generation, is taken only if it is here: else it may be a
 /// part of a whole that nobody will send again, since the greatest version of the part is what we would ask from. It must
 /// come from whom it was asked for: somebody else may be answering an earlier process of ours.
+///
+/// One peer is asked at a time. A peer that does not answer must not keep an endpoint unknown, however often and of however
+/// many endpoints it brings news:
+///
+/// * After `patience` the next peer that knows the endpoint is asked. A repeated question does not prolong that.
+/// * The endpoint itself is asked at once.
+/// * Whoever had a turn waits longer for the next one than others do.
+/// * If all places are taken, the peer that was asked of the most endpoints loses one to a peer that was asked of fewer.
 #[derive(Debug)]
 pub(crate) struct Asked {
     entries: Vec<Entry>,
@@ -31,6 +45,10 @@ pub(crate) struct Asked {
     hash: FixedState,
     /// How many have to be asked for and were not yet.
     wanted: usize,
+    /// How many were answered: their places are free.
+    answered: usize,
+    /// The peers of whom something is asked, and how much.
+    askees: Vec<Askee>,
     lifetime: Duration,
     /// How long one peer has for its answer before another is asked.
     patience: Duration,
@@ -46,11 +64,40 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     /// Has to be asked for, since this time.
-    Wanted { since: Timestamp },
-    /// Was asked for at this time.
-    Asked { whom: Endpoint, at: Timestamp },
+    Wanted {
+        since: Timestamp,
+    },
+    Asked(Question),
     /// The answer has come.
     Answered,
+}
+
+/// What was asked of whom.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    whom: Endpoint,
+    /// When it was asked first.
+    since: Timestamp,
+    /// When it was asked last.
+    last: Timestamp,
+    /// Who was asked before, and may still answer.
+    before: Option<Endpoint>,
+    /// Who had a turn: a bit of each.
+    tried: u32,
+}
+
+/// A peer of whom something is asked.
+#[derive(Clone, Copy, Debug)]
+struct Askee {
+    endpoint: Endpoint,
+    /// How many endpoints.
+    places: usize,
+}
+
+impl Question {
+    const fn new(whom: Endpoint, now: Timestamp) -> Self {
+        Self { whom, since: now, last: now, before: None, tried: 0 }
+    }
 }
 
 impl Asked {
@@ -60,13 +107,15 @@ impl Asked {
             index: HashTable::with_capacity(CAPACITY),
             hash: FixedState::with_seed(hash_key),
             wanted: 0,
+            answered: 0,
+            askees: Vec::with_capacity(CAPACITY),
             lifetime,
             patience,
         }
     }
 
-    /// Notes that `whom` is asked for everything of `endpoint` now; false if there is no place for it, or somebody else was
-    /// asked a moment ago.
+    /// Notes that `whom` is asked for everything of `endpoint` now; false if there is no place for it, somebody else was
+    /// asked a moment ago, or it was asked this very moment.
     pub(crate) fn ask(
         &mut self,
         endpoint: Endpoint,
@@ -74,38 +123,124 @@ impl Asked {
         whom: Endpoint,
         now: Timestamp,
     ) -> bool {
-        if let Some(at) = self.find(endpoint)
-            && let Stage::Asked { whom: before, at } = self.entries[at].stage
-            && before != whom
-            && now.saturating_since(at) < self.patience
-        {
-            return false;
+        let mut question = Question::new(whom, now);
+        let Some(at) = self.find(endpoint) else {
+            let entry = Entry { endpoint, generation, stage: Stage::Asked(question) };
+            return self.add(entry, whom);
+        };
+        if let Stage::Asked(before) = self.entries[at].stage {
+            let waited = now.saturating_since(before.since);
+            if before.whom == whom {
+                if before.last == now {
+                    return false;
+                }
+                question = Question { last: now, ..before };
+            } else {
+                let had_a_turn = before.tried & self.bit(whom) != 0;
+                let patience = self.patience.saturating_mul(if had_a_turn { SECOND_TURN } else { 1 });
+                if whom != endpoint && waited < patience {
+                    return false;
+                }
+                question.before = Some(before.whom);
+                question.tried = before.tried | self.bit(before.whom);
+                if question.tried.count_ones() >= MAX_TRIED {
+                    question.tried = 0;
+                }
+            }
         }
-        self.note(endpoint, generation, Stage::Asked { whom, at: now })
+        self.replace(at, Entry { endpoint, generation, stage: Stage::Asked(question) });
+        true
     }
 
     /// Notes that `endpoint` has to be asked for, unless it was. States that nobody asked for leave most places to questions.
     pub(crate) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
-        let is_noted =
-            self.find(endpoint).is_some_and(|at| !matches!(self.entries[at].stage, Stage::Answered));
-        if !is_noted && self.wanted < MAX_WANTED {
-            self.wanted += usize::from(self.note(endpoint, generation, Stage::Wanted { since: now }));
+        if self.wanted >= MAX_WANTED {
+            return;
+        }
+        let entry = Entry { endpoint, generation, stage: Stage::Wanted { since: now } };
+        match self.find(endpoint) {
+            Some(at) if matches!(self.entries[at].stage, Stage::Answered) => self.replace(at, entry),
+            Some(_) => {}
+            None if self.entries.len() < CAPACITY => self.push(entry),
+            None => {}
         }
     }
 
-    fn note(&mut self, endpoint: Endpoint, generation: Generation, stage: Stage) -> bool {
-        let entry = Entry { endpoint, generation, stage };
-        if let Some(at) = self.find(endpoint) {
-            let before = core::mem::replace(&mut self.entries[at], entry);
-            self.wanted -= usize::from(matches!(before.stage, Stage::Wanted { .. }));
+    /// Finds a place for what is asked of `whom`: one that is free, or one of the peer that holds the most.
+    fn add(&mut self, entry: Entry, whom: Endpoint) -> bool {
+        if self.entries.len() < CAPACITY {
+            self.push(entry);
             return true;
         }
-        let free = self.entries.len() < CAPACITY;
-        if free {
-            self.entries.push(entry);
-            self.add_to_index(self.entries.len() - 1);
+        let place = if self.answered > 0 {
+            self.entries.iter().position(|entry| matches!(entry.stage, Stage::Answered))
+        } else {
+            self.oldest_of_heaviest(whom, entry.endpoint == whom)
+        };
+        let Some(at) = place else { return false };
+        let Self { entries, index, hash, .. } = self;
+        let before = hash.hash_one(entries[at].endpoint);
+        if let Ok(found) = index.find_entry(before, |number| *number as usize == at) {
+            found.remove();
         }
-        free
+        self.replace(at, entry);
+        self.add_to_index(at);
+        true
+    }
+
+    /// The place that has been taken for the longest by the peer of whom most is asked, if that is more than of `whom`.
+    fn oldest_of_heaviest(&self, whom: Endpoint, is_first_hand: bool) -> Option<usize> {
+        let heaviest = self.askees.iter().max_by_key(|askee| askee.places)?;
+        let own = self.askee(whom).map_or(0, |at| self.askees[at].places);
+        if heaviest.places <= own && !is_first_hand {
+            return None;
+        }
+        let since = |at: &usize| match self.entries[*at].stage {
+            Stage::Asked(question) if question.whom == heaviest.endpoint => Some(question.since),
+            _ => None,
+        };
+        (0..self.entries.len()).filter(|at| since(at).is_some()).min_by_key(since)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.count(&entry, true);
+        self.entries.push(entry);
+        self.add_to_index(self.entries.len() - 1);
+    }
+
+    fn replace(&mut self, at: usize, entry: Entry) {
+        let before = core::mem::replace(&mut self.entries[at], entry);
+        self.count(&before, false);
+        self.count(&entry, true);
+    }
+
+    /// Counts an entry in or out.
+    fn count(&mut self, entry: &Entry, is_new: bool) {
+        let change = |count: &mut usize| *count = if is_new { *count + 1 } else { count.saturating_sub(1) };
+        match entry.stage {
+            Stage::Wanted { .. } => change(&mut self.wanted),
+            Stage::Answered => change(&mut self.answered),
+            Stage::Asked(Question { whom, .. }) => match self.askee(whom) {
+                Some(at) => {
+                    change(&mut self.askees[at].places);
+                    if self.askees[at].places == 0 {
+                        self.askees.swap_remove(at);
+                    }
+                }
+                // No more of them than entries.
+                None => self.askees.push(Askee { endpoint: whom, places: 1 }),
+            },
+        }
+    }
+
+    /// Where a peer stands among those of whom something is asked: the last one that came in is looked up again and again.
+    fn askee(&self, whom: Endpoint) -> Option<usize> {
+        self.askees.iter().rposition(|askee| askee.endpoint == whom)
+    }
+
+    /// One of 32 bits, for a peer.
+    fn bit(&self, whom: Endpoint) -> u32 {
+        1 << (self.hash.hash_one(whom) % 32)
     }
 
     fn add_to_index(&mut self, at: usize) {
@@ -119,21 +254,22 @@ impl Asked {
 
     /// Whether everything of `endpoint` was asked for, and is still to come.
     pub(crate) fn is_asked(&self, endpoint: Endpoint) -> bool {
-        self.find(endpoint).is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked { .. }))
+        self.find(endpoint).is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(_)))
     }
 
     /// Whether a state of `endpoint` that comes from `from` is the answer to such a question. Each question has one answer.
     pub(crate) fn take(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) -> bool {
         let Some(at) = self.find(endpoint) else { return false };
-        let entry = &mut self.entries[at];
-        let answers = matches!(
+        let entry = self.entries[at];
+        let is_answer = matches!(
             entry.stage,
-            Stage::Asked { whom, at } if whom == from && now.saturating_since(at) <= self.lifetime
+            Stage::Asked(Question { whom, before, last, .. })
+                if (whom == from || before == Some(from)) && now.saturating_since(last) <= self.lifetime
         );
-        if answers {
-            entry.stage = Stage::Answered;
+        if is_answer {
+            self.replace(at, Entry { stage: Stage::Answered, ..entry });
         }
-        answers
+        is_answer
     }
 
     /// Drops what is answered or too old. Called once a round.
@@ -141,15 +277,18 @@ impl Asked {
         let (lifetime, before) = (self.lifetime, self.entries.len());
         self.entries.retain(|entry| match entry.stage {
             Stage::Wanted { since } => now.saturating_since(since) <= lifetime,
-            Stage::Asked { at, .. } => now.saturating_since(at) <= lifetime,
+            Stage::Asked(Question { last, .. }) => now.saturating_since(last) <= lifetime,
             Stage::Answered => false,
         });
         if self.entries.len() == before {
             return;
         }
-        self.wanted = self.entries.iter().filter(|entry| matches!(entry.stage, Stage::Wanted { .. })).count();
+        (self.wanted, self.answered) = (0, 0);
+        self.askees.clear();
         self.index.clear();
         for at in 0..self.entries.len() {
+            let entry = self.entries[at];
+            self.count(&entry, true);
             self.add_to_index(at);
         }
     }
@@ -163,14 +302,20 @@ impl Asked {
         out: &mut Writer<'_>,
     ) -> i32 {
         let mut written = 0;
-        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.stage, Stage::Wanted { .. })) {
+        for at in 0..self.entries.len() {
+            if self.wanted == 0 {
+                break;
+            }
+            let entry = self.entries[at];
+            if !matches!(entry.stage, Stage::Wanted { .. }) {
+                continue;
+            }
             let digest =
                 Digest { endpoint: entry.endpoint, generation: entry.generation, max_version: Version::ZERO };
             if digest.encode(codec, out) == Err(Full) {
                 break;
             }
-            entry.stage = Stage::Asked { whom, at: now };
-            self.wanted -= 1;
+            self.replace(at, Entry { stage: Stage::Asked(Question::new(whom, now)), ..entry });
             written += 1;
         }
         written
@@ -227,10 +372,63 @@ mod tests {
         let mut asked = asked();
         let generation = Generation::new(1);
         assert!(asked.ask(endpoint(1), generation, PEER, at(0)));
-        assert!(asked.ask(endpoint(1), generation, PEER, at(0)), "the same peer may be asked again");
-        assert!(!asked.ask(endpoint(1), generation, OTHER, Timestamp::from_millis(999)));
-        assert!(asked.ask(endpoint(1), generation, OTHER, at(1)));
+        assert!(!asked.ask(endpoint(1), generation, PEER, at(0)), "that is the same question");
+        let late = Timestamp::from_millis(999);
+        assert!(asked.ask(endpoint(1), generation, PEER, late), "the same peer may be asked again");
+        assert!(!asked.ask(endpoint(1), generation, OTHER, late));
+        assert!(asked.ask(endpoint(1), generation, OTHER, at(1)), "but has had its time");
         assert!(asked.take(endpoint(1), OTHER, at(2)));
+    }
+
+    #[test]
+    fn who_was_asked_before_may_still_answer() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        assert!(asked.ask(endpoint(1), generation, PEER, at(0)));
+        assert!(asked.ask(endpoint(1), generation, OTHER, at(1)));
+        assert!(asked.take(endpoint(1), PEER, at(2)));
+        assert!(!asked.take(endpoint(1), OTHER, at(2)), "one answer counts");
+    }
+
+    #[test]
+    fn whoever_does_not_answer_has_no_turn_before_others() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        let quick = Endpoint::v4([10, 0, 1, 3], 7000);
+        assert!(asked.ask(endpoint(1), generation, PEER, at(0)));
+        assert!(asked.ask(endpoint(1), generation, OTHER, at(1)));
+        assert!(!asked.ask(endpoint(1), generation, PEER, at(2)), "it had a turn");
+        assert!(asked.ask(endpoint(1), generation, quick, at(2)));
+        assert!(!asked.ask(endpoint(1), generation, OTHER, at(5)));
+        assert!(asked.ask(endpoint(1), generation, PEER, at(6)), "nobody else wanted to be asked");
+        assert!(
+            asked.ask(endpoint(1), generation, endpoint(1), at(6)),
+            "who speaks for itself is asked at once"
+        );
+    }
+
+    #[test]
+    fn one_peer_does_not_take_all_places() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        let of = |n: u16| Endpoint::v4([10, 9, 0, 1], n);
+        assert_eq!((0..2_000).filter(|n| asked.ask(of(*n), generation, PEER, at(0))).count(), CAPACITY);
+        assert_eq!(
+            (2_000..3_000).filter(|n| asked.ask(of(*n), generation, OTHER, at(0))).count(),
+            CAPACITY / 2
+        );
+        assert!(asked.ask(endpoint(1), generation, endpoint(2), at(0)), "it holds none yet");
+        assert!(asked.take(endpoint(1), endpoint(2), at(0)));
+        assert!(asked.ask(endpoint(3), generation, PEER, at(0)), "a place is free");
+        assert!(!asked.ask(endpoint(4), generation, PEER, at(0)));
+        assert!(asked.ask(PEER, generation, PEER, at(0)), "who speaks for itself finds a place");
+        assert_eq!(asked.entries.len(), CAPACITY);
+        let found = (0..CAPACITY).filter(|place| asked.find(asked.entries[*place].endpoint) == Some(*place));
+        assert_eq!((found.count(), asked.index.len()), (CAPACITY, CAPACITY));
+        let places: usize = asked.askees.iter().map(|askee| askee.places).sum();
+        assert_eq!(places + asked.answered, CAPACITY);
+        asked.expire(at(11));
+        assert_eq!((asked.entries.len(), asked.askees.len(), asked.answered), (0, 0, 0));
     }
 
     #[test]

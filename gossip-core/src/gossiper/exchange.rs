@@ -49,7 +49,7 @@ impl Gossiper {
             &self.quarantine,
             &syn.digests,
             &digest::Context { sender: from, newest, now: self.now },
-            self.outbox.list_mut(list),
+            (self.outbox.list_mut(list), &mut self.seen),
         );
         self.stats.future_generations += u64::from(examined.future);
         if let Some((endpoint, generation)) = examined.first_future {
@@ -118,14 +118,19 @@ impl Gossiper {
     /// `gossip-semantics.md` §7.
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.stats.acks_received += 1;
+        // An answer that tells of nobody is one as well: what comes after it answers an earlier process of ours. In packets an answer
+        // has several parts, and none to an earlier process is taken in.
+        let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
+            && self.outbox.take_awaited(from);
         if !ack.states.is_empty() {
             let is_rest = self.is_rest_of_shadow_reply(from, ack);
             if !self.syn_sent && !is_rest {
+                self.stats.stray_acks += 1;
                 return;
             }
             // An answer to an earlier process of ours tells little of what we lack.
             let own = self.generation();
-            let is_ours = self.outbox.take_awaited(from)
+            let is_ours = is_awaited
                 && ack
                     .requests
                     .iter()
@@ -149,13 +154,16 @@ impl Gossiper {
             return;
         };
         let pending = self.outbox.list_mut(list);
+        self.seen.clear();
         let mut cursor = Cursor::default();
         let mut wants_all_of_us = false;
         let mut is_known = false;
         for request in ack.requests.iter() {
             // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
             // at the generation, and may give a part of a whole that the asker has nothing of.
-            if let Some((slot, _)) = self.table.find_next(request.endpoint, &mut cursor) {
+            if let Some((slot, _)) = self.table.find_next(request.endpoint, &mut cursor)
+                && self.seen.insert(slot)
+            {
                 wants_all_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
                 is_known |= slot == Slot::FIRST;
                 pending.give(Entry::new(slot, Known::new(request.generation, request.max_version)));

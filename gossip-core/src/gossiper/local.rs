@@ -21,11 +21,16 @@ use crate::wire::{JavaStr, encode_str, encoded_len};
 /// At most once in so long the own generation is raised above a greater one, and a conflict told.
 const JUMP_PAUSE: Duration = Duration::from_mins(10);
 
+/// At most so long claims of a greater version are left unanswered: each answer doubles the pause before the next.
+const MAX_RAISE_PAUSE: Duration = Duration::from_hours(1);
+
 /// When claims about the node were answered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Refutations {
     jumped: Option<Timestamp>,
     raised: Option<Timestamp>,
+    /// How long after `raised` the next such claim is answered.
+    raise_pause: Duration,
     conflict_told: Option<Timestamp>,
     failure_told: Option<Timestamp>,
 }
@@ -86,18 +91,16 @@ impl Gossiper {
         if !self.is_running() || generation < own.generation() {
             return;
         }
-        if generation == own.generation() {
-            if state.max_version() > own.max_version()
-                && self.is_over(self.refutations.raised, self.config.echo_timeout)
-            {
-                self.refutations.raised = Some(self.now);
-                self.raise_generation_above(own.generation());
-            }
+        if generation == own.generation() && state.max_version() <= own.max_version() {
             return;
         }
         // Only what we asked for is known to be all that is claimed.
         if !self.asked.take(self.config.local, from, self.now) && source != Source::Ack {
             self.stats.hollow_states += 1;
+            return;
+        }
+        if generation == own.generation() {
+            self.refute_version(generation);
             return;
         }
         if self.claimed_status(state).is_dead() {
@@ -118,6 +121,21 @@ impl Gossiper {
         if self.is_over(self.refutations.jumped, JUMP_PAUSE) && self.raise_generation_above(generation) {
             self.refutations.jumped = Some(self.now);
         }
+    }
+
+    /// Others know a greater version of our generation than we gave out: we go on under the next one. Since each time costs all
+    /// peers our whole state, and us a write, it is done ever more seldom.
+    fn refute_version(&mut self, generation: Generation) {
+        let pause = self.refutations.raise_pause;
+        if !self.is_over(self.refutations.raised, pause) {
+            return;
+        }
+        let is_calm = self.is_over(self.refutations.raised, MAX_RAISE_PAUSE.saturating_mul(2));
+        let next =
+            if is_calm { self.config.echo_timeout } else { pause.saturating_mul(2).min(MAX_RAISE_PAUSE) };
+        self.refutations.raise_pause = next;
+        self.refutations.raised = Some(self.now);
+        self.raise_generation_above(generation);
     }
 
     pub(super) fn claimed_status(&self, state: &EndpointState<'_>) -> StatusKind {

@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::message::Codec;
+use crate::table::Slot;
 
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
@@ -233,13 +234,13 @@ impl Outbox {
         self.free_lists.push(id);
     }
 
-    /// Takes a row out of all lists: it will be somebody else's.
-    pub(crate) fn forget_slot(&mut self, slot: crate::table::Slot) {
+    /// Takes rows out of all lists that will be somebody else's.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         for list in &mut self.lists {
-            list.forget_slot(slot);
+            list.retain(&is_kept);
         }
         for peer in &mut self.peers {
-            peer.due.large.take_if(|large| matches!(large, LargeDue::State(entry) if entry.slot() == slot));
+            peer.due.large.take_if(|large| matches!(large, LargeDue::State(entry) if !is_kept(entry.slot())));
         }
     }
 
@@ -339,6 +340,9 @@ impl Outbox {
             self.peers.len() - 1
         } else {
             let count = self.peers.len();
+            if self.ready.len() >= count {
+                return None;
+            }
             let idle = |at: &usize| {
                 let peer = &self.peers[*at];
                 !peer.is_ready && peer.owes_nothing()

@@ -8,7 +8,7 @@ use super::{Gossiper, Mode};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{AbortCause, DownCause, Event, ForgetCause};
-use crate::quarantine::{Refusal, Tombstone};
+use crate::quarantine::{Evidence, Refusal, Tombstone};
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
 use crate::table::{Slot, Stored, TableFull};
@@ -92,6 +92,7 @@ impl Gossiper {
     pub(super) fn check_removals(&mut self) {
         let unix_ms = self.unix_ms();
         self.quarantine.expire(self.now, unix_ms);
+        let mut has_removed = false;
         for slot in self.table.places().skip(1) {
             if !self.table.is_occupied(slot) {
                 continue;
@@ -105,8 +106,12 @@ impl Gossiper {
                     #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
                     self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
                 }
-                self.evict(slot, cause);
+                self.remove(slot, cause);
+                has_removed = true;
             }
+        }
+        if has_removed {
+            self.let_go_of_removed();
         }
         self.carry_out_assassinations();
     }
@@ -117,10 +122,7 @@ impl Gossiper {
         if matches!(status, StatusKind::Left | StatusKind::Removed) {
             // Deviation: a status without a time ends after three days here, and never in Cassandra.
             let is_over = match (self.expiry(slot), unix_ms) {
-                // No one means a month: such a time is a mistake, or meant to stay for ever.
-                (Some(expiry), Some(unix_ms)) if expiry < unix_ms.saturating_add(MONTH_MS) => {
-                    unix_ms > expiry
-                }
+                (Some(expiry), Some(unix_ms)) => unix_ms > expiry,
                 _ => silence > LEFT_LIFETIME,
             };
             return is_over.then_some(ForgetCause::Expired);
@@ -141,21 +143,38 @@ impl Gossiper {
         self.config.dead_endpoint_ttl.is_some_and(|ttl| silence > ttl).then_some(ForgetCause::Reaped)
     }
 
-    /// When a status of LEFT or removed says that the endpoint may be forgotten, in milliseconds since the Unix epoch.
+    /// When a status of LEFT or removed says that the endpoint may be forgotten, in milliseconds since the Unix epoch. No one means a
+    /// month: such a time is a mistake, or meant to stay for ever.
     fn expiry(&self, slot: Slot) -> Option<u64> {
         let values = self.table.values(slot);
-        [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS].iter().find_map(|key| {
+        let is_believed =
+            |expiry: &u64| self.unix_ms().is_none_or(|unix_ms| *expiry < unix_ms.saturating_add(MONTH_MS));
+        let claimed = [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS].iter().find_map(|key| {
             match Status::parse(values.get(*key)?.0.as_str()?) {
                 Status::Left { expire_unix_ms, .. } | Status::Removed { expire_unix_ms, .. } => {
                     u64::try_from(expire_unix_ms).ok()
                 }
                 _ => None,
             }
-        })
+        });
+        claimed.filter(is_believed)
     }
 
     /// Forgets an endpoint, and remembers what of it must not come back.
     pub(super) fn evict(&mut self, slot: Slot, cause: ForgetCause) {
+        self.remove(slot, cause);
+        self.let_go_of_removed();
+    }
+
+    /// Takes those that were removed out of what holds their rows: at once for all, since there may be thousands.
+    fn let_go_of_removed(&mut self) {
+        let Self { table, outbox, .. } = self;
+        table.drop_removed();
+        outbox.retain(|slot| table.is_occupied(slot));
+    }
+
+    /// As [`Gossiper::evict`]; what holds its row has to let go of it afterwards.
+    fn remove(&mut self, slot: Slot, cause: ForgetCause) {
         let endpoint = self.table.endpoint(slot);
         let known = self.table.known(slot);
         let generation = known.generation();
@@ -169,9 +188,8 @@ impl Gossiper {
             ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
         };
         if generation != Generation::SAVED {
-            self.quarantine.insert(endpoint, generation, refusal);
+            self.quarantine.insert(endpoint, generation, refusal, self.evidence(slot));
         }
-        self.outbox.forget_slot(slot);
         self.news.forget(slot);
         if self.outbox.reset(endpoint).is_err() {
             self.stats.messages_dropped += 1;
@@ -179,6 +197,10 @@ impl Gossiper {
         self.table.remove(slot);
         self.stats.endpoints_forgotten += 1;
         self.push_event(Event::Forgotten { endpoint, generation, cause });
+    }
+
+    fn evidence(&self, slot: Slot) -> Evidence {
+        if self.table.is_met(slot) { Evidence::Met } else { Evidence::Hearsay }
     }
 
     /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
@@ -195,7 +217,7 @@ impl Gossiper {
         let endpoint = self.table.endpoint(slot);
         let generation = self.table.generation(slot);
         let refusal = self.removed(self.expiry(slot));
-        self.quarantine.insert(endpoint, generation, refusal);
+        self.quarantine.insert(endpoint, generation, refusal, self.evidence(slot));
         self.push_event(Event::Left { endpoint, generation });
     }
 
@@ -348,6 +370,7 @@ impl Gossiper {
         self.stats.endpoints_learned += 1;
         self.outbox.reserve(self.table.len());
         self.news.reserve(self.table.places().len());
+        self.seen.reserve(self.table.places().len());
         self.table.set_updated(slot, self.now);
         Ok(slot)
     }
@@ -367,6 +390,7 @@ impl Gossiper {
             }
         }
         self.news.note(slot);
+        self.table.meet(slot);
         self.stats.generations_learned += 1;
         self.on_status(slot, StatusKind::Left);
         let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));

@@ -181,6 +181,10 @@ impl Gossiper {
 
     /// An answer: the whole state of the cluster, or that the other is asking itself.
     pub(super) fn on_shadow_ack(&mut self, from: Endpoint, ack: &Ack<'_>) {
+        if !self.is_shadow_reply(from, ack) {
+            self.stats.stray_acks += 1;
+            return;
+        }
         self.contact.heard(self.now);
         if self.config.only_asks {
             return self.take_answer(from, ack);
@@ -322,6 +326,24 @@ impl Gossiper {
         }
         *place = None;
         Verdict::NotLive
+    }
+
+    /// Whether an ACK can be an answer to our question. Others are answers to an earlier process of ours: they would end the question
+    /// before it is known whether somebody else has our address.
+    ///
+    /// Whoever is asked has nothing to ask of us. A seed may answer under another address than it was asked at; it then tells of
+    /// itself under that, whole.
+    ///
+    /// Deviation: Cassandra takes any ACK for the answer, and warns if it is of no seed.
+    fn is_shadow_reply(&self, from: Endpoint, ack: &Ack<'_>) -> bool {
+        let tells_of_itself = || {
+            ack.states
+                .iter()
+                .any(|(endpoint, state)| endpoint == from && state.value(ApplicationState::HOST_ID).is_some())
+        };
+        self.shadow.asked_once
+            && ack.requests.is_empty()
+            && (self.config.only_asks || self.is_asked(from) || tells_of_itself())
     }
 
     /// An answer, or a part of one, to a node that will not take part whatever it says.

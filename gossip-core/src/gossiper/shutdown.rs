@@ -233,8 +233,10 @@ impl Gossiper {
             self.stats.malformed += 1;
             return;
         }
-        // Of whom a mark is not kept, the other values are.
-        if self.config.is_gossip_only || !self.is_nobody(slot) {
+        // Nothing newer of this process is believed any more, so what it said last is taken now; of whom a mark is not kept, the other values.
+        if !self.config.is_gossip_only && self.is_nobody(slot) {
+            self.apply_other_values(slot, from, state);
+        } else {
             self.apply_values(slot, from, state);
         }
         self.mark_as_shutdown(slot);

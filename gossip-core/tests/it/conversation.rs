@@ -1,7 +1,8 @@
 //! Whole conversations with a real node, of which only its side is recorded: a [`Node`] takes the place of the other, handshakes included.
 //!
 //! What the node recorded dials, sends and closes comes when it came; when it is dialled it answers as it answered then, if it was running.
-//! Only its answers to echoes are not the recorded ones: they carry the ids of our questions.
+//! Only its answers to echoes are not the recorded ones: they carry the ids of our questions. Neither is that to the question of a shadow
+//! round, which nobody asked when it was recorded.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
@@ -12,11 +13,11 @@ use gossip_core::internode::{
 };
 use gossip_core::{
     ApplicationState, CASSANDRA_PARTITIONER, Config, ConnectionId, DownCause, Endpoint, Event, Generation,
-    Input, MessagingVersion, Node, Output, Standing, Timestamp, Uuid, Verb,
+    HeartbeatState, Input, MessagingVersion, Node, Output, Standing, Timestamp, Uuid, Verb, Version,
 };
 
 use crate::pcap::{self, Stream};
-use crate::support::{Content, decode, shared, written};
+use crate::support::{Content, State, decode, shared, written};
 
 /// The recorded side of one node, and the node of ours that it speaks with.
 struct Conversation {
@@ -31,6 +32,9 @@ struct Conversation {
     /// Connections that we dialled.
     ours: BTreeMap<ConnectionId, FarEnd>,
     peer: Endpoint,
+    peer_generation: Generation,
+    /// Whether the real node was asked for everything, and has not answered that.
+    is_asked_for_all: bool,
     /// From when to when the real node listened.
     running: Vec<(u64, u64)>,
     events: Vec<(u64, Event)>,
@@ -98,6 +102,8 @@ impl Conversation {
             dialled: BTreeMap::new(),
             ours: BTreeMap::new(),
             peer,
+            peer_generation: generation_of(file, peer),
+            is_asked_for_all: false,
             running: running.iter().map(|(from, to)| (micros(from), micros(to))).collect(),
             events: Vec::new(),
             sent: Vec::new(),
@@ -209,7 +215,7 @@ impl Conversation {
         if self.dialled.values().any(|(dialled, _)| *dialled == connection) {
             let accept = Accept::decode(bytes).unwrap().unwrap().0;
             assert_eq!(accept.version, self.version.number());
-            return;
+            return self.answer_for_all();
         }
         if !self.is_running() {
             self.ours.remove(&connection);
@@ -226,7 +232,10 @@ impl Conversation {
                     if header.verb == Verb::ECHO_REQ {
                         echoes.push(header.id);
                     }
-                    sent.push(Content::of(&decode(header.verb, payload, version).unwrap()));
+                    let content = Content::of(&decode(header.verb, payload, version).unwrap());
+                    self.is_asked_for_all |=
+                        matches!(&content, Content::Syn { digests, .. } if digests.is_empty());
+                    sent.push(content);
                 }
                 InboundEvent::Message { .. } => {}
                 event => panic!("{event:?}"),
@@ -238,12 +247,24 @@ impl Conversation {
             self.input(Input::Bytes { connection, bytes: &bytes });
         }
         for id in echoes {
-            self.answer_echo(id);
+            self.answer(id, &Content::Echo { verb: Verb::ECHO_RSP });
+        }
+        self.answer_for_all();
+    }
+
+    /// Answers the question for everything as soon as the real node has dialled: that it knows of itself, and no more.
+    fn answer_for_all(&mut self) {
+        if self.is_asked_for_all && !self.dialled.is_empty() {
+            self.is_asked_for_all = false;
+            let heartbeat = HeartbeatState { generation: self.peer_generation, version: Version::new(1) };
+            let states = vec![(self.peer, State { heartbeat, values: Vec::new() })];
+            self.answer(1, &Content::Ack { requests: Vec::new(), states });
         }
     }
 
-    /// The real node answers echoes over a connection of its own, if it has dialled one.
-    fn answer_echo(&mut self, id: u64) {
+    /// The real node answers over a connection of its own, if it has dialled one.
+    fn answer(&mut self, id: u64, content: &Content) {
+        let body = content.body(self.version);
         let Some((connection, framing)) = self.dialled.values().next_back().copied() else { return };
         let (created_at, params) =
             (u32::try_from((self.micros() / 1_000) & 0xffff_ffff).unwrap(), Params::NONE);
@@ -252,12 +273,12 @@ impl Conversation {
             epoch: 0,
             created_at,
             expires_in: 9_999,
-            verb: Verb::ECHO_RSP,
+            verb: content.verb(),
             flags: 0,
             params,
-            payload_size: 0,
+            payload_size: body.len(),
         };
-        let message = written(|out| header.encode(self.version, out));
+        let message = [written(|out| header.encode(self.version, out)), body].concat();
         let frame = match framing {
             Framing::Lz4 => {
                 let mut out = vec![0; Lz4Encoder::room(message.len())];

@@ -333,6 +333,7 @@ enum StatusIs {
 fn no_echo_is_answered_before_it_is_clear_that_we_may_join() {
     let echo = Content::Echo { verb: Verb::ECHO_REQ };
     let mut a = Driven::new(builder(A, 1).seed(endpoint(B)).shadow_round(true));
+    a.advance(Duration::ZERO);
     assert_eq!(a.answers(B, &echo), []);
     a.hand(B, &ack(&[], &[(C, State::new(heartbeat(1, 1), &[]))]));
     assert!(a.events().contains(&Event::ShadowRoundDone));
@@ -357,6 +358,8 @@ fn requests_leave_room_for_states() {
             // A digest has 15 bytes: it may fit with any number of bytes left.
             for room in 4_096..4_096 + 15 {
                 a.buffer = vec![0; room];
+                // What was asked this very moment is not asked again.
+                a.now = a.now + Duration::from_millis(1);
                 hand_body(&mut a, B, Verb::GOSSIP_DIGEST_SYN, &body);
                 let answer: Vec<_> = a.sent().into_iter().map(|sent| sent.content).collect();
                 let [Content::Ack { requests, states }] = &answer[..] else {

@@ -164,12 +164,14 @@ fn however_much_else_happens_the_end_of_a_wait_is_told() {
     let small = |builder: ConfigBuilder| Driven::new(builder.max_endpoints(20_000).max_pending_events(16));
 
     let mut only_asks = small(asking(&[B]).only_asks(true));
+    only_asks.advance(Duration::ZERO);
     only_asks.hand(B, &ack(&[], &answer));
     assert_eq!(only_asks.gossiper.phase(), Phase::Disabled);
     assert_eq!(only_asks.gossiper.endpoint_count(), 10_001);
     assert!(only_asks.events().contains(&Event::ShadowRoundDone));
 
     let mut joins = small(asking(&[B]));
+    joins.advance(Duration::ZERO);
     joins.hand(B, &ack(&[], &answer));
     assert_eq!(joins.gossiper.phase(), Phase::Running);
     // All that can end a wait comes while nobody takes the events.
@@ -190,6 +192,7 @@ fn however_much_else_happens_the_end_of_a_wait_is_told() {
     // Its own address belongs to another host: that is why it ends.
     answer.push((A, member(200)));
     let mut refused = small(asking(&[B]));
+    refused.advance(Duration::ZERO);
     refused.hand(B, &ack(&[], &answer));
     let generation = Generation::new(200);
     assert_eq!(refused.events(), [Event::AddressConflict { generation }, Event::Stopped]);

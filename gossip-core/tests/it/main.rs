@@ -37,3 +37,4 @@ mod shared;
 mod stopping;
 mod support;
 mod transcripts;
+mod under_attack;
