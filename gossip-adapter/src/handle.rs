@@ -142,6 +142,11 @@ impl<M> Handle<M> {
         self.ask(|node, _| node.gossiper().snapshot())
     }
 
+    /// All that is known of an endpoint; `None` if it is not known.
+    pub fn endpoint(&self, endpoint: Endpoint) -> Answer<Result<Option<EndpointInfo>, Stopped>> {
+        self.ask(move |node, _| node.gossiper().endpoint_info(endpoint))
+    }
+
     /// The counters.
     pub fn stats(&self) -> Answer<Result<Stats, Stopped>> {
         self.ask(|node, _| *node.stats())

@@ -16,7 +16,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gossip_adapter::{ApplicationState, Common, Handle, SetStateError, Stats, Stopped};
+use gossip_adapter::{ApplicationState, Common, Handle, Phase, SetStateError, Stats, Stopped};
 use gossip_decode::Flavour;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -146,12 +146,12 @@ async fn set_state(
             let why = format!("{name} ({}) cannot be set: {error}", key.number());
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &why)
         }
-        // The core calls it stopped, too, while gossip is disabled.
-        Err(_) => match admin.handle.is_enabled().await {
-            Ok(_) => refusal(
-                StatusCode::CONFLICT,
-                "the node takes no part in gossip now (have it with `gossip enablegossip`)",
-            ),
+        // The core calls it stopped, too, when it is on the way out.
+        Err(_) => match admin.handle.phase().await {
+            Ok(Phase::Left) => {
+                refusal(StatusCode::CONFLICT, "the node has left the cluster, and stops by itself")
+            }
+            Ok(_) => refusal(StatusCode::CONFLICT, "the node is stopping"),
             Err(Stopped) => stopped(),
         },
     }

@@ -11,7 +11,7 @@ use gossip_adapter::{
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::address::{GOSSIP_PORT, parse_patience, reachable, resolve_one};
+use crate::address::{GOSSIP_PORT, reachable, resolve_one};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
@@ -44,9 +44,6 @@ pub(crate) struct SeedArgs {
     /// With --seed: where it is to send its answer, an address of this machine that it can reach; without, the one that leads there
     #[arg(long, value_name = "ADDR[:PORT]", requires = "seed")]
     listen: Option<String>,
-    /// With --seed: how long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_patience)]
-    timeout: Duration,
 }
 
 /// What a member answered.
@@ -73,13 +70,13 @@ impl SeedArgs {
         self.seed.is_some()
     }
 
-    /// What the member knows of every endpoint, if one is named.
+    /// What the member knows of every endpoint, if one is named. It has `patience` to answer.
     ///
     /// # Errors
     ///
     /// Misuse if an address is none; failure if it does not answer.
-    pub(crate) fn ask(&self, names: &Names) -> Option<Result<Answer, Failure>> {
-        let question = self.question()?;
+    pub(crate) fn ask(&self, names: &Names, patience: Duration) -> Option<Result<Answer, Failure>> {
+        let question = self.question(patience)?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
                 let (partitioner, infos) = question.ask(self.partitioner.as_deref()).await?;
@@ -94,8 +91,12 @@ impl SeedArgs {
     /// # Errors
     ///
     /// As [`SeedArgs::ask`].
-    pub(crate) fn ask_who_is_live(&self, names: &Names) -> Option<Result<Answer, Failure>> {
-        let question = self.question()?;
+    pub(crate) fn ask_who_is_live(
+        &self,
+        names: &Names,
+        patience: Duration,
+    ) -> Option<Result<Answer, Failure>> {
+        let question = self.question(patience)?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
                 let (partitioner, before) = question.ask(self.partitioner.as_deref()).await?;
@@ -123,8 +124,8 @@ impl SeedArgs {
     /// # Errors
     ///
     /// As [`SeedArgs::ask`].
-    pub(crate) async fn find(&self) -> Option<Result<Contact, Failure>> {
-        let question = self.question()?;
+    pub(crate) async fn find(&self, patience: Duration) -> Option<Result<Contact, Failure>> {
+        let question = self.question(patience)?;
         Some(match question {
             Err(failure) => Err(failure),
             Ok(question) => question.ask(self.partitioner.as_deref()).await.map(|(partitioner, _)| Contact {
@@ -137,9 +138,9 @@ impl SeedArgs {
     }
 
     /// The question to the member, if one is named that can be reached.
-    fn question(&self) -> Option<Result<Question<'_>, Failure>> {
+    fn question(&self, patience: Duration) -> Option<Result<Question<'_>, Failure>> {
         let (seed, cluster) = (self.seed.as_ref()?, self.cluster.as_ref()?);
-        Some(Question::new(seed, cluster, self.listen.as_deref(), self.timeout))
+        Some(Question::new(seed, cluster, self.listen.as_deref(), patience))
     }
 }
 

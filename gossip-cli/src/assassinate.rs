@@ -1,6 +1,7 @@
 //! `gossip assassinate`.
 
 use core::time::Duration;
+use std::io::{self, Write};
 
 use crate::address::{GOSSIP_PORT, reachable, resolve_one};
 use crate::client::{ClientArgs, Format};
@@ -10,9 +11,13 @@ use crate::wait;
 
 /// What should be known before.
 const AFTER_HELP: &str = "\
-An endpoint that is known has 30 gossip intervals to show a sign of life, which aborts it. Of one that is declared as \
+An endpoint that is known has 30 gossip intervals to show a sign of life, which aborts it. One that is not known is refused, \
+unless --force is given: it may be mistyped, and what is declared as left stays in everybody's gossip for three days. Of one that is declared as \
 left nothing is believed any more until it starts again with a greater generation. Whatever still runs under that \
 address stops when it hears of it.";
+
+/// How many intervals an endpoint has to show a sign of life.
+const SIGN_OF_LIFE: u32 = 30;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -20,6 +25,9 @@ pub(crate) struct Args {
     /// Whom to declare as left; without a port, the port of the node that is asked
     #[arg(value_name = "ADDR[:PORT]")]
     endpoint: String,
+    /// Declares it as left also if the node that is asked does not know it
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -35,11 +43,22 @@ pub(crate) fn assassinate(args: &Args) -> Result<(), Failure> {
     let client = args.client.client()?;
     let node = client.node()?;
     let endpoint = resolve_one(&args.endpoint, node.endpoint.port()).map_err(Failure::misuse)?;
-    client.assassinate(endpoint)?;
+    client.assassinate(endpoint, args.force)?;
     let interval = Duration::from_millis(node.interval_ms);
+    let mut is_told = false;
     let model = wait::until(interval * 70, "nothing has come of it", || {
         let found = client.assassinations()?.into_iter().find(|model| model.endpoint == endpoint);
-        Ok(found.filter(|model| model.outcome != Outcome::Pending))
+        let found = found.filter(|model| model.outcome != Outcome::Pending);
+        if found.is_none() && !is_told {
+            is_told = true;
+            // It is no answer; with standard error gone nobody wants it.
+            let _ = writeln!(
+                io::stderr(),
+                "waiting {:?} for a sign of life of {endpoint}, which aborts its assassination",
+                interval * SIGN_OF_LIFE
+            );
+        }
+        Ok(found)
     })?;
     match (args.client.format, model.outcome) {
         (Format::Text, Outcome::Assassinated) => print(&format!("{endpoint} is declared as left.\n")),

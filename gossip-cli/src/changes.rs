@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
-use gossip_adapter::{ApplicationState, Common, Endpoint, EndpointInfo, Event, Events, EventsError, Handle};
+use gossip_adapter::{
+    ApplicationState, Common, Endpoint, Event, Events, EventsError, Handle, Snapshot, View,
+};
 
 use crate::model::WatchModel;
 use crate::names::{Names, flavour_of};
@@ -19,13 +21,15 @@ pub(crate) struct Changes {
     handle: Handle<Common>,
     names: Names,
     events: Events,
+    /// What all watchers share, from the first change of a value on.
+    view: Option<View>,
     has_ended: bool,
 }
 
 impl Changes {
     /// What `handle` tells from now on.
     pub(crate) fn new(handle: Handle<Common>, names: Names) -> Self {
-        Self { events: handle.subscribe(), handle, names, has_ended: false }
+        Self { events: handle.subscribe(), handle, names, view: None, has_ended: false }
     }
 
     /// The next changes; none if nothing is told for so long, and `None` when the node has stopped.
@@ -43,16 +47,17 @@ impl Changes {
             batch.push(event);
         }
         let has_values = batch.iter().any(|event| matches!(event, Ok(Event::StateChanged { .. })));
-        // A node that has just stopped tells no values any more.
-        let endpoints = match has_values {
-            true => self.handle.endpoints().await.unwrap_or_default(),
-            false => Vec::new(),
-        };
+        if has_values && self.view.is_none() {
+            // A node that has just stopped tells no values any more.
+            self.view = self.handle.view().await.ok();
+        }
+        // It is at least as new as the events.
+        let known = self.view.as_mut().map(View::snapshot);
         let mut models = Vec::new();
         for event in batch {
             match event {
                 Ok(event) => {
-                    models.extend(self.describe(event, &endpoints));
+                    models.extend(self.describe(event, known.as_deref()));
                     self.has_ended |= event == Event::Stopped;
                 }
                 Err(EventsError::Lagged(count)) => {
@@ -67,7 +72,7 @@ impl Changes {
         Some(models)
     }
 
-    fn describe(&self, event: Event, endpoints: &[EndpointInfo]) -> Option<WatchModel> {
+    fn describe(&self, event: Event, known: Option<&Snapshot>) -> Option<WatchModel> {
         let model = |kind, endpoint| WatchModel::new(kind, Some(endpoint));
         let local = self.handle.local_endpoint();
         let cause = |cause: &dyn core::fmt::Display| Some(cause.to_string());
@@ -105,9 +110,9 @@ impl Changes {
                 ..model("probe_failed", endpoint)
             },
             Event::StateChanged { endpoint, key, version } => {
-                let info = endpoints.iter().find(|info| info.endpoint == endpoint);
+                let info = known.and_then(|known| known.get(endpoint));
                 let state = info.and_then(|info| info.state(key));
-                let flavour = info.map(flavour_of).unwrap_or_default();
+                let flavour = info.map(|info| flavour_of(|key| info.text(key))).unwrap_or_default();
                 WatchModel {
                     key: Some(key.number()),
                     name: Some(self.names.name(key, flavour)),

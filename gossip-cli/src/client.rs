@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use ureq::RequestBuilder;
 use ureq::http::Response;
 
-use crate::address::{ADMIN, ADMIN_PORT};
+use crate::address::{ADMIN, ADMIN_PORT, parse_patience};
 use crate::failure::Failure;
 use crate::model::{
     AssassinateRequest, AssassinationModel, CountersModel, EndpointModel, ErrorResponse, GossipRequest,
@@ -38,6 +38,9 @@ pub(crate) struct ClientArgs {
     /// A file with the token that the admin port wants, if it does; without, GOSSIP_TOKEN may hold it
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// How long to wait for each answer
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_patience)]
+    pub(crate) timeout: Duration,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -59,7 +62,7 @@ impl ClientArgs {
         };
         let token = token.transpose().map_err(Failure::misuse)?;
         let (origin, admin) = self.admin()?;
-        Ok(Client { token, ..Client::new(origin, &admin)? })
+        Ok(Client { token, ..Client::new(origin, &admin, self.timeout)? })
     }
 
     /// Where the admin port is, and who says so.
@@ -112,6 +115,7 @@ pub(crate) enum Format {
 pub(crate) struct Client {
     admin: String,
     token: Option<Token>,
+    patience: Duration,
     agent: ureq::Agent,
 }
 
@@ -119,12 +123,13 @@ pub(crate) struct Client {
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
 impl Client {
-    /// For the admin port at `admin`, which is an address and a port, and wants no token. `origin` is who named it.
+    /// For the admin port at `admin`, which is an address and a port, and wants no token. `origin` is who named it. Each answer has `patience`
+    /// to come.
     ///
     /// # Errors
     ///
     /// Misuse if that is no address.
-    pub(crate) fn new(origin: &str, admin: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(origin: &str, admin: &str, patience: Duration) -> Result<Self, Failure> {
         let is_authority = |text: &str| {
             let Some((host, port)) = text.rsplit_once(':') else { return false };
             let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
@@ -140,11 +145,12 @@ impl Client {
             .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(30)))
+            // The shorter one first, so that it is known which of them it was.
+            .timeout_connect(Some(patience / 2))
+            .timeout_global(Some(patience))
             .user_agent(concat!("gossip/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { admin: admin.into(), token: None, agent: config.new_agent() })
+        Ok(Self { admin: admin.into(), token: None, patience, agent: config.new_agent() })
     }
 
     /// Everything that the node knows, by ascending address.
@@ -197,9 +203,13 @@ impl Client {
         self.post("/v1/gossip", &GossipRequest { active })
     }
 
-    /// Begins to declare an endpoint as left.
-    pub(crate) fn assassinate(&self, endpoint: SocketAddr) -> Result<AssassinationModel, Failure> {
-        self.post("/v1/assassinations", &AssassinateRequest { endpoint })
+    /// Begins to declare an endpoint as left; with `force` also one that the node does not know.
+    pub(crate) fn assassinate(
+        &self,
+        endpoint: SocketAddr,
+        force: bool,
+    ) -> Result<AssassinationModel, Failure> {
+        self.post("/v1/assassinations", &AssassinateRequest { endpoint, force })
     }
 
     /// What became of assassinations.
@@ -227,9 +237,20 @@ impl Client {
         self.post("/v1/seeds/reload", &serde_json::json!({}))
     }
 
+    /// Whether a node of this address still runs there. One that does not answer in time may; one that is gone does not take the
+    /// connection, and one that has stopped says so.
+    pub(crate) fn still_runs(&self, endpoint: SocketAddr) -> bool {
+        match self.with_token(self.agent.get(self.url("/v1/node"))).call() {
+            Err(ureq::Error::Timeout(_)) => true,
+            response => self.answer::<NodeModel>(response).is_ok_and(|node| node.endpoint == endpoint),
+        }
+    }
+
     /// Changes as they happen, a line each, for as long as they are read.
     pub(crate) fn watch(&self) -> Result<impl BufRead + use<>, Failure> {
-        let request = self.agent.get(self.url("/v1/watch")).config().timeout_global(None).build();
+        let request = self.agent.get(self.url("/v1/watch")).config();
+        // The answer begins at once, and has no end.
+        let request = request.timeout_global(None).timeout_recv_response(Some(self.patience)).build();
         let response = self.accepted(self.with_token(request).call())?;
         Ok(BufReader::new(response.into_body().into_reader()))
     }
@@ -268,16 +289,7 @@ impl Client {
         response: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<Response<ureq::Body>, Failure> {
         let admin = &self.admin;
-        let mut response = response.map_err(|error| {
-            let error = match error {
-                ureq::Error::Io(error) => error.to_string(),
-                error => error.to_string(),
-            };
-            Failure::failed(format!(
-                "no gossip node answers on {admin}: {error} (is it running? start one with `gossip run`, or name \
-                 its admin port with --admin)"
-            ))
-        })?;
+        let mut response = response.map_err(|error| Failure::failed(self.unanswered(&error)))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -287,6 +299,25 @@ impl Client {
             Ok(ErrorResponse { error }) => error,
             Err(_) => not_a_node(admin, &format!("it answers {status}")),
         }))
+    }
+
+    /// Why there is no answer, as far as that was seen.
+    fn unanswered(&self, error: &ureq::Error) -> String {
+        let Self { admin, patience, .. } = self;
+        match error {
+            ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => format!(
+                "{admin} cannot be reached within {:?} (check the host and the port of --admin, or wait longer with --timeout)",
+                *patience / 2
+            ),
+            ureq::Error::Timeout(_) => format!(
+                "{admin} takes the connection, and does not answer within {patience:?}: the node hangs or is busy, or that is \
+                 no admin port (wait longer with --timeout)"
+            ),
+            error => format!(
+                "no gossip node answers on {admin}: {error} (is it running? start one with `gossip run`, or name its admin \
+                 port with --admin)"
+            ),
+        }
     }
 
     fn read(&self, response: &mut Response<ureq::Body>) -> Result<Vec<u8>, Failure> {

@@ -23,8 +23,7 @@ pub(crate) fn decommission(args: &Args) -> Result<(), Failure> {
     let endpoint = client.decommission()?.endpoint;
     // Either status is told for five intervals.
     wait::until(interval * 12, &format!("{endpoint} still runs"), || {
-        let still_runs = client.node().is_ok_and(|node| node.endpoint == endpoint);
-        Ok((!still_runs).then_some(()))
+        Ok((!client.still_runs(endpoint)).then_some(()))
     })?;
     match args.client.format {
         Format::Json => print_json(&serde_json::json!({ "endpoint": endpoint, "left": true })),

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked.
 pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
-    let answer = match args.seed.ask_who_is_live(&Names::default()) {
+    let answer = match args.seed.ask_who_is_live(&Names::default(), args.client.timeout) {
         Some(asked) => asked?,
         None => {
             let client = args.client.client()?;

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// It failed, and everything was said as it came up; exit code 1.
     Told,
+    /// Whoever read standard output is gone, such as `head`. There is nobody left to print for; exit code 0.
+    ReaderGone,
     /// A signal ended it; 128 and the signal's number. Nothing needs to be said.
     Interrupted(u8),
 }
@@ -30,7 +32,7 @@ impl Failure {
 
     /// Says on standard error what happened.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Interrupted(_) | Self::Told) {
+        if !matches!(self, Self::Interrupted(_) | Self::Told | Self::ReaderGone) {
             // With standard error gone there is nobody left to tell.
             let _ = writeln!(io::stderr(), "error: {self}");
         }
@@ -40,6 +42,7 @@ impl Failure {
         match self {
             Self::Misuse(_) => ExitCode::from(2),
             Self::Failed(_) | Self::Told => ExitCode::from(1),
+            Self::ReaderGone => ExitCode::SUCCESS,
             Self::Interrupted(signal) => ExitCode::from(128_u8.saturating_add(*signal)),
         }
     }
@@ -51,6 +54,7 @@ impl fmt::Display for Failure {
             // It may quote what others sent, or what was written on the command line.
             Self::Misuse(message) | Self::Failed(message) => f.write_str(&printable(message)),
             Self::Told => f.write_str("it failed"),
+            Self::ReaderGone => f.write_str("nobody reads standard output any more"),
             Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
         }
     }
@@ -60,14 +64,14 @@ impl fmt::Display for Failure {
 ///
 /// # Errors
 ///
-/// Standard output cannot be written. A reader that left early, such as `head`, is no error.
+/// Standard output cannot be written. A reader that left early, such as `head`, ends the command with
+/// [`Failure::ReaderGone`], which is no error to the user.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+        Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// The node cannot be asked, or does not answer.
 pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
     let names = args.states.names()?;
-    let endpoints = match args.seed.ask(&names) {
+    let endpoints = match args.seed.ask(&names, args.client.timeout) {
         Some(asked) => asked?.endpoints,
         None => {
             let mut endpoints = args.client.client()?.endpoints()?;

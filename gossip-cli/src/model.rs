@@ -119,6 +119,9 @@ pub(crate) struct GossipRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct AssassinateRequest {
     pub(crate) endpoint: SocketAddr,
+    /// Also if it is not known.
+    #[serde(default)]
+    pub(crate) force: bool,
 }
 
 /// How far an assassination is.
@@ -208,7 +211,7 @@ impl EndpointModel {
     pub(crate) fn new(info: &EndpointInfo, names: &Names) -> Self {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         let status = info.status_text().and_then(|text| text.split(',').next());
-        let flavour = flavour_of(info);
+        let flavour = flavour_of(|key| info.text(key));
         Self {
             endpoint: info.endpoint.into(),
             local: info.is_local,

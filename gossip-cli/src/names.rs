@@ -1,6 +1,6 @@
 //! What states are called.
 
-use gossip_adapter::{ApplicationState, EndpointInfo};
+use gossip_adapter::ApplicationState;
 use gossip_decode::{Flavour, StateNames};
 
 use crate::failure::Failure;
@@ -107,10 +107,9 @@ impl Names {
     }
 }
 
-/// Whose names the states of an endpoint have: those of the release that it publishes.
-pub(crate) fn flavour_of(info: &EndpointInfo) -> Flavour {
-    let told =
-        Flavour::of(info.text(ApplicationState::RELEASE_VERSION), info.text(ApplicationState::NET_VERSION));
+/// Whose names the states of an endpoint have, of which `text` gives the values: those of the release that it publishes.
+pub(crate) fn flavour_of<'a>(text: impl Fn(ApplicationState) -> Option<&'a str>) -> Flavour {
+    let told = Flavour::of(text(ApplicationState::RELEASE_VERSION), text(ApplicationState::NET_VERSION));
     told.unwrap_or_default()
 }
 

@@ -6,6 +6,8 @@ mod keys;
 mod leave;
 mod node;
 mod options;
+#[cfg(test)]
+mod phases;
 mod publish;
 mod reach;
 mod seeds;
@@ -37,7 +39,7 @@ pub(crate) use options::{check_name, own_state};
 pub(crate) use publish::Load;
 use publish::Published;
 pub(crate) use seeds::{SeedSource, Seeds};
-pub(crate) use signals::{Signals, stdin_ended};
+pub(crate) use signals::{Signals, reader_gone, stdin_ended};
 use store::{SharedStore, Store};
 
 /// How long the log and the admin port may take to finish once the node has stopped.

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or does not answer.
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
-    let endpoints = match args.seed.ask_who_is_live(&Names::default()) {
+    let endpoints = match args.seed.ask_who_is_live(&Names::default(), args.client.timeout) {
         Some(asked) => asked?.endpoints,
         None => args.client.client()?.endpoints()?,
     };

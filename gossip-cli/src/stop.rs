@@ -23,8 +23,7 @@ pub(crate) fn stop(args: &Args) -> Result<(), Failure> {
     let endpoint = client.stop()?.endpoint;
     // A node says goodbye for two intervals. Another node may take over the port at once.
     wait::until(interval * 4, &format!("{endpoint} still runs"), || {
-        let still_runs = client.node().is_ok_and(|node| node.endpoint == endpoint);
-        Ok((!still_runs).then_some(()))
+        Ok((!client.still_runs(endpoint)).then_some(()))
     })?;
     match args.client.format {
         Format::Json => print_json(&serde_json::json!({ "endpoint": endpoint, "stopped": true })),

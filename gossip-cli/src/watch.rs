@@ -2,7 +2,9 @@
 
 mod member;
 
-use std::io::BufRead;
+use core::time::Duration;
+use std::io::{self, BufRead};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use gossip_adapter::ApplicationState;
@@ -12,15 +14,18 @@ use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};
 use crate::model::WatchModel;
 use crate::names::StateArgs;
-use crate::run::Signals;
+use crate::run::{Signals, reader_gone};
 use crate::text::{printable, utc};
+
+/// How long a node may say nothing. It shows every ten seconds that it is there.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The longest value that is shown to people whole, in characters.
 const MAX_SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ends when the node does, or with Ctrl-C. With --format json every change is a line of JSON.
+Ends when the node does, when nobody reads its output any more, or with Ctrl-C. With --format json every change is a line of JSON.
 With --seed this command is itself a gossip-only member of the cluster while it runs: others know it, it publishes neither a status nor tokens, and \
 says so when it stops.")]
 pub(crate) struct Args {
@@ -40,11 +45,12 @@ pub(crate) struct Args {
 pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
     let names = args.states.names()?;
     if args.seed.is_given() {
-        return member::watch(&args.seed, names, args.client.format);
+        return member::watch(&args.seed, args.client.timeout, names, args.client.format);
     }
     end_with_signals()?;
     let mut has_stopped = false;
-    for line in args.client.client()?.watch()?.lines() {
+    let lines = read(args.client.client()?.watch()?);
+    while let Some(line) = next(&lines, SILENCE)? {
         let line =
             line.map_err(|error| Failure::failed(format!("the node is gone: {error} (see its log)")))?;
         // It only shows that the node is there.
@@ -70,13 +76,51 @@ fn tell(model: &WatchModel, format: Format) -> Result<(), Failure> {
     }
 }
 
-/// Nothing needs to be undone, and ending is what a signal is for: the exit code is 0.
+/// The next line, or nothing at the end.
+///
+/// # Errors
+///
+/// The node says nothing for so long.
+fn next(
+    lines: &Receiver<io::Result<String>>,
+    silence: Duration,
+) -> Result<Option<io::Result<String>>, Failure> {
+    match lines.recv_timeout(silence) {
+        Ok(line) => Ok(Some(line)),
+        Err(RecvTimeoutError::Disconnected) => Ok(None),
+        Err(RecvTimeoutError::Timeout) => Err(Failure::failed(format!(
+            "the node has said nothing for {silence:?}, not even that it is there: it hangs, or the way to it is broken"
+        ))),
+    }
+}
+
+/// Reads on a thread of its own, which ends with the process, so that a node that says nothing holds up nobody.
+fn read(from: impl BufRead + Send + 'static) -> Receiver<io::Result<String>> {
+    let (sender, lines) = mpsc::sync_channel(64);
+    thread::spawn(move || {
+        for line in from.lines() {
+            let is_last = line.is_err();
+            if sender.send(line).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Ends the process with a signal, or when nobody reads what it prints. Nothing needs to be undone, and ending is what a signal
+/// is for: the exit code is 0.
 fn end_with_signals() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no signals can be heard: {error}")))?;
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     thread::spawn(move || {
-        runtime.block_on(signals.next());
+        runtime.block_on(async {
+            tokio::select! {
+                _ = signals.next() => {}
+                () = reader_gone() => {}
+            }
+        });
         std::process::exit(0);
     });
     Ok(())
@@ -125,6 +169,19 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_says_nothing_any_more_is_told() {
+        let (sender, lines) = mpsc::sync_channel(1);
+        sender.send(Ok("{}".into())).unwrap();
+        assert_eq!(next(&lines, SILENCE).unwrap().map(|line| line.unwrap()), Some("{}".into()));
+        let Err(Failure::Failed(why)) = next(&lines, Duration::from_millis(1)) else {
+            panic!("it is silent")
+        };
+        assert!(why.contains("has said nothing for 1ms"), "{why}");
+        drop(sender);
+        assert!(next(&lines, SILENCE).unwrap().is_none(), "that is its end");
+    }
 
     #[test]
     fn lines_for_people() {

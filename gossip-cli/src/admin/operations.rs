@@ -11,7 +11,10 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use gossip_adapter::{AbortCause, Common, Endpoint, Event, Events, EventsError, Handle, StatusKind, Stopped};
+use gossip_adapter::{
+    AbortCause, AssassinateError, Common, Endpoint, Event, Events, EventsError, Handle, LeaveError, Phase,
+    StatusKind, Stopped,
+};
 
 use super::{Admin, refusal, stopped};
 use crate::model::{
@@ -34,12 +37,30 @@ pub(super) async fn decommission(State(admin): State<Arc<Admin>>) -> Response {
     };
     // The node does what it is asked to in order: when it answers this question, it has done or refused the request before it.
     let _ = admin.handle.generation().await;
-    if let Some(Err(error)) = leaving.now_or_never() {
-        return refusal(StatusCode::CONFLICT, &error.to_string());
+    match leaving.now_or_never() {
+        Some(Err(LeaveError::NotRunning)) => return not_running(&admin).await,
+        Some(Err(error)) => return refusal(StatusCode::CONFLICT, &error.to_string()),
+        _ => {}
     }
     admin.leaving.notify_one();
     tracing::info!("leaving the cluster, as asked to on the admin port");
     Json(LeaveResponse { leaving: true, endpoint: admin.handle.local_endpoint().into() }).into_response()
+}
+
+/// Refuses what only a node can do that takes part in gossip, and says what this one does instead.
+async fn not_running(admin: &Admin) -> Response {
+    let why = match admin.handle.phase().await {
+        Err(Stopped) => return stopped(),
+        Ok(Phase::Asking) => "the node has not joined: it still asks its seeds",
+        Ok(Phase::Leaving) => "the node is leaving the cluster already",
+        Ok(Phase::Left) => "the node has left the cluster, and stops by itself",
+        Ok(Phase::Disabling | Phase::Disabled) => {
+            "gossip is disabled (first enable it with `gossip enablegossip`)"
+        }
+        Ok(Phase::Stopping) => "the node is stopping",
+        Ok(_) => "the node takes no part in gossip now",
+    };
+    refusal(StatusCode::CONFLICT, why)
 }
 
 /// Answers at once; whether it is done shows in what the node says of itself.
@@ -171,13 +192,22 @@ pub(super) async fn assassinate(
     State(admin): State<Arc<Admin>>,
     request: Result<Json<AssassinateRequest>, JsonRejection>,
 ) -> Response {
-    let Json(AssassinateRequest { endpoint }) = match request {
+    let Json(AssassinateRequest { endpoint, force }) = match request {
         Ok(request) => request,
         Err(error) => return refusal(error.status(), &error.body_text()),
     };
+    if !force && admin.handle.endpoint(endpoint.into()).await.is_ok_and(|known| known.is_none()) {
+        let why = format!(
+            "{endpoint} is not known here: nothing was done (check the address; --force declares it as left all the same, and \
+             that stays in everybody's gossip for three days)"
+        );
+        return refusal(StatusCode::CONFLICT, &why);
+    }
     let events = admin.handle.subscribe();
-    if let Err(error) = admin.node.assassinate(endpoint.into()).await {
-        return refusal(StatusCode::CONFLICT, &error.to_string());
+    match admin.node.assassinate(endpoint.into()).await {
+        Err(AssassinateError::NotRunning) => return not_running(&admin).await,
+        Err(error) => return refusal(StatusCode::CONFLICT, &error.to_string()),
+        Ok(()) => {}
     }
     tracing::warn!("{endpoint} is to be assassinated, as asked to on the admin port");
     admin.assassinations.set(endpoint, Outcome::Pending, None);

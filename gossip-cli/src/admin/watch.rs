@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
-use super::Admin;
+use super::{Admin, stopped};
 use crate::changes::Changes;
 use crate::model::WatchModel;
 
@@ -18,6 +18,9 @@ use crate::model::WatchModel;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 pub(super) async fn watch(State(admin): State<Arc<Admin>>) -> Response {
+    if admin.handle.phase().await.is_err() {
+        return stopped();
+    }
     let changes = Changes::new(admin.handle.clone(), admin.names.clone());
     // Tells the reader that from now on nothing is missed.
     let first = WatchModel::new("watching", Some(admin.handle.local_endpoint())).line();

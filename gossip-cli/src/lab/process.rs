@@ -27,6 +27,9 @@ pub(super) struct Settings {
     pub(super) dir: PathBuf,
 }
 
+/// How long each answer of a node may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How many lines of a log are shown.
 const TAIL_LINES: usize = 15;
 
@@ -124,7 +127,7 @@ impl NodeProcess {
     /// It has none yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         match self.addresses {
-            Some(Addresses { admin, .. }) => Client::new("--admin", &admin.to_string()),
+            Some(Addresses { admin, .. }) => Client::new("--admin", &admin.to_string(), PATIENCE),
             None => Err(Failure::failed(format!("{self} does not listen yet"))),
         }
     }

@@ -1,7 +1,10 @@
 //! What tells a process to stop.
 
 use std::io::Read;
+use std::os::fd::AsFd;
 
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -88,6 +91,19 @@ async fn next_hangup(hangup: Option<&mut Signal>) {
             hangup.recv().await;
         }
         None => core::future::pending().await,
+    }
+}
+
+/// Waits until nobody reads standard output any more; for ever where the system does not tell, as of a file.
+pub(crate) async fn reader_gone() {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+    // Nothing is written to it here, so that it may well be one that blocks.
+    let told = match stdout.and_then(|stdout| Sender::from_file_unchecked(stdout.into())) {
+        Ok(stdout) => stdout.ready(Interest::ERROR).await.is_ok(),
+        Err(_) => false,
+    };
+    if !told {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::client::Format;
 use crate::failure::Failure;
 use crate::model::WatchModel;
 use crate::names::Names;
-use crate::run::Signals;
+use crate::run::{Signals, reader_gone};
 
 /// How long nothing may change before it is looked whether the node still runs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,18 +24,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// The member does not answer, or others already know this address; see [`SeedArgs::ask`].
-pub(super) fn watch(seed: &SeedArgs, names: Names, format: Format) -> Result<(), Failure> {
+pub(super) fn watch(
+    seed: &SeedArgs,
+    patience: Duration,
+    names: Names,
+    format: Format,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let watching = async {
-            let contact = seed.find().await.unwrap_or_else(|| Err(Failure::misuse("--seed names nobody")))?;
+            let contact =
+                seed.find(patience).await.unwrap_or_else(|| Err(Failure::misuse("--seed names nobody")))?;
             join(&contact).await
         };
         let node = tokio::select! {
             node = watching => node?,
             _ = signals.next() => return Ok(()),
+            () = reader_gone() => return Ok(()),
         };
         let followed = follow(&node, names, format, &mut signals).await;
         // A further signal ends it at once.
@@ -104,6 +111,7 @@ async fn follow(
         let models = tokio::select! {
             models = changes.next(PATIENCE) => models,
             _ = signals.next() => return Ok(()),
+            () = reader_gone() => return Ok(()),
         };
         let Some(models) = models else {
             return Err(Failure::failed(

@@ -18,3 +18,4 @@ mod operations;
 mod refusals;
 #[path = "../../../tests/shared.rs"]
 mod shared;
+mod waits;

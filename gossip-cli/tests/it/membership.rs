@@ -138,7 +138,10 @@ fn a_dead_node_is_assassinated_and_a_live_one_is_not() {
     }
     let alive = first.ask(&["assassinate", &second.gossip.to_string()]);
     assert_eq!((alive.code, alive.stdout.as_str()), (Some(1), ""));
-    assert!(alive.stderr.contains("is alive") && alive.stderr.lines().count() == 1, "{}", alive.stderr);
+    let lines: Vec<_> = alive.stderr.lines().collect();
+    let [waiting, end] = lines[..] else { panic!("{}", alive.stderr) };
+    assert!(waiting.starts_with("waiting 3s for a sign of life"), "{waiting}");
+    assert!(end.contains("was not assassinated: it shows a sign of life"), "{end}");
     let done = first.ask(&["assassinate", &dead.gossip.to_string()]);
     assert_eq!((done.code, done.stdout), (Some(0), format!("{} is declared as left.\n", dead.gossip)));
     for node in &nodes {
