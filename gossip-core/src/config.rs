@@ -360,7 +360,7 @@ impl<M> ConfigBuilder<M> {
         /// default.
         only_asks: bool;
         /// Whether the node may take the address of a member with another host id, if the shadow round shows that this member is not
-        /// live. A node whose host id is known at another address, where it is not live, has moved, and may do so without. Off by
+        /// live. A node whose host id is known at another address, where it is not live, or that has saved endpoints, has moved and may do so without. Off by
         /// default: the node stops, with [`Event::AddressConflict`](crate::Event::AddressConflict).
         replace: bool;
         /// Whether frames that we send are compressed (LZ4). Off by default.

@@ -10,7 +10,7 @@ use gossip_core::{
     GossipOnly, Input, KeyRing, Node, Output, SealKey, Standing, Timestamp, Transport, Version,
 };
 
-use crate::content::{CLUSTER, HOST_ID, Key, Text, Who};
+use crate::content::{CLUSTER, HOST_ID, Key, LOCAL, Text, Who};
 
 const STATUS: ApplicationState = ApplicationState::STATUS;
 const TOKENS: ApplicationState = ApplicationState::TOKENS;
@@ -47,6 +47,11 @@ pub(crate) struct Tuning {
     tombstone: Option<Who>,
 }
 
+/// Whoever is not the node that is driven is another host.
+fn host_id(local: Endpoint) -> &'static str {
+    if local == LOCAL { HOST_ID } else { "00000000-0000-0000-0000-000000000003" }
+}
+
 impl Tuning {
     const fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
@@ -62,7 +67,7 @@ impl Tuning {
         let mut config = self
             .tuned(config)
             .transport(transport)
-            .state(ApplicationState::HOST_ID, HOST_ID)
+            .state(ApplicationState::HOST_ID, host_id(local))
             .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,1");
         if transport == Transport::Datagram && self.has(64) {
             config = config.keys(ring(0));
@@ -72,7 +77,7 @@ impl Tuning {
 
     /// One that takes part as a gossip-only member of a Cassandra cluster.
     pub(crate) fn gossip_only(self, local: Endpoint, generation: Generation) -> ConfigBuilder<GossipOnly> {
-        let host_id = HOST_ID.parse().expect("it is a UUID");
+        let host_id = host_id(local).parse().expect("it is a UUID");
         let config = Config::gossip_only(CLUSTER, local, generation, entropy(local, generation), host_id);
         self.tuned(config).partitioner(DEFAULT_PARTITIONER)
     }

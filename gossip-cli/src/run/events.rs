@@ -265,8 +265,8 @@ impl EventLog {
                  it can take none above that: they ignore this node (set its clock right, then restart it)"
             ),
             Event::AddressConflict { generation } => tracing::error!(
-                "others know {} under another host id, of generation {generation}, which is greater than that of this node: another \
-                 node was started with this address, or had it under a clock that was ahead",
+                "others know {} under another host id, of generation {generation}: another node has this address, or had \
+                 it",
                 self.handle.local_endpoint()
             ),
             Event::IdentityInUse { endpoint, generation } => tracing::error!(

@@ -24,6 +24,10 @@ const PAUSE: Duration = Duration::from_hours(1);
 /// For how many endpoints that is remembered.
 const MAX_TOLD: usize = 8;
 
+/// For how many intervals after two were found with one host id the heartbeats of both have to grow: one may have died just before, and
+/// be convicted later.
+const PROOF: u32 = 5;
+
 /// Every how many rounds saved addresses are looked at.
 const SAVED_PERIOD: u64 = 60;
 
@@ -55,6 +59,8 @@ pub(super) struct Identity {
     found: Vec<(Uuid, Slot)>,
     /// Of whose host ids it was told that somebody else has them, too, and when.
     told: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
+    /// Of whose host ids somebody else seems to be live with, and since when.
+    suspected: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
 }
 
 impl Identity {
@@ -107,8 +113,8 @@ impl Gossiper {
         let newest = live.clone().max_by_key(|(_, slot)| self.table.generation(*slot));
         let Some((host_id, newest)) = newest.copied() else { return };
         let generation = self.table.generation(newest);
-        if live.count() > 1 && self.may_tell_of(newest) {
-            self.push_event(Event::SharedHostId { endpoint: self.table.endpoint(newest), host_id });
+        if live.count() > 1 {
+            self.suspect(host_id, same, newest);
         }
         for (_, slot) in same {
             let is_former = *slot != Slot::FIRST
@@ -118,6 +124,36 @@ impl Gossiper {
             if is_former {
                 self.evict(*slot, ForgetCause::Moved);
             }
+        }
+    }
+
+    /// Several endpoints with one host id seem to be live: tells of it once that is sure.
+    fn suspect(&mut self, host_id: Uuid, same: &[(Uuid, Slot)], newest: Slot) {
+        let (now, endpoint) = (self.now, self.table.endpoint(newest));
+        let proof = self.config.interval.saturating_mul(PROOF);
+        let suspected = &mut self.identity.suspected;
+        let since = suspected.iter().find(|(other, _)| *other == endpoint).map(|(_, since)| *since);
+        let Some(since) = since else {
+            // Whoever is suspected for long is none of those that wait for proof.
+            suspected.retain(|(_, since)| now.saturating_since(*since) < PAUSE);
+            if suspected.len() < MAX_TOLD {
+                suspected.push((endpoint, now));
+                self.identity.note();
+            }
+            return;
+        };
+        let is_proven = |slot: Slot| {
+            self.table.standing(slot) == Standing::Live
+                && (slot == Slot::FIRST || self.table.updated(slot) >= since + proof)
+        };
+        if same.iter().filter(|(_, slot)| is_proven(*slot)).count() > 1 {
+            self.identity.suspected.retain(|(other, _)| *other != endpoint);
+            if self.may_tell_of(newest) {
+                self.push_event(Event::SharedHostId { endpoint, host_id });
+            }
+        } else {
+            // Looked at again in the next round.
+            self.identity.note();
         }
     }
 

@@ -203,10 +203,11 @@ impl Gossiper {
         }
         let moved = self.own_host_id_elsewhere(ack);
         let is_others = !is_gone && claimed.is_some_and(|claimed| !self.is_own_host_id(claimed.text));
-        // A member that moved, as its host id shows, may take the address of one that is not live. Whoever is new replaces it only if
-        // that is what its operator wants.
+        // A member that moved, as its host id or what it saved shows, may take the address of one that is not live. Whoever is new
+        // replaces it only if that is what its operator wants.
         if let Some(state) = own.as_ref().filter(|_| is_others)
             && moved.is_none()
+            && self.config.saved.is_empty()
             && !self.config.replace
         {
             let generation = state.heartbeat.generation;

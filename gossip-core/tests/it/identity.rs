@@ -138,6 +138,14 @@ fn two_members_that_come_back_with_each_others_addresses_are_both_let_in() {
     let told = a.events();
     assert!(told.contains(&Event::ShadowRoundDone), "{told:?}");
     assert_eq!(a.gossiper.generation(), Generation::new(501), "above the one that had the address before");
+
+    // The second of them finds that nobody has its host id any more. What it saved shows that it is a member.
+    let mut second = Driven::new(asking().saved_endpoint(endpoint(C)));
+    let (_, told) = answers(&mut second, A, |_| state(500, 9, "NORMAL,7", THEIRS));
+    assert_eq!(told.last(), Some(&Event::ShadowRoundDone));
+    let mut second = Driven::new(asking().saved_endpoint(endpoint(C)));
+    let (_, told) = answers(&mut second, A, |second| state(500, 9 + second, "NORMAL,7", THEIRS));
+    assert_eq!(told.last(), Some(&Event::Stopped), "unless the other is live");
 }
 
 #[test]
@@ -213,7 +221,24 @@ fn a_host_id_that_two_have_is_told_once_an_hour() {
     let mut a = Driven::new(builder(A, 100).state(HOST_ID, OURS));
     a.learn_live(B, &state(200, 5, "NORMAL,7", THEIRS));
     a.learn_live(C, &state(300, 5, "NORMAL,7", THEIRS));
+    // One of them may have died just before.
     a.round();
+    assert!(!a.events().iter().any(|event| matches!(event, Event::SharedHostId { .. })));
+    let beat = |a: &mut Driven, version: i32, of: &[(&str, i32)]| {
+        let states: Vec<_> = of
+            .iter()
+            .map(|(at, generation)| (*at, State::new(heartbeat(*generation, version), &[])))
+            .collect();
+        a.round();
+        a.hand(B, &ack2(&states));
+    };
+    for version in 10..20 {
+        beat(&mut a, version, &[(C, 300)]);
+    }
+    assert!(!a.events().iter().any(|event| matches!(event, Event::SharedHostId { .. })), "B is silent");
+    for version in 20..22 {
+        beat(&mut a, version, &[(B, 200), (C, 300)]);
+    }
     let shared = Event::SharedHostId { endpoint: endpoint(C), host_id: THEIRS.parse::<Uuid>().unwrap() };
     assert_eq!(a.events().iter().filter(|event| **event == shared).count(), 1);
     a.hand(B, &ack2(&[(C, State::new(heartbeat(300, 7), &[(HOST_ID, THEIRS, 6)]))]));
@@ -221,7 +246,9 @@ fn a_host_id_that_two_have_is_told_once_an_hour() {
     assert!(!a.events().contains(&shared));
     // Also where it is the node's own.
     a.learn_live(D, &state(400, 5, "NORMAL,7", OURS));
-    a.round();
+    for version in 30..40 {
+        beat(&mut a, version, &[(B, 200), (C, 300), (D, 400)]);
+    }
     assert!(
         a.events()
             .iter()
