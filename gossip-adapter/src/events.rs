@@ -257,6 +257,8 @@ const fn ends_a_wait(event: &Event) -> bool {
         Event::ShadowRoundDone
             | Event::ShadowRoundFailed
             | Event::AddressConflict { .. }
+            | Event::HostIdOfMember { .. }
+            | Event::Withdrawn { .. }
             | Event::Removed { .. }
             | Event::Assassinated { .. }
             | Event::AssassinationAborted { .. }

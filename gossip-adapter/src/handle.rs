@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
     ApplicationState, AssassinateError, DisableError, EnableError, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, Version,
+    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, UpgradeSign, Version,
 };
 
 use crate::answer::{Answer, Owed, Reply, answer};
@@ -352,6 +352,18 @@ pub enum End {
     },
     /// It did not join: no seed answered.
     Unanswered,
+    /// It did not join: a member of the Cassandra cluster has its host id.
+    HostIdOfMember {
+        /// Who.
+        endpoint: Endpoint,
+    },
+    /// It did not join: the Cassandra cluster is being upgraded to 6.0, or has been.
+    Upgrading {
+        /// Whose state or connection shows it.
+        by: Endpoint,
+        /// What shows it.
+        sign: UpgradeSign,
+    },
     /// Its driver is gone: it panicked, or its runtime ended.
     Dropped,
     /// It stopped by itself, for a reason that this release has no word for.
@@ -367,6 +379,8 @@ impl From<gossip_core::End> for End {
             gossip_core::End::Conflict { generation } => Self::Conflict { generation },
             gossip_core::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
             gossip_core::End::Unanswered => Self::Unanswered,
+            gossip_core::End::HostIdOfMember { endpoint } => Self::HostIdOfMember { endpoint },
+            gossip_core::End::Upgrading { by, sign } => Self::Upgrading { by, sign },
             _ => Self::Other,
         }
     }

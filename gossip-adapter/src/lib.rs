@@ -75,7 +75,7 @@ pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
     DisableError, DownCause, EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly,
     HeartbeatState, LeaveError, Limit, Member, Pad, Phase, SavedEndpoint, Standing, StateInfo, Stats, Status,
-    StatusKind, Timestamp, Tombstone, Transport, Uuid, UuidError, Version,
+    StatusKind, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

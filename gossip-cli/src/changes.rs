@@ -141,7 +141,18 @@ impl Changes {
             Event::FutureGeneration { endpoint, generation, .. } => {
                 WatchModel { generation: Some(generation.get()), ..model("future_generation", endpoint) }
             }
-            Event::Ignored { by } => model("ignored_by", by),
+            Event::Ignored { by, at_most } => WatchModel {
+                cause: cause(&format_args!(
+                    "if it dropped this member for its silence, for {} s more at most",
+                    at_most.as_secs()
+                )),
+                ..model("ignored_by", by)
+            },
+            Event::Withdrawn { by, sign } => WatchModel {
+                cause: cause(&format_args!("{by} runs Cassandra 6.0: {sign}")),
+                ..model("withdrawn", local)
+            },
+            Event::SharedAddress { with } => model("shared_address", with),
             Event::Accepted { by } => model("accepted_by", by),
             Event::ForeignCluster { from } => model("foreign_cluster", from),
             Event::ForeignPartitioner { from } => model("foreign_partitioner", from),

@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
+pub(crate) use events::{host_id_of_member, withdrawn};
 pub(crate) use keys::KeySource;
 pub(crate) use node::Node;
 pub(crate) use options::Args;

@@ -60,6 +60,8 @@ pub enum Event {
     Ignored {
         /// Who.
         by: Endpoint,
+        /// For how much longer at most, if it is for that: it ignores us from when it dropped us on, and had done so when it asked first.
+        at_most: Duration,
     },
     /// A peer that ignored this node knows it now.
     Accepted {
@@ -151,6 +153,24 @@ pub enum Event {
     AddressConflict {
         /// The generation under which the other is known.
         generation: Generation,
+    },
+    /// The node, a gossip-only member, has left its Cassandra cluster in silence, since that is being upgraded to 6.0 (`cassandra-6.md` M6):
+    /// nodes that start then count everybody who is in gossip. It is disabled, or has stopped if it was just asking before it joins.
+    Withdrawn {
+        /// Whose state or connection showed it.
+        by: Endpoint,
+        /// What showed it.
+        sign: UpgradeSign,
+    },
+    /// A member of the Cassandra cluster has the host id of this node, which is to be a gossip-only member. The node has stopped.
+    HostIdOfMember {
+        /// Who.
+        endpoint: Endpoint,
+    },
+    /// A member of the Cassandra cluster has the IP address of this node, a gossip-only member, with another port.
+    SharedAddress {
+        /// Who.
+        with: Endpoint,
     },
     /// Others know that this node was removed from the cluster; it has stopped gossiping.
     Removed {
@@ -293,13 +313,18 @@ impl Event {
             | Self::Assassinated { endpoint, .. }
             | Self::AssassinationAborted { endpoint, .. }
             | Self::ProbeFailed { endpoint, .. }
+            | Self::HostIdOfMember { endpoint }
+            | Self::SharedAddress { with: endpoint }
             | Self::StateChanged { endpoint, .. }
             | Self::DialFailed { endpoint, .. }
             | Self::FutureGeneration { endpoint, .. }
             | Self::SharedHostId { endpoint, .. }
             | Self::HostIdChanged { endpoint, .. }
             | Self::IdentityInUse { endpoint, .. } => Some(endpoint),
-            Self::Ignored { by } | Self::Accepted { by } | Self::NotTaken { by } => Some(by),
+            Self::Ignored { by, .. }
+            | Self::Accepted { by }
+            | Self::NotTaken { by }
+            | Self::Withdrawn { by, .. } => Some(by),
             Self::PeerAsks { peer } => Some(peer),
             Self::ForeignCluster { from } | Self::ForeignPartitioner { from } => Some(from),
             // Each is named, so that none that is added is forgotten here.
@@ -329,6 +354,25 @@ pub enum ClockSuspect {
     Ours,
     /// Either: nobody else is known who could tell.
     Either,
+}
+
+/// What shows that a Cassandra cluster is being upgraded to 6.0.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum UpgradeSign {
+    /// A member publishes a release of 6.0 or later, or 5.1, as builds before 6.0 call themselves.
+    Release,
+    /// A member, or a seed, speaks messaging version 14.
+    Version,
+}
+
+impl fmt::Display for UpgradeSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Release => "its release is 6.0 or later",
+            Self::Version => "it speaks messaging version 14",
+        })
+    }
 }
 
 /// Why nothing is known any more of an endpoint.

@@ -20,6 +20,7 @@ mod removal;
 mod round;
 mod shadow;
 mod shutdown;
+mod upgrade;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -49,7 +50,7 @@ use crate::delta::Scratch;
 use crate::dial::DialFailure;
 use crate::digest::Seen;
 use crate::endpoint::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, UpgradeSign};
 use crate::log;
 use crate::message::{Codec, Message};
 use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
@@ -100,6 +101,8 @@ pub struct Gossiper {
     refutations: Refutations,
     contact: round::Contact,
     acceptance: Acceptance,
+    /// Who showed that the Cassandra cluster is being upgraded to 6.0.
+    upgrade: Option<(Endpoint, UpgradeSign)>,
     foreign_cluster: ForeignName,
     foreign_partitioner: ForeignName,
     limits: Limits,
@@ -252,6 +255,7 @@ impl Gossiper {
             refutations: Refutations::default(),
             contact: round::Contact::new(now),
             acceptance: Acceptance::default(),
+            upgrade: None,
             foreign_cluster: ForeignName::default(),
             foreign_partitioner: ForeignName::default(),
             limits: Limits::default(),

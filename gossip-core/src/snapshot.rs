@@ -73,16 +73,35 @@ impl EndpointInfo {
         self.newer(ApplicationState::INTERNAL_ADDRESS_AND_PORT, ApplicationState::INTERNAL_IP)
     }
 
-    /// The newer of a pair of values that say the same, one with a port and one from before 4.0; where both are equally new, the former
-    /// (`gossip-messages.md` §13).
+    /// Whether it has published tokens, and so a place in Cassandra's ring.
+    pub fn has_tokens(&self) -> bool {
+        // A list of none is a length of 0, one character a byte.
+        self.text(ApplicationState::TOKENS)
+            .is_some_and(|text| !text.is_empty() && !text.starts_with("\0\0\0\0"))
+    }
+
+    /// The newer of a pair of values that say the same, one with a port and one from before 4.0; where both are equally new, or name the
+    /// same address, the former (`gossip-messages.md` §13).
     fn newer(&self, with_port: ApplicationState, without: ApplicationState) -> Option<&str> {
         let (with_port, without) = (self.state(with_port), self.state(without));
         let newer = match (with_port, without) {
-            (Some(with_port), Some(without)) if without.version > with_port.version => Some(without),
+            (Some(with_port), Some(without))
+                if without.version > with_port.version
+                    && address_of(&with_port.value) != Some(without.value.as_str()) =>
+            {
+                Some(without)
+            }
             (with_port, without) => with_port.or(without),
         };
         newer.map(|state| state.value.as_str())
     }
+}
+
+/// The address in front of a port.
+fn address_of(text: &str) -> Option<&str> {
+    let (address, _) = text.rsplit_once(':')?;
+    let inner = address.strip_prefix('[').and_then(|address| address.strip_suffix(']'));
+    Some(inner.unwrap_or(address))
 }
 
 /// A value and its version.

@@ -32,8 +32,8 @@ pub use gossip_adapter::{
     AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
     DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
     GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
-    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, Uuid,
-    UuidError, Version, View, WeakHandle,
+    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign,
+    Uuid, UuidError, Version, View, WeakHandle,
 };
 #[cfg(feature = "seal")]
 pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use gossip_adapter::{
     ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
-    EventsError, Generation, Handle, Limit, Standing, Uuid,
+    EventsError, Generation, Handle, Limit, Standing, UpgradeSign, Uuid,
 };
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
@@ -124,6 +124,10 @@ pub(crate) enum End {
     Conflict { generation: Generation },
     /// Another node is live with its address, or with its host id at another one.
     InUse { endpoint: Endpoint, generation: Generation },
+    /// A member of the Cassandra cluster has its host id.
+    HostIdOfMember { endpoint: Endpoint },
+    /// The Cassandra cluster is being upgraded to 6.0.
+    Withdrawn { by: Endpoint, sign: UpgradeSign },
     /// Nothing was told.
     Unknown,
 }
@@ -136,6 +140,8 @@ impl From<gossip_adapter::End> for End {
             gossip_adapter::End::Unanswered => Self::Unanswered,
             gossip_adapter::End::Conflict { generation } => Self::Conflict { generation },
             gossip_adapter::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
+            gossip_adapter::End::HostIdOfMember { endpoint } => Self::HostIdOfMember { endpoint },
+            gossip_adapter::End::Upgrading { by, sign } => Self::Withdrawn { by, sign },
             _ => Self::Unknown,
         }
     }
@@ -184,6 +190,8 @@ impl End {
                  first if this node is to take its place; else start this one with a --data-dir or --host-id of its own)"
             ),
             Self::Left => format!("{local} has left the cluster"),
+            Self::HostIdOfMember { endpoint } => host_id_of_member(endpoint),
+            Self::Withdrawn { by, sign } => withdrawn(by, sign),
             Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
         })
     }
@@ -217,6 +225,23 @@ fn log_limit(limit: Limit, count: u64) {
 /// A duration as people reckon clocks that are wrong.
 fn in_days(duration: Duration) -> String {
     format!("{} days", duration.as_secs() / (24 * 60 * 60))
+}
+
+/// Why a gossip-only member does not join under its host id.
+pub(crate) fn host_id_of_member(endpoint: Endpoint) -> String {
+    format!(
+        "the Cassandra node {endpoint} has the host id of this member (start it with another --host-id, or with a --data-dir of its \
+         own)"
+    )
+}
+
+/// Why a gossip-only member has left its cluster, and when it may come back.
+pub(crate) fn withdrawn(by: Endpoint, sign: UpgradeSign) -> String {
+    format!(
+        "this member has left in silence, and stays away: the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and \
+         nodes that start then count everybody who is in gossip (this release cannot gossip with 6.0; where that was undone, start \
+         the member again)"
+    )
 }
 
 fn shown_seeds(options: &Options) -> String {
@@ -310,10 +335,16 @@ impl EventLog {
                 let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
-            Event::Ignored { by } => tracing::warn!(
-                "{by} asks for everything of this node again and again, and does not take it: after a silence that passes \
-                 within a minute; if it stays, look for another process that uses {}",
+            Event::Ignored { by, at_most } => tracing::warn!(
+                "{by} asks for everything of this node again and again, and does not take it: if it dropped this node for a silence, \
+                 that passes within {} s; if it stays, look for another process that uses {}",
+                at_most.as_secs(),
                 self.handle.local_endpoint()
+            ),
+            Event::Withdrawn { by, sign } => tracing::warn!("{}", withdrawn(by, sign)),
+            Event::SharedAddress { with } => tracing::warn!(
+                "the Cassandra node {with} has the address of this member, and another port: clients and operators may take one for \
+                 the other (an address of its own, with --listen or --broadcast, is better)"
             ),
             Event::Accepted { by } => tracing::info!("{by} takes this node back"),
             Event::Left { endpoint, generation } => {

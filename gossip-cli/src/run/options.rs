@@ -26,7 +26,12 @@ const AFTER_HELP: &str = "\
 Once the node listens it prints one line on standard output, with its real addresses:
   listening on 127.0.0.1:7000, admin on 127.0.0.1:7079
 The log goes to standard error. SIGTERM and SIGINT stop the node in good order, a second one at once. SIGHUP has it read its
-files of seeds and of keys again.";
+files of seeds and of keys again.
+
+With --cassandra the node leaves in silence, however it ends: nodes find it down after some 20 s and forget it 30 s after its last
+heartbeat. Started again within 30 s it is up at once; later they ignore it until 90 s are over. Stop it at least 30 s before the
+cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` with a release that speaks messaging version 14;
+this one leaves by itself when it sees the upgrade.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

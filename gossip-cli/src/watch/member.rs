@@ -14,7 +14,7 @@ use crate::client::Format;
 use crate::failure::Failure;
 use crate::model::WatchModel;
 use crate::names::Names;
-use crate::run::{Signals, reader_gone};
+use crate::run::{Signals, host_id_of_member, reader_gone, withdrawn};
 
 /// How long nothing may change before it is looked whether the node still runs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,6 +77,10 @@ async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
                     node.local_endpoint()
                 )));
             }
+            Ok(Event::HostIdOfMember { endpoint }) => {
+                return Err(Failure::failed(host_id_of_member(endpoint)));
+            }
+            Ok(Event::Withdrawn { by, sign }) => return Err(Failure::failed(withdrawn(by, sign))),
             Ok(_) | Err(EventsError::Lagged(_)) => {}
             Err(EventsError::Stopped) => {
                 return Err(Failure::failed(format!("{seed} does not answer any more")));
@@ -97,6 +101,13 @@ async fn follow(
     let mut changes = Changes::new(node.common(), names);
     let known = node.endpoints().await.unwrap_or_default();
     tell(&WatchModel::new("watching", Some(node.local_endpoint())), format)?;
+    let same_ip = |info: &&EndpointInfo| !info.is_local && info.endpoint.ip() == node.local_endpoint().ip();
+    if let Some(beside) = known.iter().filter(same_ip).find(|info| info.has_tokens()) {
+        eprintln!(
+            "warning: the Cassandra node {} has the address of this command, and another port",
+            beside.endpoint
+        );
+    }
     // Who is live already, and may be told to be so once more.
     let mut live = BTreeSet::new();
     for info in known.iter().filter(|info| !info.is_local) {
@@ -119,6 +130,14 @@ async fn follow(
             ));
         };
         for model in &models {
+            if model.event == "withdrawn" {
+                tell(model, format)?;
+                let why = model.cause.as_deref().unwrap_or_default();
+                return Err(Failure::failed(format!(
+                    "the cluster is being upgraded to Cassandra 6.0, and a member that only watches must not be in gossip meanwhile: \
+                     this command has left in silence ({why})"
+                )));
+            }
             let was_told = live.remove(&(model.endpoint, model.generation));
             if !(was_told && model.event == "up") {
                 tell(model, format)?;

@@ -18,4 +18,5 @@ mod operations;
 mod refusals;
 #[path = "../../../tests/shared.rs"]
 mod shared;
+mod silence;
 mod waits;

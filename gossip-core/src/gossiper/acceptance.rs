@@ -65,10 +65,12 @@ impl Gossiper {
             // A peer could have it told again and again.
             let told = self.acceptance.ignored_told;
             let is_silent = told.is_none_or(|told| self.now.saturating_since(told) > memory);
-            if !doubt.is_told && is_silent && self.now.saturating_since(doubt.since) >= patience {
+            let since = self.now.saturating_since(doubt.since);
+            if !doubt.is_told && is_silent && since >= patience {
                 doubt.is_told = true;
                 self.acceptance.ignored_told = Some(self.now);
-                self.push_event(Event::Ignored { by });
+                let at_most = self.config.quarantine.saturating_sub(since);
+                self.push_event(Event::Ignored { by, at_most });
             }
         }
     }

@@ -5,12 +5,13 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Gossiper;
+use super::{End, Gossiper};
 use crate::application_state::ApplicationState;
 use crate::config::DEFAULT_PARTITIONER;
 use crate::delta::{Receiver, has_tokens, is_stopped_nobody};
 use crate::endpoint::Endpoint;
-use crate::message::{Codec, EndpointState};
+use crate::event::Event;
+use crate::message::{Ack, Codec, EndpointState};
 use crate::release::Release;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
@@ -29,6 +30,19 @@ const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
 /// Whether a value is a status of `shutdown`.
 pub(super) fn is_shutdown_mark(key: ApplicationState, text: JavaStr<'_>) -> bool {
     key.is_status() && StatusKind::of_value(text.as_bytes()) == StatusKind::Shutdown
+}
+
+/// How many schemas are told apart. A cluster has one, and for a while two or three.
+const MAX_SCHEMAS: usize = 16;
+
+/// How many members publish a schema.
+struct Tally<'a> {
+    schema: Uuid,
+    members: u32,
+    /// The lowest release of any of them.
+    release: Option<Release<'a>>,
+    /// The first of them.
+    slot: Slot,
 }
 
 impl Gossiper {
@@ -68,25 +82,31 @@ impl Gossiper {
         lowest.map(|(_, slot)| slot)
     }
 
-    /// A member that publishes what more than half of them do.
+    /// A member that publishes the schema of most of those that run. Among equals it is that of the lowest release, then the smallest, so that
+    /// all gossip-only members choose the same one: half way through an upgrade no schema may have a majority.
     fn agreed_schema(&self) -> Option<Slot> {
-        let schema = |slot: Slot| {
-            let (text, _) = self.table.values(slot).get(ApplicationState::SCHEMA)?;
-            Uuid::from_text(text.as_bytes()).ok()
-        };
-        // Whatever more than half agree on is left when those who disagree are struck out in pairs (Boyer and Moore).
-        let (mut candidate, mut lead, mut members) = (None, 0_u32, 0_u32);
+        let mut tallies = SmallVec::<[Tally<'_>; MAX_SCHEMAS]>::new();
         for slot in self.running_members() {
-            members += 1;
-            match schema(slot) {
-                _ if lead == 0 => (candidate, lead) = (Some(slot), 1),
-                own if candidate.and_then(schema) == own => lead += 1,
-                _ => lead -= 1,
+            let values = self.table.values(slot);
+            let schema = values.get(ApplicationState::SCHEMA);
+            let Some(schema) = schema.and_then(|(text, _)| Uuid::from_text(text.as_bytes()).ok()) else {
+                continue;
+            };
+            let release = self.release_of(slot);
+            if let Some(tally) = tallies.iter_mut().find(|tally| tally.schema == schema) {
+                tally.members += 1;
+                tally.release = tally.release.into_iter().chain(release).min();
+            } else if tallies.len() < MAX_SCHEMAS {
+                tallies.push(Tally { schema, members: 1, release, slot });
             }
         }
-        let candidate = candidate.filter(|slot| schema(*slot).is_some())?;
-        let agreeing = self.running_members().filter(|slot| schema(*slot) == schema(candidate)).count();
-        (agreeing > members as usize / 2).then_some(candidate)
+        let best = tallies.iter().min_by(|a, b| {
+            let members = b.members.cmp(&a.members);
+            // Whoever names no release comes last.
+            let is_unnamed = a.release.is_none().cmp(&b.release.is_none());
+            members.then(is_unnamed).then(a.release.cmp(&b.release)).then(a.schema.cmp(&b.schema))
+        });
+        best.map(|tally| tally.slot)
     }
 
     /// Publishes what somebody else does, unless it is published already.
@@ -135,6 +155,39 @@ impl Gossiper {
     /// Whether a value of the node's own is never published: those that would make more of a gossip-only member than it is.
     pub(super) const fn may_not_publish(&self, key: ApplicationState) -> bool {
         self.config.is_gossip_only && (key.is_status() || key.number() == ApplicationState::TOKENS.number())
+    }
+
+    /// Whether a member has our host id, by the answer to the question before joining: a gossip-only member must not take it. Warns if a member
+    /// has our IP address.
+    ///
+    /// Only members count: an earlier process of ours at another address, without tokens, may still be known.
+    pub(super) fn is_host_id_of_member(&mut self, ack: &Ack<'_>) -> bool {
+        if !self.config.is_gossip_only {
+            return false;
+        }
+        let ours = self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).map(|(text, _)| text);
+        let local = self.config.local;
+        let (mut same_id, mut same_ip) = (None, None);
+        for (endpoint, state) in ack.states.iter().filter(|(endpoint, _)| *endpoint != local) {
+            let tokens = state.value(ApplicationState::TOKENS);
+            let is_gone = matches!(self.claimed_status(&state), StatusKind::Left | StatusKind::Removed);
+            if is_gone || !tokens.is_some_and(|tokens| tokens::has_tokens(tokens.text)) {
+                continue;
+            }
+            if ours.is_some() && state.value(ApplicationState::HOST_ID).map(|value| value.text) == ours {
+                same_id = Some(endpoint);
+            }
+            if endpoint.ip() == local.ip() {
+                same_ip = Some(endpoint);
+            }
+        }
+        if let Some(endpoint) = same_id {
+            self.push_event(Event::HostIdOfMember { endpoint });
+            self.vital.end_with(End::HostIdOfMember { endpoint });
+        } else if let Some(with) = same_ip {
+            self.push_event(Event::SharedAddress { with });
+        }
+        same_id.is_some()
     }
 
     /// How long an endpoint may be silent that was joining.

@@ -2,7 +2,7 @@
 
 use super::{AfterShutdown, Gossiper, Mode};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, UpgradeSign};
 use crate::gossiper::removal::MAX_ASSASSINATIONS;
 use crate::version::Generation;
 
@@ -55,6 +55,18 @@ pub enum End {
     },
     /// Nobody answered in the shadow round.
     Unanswered,
+    /// The node was to be a gossip-only member, and a member of the Cassandra cluster has its host id.
+    HostIdOfMember {
+        /// Who.
+        endpoint: Endpoint,
+    },
+    /// The node was to be a gossip-only member of a Cassandra cluster that is being upgraded to 6.0, or has been.
+    Upgrading {
+        /// Whose state or connection shows it.
+        by: Endpoint,
+        /// What shows it.
+        sign: UpgradeSign,
+    },
 }
 
 impl Gossiper {
@@ -116,7 +128,9 @@ impl Vital {
     /// Keeps an event that must not be lost, though there is no room among the others; says whether it did.
     pub(super) fn keep_late(&mut self, event: Event) -> bool {
         let place = match event {
-            Event::AddressConflict { .. } => Some(&mut self.conflict),
+            Event::AddressConflict { .. } | Event::HostIdOfMember { .. } | Event::Withdrawn { .. } => {
+                Some(&mut self.conflict)
+            }
             Event::ShadowRoundDone | Event::ShadowRoundFailed => Some(&mut self.shadow),
             Event::Assassinated { .. } | Event::AssassinationAborted { .. } => {
                 self.outcomes.iter_mut().find(|place| place.is_none())

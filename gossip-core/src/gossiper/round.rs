@@ -57,6 +57,9 @@ impl Gossiper {
     }
 
     pub(super) fn on_round(&mut self) {
+        if self.withdraw_if_upgraded() {
+            return;
+        }
         self.stats.rounds += 1;
         self.stats.messages_displaced = self.outbox.stolen();
         let version = self.next_version();

@@ -201,6 +201,9 @@ impl Gossiper {
         if own.is_some() && claimed.is_none() && !is_gone {
             return;
         }
+        if self.is_host_id_of_member(ack) {
+            return self.stop();
+        }
         let moved = self.own_host_id_elsewhere(ack);
         let is_others = !is_gone && claimed.is_some_and(|claimed| !self.is_own_host_id(claimed.text));
         // A member that moved, as its host id or what it saved shows, may take the address of one that is not live. Whoever is new
@@ -395,7 +398,9 @@ impl Gossiper {
             self.shadow.rest_until = Some(self.now + self.config.echo_timeout);
         }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
-        self.follow_members();
+        if !self.withdraw_if_upgraded() {
+            self.follow_members();
+        }
     }
 
     /// Joins above a generation that others already know of this address.

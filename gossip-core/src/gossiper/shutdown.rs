@@ -5,7 +5,7 @@ use core::fmt;
 use super::{AfterShutdown, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::event::{DownCause, Event};
+use crate::event::{DownCause, Event, UpgradeSign};
 use crate::message::Shutdown;
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
@@ -67,6 +67,13 @@ pub enum EnableError {
     },
     /// Gossip needs a greater generation than before, and there is none.
     LastGeneration,
+    /// The node is a gossip-only member, and its Cassandra cluster is being upgraded to 6.0, or has been.
+    Upgrading {
+        /// Whose state or connection shows it.
+        by: Endpoint,
+        /// What shows it.
+        sign: UpgradeSign,
+    },
 }
 
 impl fmt::Display for EnableError {
@@ -83,6 +90,11 @@ impl fmt::Display for EnableError {
                  clock right, then try again)"
             ),
             Self::LastGeneration => f.write_str("gossip needs a greater generation, and there is none"),
+            Self::Upgrading { by, sign } => write!(
+                f,
+                "the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and gossip-only members stay away \
+                 meanwhile (this release cannot gossip with 6.0; where that was undone, start the member again)"
+            ),
         }
     }
 }
@@ -178,6 +190,9 @@ impl Gossiper {
             }
             Mode::Disabled if self.config.only_asks => return Err(EnableError::OnlyAsks),
             Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => {}
+        }
+        if let Some((by, sign)) = self.seen_upgrade() {
+            return Err(EnableError::Upgrading { by, sign });
         }
         // Under the same generation it would stay down at its peers for ever.
         let needed = self.generation().next().ok_or(EnableError::LastGeneration)?;

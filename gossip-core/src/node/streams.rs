@@ -196,8 +196,11 @@ impl Streams {
             Side::Accepted(_) => self.on_inbound_bytes(gossiper, now, id, bytes),
             Side::Dialled(dialled) => match Dialled::take(dialled, bytes) {
                 None => {}
-                Some(OutboundEvent::Established { version, .. }) => {
+                Some(OutboundEvent::Established { version, peer_max }) => {
                     log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), version = version.number(), "a dialled connection is open");
+                    if let Some(peer) = self.connections.peer_of(id) {
+                        gossiper.on_peer_speaks(peer, peer_max);
+                    }
                     self.connections.on_established(now, id, version);
                     self.resume(gossiper, id);
                 }
@@ -239,6 +242,7 @@ impl Streams {
                         peer = Some(initiate.from);
                         version = machine.version();
                         log::debug!(connection = %id, peer = %initiate.from, "an accepted connection is open");
+                        gossiper.on_peer_speaks(initiate.from, u32::from(initiate.max));
                         *session = gossiper.open_session(initiate.from);
                         if failed {
                             break;

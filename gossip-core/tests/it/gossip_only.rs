@@ -4,12 +4,12 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, Event, ForgetCause,
-    Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, SetStateError, Standing, Timestamp,
-    Uuid, Verb, encode_tokens,
+    ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, EnableError, Event,
+    ForgetCause, Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, SetStateError,
+    Standing, Timestamp, UpgradeSign, Uuid, Verb, encode_tokens,
 };
 
-use crate::support::{CLUSTER, Content, Driven, State, ack, ack2, digest, endpoint, heartbeat, java};
+use crate::support::{CLUSTER, Content, Driven, Sent, State, ack, ack2, digest, endpoint, heartbeat, java};
 
 const US: &str = "10.0.0.9:7000";
 const A: &str = "10.0.0.1:7000";
@@ -166,7 +166,9 @@ fn release_is_the_lowest_of_the_members() {
 fn schema_is_what_most_members_have() {
     let schema = |us: &Driven| us.value(US, SCHEMA).map(|(text, _)| text);
     let us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, member("4.0.14", OTHER_SCHEMA))]);
-    assert_eq!(schema(&us), None, "half is not most");
+    assert_eq!(schema(&us).as_deref(), Some(EMPTY_SCHEMA), "the smaller of two that are as frequent");
+    let us = joined(&[(A, member("4.1.7", EMPTY_SCHEMA)), (B, member("4.0.14", OTHER_SCHEMA))]);
+    assert_eq!(schema(&us).as_deref(), Some(OTHER_SCHEMA), "that of the lower release");
     let us = joined(&[(A, member("4.0.14", "no uuid")), (B, member("4.0.14", "no uuid"))]);
     assert_eq!(schema(&us), None);
     let mut us = joined(&[
@@ -180,6 +182,23 @@ fn schema_is_what_most_members_have() {
         us.round();
         assert_eq!(schema(&us).as_deref(), Some(expected));
     }
+}
+
+#[test]
+fn a_schema_that_nobody_publishes_any_more_is_given_up() {
+    let schema = |us: &Driven| us.value(US, SCHEMA).map(|(text, _)| text);
+    let all = [A, B, C, D];
+    let mut us = joined(&all.map(|at| (at, member("4.0.14", OTHER_SCHEMA))));
+    assert_eq!(schema(&us).as_deref(), Some(OTHER_SCHEMA));
+    // Two are upgraded and two are not, and all have another schema now.
+    let third = "11111111-1111-3111-8111-111111111111";
+    for (at, release, new) in
+        [(A, "4.1.7", third), (B, "4.1.7", third), (C, "4.0.14", EMPTY_SCHEMA), (D, "4.0.14", EMPTY_SCHEMA)]
+    {
+        us.learn_by(at, &State { heartbeat: heartbeat(600, 40), ..member(release, new) }, syn);
+    }
+    us.round();
+    assert_eq!(schema(&us).as_deref(), Some(EMPTY_SCHEMA), "that of the lower release");
 }
 
 #[test]
@@ -405,13 +424,49 @@ fn who_ignores_us_is_told_and_who_takes_us_back_as_well() {
         // Somebody else who asks once is no sign of anything.
         us.hand(B, &everything);
         us.sent();
-        let ignored = us.events().contains(&Event::Ignored { by: endpoint(A) });
-        assert_eq!(ignored, second == 3, "{second}");
+        // It dropped us before it asked first, and does not ignore us for longer than a minute after that.
+        let ignored = Event::Ignored { by: endpoint(A), at_most: 57 * SECOND };
+        assert_eq!(us.events().contains(&ignored), second == 3, "{second}");
     }
     us.hand(A, &Content::Echo { verb: Verb::ECHO_REQ });
     assert_eq!(us.events(), [Event::Accepted { by: endpoint(A) }]);
     us.hand(A, &Content::Echo { verb: Verb::ECHO_REQ });
     assert_eq!(us.events(), []);
+}
+
+/// A process of ours that stopped in silence is known for 30 s from its last heartbeat on, and ignored from then on for 60 s.
+#[test]
+fn a_restart_within_30_s_is_up_at_once_and_until_90_s_told_how_long_it_waits() {
+    let host_id = HOST_ID.to_string();
+    let earlier = State::new(heartbeat(900, 30), &[(ApplicationState::HOST_ID, &host_id, 2)]);
+    let mut us = Driven::of(config().build().unwrap());
+    us.advance(Duration::ZERO);
+    us.hand(A, &ack(&[], &[(US, earlier), (A, member("4.0.14", EMPTY_SCHEMA))]));
+    let syns = us.round();
+    let listed = |sent: &Sent| matches!(&sent.content, Content::Syn { digests, .. } if digests[0] == digest(US, 1_000, digests[0].max_version.get()));
+    assert!(syns.iter().any(listed), "its greater generation is told at once: {syns:?}");
+    // Whoever knows the earlier process asks whether it can be reached.
+    let echo = Content::Echo { verb: Verb::ECHO_REQ };
+    let answers = us.answers(A, &echo);
+    assert!(answers.contains(&Content::Echo { verb: Verb::ECHO_RSP }), "{answers:?}");
+    us.advance(10 * SECOND);
+    assert!(us.events().iter().all(|event| !matches!(event, Event::Ignored { .. })));
+
+    // Later the answer does not know us, and the peer asks for everything again each time.
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA))]);
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        us.round();
+        us.hand(A, &ack(&[digest(US, 1_000, 0)], &[]));
+        us.sent();
+        waits.extend(us.events().into_iter().filter_map(|event| match event {
+            Event::Ignored { at_most, .. } => Some(at_most),
+            _ => None,
+        }));
+    }
+    assert_eq!(waits, [57 * SECOND]);
+    us.hand(A, &echo);
+    assert_eq!(us.events(), [Event::Accepted { by: endpoint(A) }]);
 }
 
 #[test]
@@ -436,4 +491,94 @@ fn it_comes_back_above_its_earlier_process() {
     assert!(us.events().contains(&raised));
     assert_eq!(us.gossiper.generation(), Generation::new(1_701));
     assert_eq!(us.standing(US), Some(Standing::Live));
+}
+
+/// What showed that the cluster is being upgraded, if the node has withdrawn.
+fn withdrawn(us: &mut Driven) -> Vec<(gossip_core::Endpoint, UpgradeSign)> {
+    let told = us.events().into_iter().filter_map(|event| match event {
+        Event::Withdrawn { by, sign } => Some((by, sign)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn it_leaves_in_silence_when_a_member_runs_6_0() {
+    for (release, net_version, sign) in [
+        ("6.0.0", "12", Some(UpgradeSign::Release)),
+        ("5.1.0-SNAPSHOT", "12", Some(UpgradeSign::Release)),
+        ("4.1.7", "14", Some(UpgradeSign::Version)),
+        ("5.0.2", "13", None),
+        ("4.0.0.6816", "512", None),
+    ] {
+        let mut us = joined(&[(A, member("4.1.7", EMPTY_SCHEMA)), (B, member("4.1.7", EMPTY_SCHEMA))]);
+        us.round();
+        assert_eq!(withdrawn(&mut us), []);
+        let mut upgraded = State { heartbeat: heartbeat(600, 40), ..member(release, EMPTY_SCHEMA) };
+        upgraded.values[0].1 = java(net_version);
+        us.learn_by(B, &upgraded, syn);
+        us.round();
+        let Some(sign) = sign else {
+            assert_eq!(withdrawn(&mut us), [], "{release}");
+            assert!(us.gossiper.is_enabled());
+            continue;
+        };
+        assert_eq!(withdrawn(&mut us), [(endpoint(B), sign)], "{release}");
+        assert!(!us.gossiper.is_enabled());
+        assert_silent(&mut us);
+        // Until version 14 is spoken it stays away, and says so.
+        let refused = us.gossiper.enable(us.now);
+        assert_eq!(refused, Err(EnableError::Upgrading { by: endpoint(B), sign }), "{release}");
+        assert_silent(&mut us);
+    }
+}
+
+#[test]
+fn it_does_not_join_a_cluster_of_6_0() {
+    let mut us = joined(&[(A, member("6.0.0", EMPTY_SCHEMA))]);
+    assert_eq!(withdrawn(&mut us), [(endpoint(A), UpgradeSign::Release)]);
+    assert_silent(&mut us);
+    // Others without tokens, and those who have left, are no sign.
+    let others =
+        State::new(heartbeat(500, 9), &[(RELEASE, "6.0.0", 1), (ApplicationState::NET_VERSION, "14", 2)]);
+    let mut left = member("6.0.0", EMPTY_SCHEMA);
+    left.values.retain(|(key, ..)| *key != STATUS);
+    left.values.push((STATUS, java("LEFT,-5,1800000000000"), gossip_core::Version::new(9)));
+    let mut us = joined(&[(A, member("5.0.2", EMPTY_SCHEMA)), (C, others), (D, left)]);
+    us.round();
+    assert_eq!(withdrawn(&mut us), []);
+}
+
+#[test]
+fn a_question_that_leaves_nothing_behind_goes_on_during_an_upgrade() {
+    let mut us = Driven::of(config().only_asks(true).build().unwrap());
+    us.advance(Duration::ZERO);
+    us.hand(A, &ack(&[], &[(A, member("6.0.0", EMPTY_SCHEMA))]));
+    assert!(us.events().contains(&Event::ShadowRoundDone));
+    assert!(us.value(A, RELEASE).is_some());
+}
+
+#[test]
+fn the_host_id_of_a_member_is_refused_and_its_address_warned_of() {
+    let host_id = HOST_ID.to_string();
+    let with_id = |state: State| {
+        let mut state = state;
+        state.values.retain(|(key, ..)| *key != ApplicationState::HOST_ID);
+        state.values.push((ApplicationState::HOST_ID, java(&host_id), gossip_core::Version::new(7)));
+        state
+    };
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, with_id(member("4.0.14", EMPTY_SCHEMA)))]);
+    assert_eq!(us.events(), [Event::HostIdOfMember { endpoint: endpoint(B) }, Event::Stopped]);
+    assert_silent(&mut us);
+    // An earlier process of ours, at another address, is no member. Whether it is live shows within some rounds.
+    let earlier = with_id(State::new(heartbeat(500, 9), &[]));
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (B, earlier)]);
+    let told = us.events();
+    assert!(!told.contains(&Event::Stopped), "{told:?}");
+    // A member of our address is warned of.
+    let beside = "10.0.0.9:7001";
+    let mut us = joined(&[(A, member("4.0.14", EMPTY_SCHEMA)), (beside, member("4.0.14", EMPTY_SCHEMA))]);
+    assert!(us.gossiper.is_enabled());
+    let told = us.events();
+    assert!(told.contains(&Event::SharedAddress { with: endpoint(beside) }), "{told:?}");
 }

@@ -61,13 +61,15 @@ fn is_real(who: Endpoint) -> bool {
 fn state(at: usize) -> impl Strategy<Value = (Endpoint, State)> {
     let version = prop_oneof![6 => 1..200_i32, 1 => Just(i32::MAX)];
     let status = prop::option::of((select(&STATUSES[..]), any::<bool>(), 1..90_i32));
-    (500..503_i32, version, status).prop_map(move |(generation, version, status)| {
+    // Now and then it is upgraded.
+    let release = prop_oneof![20 => Just("5.0.2"), 1 => Just("6.0.0")];
+    (500..503_i32, version, status, release).prop_map(move |(generation, version, status, release)| {
         let host_id = Uuid::from_bytes([u8::try_from(at).unwrap() + 1; 16]).to_string();
         let mut state = State::new(
             heartbeat(generation, version),
             &[
                 (ApplicationState::HOST_ID, &host_id, 1),
-                (ApplicationState::RELEASE_VERSION, "5.0.2", 2),
+                (ApplicationState::RELEASE_VERSION, release, 2),
                 (ApplicationState::SCHEMA, "59adb24e-f3cd-3e02-97f0-5b395827453f", 3),
             ],
         );
@@ -87,14 +89,15 @@ fn state(at: usize) -> impl Strategy<Value = (Endpoint, State)> {
 
 fn states() -> impl Strategy<Value = Vec<(Endpoint, State)>> {
     // What others say of us: of an earlier process, or of an earlier release of ours.
-    let own = (990..1_010_i32, 1..2_000_i32).prop_map(|(generation, version)| {
-        let host_id = Uuid::from_bytes([0x42; 16]).to_string();
-        let values = [
-            (ApplicationState::HOST_ID, &host_id[..], 1),
-            (ApplicationState::STATUS_WITH_PORT, "shutdown,true", version),
-        ];
-        (endpoint(US), State::new(heartbeat(generation, version), &values))
-    });
+    let own =
+        (990..1_010_i32, 1..2_000_i32, select(&STATUSES[..])).prop_map(|(generation, version, status)| {
+            let host_id = Uuid::from_bytes([0x42; 16]).to_string();
+            let values = [
+                (ApplicationState::HOST_ID, &host_id[..], 1),
+                (ApplicationState::STATUS_WITH_PORT, status, version),
+            ];
+            (endpoint(US), State::new(heartbeat(generation, version), &values))
+        });
     let one = prop_oneof![2 => state(0), 2 => state(1), 3 => state(2), 3 => state(3), 1 => own];
     prop::collection::vec(one, 1..4).prop_map(|states| {
         // Each once, as in a map.
@@ -221,7 +224,7 @@ impl World {
                     self.dialled.remove(&connection);
                     self.accepted.retain(|_, accepted| *accepted != connection);
                 }
-                Output::Event(Event::Stopped) => self.is_silent = true,
+                Output::Event(Event::Stopped | Event::Withdrawn { .. }) => self.is_silent = true,
                 Output::Event(_) => {}
                 Output::Timeout(_) => break,
                 output => panic!("{output:?}"),
