@@ -20,6 +20,13 @@ pub(super) struct Pauses {
 /// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
 const MAX_PROBES: u32 = 16;
 
+impl Pauses {
+    /// Nothing was heard until `now`, on purpose: as after a pause, nobody is convicted for a while.
+    pub(super) fn resumed(now: Timestamp) -> Self {
+        Self { last_pause: Some(now), ..Self::default() }
+    }
+}
+
 impl Gossiper {
     /// Asks an endpoint that is not live whether it can be reached (`gossip-semantics.md` §8.6). One question at a time.
     ///

@@ -209,9 +209,19 @@ impl Gossiper {
             self.publish_status(&text);
         }
         self.contact.heard(self.now);
-        self.pauses = super::liveness::Pauses::default();
+        self.listen_again();
         self.next_round = self.now + self.config.interval;
         Ok(())
+    }
+
+    /// We heard nobody for a while: the silence of others begins now.
+    fn listen_again(&mut self) {
+        self.pauses = super::liveness::Pauses::resumed(self.now);
+        for slot in self.table.places().skip(1) {
+            self.table.set_updated(slot, self.now);
+            self.table.set_heard(slot, self.now);
+            self.table.set_echo(slot, None);
+        }
     }
 
     /// A peer stops.

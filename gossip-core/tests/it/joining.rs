@@ -588,6 +588,35 @@ fn gossip_is_enabled_while_its_end_is_still_announced() {
     assert_eq!(b.heartbeat(A).unwrap().generation, Generation::new(102));
 }
 
+/// What was not heard while gossip was disabled is not the silence of others.
+#[test]
+fn after_gossip_was_disabled_nobody_is_found_silent_for_that() {
+    let mut a = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7").fat_client_timeout(SECOND * 30));
+    let peer = |version| State::new(heartbeat(200, version), &[(ApplicationState::DC, "dc1", 1)]);
+    a.learn_live(B, &peer(2));
+    for version in 3..20 {
+        a.hand(B, &ack2(&[(B, peer(version))]));
+        a.advance(SECOND);
+    }
+    a.gossiper.disable(a.now).unwrap();
+    a.advance(SECOND * 60);
+    a.gossiper.enable(a.now).unwrap();
+    a.events();
+    for version in 80..90 {
+        a.advance(SECOND);
+        a.hand(B, &ack2(&[(B, peer(version))]));
+    }
+    assert_eq!(a.standing(B), Some(Standing::Live));
+    let told = a.events();
+    assert!(
+        !told.iter().any(|event| matches!(event, Event::Down { .. } | Event::Forgotten { .. })),
+        "{told:?}"
+    );
+    // Silence from then on is.
+    a.advance(SECOND * 60);
+    assert_eq!(a.standing(B), None);
+}
+
 #[test]
 fn what_cannot_be_disabled_or_enabled_says_why() {
     let mut asking = Driven::new(asking(&[B]));
