@@ -518,7 +518,6 @@ impl Connections {
     }
 
     /// For the log: what `id` leads to, as far as that is known.
-    #[cfg(feature = "tracing")]
     pub(super) fn peer_of(&self, id: ConnectionId) -> Option<Endpoint> {
         match &self.places.get(place(id))?.as_ref().filter(|found| found.id == id)?.side {
             Side::Accepted(accepted) => accepted.machine.peer(),
