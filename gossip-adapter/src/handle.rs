@@ -56,6 +56,9 @@ impl Handle {
 
     /// Leaves the cluster for good. Answers when others had time to hear of it and the node has stopped; [`LeaveError`], at
     /// once, if it is no member, or takes no part in gossip now.
+    ///
+    /// A node is a member once it has published a status that begins with NORMAL: give
+    /// [`Builder::state`](crate::Builder::state)`(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")`.
     pub fn leave(&self) -> Answer<Result<(), LeaveError>> {
         self.put(Err(LeaveError::NotRunning), |node, now, reply, at_stop| match node.leave(now) {
             Ok(()) => at_stop.answer(reply.otherwise(Ok(()))),

@@ -1,5 +1,6 @@
 //! Runs inputs of a fuzz target without a fuzzer: `gossip-fuzz TARGET FILE...`
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use gossip_fuzz::TARGETS;
@@ -20,7 +21,16 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         };
-        println!("{file}: {}", (target.show)(&data));
+        // With nobody left who reads there is nothing left to show.
+        match writeln!(io::stdout(), "{file}: {}", (target.show)(&data)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Err(error) => {
+                // Standard error may be gone as well.
+                let _ = writeln!(io::stderr(), "standard output cannot be written: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
         (target.run)(&data);
     }
     ExitCode::SUCCESS

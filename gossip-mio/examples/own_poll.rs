@@ -24,7 +24,7 @@ const GOSSIP: Token = Token(2);
 fn main() -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
-    let (mut driver, handle, _) = Driver::new(builder()?, poll.registry(), GOSSIP, &waker)?;
+    let (mut driver, handle, _) = Driver::new(builder()?, poll.registry(), GOSSIP.., &waker)?;
     let mut questions = UdpSocket::bind("127.0.0.1:0".parse()?)?;
     poll.registry().register(&mut questions, QUESTIONS, Interest::READABLE)?;
 

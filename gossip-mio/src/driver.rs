@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::mem;
 use std::net::SocketAddr;
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -40,7 +41,7 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// let mut poll = Poll::new()?;
 /// let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
 /// let builder = Builder::new("my cluster").listen("127.0.0.1:0".parse()?);
-/// let (mut driver, handle, _) = Driver::new(builder, poll.registry(), GOSSIP, &waker)?;
+/// let (mut driver, handle, _) = Driver::new(builder, poll.registry(), GOSSIP.., &waker)?;
 /// let stopping = std::thread::spawn(move || handle.shutdown().wait());
 ///
 /// let mut events = mio::Events::with_capacity(64);
@@ -65,6 +66,8 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// dropped before, the node is gone without a word to its peers.
 pub struct Driver {
     first: Token,
+    /// The first token after those of the driver.
+    end: usize,
     /// Until the node has stopped.
     running: Option<Running>,
 }
@@ -72,22 +75,31 @@ pub struct Driver {
 impl Driver {
     /// Opens the socket and prepares the node, to be watched by the poll of this registry.
     ///
-    /// All tokens from `first` on are the driver's: one, and one more for each connection that is open at the same time.
+    /// The `tokens` are the driver's: one, and one more for each connection that is open at the same time. `GOSSIP..` are all
+    /// from `GOSSIP` on. Several drivers share a poll if each has tokens of its own: `Token(1)..Token(10_000)`. A connection for
+    /// which no token is left is refused, as it is without file descriptors.
     ///
     /// `waker` is woken when a [`Handle`] wants something, on the thread of whoever wants it. It must see to it that the poll
-    /// returns. Since a poll can have only one [`mio::Waker`], that one is the program's, with a token below `first`:
+    /// returns. Since a poll can have only one [`mio::Waker`], that one is the program's, with a token of its own:
     /// [`waker`](crate::waker()) makes a [`Waker`] of it. When the poll has returned nothing more is to be done for it than for
     /// any event: the next turn does what the handle wants.
     ///
     /// # Errors
     ///
-    /// [`StartError`] if the address cannot be listened on, or something about the node cannot be.
+    /// [`StartError`] if the address cannot be listened on, there is no token, or something about the node cannot be.
     pub fn new<M>(
         builder: Builder<Mio, M>,
         registry: &Registry,
-        first: Token,
+        tokens: impl RangeBounds<Token>,
         waker: &Waker,
     ) -> Result<(Self, Handle<M>, Events), StartError> {
+        let Range { start, end } = numbers(&tokens);
+        if start >= end {
+            let error =
+                io::Error::new(io::ErrorKind::InvalidInput, "there is no token for the listening socket");
+            return Err(StartError::Drive(error));
+        }
+        let first = Token(start);
         let registry = Arc::new(registry.try_clone().map_err(StartError::Drive)?);
         let address = builder.listen_on()?;
         let bind = |error| StartError::Bind { address, error };
@@ -111,7 +123,7 @@ impl Driver {
             deadline: None,
             began: Timestamp::ZERO,
             is_drained: false,
-            sockets: Sockets::new(registry, first),
+            sockets: Sockets::new(registry, start..end),
             front,
             is_front_ready: false,
             accept_after: None,
@@ -122,7 +134,7 @@ impl Driver {
             mailbox,
         };
         running.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-        Ok((Self { first, running: Some(running) }, handle, events))
+        Ok((Self { first, end, running: Some(running) }, handle, events))
     }
 
     /// Does what is to be done now, and says how long the poll may wait at most: until something happens, if `None`. To be
@@ -140,7 +152,10 @@ impl Driver {
     /// Takes in what the poll has told, for the next turn; says whether it was of the driver's sockets. It may also be of one
     /// that is closed by now.
     pub fn on_event(&mut self, event: &mio::event::Event) -> bool {
-        let Some(number) = event.token().0.checked_sub(self.first.0) else { return false };
+        let Some(number) = event.token().0.checked_sub(self.first.0).filter(|_| event.token().0 < self.end)
+        else {
+            return false;
+        };
         if let Some(running) = &mut self.running {
             match number.checked_sub(1) {
                 None => running.is_front_ready = true,
@@ -160,6 +175,21 @@ impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("is_stopped", &self.is_stopped()).finish_non_exhaustive()
     }
+}
+
+/// The numbers of tokens.
+fn numbers(tokens: &impl RangeBounds<Token>) -> Range<usize> {
+    let start = match tokens.start_bound() {
+        Bound::Included(first) => first.0,
+        Bound::Excluded(before) => before.0.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match tokens.end_bound() {
+        Bound::Included(last) => last.0.saturating_add(1),
+        Bound::Excluded(end) => end.0,
+        Bound::Unbounded => usize::MAX,
+    };
+    start..end
 }
 
 fn watch<S: mio::event::Source>(

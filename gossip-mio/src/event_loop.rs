@@ -41,7 +41,8 @@ impl EventLoop {
     pub fn new<M>(builder: Builder<Mio, M>) -> Result<(Self, Handle<M>, Events), StartError> {
         let poll = Poll::new().map_err(StartError::Drive)?;
         let wakes = mio::Waker::new(poll.registry(), WAKER).map_err(StartError::Drive)?;
-        let (driver, handle, events) = Driver::new(builder, poll.registry(), FIRST, &waker(Arc::new(wakes)))?;
+        let (driver, handle, events) =
+            Driver::new(builder, poll.registry(), FIRST.., &waker(Arc::new(wakes)))?;
         Ok((Self { driver, poll, events: mio::Events::with_capacity(EVENTS) }, handle, events))
     }
 

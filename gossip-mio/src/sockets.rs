@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use gossip_adapter::{Unwritten, Written};
@@ -31,7 +32,8 @@ impl Front {
 /// The sockets of all connections, and which of them are to be looked at.
 pub(crate) struct Sockets {
     registry: Arc<Registry>,
-    first: Token,
+    /// The numbers of the tokens: the first is that of the listening socket.
+    tokens: Range<usize>,
     by_connection: HashMap<ConnectionId, Socket>,
     /// Whose the tokens after the first are. Those of closed connections are used again.
     owners: Vec<Option<ConnectionId>>,
@@ -40,10 +42,10 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(registry: Arc<Registry>, first: Token) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, tokens: Range<usize>) -> Self {
         Self {
             registry,
-            first,
+            tokens,
             by_connection: HashMap::new(),
             owners: Vec::new(),
             free: Vec::new(),
@@ -58,7 +60,8 @@ impl Sockets {
         stage: Stage,
     ) -> io::Result<()> {
         let place = self.free.last().copied().unwrap_or(self.owners.len());
-        let token = self.first.0.checked_add(1 + place).ok_or(io::ErrorKind::QuotaExceeded)?;
+        let token = self.tokens.start.checked_add(1 + place).filter(|token| self.tokens.contains(token));
+        let token = token.ok_or(io::ErrorKind::QuotaExceeded)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         let stream = Watched::new(&self.registry, stream, Token(token), interest)?;
         if self.free.pop().is_none() {
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn what_a_full_connection_does_not_take_is_written_when_it_has_room() {
         let mut poll = Poll::new().unwrap();
-        let mut sockets = Sockets::new(Arc::new(poll.registry().try_clone().unwrap()), FIRST);
+        let mut sockets = Sockets::new(Arc::new(poll.registry().try_clone().unwrap()), FIRST.0..usize::MAX);
         let [connection, _] = connections();
         let (stream, mut other_end) = pair();
         sockets.insert(connection, stream, Stage::Open).unwrap();
@@ -237,7 +240,7 @@ mod tests {
     #[test]
     fn places_of_closed_connections_are_used_again() {
         let poll = Poll::new().unwrap();
-        let mut sockets = Sockets::new(Arc::new(poll.registry().try_clone().unwrap()), FIRST);
+        let mut sockets = Sockets::new(Arc::new(poll.registry().try_clone().unwrap()), FIRST.0..usize::MAX);
         let [first, second] = connections();
         for _ in 0..10 {
             sockets.insert(first, pair().0, Stage::Open).unwrap();

@@ -1,7 +1,7 @@
 //! Nodes over real sockets, driven by threads of their own, or by whoever has a poll.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -45,6 +45,71 @@ fn two_nodes_share_one_poll() {
     for transport in TRANSPORTS {
         share_a_poll(builder(transport).state(key(0), "a"), builder(transport).state(key(0), "b"), 2);
     }
+}
+
+#[test]
+fn many_nodes_share_one_poll() {
+    const NODES: usize = 5;
+    const TOKENS: usize = 100;
+    let mut poll = Poll::new().unwrap();
+    let waker = gossip_mio::waker(Arc::new(mio::Waker::new(poll.registry(), Token(0)).unwrap()));
+    let mut drivers = Vec::new();
+    let mut handles: Vec<Handle> = Vec::new();
+    for number in 0..NODES {
+        let mut builder = builder(Transport::Internode).phi_convict_threshold(1_000.0);
+        if let Some(seed) = handles.first() {
+            builder = builder.seed(seed.listen_address());
+        }
+        let tokens = Token(1 + number * TOKENS)..Token(1 + (number + 1) * TOKENS);
+        let (driver, handle, _) = Driver::new(builder, poll.registry(), tokens, &waker).unwrap();
+        drivers.push(driver);
+        handles.push(handle);
+    }
+    let all_live = thread::spawn(move || {
+        for handle in &handles {
+            let mut view = handle.view().wait().unwrap();
+            view.wait_until(LONG, |now| now.live_count() == NODES).expect("in time").unwrap();
+        }
+    });
+    let mut events = mio::Events::with_capacity(64);
+    while drivers.iter().any(|driver| !driver.is_stopped()) {
+        let wait = drivers.iter_mut().filter_map(Driver::turn).min();
+        if drivers.iter().all(Driver::is_stopped) {
+            break;
+        }
+        poll.poll(&mut events, wait).unwrap();
+        for event in &events {
+            let takers =
+                drivers.iter_mut().map(|driver| driver.on_event(event)).filter(|takes| *takes).count();
+            assert_eq!(takers, usize::from(event.token() != Token(0)), "{event:?}");
+        }
+    }
+    all_live.join().unwrap();
+}
+
+#[test]
+fn without_tokens_nothing_starts_and_with_few_connections_are_refused() {
+    let poll = Poll::new().unwrap();
+    let waker = std::task::Waker::noop();
+    let none = Driver::new(builder(Transport::Internode), poll.registry(), Token(5)..Token(5), waker);
+    assert!(matches!(none, Err(StartError::Drive(_))));
+    let (mut program, handle) =
+        Program::with(builder(Transport::Internode).interval(LONG), Program::FIRST..Token(13));
+    let strangers: Vec<_> = (0..5).map(|_| TcpStream::connect(handle.listen_address()).unwrap()).collect();
+    let mut closed = 0;
+    let began = Instant::now();
+    while closed < 3 {
+        assert!(began.elapsed() < LONG);
+        program.step(Some(Duration::from_millis(10)));
+        closed = strangers
+            .iter()
+            .filter(|stranger| {
+                stranger.set_nonblocking(true).unwrap();
+                matches!((&mut &**stranger).read(&mut [0]), Ok(0)) || stranger.take_error().unwrap().is_some()
+            })
+            .count();
+    }
+    assert_eq!(closed, 3, "two have a token");
 }
 
 #[test]
@@ -229,14 +294,19 @@ struct Program {
 impl Program {
     const WAKER: Token = Token(3);
     const FIRST: Token = Token(10);
+    const END: Token = Token(1_000);
 
     fn new(builder: Builder) -> (Self, Handle) {
+        Self::with(builder, Self::FIRST..Self::END)
+    }
+
+    fn with(builder: Builder, tokens: std::ops::Range<Token>) -> (Self, Handle) {
         let poll = Poll::new().expect("there are file descriptors");
         let waker = gossip_mio::waker(Arc::new(
             mio::Waker::new(poll.registry(), Self::WAKER).expect("it is the only one"),
         ));
         let (driver, handle, _) =
-            Driver::new(builder, poll.registry(), Self::FIRST, &waker).expect("the port is free");
+            Driver::new(builder, poll.registry(), tokens, &waker).expect("the port is free");
         (Self { poll, events: mio::Events::with_capacity(16), waker, driver }, handle)
     }
 
@@ -302,9 +372,9 @@ fn is_live(handle: &Handle, other: &Handle) -> bool {
 fn share_a_poll(first: Builder, second: Builder, values: usize) {
     let (mut program, first) = Program::new(first);
     let second = second.seed(first.listen_address());
-    // The tokens in use stay as few as the connections.
     let (mut driver, second, _) =
-        Driver::new(second, program.poll.registry(), Token(1_000), &program.waker).expect("the port is free");
+        Driver::new(second, program.poll.registry(), Program::END..=Token(2_000), &program.waker)
+            .expect("the port is free");
     let mut subscribed =
         [(first.local_endpoint(), first.subscribe()), (second.local_endpoint(), second.subscribe())];
     let (mut handles, mut live, mut states) = (Some([first, second]), BTreeSet::new(), BTreeSet::new());
@@ -312,7 +382,12 @@ fn share_a_poll(first: Builder, second: Builder, values: usize) {
     while !program.driver.is_stopped() || !driver.is_stopped() {
         assert!(began.elapsed() < LONG);
         let wait = driver.turn();
-        program.step_beside(wait, |event| driver.on_event(event));
+        program.step_beside(wait, |event| {
+            // Each takes its own only, whichever is asked first.
+            let is_seconds = driver.on_event(event);
+            assert_eq!(is_seconds, event.token() >= Program::END, "{event:?}");
+            is_seconds
+        });
         for (local, events) in &mut subscribed {
             while let Some(Ok(event)) = events.try_recv() {
                 match event {

@@ -32,10 +32,10 @@ fn main() {
         group.finish();
     }
     criterion.final_summary();
-    // Whoever asks for certain benches, or for their names, wants no table.
-    let has_filter =
-        std::env::args().skip(1).any(|argument| !argument.starts_with('-') || argument == "--list");
-    if !has_filter {
-        table::print(Effort::from_args());
+    // The table has the units of the record; of certain benches it has their lines. Whoever asks for the names wants none.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if !words.iter().any(|word| word == "--list") {
+        let filters: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
+        table::print(Effort::from_args(), &filters);
     }
 }

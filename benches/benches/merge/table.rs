@@ -8,23 +8,36 @@ use crate::steps::{Bench, News, Step};
 /// How many endpoints are known.
 const SIZES: [u32; 5] = [10, 100, 1_000, 5_000, 100_000];
 
-/// Measures every case, and prints a line for each.
+/// Measures every case of whose name one of the filters is a part, all if there is none, and prints a line for each.
 ///
 /// # Panics
 ///
 /// If any of them takes memory, or does not answer as it should.
-pub(crate) fn print(effort: Effort) {
+pub(crate) fn print(effort: Effort, filters: &[String]) {
+    let is_wanted = |known: u32, step: Step, news: News, order: Order| {
+        let name = format!("{}/{}/{}/{known}", step.name(), news.name(), order.name());
+        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+    };
+    let mut is_any = false;
     println!("\nstep          N        news        order     ns/item   floor   ratio   allocations");
     let sizes = match effort {
         Effort::Test => &SIZES[..4],
         _ => &SIZES[..],
     };
     for known in sizes {
+        let cases = Step::ALL.into_iter().flat_map(|step| News::ALL.map(|news| (step, news)));
+        let has_any = cases.into_iter().any(|(step, news)| {
+            news.concerns(step) && Order::ALL.into_iter().any(|order| is_wanted(*known, step, news, order))
+        });
+        if !has_any {
+            continue;
+        }
+        is_any = true;
         let mut bench = Bench::new(*known);
         for step in Step::ALL {
             for news in News::ALL.into_iter().filter(|news| news.concerns(step)) {
                 check(&mut bench, step, news);
-                for order in Order::ALL {
+                for order in Order::ALL.into_iter().filter(|order| is_wanted(*known, step, news, *order)) {
                     let Measured { ours, floor, ratio, allocations } =
                         measure(effort, &mut bench, step, news, order);
                     println!(
@@ -38,8 +51,11 @@ pub(crate) fn print(effort: Effort) {
             }
         }
     }
+    if !is_any {
+        println!("none: no step, news, order or size has {} in its name", filters.join(" or "));
+    }
     println!(
-        "\nAn item is a digest or a state of the message. Medians; the ratio is that of neighbours in time."
+        "\nAn item is a digest or a state of the message: these are the units of README.md, where criterion above tells of a whole step. Medians; the ratio is that of neighbours in time."
     );
 }
 

@@ -79,7 +79,9 @@ pub enum LeaveError {
 impl fmt::Display for LeaveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotMember => "the node has not published NORMAL: it is no member that could leave",
+            Self::NotMember => {
+                "the node has not published NORMAL in STATUS_WITH_PORT: it is no member that could leave"
+            }
             Self::NotRunning => "the node takes no part in gossip now, or is leaving already",
         })
     }
