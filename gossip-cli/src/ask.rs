@@ -232,7 +232,7 @@ impl<'a> Question<'a> {
             phi: None,
             mean_interval_ms: None,
             heard_ago_ms: None,
-            ..EndpointModel::new(info, names)
+            ..EndpointModel::new(info, names).in_cluster(partitioner)
         };
         let endpoints = others(infos).map(model).collect();
         Answer { cluster: self.cluster.into(), partitioner: partitioner.into(), endpoints }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::ask::{Answer, SeedArgs};
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
-use crate::model::{NodeModel, Ports, StandingModel};
+use crate::model::{EndpointModel, NodeModel, Ports, StandingModel};
 use crate::names::Names;
 use crate::status::AFTER_HELP;
 use crate::text::printable;
@@ -64,6 +64,8 @@ struct Description<'a> {
     moving: usize,
     leaving: usize,
     unreachable: usize,
+    /// Those who are only in gossip, and counted nowhere else.
+    gossip_only: Vec<SocketAddr>,
     data_centers: BTreeMap<&'a str, DataCenter>,
     database_versions: BTreeMap<&'a str, Vec<SocketAddr>>,
 }
@@ -75,10 +77,18 @@ struct DataCenter {
 }
 
 impl<'a> Description<'a> {
-    /// Whoever has left or was removed is no part of the cluster.
+    /// Whoever has left or was removed is no part of the cluster, but is unreachable once its process has ended, as nodetool has it.
     fn new(answer: &'a Answer) -> Self {
-        let mut members: Vec<_> = answer.endpoints.iter().filter(|endpoint| !endpoint.is_gone()).collect();
-        members.sort_by_key(|member| Endpoint::from(member.endpoint));
+        let mut all: Vec<_> = answer.endpoints.iter().collect();
+        all.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
+        let gossip_only = all.iter().filter(|endpoint| endpoint.gossip_only);
+        let gossip_only = gossip_only.map(|endpoint| endpoint.endpoint).collect();
+        let has_gone = |endpoint: &&&EndpointModel| {
+            endpoint.is_gone() && endpoint.standing() == StandingModel::Unreachable
+        };
+        let gone = all.iter().filter(has_gone).count();
+        let mut members = all;
+        members.retain(|endpoint| !endpoint.is_gone() && !endpoint.gossip_only);
         let of_standing = |standing| members.iter().filter(|member| member.standing() == standing).count();
         let of_status = |kinds: &[StatusKind]| {
             members.iter().filter(|member| kinds.contains(&member.status_kind())).count()
@@ -91,7 +101,8 @@ impl<'a> Description<'a> {
             joining: of_status(&[StatusKind::Boot, StatusKind::BootReplace]),
             moving: of_status(&[StatusKind::Moving]),
             leaving: of_status(&[StatusKind::Leaving]),
-            unreachable: of_standing(StandingModel::Unreachable),
+            unreachable: of_standing(StandingModel::Unreachable) + gone,
+            gossip_only,
             data_centers: BTreeMap::new(),
             database_versions: BTreeMap::new(),
         };
@@ -140,6 +151,9 @@ impl<'a> Description<'a> {
             ("Unreachable", self.unreachable),
         ] {
             writeln!(text, "\t{name}: {count}")?;
+        }
+        if !self.gossip_only.is_empty() {
+            writeln!(text, "\tGossip-only (no members): {}", list(&self.gossip_only, ports))?;
         }
         writeln!(text, "\nData Centers: ")?;
         for (name, DataCenter { nodes, down }) in &self.data_centers {

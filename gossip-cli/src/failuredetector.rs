@@ -82,6 +82,7 @@ mod tests {
             phi,
             mean_interval_ms,
             heard_ago_ms: None,
+            gossip_only: false,
             states: Vec::new(),
         };
         let endpoints = [

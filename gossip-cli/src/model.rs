@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use gossip_adapter::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
-use gossip_core::{JavaAddress, JavaAddressAndPort, decode_tokens, wire};
+use gossip_core::{DEFAULT_PARTITIONER, JavaAddress, JavaAddressAndPort, decode_tokens, wire};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Names, flavour_of};
@@ -35,6 +35,9 @@ pub(crate) struct EndpointModel {
     pub(crate) mean_interval_ms: Option<f64>,
     /// How long ago the newest of them arrived.
     pub(crate) heard_ago_ms: Option<f64>,
+    /// Whether it takes part in gossip and has no place in the cluster: no tokens in a Cassandra cluster, no status in one of ours.
+    #[serde(default)]
+    pub(crate) gossip_only: bool,
     /// By ascending key.
     pub(crate) states: Vec<StateModel>,
 }
@@ -174,6 +177,9 @@ pub(crate) struct KeysModel {
 pub(crate) struct WatchModel {
     /// When it was told, in milliseconds since the Unix epoch.
     pub(crate) unix_ms: u64,
+    /// Whether the endpoint is only in gossip, told with `known`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gossip_only: Option<bool>,
     /// What: `watching` first of all, over gossip then `known` for each endpoint; then `joined`, `up`, `down`, `state` and so on; `missed` if the reader was too slow.
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +231,7 @@ impl EndpointModel {
             phi: info.phi,
             mean_interval_ms: info.mean_interval.map(milliseconds),
             heard_ago_ms: info.heard_ago.map(milliseconds),
+            gossip_only: false,
             states: info
                 .states
                 .iter()
@@ -236,6 +243,19 @@ impl EndpointModel {
                 })
                 .collect(),
         }
+    }
+
+    /// Says whether it is only in gossip, which depends on the cluster's partitioner: only members of ours have no tokens.
+    pub(crate) fn in_cluster(mut self, partitioner: &str) -> Self {
+        let status = self.status_kind();
+        let has_place = match partitioner {
+            DEFAULT_PARTITIONER => status != StatusKind::None,
+            _ => self.tokens().is_some_and(|tokens| !tokens.is_empty()),
+        };
+        // Of a saved one nothing is known; who joins or is gone says so by its status.
+        let is_known = self.generation > 0 && !self.states.is_empty();
+        self.gossip_only = is_known && !has_place && !status.is_dead() && !status.is_bootstrapping();
+        self
     }
 
     /// Calls its states as `names` has it, where it has a name.

@@ -108,7 +108,21 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
         let holders: Vec<_> = holders.map(|member| member.endpoint.endpoint.to_string()).collect();
         format!("! Host id {} is that of several live nodes: {}\n", printable(host_id), holders.join(", "))
     });
-    tables.join("\n") + "\n" + &notes.collect::<String>()
+    tables.join("\n") + "\n" + &notes.collect::<String>() + &gossip_only(endpoints, ports)
+}
+
+/// A line with those who are only in gossip, if there are any: nodetool does not show them.
+fn gossip_only(endpoints: &[EndpointModel], ports: Ports) -> String {
+    let shown = endpoints.iter().filter(|endpoint| endpoint.gossip_only).map(|endpoint| {
+        let standing = match endpoint.standing() {
+            StandingModel::Live => "up",
+            StandingModel::Unreachable => "down",
+            StandingModel::Unverified => "?",
+        };
+        format!("{} ({standing})", ports.show(endpoint.endpoint))
+    });
+    let shown: Vec<_> = shown.collect();
+    if shown.is_empty() { String::new() } else { format!("Gossip-only, no members: {}\n", shown.join(", ")) }
 }
 
 /// The host ids that more than one live member has: a data directory was copied, or a host id given twice.
@@ -130,7 +144,8 @@ struct Member<'a> {
 
 /// The members among `endpoints`, those that join and those being removed included, by ascending address.
 fn members(endpoints: &[EndpointModel]) -> Vec<Member<'_>> {
-    let mut sorted: Vec<_> = endpoints.iter().filter(|endpoint| state_letter(endpoint).is_some()).collect();
+    let is_member = |endpoint: &&EndpointModel| state_letter(endpoint).is_some() && !endpoint.gossip_only;
+    let mut sorted: Vec<_> = endpoints.iter().filter(is_member).collect();
     sorted.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
     sorted.into_iter().map(Member::new).collect()
 }
@@ -299,6 +314,24 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
         assert!(text.ends_with("of several live nodes: 127.0.0.1:7000, 127.0.0.1:7001\n"), "{text}");
     }
 
+    #[test]
+    fn who_is_only_in_gossip_is_told_apart() {
+        let partitioner = gossip_core::CASSANDRA_PARTITIONER;
+        let a = member("10.0.0.1:7000", StandingModel::Live, "NORMAL", Some("1048576.0"), &[-5]);
+        let mut watching = member("10.0.0.9:7000", StandingModel::Live, "", Some("0.0"), &[]);
+        watching.status = None;
+        // As earlier releases left, and as real nodes tell it.
+        let gone = member("10.0.0.10:7000", StandingModel::Unreachable, "shutdown", Some("0.0"), &[]);
+        let endpoints = [a, watching, gone].map(|endpoint| endpoint.in_cluster(partitioner));
+        let shown = render(&endpoints, Ports::Hidden);
+        assert!(shown.contains("\nUN  10.0.0.1 "), "{shown}");
+        assert!(!shown.contains("DN"), "{shown}");
+        assert!(shown.ends_with("\n\nGossip-only, no members: 10.0.0.9 (up), 10.0.0.10 (down)\n"), "{shown}");
+        // In a cluster of ours a status is enough.
+        let ours = member("10.0.0.2:7000", StandingModel::Unreachable, "shutdown", None, &[]);
+        assert!(!ours.in_cluster(gossip_core::DEFAULT_PARTITIONER).gossip_only);
+    }
+
     fn member(
         address: &str,
         standing: StandingModel,
@@ -334,6 +367,7 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
             phi: None,
             mean_interval_ms: None,
             heard_ago_ms: None,
+            gossip_only: false,
             states,
         }
     }

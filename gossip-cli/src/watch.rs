@@ -144,7 +144,8 @@ fn render(model: &WatchModel) -> String {
             format!("state {name}={value} (version {})", model.version.unwrap_or_default())
         }
         "known" => {
-            let status = model.value.as_deref().map_or_else(|| "no status".into(), shown);
+            let without = if model.gossip_only == Some(true) { "gossip-only" } else { "no status" };
+            let status = model.value.as_deref().map_or_else(|| without.into(), shown);
             format!("known, generation {generation}: {status}")
         }
         "missed" => format!("missed {count} changes (this reader, or the node, was too slow)"),

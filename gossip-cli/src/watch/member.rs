@@ -12,7 +12,7 @@ use crate::ask::{Contact, SeedArgs};
 use crate::changes::Changes;
 use crate::client::Format;
 use crate::failure::Failure;
-use crate::model::WatchModel;
+use crate::model::{EndpointModel, WatchModel};
 use crate::names::Names;
 use crate::run::{Signals, host_id_of_member, reader_gone, withdrawn};
 
@@ -37,14 +37,14 @@ pub(super) fn watch(
         let watching = async {
             let contact =
                 seed.find(patience).await.unwrap_or_else(|| Err(Failure::misuse("--seed names nobody")))?;
-            join(&contact).await
+            Ok((join(&contact).await?, contact.partitioner))
         };
-        let node = tokio::select! {
-            node = watching => node?,
+        let (node, partitioner) = tokio::select! {
+            joined = watching => joined?,
             _ = signals.next() => return Ok(()),
             () = reader_gone() => return Ok(()),
         };
-        let followed = follow(&node, names, format, &mut signals).await;
+        let followed = follow(&node, &partitioner, names, format, &mut signals).await;
         // A further signal ends it at once.
         tokio::select! {
             _ = node.shutdown() => {}
@@ -92,6 +92,7 @@ async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
 /// Prints whom the cluster has, then what changes, until a signal comes or the node stops by itself.
 async fn follow(
     node: &Handle<GossipOnly>,
+    partitioner: &str,
     names: Names,
     format: Format,
     signals: &mut Signals,
@@ -103,15 +104,12 @@ async fn follow(
     tell(&WatchModel::new("watching", Some(node.local_endpoint())), format)?;
     let same_ip = |info: &&EndpointInfo| !info.is_local && info.endpoint.ip() == node.local_endpoint().ip();
     if let Some(beside) = known.iter().filter(same_ip).find(|info| info.has_tokens()) {
-        eprintln!(
-            "warning: the Cassandra node {} has the address of this command, and another port",
-            beside.endpoint
-        );
+        eprintln!("warning: the node {} has the address of this command, and another port", beside.endpoint);
     }
     // Who is live already, and may be told to be so once more.
     let mut live = BTreeSet::new();
     for info in known.iter().filter(|info| !info.is_local) {
-        let known = known_model(info);
+        let known = known_model(info, partitioner);
         tell(&known, format)?;
         if info.standing == Standing::Live {
             live.insert((known.endpoint, known.generation));
@@ -146,8 +144,10 @@ async fn follow(
     }
 }
 
-fn known_model(info: &EndpointInfo) -> WatchModel {
+fn known_model(info: &EndpointInfo, partitioner: &str) -> WatchModel {
+    let is_gossip_only = EndpointModel::new(info, &Names::default()).in_cluster(partitioner).gossip_only;
     WatchModel {
+        gossip_only: is_gossip_only.then_some(true),
         generation: Some(info.heartbeat.generation.get()),
         value: info.status_text().map(Into::into),
         ..WatchModel::new("known", Some(info.endpoint))
