@@ -29,7 +29,8 @@ fn a_watch_ends_when_nobody_reads_it_though_nothing_changes() {
         assert_eq!(exit_code(&mut watch), Some(0), "{args:?}");
         let mut said = String::new();
         BufReader::new(watch.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "", "it is no error");
+        // Beside other nodes of its machine it may warn.
+        assert!(!said.contains("error"), "it is no error: {said}");
     }
 }
 
