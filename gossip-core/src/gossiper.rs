@@ -336,6 +336,7 @@ impl Gossiper {
         }
         if self.poll_timeout().is_some() && self.now >= self.next_round {
             self.next_round = self.now + self.config.interval;
+            self.pauses.begin_interval(self.now + self.config.max_local_pause);
             if self.mode == Mode::Shadow {
                 self.on_shadow_timeout();
             } else {
@@ -639,6 +640,12 @@ impl Gossiper {
         self.others(Standing::Live).map(|slot| self.table.endpoint(slot))
     }
 
+    /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.
+    pub(crate) fn is_proven(&self, endpoint: Endpoint) -> bool {
+        self.config.seeds.contains(&endpoint)
+            || self.table.find(endpoint).is_some_and(|slot| self.table.is_met(slot))
+    }
+
     /// Where an endpoint stands, if it is known. The node itself is live.
     pub fn standing(&self, endpoint: Endpoint) -> Option<Standing> {
         self.table.find(endpoint).map(|slot| self.table.standing(slot))
@@ -736,6 +743,9 @@ impl Gossiper {
     /// Time never goes back here.
     fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        if self.pauses.is_pause(self.now) {
+            self.on_pause();
+        }
     }
 
     fn next_version(&mut self) -> Version {

@@ -74,9 +74,17 @@ impl Node {
     pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
         log::of_node!(self.gossiper.local_endpoint());
         self.now = self.now.max(now);
+        self.notice_pause();
         self.take_in(input);
         self.do_what_is_due();
         self.count_connections();
+    }
+
+    /// Before anything else: what comes in after a pause may have waited for as long. The gossiper looks by itself.
+    fn notice_pause(&mut self) {
+        if let Carrier::Streams(streams) = &mut self.transport {
+            streams.notice_pause(self.now);
+        }
     }
 
     /// All deadlines but those of the ceiling for packets, at which `poll` looks by itself.
@@ -161,9 +169,10 @@ impl Node {
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.now = self.now.max(now);
+        self.notice_pause();
         let is_listening = self.is_listening();
         let accepted = match &mut self.transport {
-            Carrier::Streams(streams) if is_listening => streams.accept(self.now),
+            Carrier::Streams(streams) if is_listening => streams.accept(&mut self.gossiper, self.now),
             _ => None,
         };
         if accepted.is_none() {

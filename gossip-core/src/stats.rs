@@ -120,6 +120,8 @@ stats! {
     pub timeouts: u64,
     /// Connections refused because there were too many.
     pub connections_refused: u64,
+    /// Connections closed because there were too many, and others needed the room more.
+    pub connections_displaced: u64,
     /// Messages of verbs that do not concern gossip.
     pub skipped: u64,
     /// Bytes of connections or packets taken in.

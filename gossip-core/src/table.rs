@@ -476,6 +476,19 @@ impl EndpointTable {
         self.heard[slot.index()] = now;
     }
 
+    /// Our own pause is nobody's silence: what was waited for may come so much later.
+    pub(crate) fn put_off(&mut self, pause: core::time::Duration) {
+        for pulse in &mut self.pulses {
+            pulse.updated = pulse.updated + pause;
+        }
+        for heard in &mut self.heard {
+            *heard = *heard + pause;
+        }
+        for echo in &mut self.echoes {
+            echo.deadline = echo.deadline + pause;
+        }
+    }
+
     pub(crate) fn echo(&self, slot: Slot) -> Option<Echo> {
         self.pulses[slot.index()].is_asked.then(|| self.echoes[slot.index()])
     }

@@ -1,6 +1,6 @@
 //! Who is live: proven by echo, lost by silence.
 
-use super::Gossiper;
+use super::{Gossiper, Mode};
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
 use crate::snapshot::Standing;
@@ -9,12 +9,24 @@ use crate::time::Timestamp;
 
 /// Pauses of our own, during and after which nobody is convicted (`gossip-semantics.md` §12.3).
 ///
-/// Deviation: a pause is seen by the time between two rounds, whoever is known meanwhile; Cassandra measures between any
+/// Deviation: a pause is seen by the time since the last round, whoever is known meanwhile; Cassandra measures between any
 /// two verdicts, and takes having been alone for a pause.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pauses {
-    last_check: Option<Timestamp>,
+    /// After this without a round it is a pause.
+    limit: Option<Timestamp>,
     last_pause: Option<Timestamp>,
+}
+
+impl Pauses {
+    pub(super) fn is_pause(self, now: Timestamp) -> bool {
+        self.limit.is_some_and(|limit| now > limit)
+    }
+
+    /// A round begins; the next is expected long before `limit`.
+    pub(super) const fn begin_interval(&mut self, limit: Timestamp) {
+        self.limit = Some(limit);
+    }
 }
 
 /// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
@@ -146,7 +158,10 @@ impl Gossiper {
             Some(_) => {
                 self.table.set_echo(slot, None);
                 if is_live {
-                    self.on_probe_failed(slot);
+                    // After a pause the answer may lie in a socket, or at a peer that found us silent.
+                    if self.may_convict() {
+                        self.on_probe_failed(slot);
+                    }
                 } else {
                     // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
                     // live nor unreachable until somebody brings news of it.
@@ -190,15 +205,35 @@ impl Gossiper {
     }
 
     /// Whether silence is the others' and not our own.
-    fn may_convict(&mut self) -> bool {
+    pub(super) fn may_convict(&self) -> bool {
         let limit = self.config.max_local_pause;
-        let pause = self.pauses.last_check.map(|last| self.now.saturating_since(last));
-        self.pauses.last_check = Some(self.now);
-        if let Some(pause) = pause.filter(|pause| *pause > limit) {
-            self.pauses.last_pause = Some(self.now);
-            self.push_event(Event::LocalPause { pause });
-            return false;
-        }
         self.pauses.last_pause.is_none_or(|last| self.now.saturating_since(last) >= limit)
+    }
+
+    /// The process did not run for a while, and notices before anything else: whoever was to do something meanwhile could not be heard
+    /// doing it, and has as much longer for it. What others do by their own clocks goes on, such as the time of a tombstone.
+    pub(super) fn on_pause(&mut self) {
+        let Some(limit) = self.pauses.limit.take() else { return };
+        if self.poll_timeout().is_none() {
+            // No rounds are due.
+            return;
+        }
+        let allowed = self.config.max_local_pause;
+        self.pauses = Pauses { limit: Some(self.now + allowed), last_pause: Some(self.now) };
+        self.push_event(Event::LocalPause { pause: self.now.saturating_since(limit) + allowed });
+        let late = self.now.saturating_since(self.next_round);
+        self.table.put_off(late);
+        self.shadow.put_off(late);
+        self.contact.put_off(late);
+        for assassination in self.assassinations.iter_mut().flatten() {
+            assassination.put_off(late);
+        }
+        match &mut self.mode {
+            // Nobody heard of it meanwhile.
+            Mode::Leaving { until } | Mode::Left { until } | Mode::Stopping { until, .. } => {
+                *until = *until + late;
+            }
+            Mode::Shadow | Mode::Running | Mode::Disabled | Mode::Stopped => {}
+        }
     }
 }

@@ -36,6 +36,12 @@ pub(super) struct Assassination {
     due: Timestamp,
 }
 
+impl Assassination {
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        self.due = self.due + pause;
+    }
+}
+
 /// Why an endpoint cannot be assassinated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -95,7 +101,9 @@ impl Gossiper {
         let unix_ms = self.unix_ms();
         self.quarantine.expire(self.now, unix_ms);
         let mut has_removed = false;
-        for slot in self.table.places().skip(1) {
+        // Before a pause is made up for, silence may be our own.
+        let judges = self.may_convict();
+        for slot in self.table.places().skip(1).filter(|_| judges) {
             if !self.table.is_occupied(slot) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! The round: whom to talk to, once an interval (`gossip-semantics.md` §4).
 
+use core::time::Duration;
+
 use super::Gossiper;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -25,6 +27,11 @@ impl Contact {
 
     pub(super) fn heard(&mut self, now: Timestamp) {
         *self = Self::new(now);
+    }
+
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        self.heard = self.heard + pause;
+        self.told = self.told.map(|told| told + pause);
     }
 }
 

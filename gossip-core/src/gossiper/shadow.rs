@@ -6,6 +6,7 @@
 //! Deviation: Cassandra throws it away, and learns all of it once more by gossip, which carries 64 KiB at a time here.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -96,6 +97,11 @@ impl Shadow {
             rest_until: None,
             is_coming: None,
         }
+    }
+
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        self.started = self.started + pause;
+        self.rest_until = self.rest_until.map(|until| until + pause);
     }
 }
 

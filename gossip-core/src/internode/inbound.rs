@@ -322,6 +322,16 @@ impl Inbound {
         self.buffer.capacity() + self.pieces.capacity()
     }
 
+    /// Gives back the memory of buffers in which nothing lies.
+    pub fn shrink(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+        if self.pieces.is_empty() {
+            self.pieces = Vec::new();
+        }
+    }
+
     /// How often a buffer had to grow, the lent scratch memory included: nothing else of a connection allocates.
     pub const fn buffer_growths(&self) -> u64 {
         self.growths

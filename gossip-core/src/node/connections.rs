@@ -1,5 +1,7 @@
 //! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
 
+mod room;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -24,6 +26,9 @@ use crate::version::MessagingVersion;
 /// The low bits of a connection's id are its place, the others count up.
 const PLACE_BITS: u32 = 24;
 
+/// How many times as long as for one step of it a peer may take for a message.
+const MAX_WAITS: u32 = 10;
+
 /// How many peers may wait for room to be sent a large message.
 const MAX_DEFERRED: usize = 64;
 
@@ -37,6 +42,8 @@ pub(super) struct Connections {
     free_places: Vec<u32>,
     opened: u64,
     dials: usize,
+    /// How many of these are to somebody of whom nothing is proven.
+    stranger_dials: usize,
     /// Accepted connections over which no whole handshake has come.
     handshakes: usize,
     peers: Vec<Option<Peer>>,
@@ -50,7 +57,11 @@ pub(super) struct Connections {
     larges: VecDeque<PeerId>,
     /// Peers whose large message waits until there is room for it.
     deferred: VecDeque<Endpoint>,
-    /// What accepted connections hold of messages that have not arrived whole.
+    /// What became of peers whose connections gave way to others.
+    displaced: Vec<Gone>,
+    /// How many connections gave way to others.
+    displacements: u64,
+    /// What accepted connections take for messages that have not arrived whole, or keep for the next ones.
     inbound_bytes: usize,
     /// The sizes of all large messages that are being sent.
     large_bytes: usize,
@@ -85,6 +96,9 @@ struct Peer {
     /// The id of a ping that is to be answered over a connection of that type.
     pings: [Option<u64>; 3],
     retry_at: Timestamp,
+    /// How many dials failed since one did not.
+    failures: u8,
+    is_stranger: bool,
     large: Option<Large>,
 }
 
@@ -93,6 +107,7 @@ struct Peer {
 struct Large {
     message: Vec<u8>,
     sent: usize,
+    begun: Timestamp,
 }
 
 #[derive(Debug)]
@@ -101,6 +116,10 @@ pub(super) struct Connection {
     opened: Timestamp,
     /// When it is closed unless something happens.
     deadline: Timestamp,
+    /// When something last came over it, or went.
+    heard: Timestamp,
+    /// Of an accepted one: who says it is the dialler, and of which type it is.
+    owner: Option<(Endpoint, ConnectionType)>,
     pub(super) side: Side,
 }
 
@@ -119,6 +138,8 @@ pub(super) struct Accepted {
     pub(super) growths: u64,
     /// How many bytes its buffers took when that was counted last.
     capacity: usize,
+    /// Since when it holds a part of a message, and nothing was finished.
+    unfinished_since: Option<Timestamp>,
     /// Whether its handshake has come.
     is_greeted: bool,
 }
@@ -131,6 +152,8 @@ pub(super) struct Dialled {
     pub(super) machine: Outbound,
     stage: Stage,
     is_writable: bool,
+    /// Whether nothing was proven of the peer when it was dialled.
+    is_stranger: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -192,6 +215,7 @@ impl Connections {
             free_places: Vec::new(),
             opened: 0,
             dials: 0,
+            stranger_dials: 0,
             handshakes: 0,
             peers: Vec::new(),
             free_peers: Vec::new(),
@@ -201,6 +225,8 @@ impl Connections {
             pings: VecDeque::new(),
             larges: VecDeque::new(),
             deferred: VecDeque::with_capacity(MAX_DEFERRED),
+            displaced: Vec::with_capacity(MAX_DEFERRED),
+            displacements: 0,
             inbound_bytes: 0,
             large_bytes: 0,
             limits: Limits {
@@ -220,21 +246,33 @@ impl Connections {
         }
     }
 
-    /// A connection that somebody dialled to us; none if there are too many.
-    pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
-        // A quarter of the places stays for dials: who only listens is not a member.
-        let is_full =
-            self.places.len() - self.free_places.len() >= self.limits.max_connections.div_ceil(4) * 3;
-        if is_full || self.handshakes >= self.limits.max_handshakes {
+    /// A connection that somebody dialled to us; none if there are too many and nobody gives way.
+    pub(super) fn accept(
+        &mut self,
+        now: Timestamp,
+        is_proven: impl Fn(Endpoint) -> bool,
+    ) -> Option<ConnectionId> {
+        if !self.make_place_for_accepted(now, is_proven) {
             return None;
         }
         let limits = InboundLimits { max_message: self.limits.max_message, ..InboundLimits::default() };
         let machine = Inbound::new(VersionRange::SUPPORTED, limits);
-        let accepted =
-            Accepted { machine, session: Session::default(), growths: 0, capacity: 0, is_greeted: false };
+        let accepted = Accepted {
+            machine,
+            session: Session::default(),
+            growths: 0,
+            capacity: 0,
+            unfinished_since: None,
+            is_greeted: false,
+        };
         let id = self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))?;
         self.handshakes += 1;
         Some(id)
+    }
+
+    /// How many connections gave way to others so far.
+    pub(super) const fn displacements(&self) -> u64 {
+        self.displacements
     }
 
     /// How many connections there were so far.
@@ -267,14 +305,22 @@ impl Connections {
         self.actions.push_back(Action::Accept(id, accept));
     }
 
-    /// The way to `to`; dials it if there is none.
-    pub(super) fn path(&mut self, now: Timestamp, to: Endpoint, kind: ConnectionType) -> Path {
-        let known = self.find(to);
+    /// The way to `to`; dials it if there is none. Strangers, of whom nothing is proven, leave a part of the dials to others.
+    pub(super) fn path(
+        &mut self,
+        now: Timestamp,
+        to: Endpoint,
+        kind: ConnectionType,
+        is_stranger: impl Fn() -> bool,
+    ) -> Path {
         // Nothing is remembered of somebody who cannot be dialled anyway.
-        let has_room = self.dials < self.limits.max_dials
-            && self.places.len() - self.free_places.len() < self.limits.max_connections;
-        let added = if has_room { known.or_else(|| self.add_peer(to)) } else { known };
-        let Some(peer) = added else { return Path::Closed };
+        let Some(peer) = self.find(to).or_else(|| {
+            let is_stranger = is_stranger();
+            let has_room = self.make_room_for_dial(now, !is_stranger);
+            has_room.then(|| self.add_peer(to, is_stranger)).flatten()
+        }) else {
+            return Path::Closed;
+        };
         let Some(known) = self.peers[peer.0 as usize].as_ref() else { return Path::Closed };
         if let Some(id) = known.connections[index(kind)] {
             let ready = self.get_mut(id).and_then(|connection| match &connection.side {
@@ -285,17 +331,22 @@ impl Connections {
             });
             return ready.map_or(Path::Busy, |version| Path::Ready(id, version));
         }
-        let may_dial = now >= known.retry_at && self.dials < self.limits.max_dials;
-        let id = may_dial.then(|| self.dial(now, peer, to, kind)).flatten();
+        if now < known.retry_at {
+            return Path::Closed;
+        }
+        let is_stranger = is_stranger();
+        let may_dial = self.make_room_for_dial(now, !is_stranger);
+        let id = may_dial.then(|| self.dial(now, peer, to, kind, is_stranger)).flatten();
         if id.is_none() { Path::Closed } else { Path::Busy }
     }
 
     /// Takes a connection for one that has something to write, until the driver says that it has not.
     pub(super) fn written(&mut self, now: Timestamp, id: ConnectionId) {
         let stalled = now + self.limits.handshake_timeout;
-        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+        if let Some(Connection { side: Side::Dialled(dialled), deadline, heard, .. }) = self.get_mut(id) {
             dialled.is_writable = false;
             *deadline = stalled;
+            *heard = now;
         }
     }
 
@@ -308,7 +359,9 @@ impl Connections {
         {
             dialled.stage = Stage::Handshaking;
             *place = deadline;
+            let is_stranger = dialled.is_stranger;
             self.dials -= 1;
+            self.stranger_dials -= usize::from(is_stranger);
             self.actions.push_back(Action::Initiate(id));
         }
     }
@@ -319,6 +372,10 @@ impl Connections {
         if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
             dialled.stage = Stage::Established(version);
             *deadline = idle;
+            let peer = dialled.peer;
+            if let Some(known) = self.peers[peer.0 as usize].as_mut() {
+                known.failures = 0;
+            }
         }
     }
 
@@ -360,28 +417,43 @@ impl Connections {
         (kind != ConnectionType::Small).then_some(known.endpoint)
     }
 
-    /// Something came over an accepted connection. Says whether what it holds of unfinished messages is still within the
-    /// limit of all.
-    pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId) -> bool {
-        let idle = now + self.limits.idle_timeout;
-        let unfinished = now + self.limits.handshake_timeout;
-        let (mut before, mut after, mut greeted) = (0, 0, 0);
-        if let Some(Connection { side: Side::Accepted(accepted), deadline, .. }) = self.get_mut(id) {
-            if accepted.machine.version().is_some() {
-                // Whoever begins a message goes on with it.
-                *deadline = if accepted.machine.buffered() == 0 { idle } else { unfinished };
+    /// Something came over an accepted connection; perhaps it finished something. Says whether all together hold more than they may.
+    pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId, has_finished: bool) -> bool {
+        let Limits { handshake_timeout, idle_timeout, max_inbound_bytes, .. } = self.limits;
+        let keeps = self.inbound_bytes <= max_inbound_bytes / 4;
+        let (mut before, mut after, mut greeted) = (0, 0, None);
+        if let Some(Connection { side: Side::Accepted(accepted), deadline, heard, .. }) = self.get_mut(id) {
+            *heard = now;
+            if accepted.machine.buffered() == 0 {
+                accepted.unfinished_since = None;
+                if !keeps {
+                    accepted.machine.shrink();
+                }
+            } else if has_finished || accepted.unfinished_since.is_none() {
+                accepted.unfinished_since = Some(now);
             }
-            if accepted.machine.initiate().is_some() && !accepted.is_greeted {
+            if accepted.machine.version().is_some() {
+                // Whoever begins a message goes on with it, and comes to an end.
+                *deadline = accepted.unfinished_since.map_or(now + idle_timeout, |since| {
+                    (now + handshake_timeout).min(since + handshake_timeout * MAX_WAITS)
+                });
+            }
+            if let Some(initiate) = accepted.machine.initiate()
+                && !accepted.is_greeted
+            {
+                greeted = Some((initiate.from, initiate.kind));
                 accepted.is_greeted = true;
-                greeted = 1;
             }
             before = accepted.capacity;
             after = accepted.machine.capacity();
             accepted.capacity = after;
         }
-        self.handshakes -= greeted;
         self.inbound_bytes = self.inbound_bytes - before + after;
-        after <= before || self.inbound_bytes <= self.limits.max_inbound_bytes
+        if let Some((from, kind)) = greeted {
+            self.handshakes -= 1;
+            self.greet(now, id, from, kind);
+        }
+        self.inbound_bytes > max_inbound_bytes
     }
 
     /// A peer that the next piece of a large message may go to.
@@ -402,11 +474,11 @@ impl Connections {
         self.limits.max_large_bytes.saturating_sub(self.large_bytes)
     }
 
-    pub(super) fn begin_large(&mut self, to: Endpoint, message: Vec<u8>) {
+    pub(super) fn begin_large(&mut self, now: Timestamp, to: Endpoint, message: Vec<u8>) {
         let Some(peer) = self.find(to) else { return };
         if let Some(peer) = self.peers[peer.0 as usize].as_mut() {
             self.large_bytes += message.len();
-            peer.large = Some(Large { message, sent: 0 });
+            peer.large = Some(Large { message, sent: 0, begun: now });
         }
     }
 
@@ -458,8 +530,14 @@ impl Connections {
 
     /// Notes that a ping is to be answered over a connection of a type; dials it if there is none. A later ping takes the
     /// place of an earlier one.
-    pub(super) fn owe_ping(&mut self, now: Timestamp, to: Endpoint, kind: ConnectionType, id: u64) {
-        let path = self.path(now, to, kind);
+    pub(super) fn owe_ping(
+        &mut self,
+        now: Timestamp,
+        to: Endpoint,
+        (kind, id): (ConnectionType, u64),
+        is_stranger: impl Fn() -> bool,
+    ) {
+        let path = self.path(now, to, kind, is_stranger);
         let Some(peer) = self.find(to) else { return };
         let Some(known) = self.peers[peer.0 as usize].as_mut() else { return };
         match path {
@@ -478,12 +556,13 @@ impl Connections {
         loop {
             let (peer, kind) = self.pings.pop_front()?;
             let known = self.peers[peer.0 as usize].as_ref();
-            let Some(endpoint) =
-                known.filter(|known| known.pings[index(kind)].is_some()).map(|known| known.endpoint)
+            let Some((endpoint, is_stranger)) = known
+                .filter(|known| known.pings[index(kind)].is_some())
+                .map(|known| (known.endpoint, known.is_stranger))
             else {
                 continue;
             };
-            if let Path::Ready(connection, version) = self.path(now, endpoint, kind)
+            if let Path::Ready(connection, version) = self.path(now, endpoint, kind, || is_stranger)
                 && let Some(known) = self.peers[peer.0 as usize].as_mut()
                 && let Some(id) = known.pings[index(kind)].take()
             {
@@ -537,12 +616,12 @@ impl Connections {
         // The peer is another process now, or will be: it may be dialled at once.
         if let Some(known) = self.peers[peer.0 as usize].as_mut() {
             known.retry_at = now;
+            known.failures = 0;
         }
     }
 
     /// Forgets a connection that the driver has not any more.
     pub(super) fn on_gone(&mut self, now: Timestamp, id: ConnectionId) -> Gone {
-        let retry = self.limits.retry;
         let Some(connection) =
             self.places.get_mut(place(id)).and_then(|found| found.take_if(|found| found.id == id))
         else {
@@ -560,7 +639,12 @@ impl Connections {
         };
         if dialled.stage == Stage::Dialling {
             self.dials -= 1;
+            self.stranger_dials -= usize::from(dialled.is_stranger);
         }
+        let was_established = matches!(dialled.stage, Stage::Established(_));
+        let failures = self.peers[dialled.peer.0 as usize].as_ref().map_or(0, |peer| peer.failures);
+        let failures = if was_established { 0 } else { failures.saturating_add(1) };
+        let retry = self.pause_after(failures, dialled.is_stranger);
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
         let mut is_room_free = false;
         peer.connections[index(dialled.kind)] = None;
@@ -571,7 +655,7 @@ impl Connections {
             self.large_bytes -= large.message.len();
             is_room_free = true;
         }
-        let was_established = matches!(dialled.stage, Stage::Established(_));
+        peer.failures = failures;
         // Also somebody who accepts, and closes at once, is left alone for a while.
         peer.retry_at = if was_established { connection.opened } else { now } + retry;
         let gone = match (dialled.kind, was_established) {
@@ -594,10 +678,15 @@ impl Connections {
             .map(|connection| connection.id)
     }
 
-    /// Forgets peers to which there is no connection, and which may be dialled at any time.
+    /// Forgets peers to which there is no connection, and which may be dialled at any time; those that could not be reached only when
+    /// they were left alone for as long again.
     pub(super) fn forget_peers(&mut self, now: Timestamp) {
+        let longest = self.pause_after(u8::MAX, true);
         for at in 0..self.peers.len() {
-            let idle = self.peers[at].take_if(|peer| peer.connections == [None; 3] && peer.retry_at <= now);
+            let idle = self.peers[at].take_if(|peer| {
+                let until = if peer.failures == 0 { peer.retry_at } else { peer.retry_at + longest };
+                peer.connections == [None; 3] && until <= now
+            });
             let Some(peer) = idle else { continue };
             let found =
                 self.index.find_entry(self.hash.hash_one(peer.endpoint), |found| *found as usize == at);
@@ -614,14 +703,18 @@ impl Connections {
         peer: PeerId,
         to: Endpoint,
         kind: ConnectionType,
+        is_stranger: bool,
     ) -> Option<ConnectionId> {
         let initiate =
             Initiate::messaging(kind, self.limits.framing, VersionRange::SUPPORTED, self.limits.local);
         let machine = Outbound::new(initiate);
-        let dialled = Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false };
+        let dialled =
+            Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false, is_stranger };
         let id = self.open(now, now + self.limits.connect_timeout, Side::Dialled(dialled))?;
         self.dials += 1;
+        self.stranger_dials += usize::from(is_stranger);
         if let Some(known) = self.peers[peer.0 as usize].as_mut() {
+            known.is_stranger = is_stranger;
             known.connections[index(kind)] = Some(id);
         }
         self.actions.push_back(Action::Connect(id, to));
@@ -629,7 +722,7 @@ impl Connections {
     }
 
     fn open(&mut self, now: Timestamp, deadline: Timestamp, side: Side) -> Option<ConnectionId> {
-        if self.places.len() - self.free_places.len() >= self.limits.max_connections {
+        if self.used_places() >= self.limits.max_connections {
             return None;
         }
         let place = match self.free_places.pop() {
@@ -646,7 +739,8 @@ impl Connections {
         };
         self.opened += 1;
         let id = ConnectionId::new(self.opened << PLACE_BITS | u64::from(place));
-        self.places[place as usize] = Some(Connection { id, opened: now, deadline, side });
+        self.places[place as usize] =
+            Some(Connection { id, opened: now, deadline, heard: now, owner: None, side });
         Some(id)
     }
 
@@ -656,7 +750,11 @@ impl Connections {
         self.index.find(self.hash.hash_one(endpoint), is_it).map(|at| PeerId(*at))
     }
 
-    fn add_peer(&mut self, endpoint: Endpoint) -> Option<PeerId> {
+    fn add_peer(&mut self, endpoint: Endpoint, is_stranger: bool) -> Option<PeerId> {
+        let used = self.peers.len() - self.free_peers.len();
+        if is_stranger && used >= room::share_of_strangers(MAX_PEERS) {
+            return None;
+        }
         let at = match self.free_peers.pop() {
             Some(at) => at,
             None if self.peers.len() < MAX_PEERS => {
@@ -671,6 +769,8 @@ impl Connections {
             connections: [None; 3],
             pings: [None; 3],
             retry_at: Timestamp::ZERO,
+            failures: 0,
+            is_stranger,
             large: None,
         });
         let Self { index, hash, peers, .. } = self;

@@ -59,8 +59,31 @@ impl Streams {
         self.next_housekeeping
     }
 
-    pub(super) fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
-        self.connections.accept(now)
+    pub(super) fn accept(&mut self, gossiper: &mut Gossiper, now: Timestamp) -> Option<ConnectionId> {
+        let accepted = self.connections.accept(now, |from| gossiper.is_proven(from));
+        self.tell_displaced(gossiper);
+        accepted
+    }
+
+    /// Our own pause is nobody's silence: whoever was to do something meanwhile has as much longer for it.
+    pub(super) fn notice_pause(&mut self, now: Timestamp) {
+        let late = now.saturating_since(self.next_housekeeping);
+        if late > HOUSEKEEPING {
+            self.connections.put_off(late);
+        }
+    }
+
+    /// What was due to those whose connections gave way to others.
+    fn tell_displaced(&mut self, gossiper: &mut Gossiper) {
+        while let Some(gone) = self.connections.next_displaced() {
+            match gone {
+                Gone::Other => {}
+                // Nothing was learned of whether it can be reached.
+                Gone::Unreached(peer) => gossiper.forget(peer),
+                Gone::Lost(peer) => gossiper.resume(peer),
+            }
+        }
+        gossiper.stats_mut().connections_displaced = self.connections.displacements();
     }
 
     /// Takes in what happened to a connection.
@@ -225,6 +248,7 @@ impl Streams {
         let mut pings = PingQueue::default();
         let mut answer = None;
         let mut failed = false;
+        let mut has_finished = false;
         {
             let Some(Side::Accepted(accepted)) = connections.get_mut(id).map(|found| &mut found.side) else {
                 return;
@@ -234,6 +258,7 @@ impl Streams {
             let mut version = machine.version();
             let mut input = bytes;
             while let Some(event) = machine.next(&mut input, scratch) {
+                has_finished = true;
                 match event {
                     InboundEvent::Initiated { initiate, accept, incompatible } => {
                         answer = Some((accept, initiate.from));
@@ -286,20 +311,25 @@ impl Streams {
             gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;
             *growths = machine.buffer_growths();
         }
-        // What is held of unfinished messages counts together; whoever goes beyond the limit is the one to go.
-        if !connections.heard(now, id) {
-            failed = true;
-        }
+        // What is held of unfinished messages counts together.
+        let is_beyond = connections.heard(now, id, has_finished);
         if let Some((accept, from)) = answer {
             connections.answer_initiate(id, accept);
             connections.forgive(now, from);
         }
         for (from, kind, ping) in pings.iter() {
-            connections.owe_ping(now, from, kind, ping);
+            connections.owe_ping(now, from, (kind, ping), || !gossiper.is_proven(from));
         }
         if failed {
             self.fail(gossiper, now, id);
         }
+        if is_beyond {
+            while let Some(next) = self.connections.next_to_go(now) {
+                log::debug!(connection = %next, "a connection holds too much of what has not arrived whole");
+                self.fail(gossiper, now, next);
+            }
+        }
+        self.tell_displaced(gossiper);
     }
 
     /// Writes what is due to `peer` into one frame, if one of its connections takes it now.
@@ -314,7 +344,10 @@ impl Streams {
             self.connections.close_all_to(now, peer);
         }
         if gossiper.is_due(peer) {
-            match self.connections.path(now, peer, ConnectionType::Urgent) {
+            let is_stranger = || !gossiper.is_proven(peer);
+            let path = self.connections.path(now, peer, ConnectionType::Urgent, is_stranger);
+            self.tell_displaced(gossiper);
+            match path {
                 Path::Busy => {}
                 Path::Closed => gossiper.forget(peer),
                 Path::Ready(connection, version) => {
@@ -357,7 +390,10 @@ impl Streams {
         if !self.connections.has_large(peer) && !gossiper.is_large_due(peer) {
             return None;
         }
-        match self.connections.path(now, peer, ConnectionType::Large) {
+        let is_stranger = || !gossiper.is_proven(peer);
+        let path = self.connections.path(now, peer, ConnectionType::Large, is_stranger);
+        self.tell_displaced(gossiper);
+        match path {
             Path::Busy => None,
             Path::Closed => {
                 gossiper.forget_large(peer);
@@ -368,6 +404,7 @@ impl Streams {
                     let room = self.connections.large_room();
                     let written = gossiper.encode_large(peer, Codec::new(version), room);
                     let Ok((outgoing, body)) = written else {
+                        self.connections.displace_slow_large(now);
                         // It waits for others to be done, unless it is too large by itself.
                         if written.is_err_and(|needed| !self.connections.defer_large(peer, needed)) {
                             gossiper.forget_large(peer);
@@ -375,7 +412,7 @@ impl Streams {
                         return None;
                     };
                     let message = frames::large_message(outgoing, &body, version, gossiper.unix_ms());
-                    self.connections.begin_large(peer, message);
+                    self.connections.begin_large(now, peer, message);
                 }
                 let len = self
                     .connections

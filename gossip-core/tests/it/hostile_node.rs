@@ -181,16 +181,23 @@ impl Net {
 #[test]
 fn handshakes_that_never_end_are_bounded() {
     let mut a = Played::new(builder(A, 100).max_handshakes(2).build().unwrap());
-    let [first, second] = [0; 2].map(|_| a.node.accept(a.now).unwrap());
-    assert_eq!(a.node.accept(a.now), None);
-    assert_eq!(a.node.stats().connections_refused, 1);
+    let accept = |a: &mut Played| {
+        a.pass(1);
+        let accepted = a.node.accept(a.now).unwrap();
+        (accepted, a.wanted())
+    };
+    let (first, second) = (accept(&mut a).0, accept(&mut a).0);
     a.bytes(first, &initiate(B));
-    assert!(a.node.accept(a.now).is_some(), "whoever has said who it is makes room");
-    assert_eq!(a.node.accept(a.now), None);
-    a.input(Input::Closed { connection: second });
-    a.input(Input::Closed { connection: first });
-    assert!(a.node.accept(a.now).is_some(), "so does whoever goes, once");
-    assert_eq!(a.node.accept(a.now), None);
+    a.wanted();
+    let (third, wanted) = accept(&mut a);
+    assert_eq!(wanted, [], "whoever has said who it is makes room");
+    let (_, wanted) = accept(&mut a);
+    assert_eq!(wanted, [Wanted::Close(second)], "the oldest gives way");
+    a.input(Input::Closed { connection: third });
+    assert_eq!(accept(&mut a).1, [], "whoever goes makes room, once");
+    assert_eq!(accept(&mut a).1.len(), 1);
+    let stats = a.node.stats();
+    assert_eq!((stats.connections_displaced, stats.connections_refused), (2, 0));
 }
 
 #[test]
@@ -431,4 +438,286 @@ fn a_node_that_is_only_dialled_keeps_its_rounds() {
         a.wanted();
     }
     assert_eq!(a.node.stats().rounds, 60);
+}
+
+/// As many addresses as one likes.
+fn address(net: u8, n: usize) -> String {
+    format!("10.{net}.{}.{}:7000", n / 250, n % 250 + 1)
+}
+
+/// A minute, in seconds.
+fn minute(a: &mut Played) {
+    for _ in 0..60 {
+        a.pass(1_000);
+        a.input(Input::Timeout);
+        a.wanted();
+    }
+}
+
+#[test]
+fn finished_messages_of_many_peers_leave_the_room_to_unfinished_ones() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    // What a SYN of a cluster of 3,000 is long; it comes in two reads, whole and right.
+    let digests: Vec<_> = (0..3_000).map(|n| digest(&address(1, n), 1, 1)).collect();
+    let frame = frame_of(&syn(&digests));
+    for n in 0..2_000 {
+        let connection = a.accept(&address(2, n), &[]);
+        for part in frame.chunks(40_000) {
+            a.bytes(connection, part);
+            a.wanted();
+        }
+    }
+    assert_eq!((a.node.stats().connections_failed, a.node.stats().syns_received), (0, 2_000));
+}
+
+#[test]
+fn whoever_keeps_messages_unfinished_cuts_nobody_else_off() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    let piece = |size: usize, first: bool| {
+        let mut payload = if first {
+            written(|out| header(Verb::GOSSIP_DIGEST_ACK2, (16 << 20) - 100).encode(VERSION, out))
+        } else {
+            Vec::new()
+        };
+        payload.resize(size, 0);
+        frame(FrameKind::Piece, &payload)
+    };
+    let mut open = Vec::new();
+    for n in 0..4 {
+        let connection = a.accept(&address(9, n), &piece(120_000, true));
+        for _ in 0..80 {
+            a.bytes(connection, &piece(120_000, false));
+        }
+        open.push(connection);
+    }
+    let first = piece(70_000, true);
+    for n in 4..1_600 {
+        let connection = a.accept(&address(9, n), &first[..30_000]);
+        a.bytes(connection, &first[30_000..=30_000]);
+        a.wanted();
+        open.push(connection);
+    }
+    // Ten minutes; each of them sends one byte every ten seconds. A SYN of B comes in two reads, some time apart.
+    let syn = frame_of(&syn(&[digest(B, 1, 1), digest(A, 1, 1)]));
+    let heard = a.node.stats().syns_received;
+    for _ in 0..60 {
+        for _ in 0..10 {
+            a.pass(1_000);
+            a.input(Input::Timeout);
+            a.wanted();
+        }
+        for connection in &open {
+            a.bytes(*connection, &[0]);
+        }
+        let connection = a.accept(B, &syn[..60]);
+        a.pass(200);
+        open.iter().for_each(|connection| a.bytes(*connection, &[0]));
+        a.bytes(connection, &syn[60..]);
+        a.wanted();
+    }
+    assert_eq!(a.node.stats().syns_received - heard, 60, "each of them arrives");
+}
+
+#[test]
+fn an_unfinished_message_comes_to_an_end() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    let whole = frame_of(&ack2(&[]));
+    let connection = a.accept("10.9.0.1:7000", &whole[..10]);
+    let mut minutes = 0;
+    while a.node.stats().timeouts == 0 {
+        // A byte every twenty seconds of a header that never ends would do as well.
+        minute(&mut a);
+        if a.node.stats().timeouts == 0 {
+            a.bytes(connection, &[]);
+        }
+        minutes += 1;
+        assert!(minutes <= 6, "it may take ten times as long as one step of it");
+    }
+}
+
+#[test]
+fn strangers_leave_dials_to_seeds_and_the_proven() {
+    for strangers in [0, 40, 64, 200] {
+        let mut a = Played::new(builder(A, 1).seed(endpoint(B)).build().unwrap());
+        let echo = frame(FrameKind::SelfContained, &message(Verb::ECHO_REQ, &[]));
+        let open: Vec<_> = (0..strangers).map(|n| a.accept(&address(9, n), &echo)).collect();
+        let mut dials = 0;
+        // Two minutes, in tenths of a second.
+        for _ in 0..1_200 {
+            for connection in &open {
+                a.bytes(*connection, &echo);
+            }
+            a.input(Input::Timeout);
+            for wanted in a.wanted() {
+                // A dial to the seed is refused at once, as while it restarts; others hang.
+                if let Wanted::Connect(connection, to) = wanted
+                    && to == endpoint(B)
+                {
+                    dials += 1;
+                    a.input(Input::Failed { connection });
+                }
+            }
+            a.wanted();
+            a.pass(100);
+        }
+        assert!(dials >= 115, "{dials} dials to the seed with {strangers} strangers");
+    }
+}
+
+#[test]
+fn a_newcomer_is_dialled_among_strangers_who_never_answer() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    let echo = frame(FrameKind::SelfContained, &message(Verb::ECHO_REQ, &[]));
+    let open: Vec<_> = (0..200).map(|n| a.accept(&address(9, n), &echo)).collect();
+    let newcomer = a.accept(B, &[]);
+    let mut dialled_after = None;
+    for tick in 0..300 {
+        for connection in &open {
+            a.bytes(*connection, &echo);
+        }
+        if tick >= 100 && tick % 10 == 0 {
+            a.bytes(newcomer, &echo);
+        }
+        a.input(Input::Timeout);
+        if dialled(&a.wanted()).contains(&endpoint(B)) {
+            dialled_after.get_or_insert(tick - 100);
+        }
+        a.pass(100);
+    }
+    assert!(dialled_after.is_some_and(|ticks| ticks <= 50), "within five seconds: {dialled_after:?}");
+}
+
+#[test]
+fn strangers_who_accept_and_say_nothing_leave_places_to_dial() {
+    let mut a = Played::new(builder(A, 1).max_connections(64).seed(endpoint(B)).build().unwrap());
+    let echo = frame(FrameKind::SelfContained, &message(Verb::ECHO_REQ, &[]));
+    let mut to_seed = 0;
+    for n in 0..600 {
+        a.accept(&address(9, n), &echo);
+        a.input(Input::Timeout);
+        while let Some(wanted) = a.poll() {
+            match wanted {
+                Wanted::Connect(connection, to) if to == endpoint(B) => {
+                    to_seed += 1;
+                    a.input(Input::Failed { connection });
+                }
+                // It is accepted, and nothing comes of it.
+                Wanted::Connect(connection, _) => a.input(Input::Opened { connection }),
+                Wanted::Write(connection, _) => {
+                    a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                    a.input(Input::Writable { connection });
+                }
+                Wanted::Close(_) => {}
+            }
+        }
+        a.pass(200);
+    }
+    assert!(to_seed >= 110, "{to_seed} dials to the seed in two minutes");
+}
+
+#[test]
+fn idle_connections_of_one_peer_leave_places_to_others() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    let mut open = 0_i64;
+    for _ in 0..4_000 {
+        let connection = a.node.accept(a.now).unwrap();
+        a.bytes(connection, &initiate(B));
+        let closed = a.wanted().iter().filter(|wanted| matches!(wanted, Wanted::Close(_))).count();
+        open += 1 - i64::try_from(closed).unwrap();
+    }
+    assert_eq!(open, 8, "one peer has so many");
+    assert_eq!(a.node.stats().connections_refused, 0);
+}
+
+#[test]
+fn idle_connections_of_many_peers_give_way() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    for n in 0..3_072 {
+        a.accept(&address(9, n), &[]);
+        a.wanted();
+    }
+    let heard = a.node.stats().syns_received;
+    let syn = frame_of(&syn(&[digest(B, 1, 1)]));
+    for _ in 0..59 {
+        minute(&mut a);
+        let connection = a.accept(B, &syn);
+        a.wanted();
+        a.input(Input::Closed { connection });
+    }
+    assert_eq!(a.node.stats().syns_received - heard, 59, "nobody is refused for what others leave idle");
+}
+
+#[test]
+fn whoever_never_says_who_it_is_gives_way() {
+    let mut a = Played::new(builder(A, 1).build().unwrap());
+    for _ in 0..256 {
+        a.node.accept(a.now).unwrap();
+    }
+    a.pass(10);
+    a.accept(B, &frame_of(&syn(&[digest(B, 1, 1)])));
+    assert_eq!(a.node.stats().syns_received, 1);
+    assert_eq!(a.node.stats().connections_displaced, 1);
+}
+
+#[test]
+fn a_slow_receiver_of_a_large_message_leaves_room_to_the_next() {
+    let config =
+        builder(A, 1).max_large_bytes(1 << 20).state(ApplicationState::new(2_000), &"x".repeat(30_000));
+    let config =
+        (0..20).fold(config, |config, n| config.state(ApplicationState::new(2_001 + n), &"x".repeat(30_000)));
+    let mut a = Played::new(config.build().unwrap());
+    let asks = frame_of(&syn(&[]));
+    let mut is_served = false;
+    a.accept("10.9.0.1:7000", &asks);
+    let mut slow = None;
+    for second in 0..120 {
+        if second == 5 {
+            a.accept(B, &asks);
+        }
+        while let Some(wanted) = a.poll() {
+            match wanted {
+                Wanted::Connect(connection, to) => {
+                    if to != endpoint(B) {
+                        slow.get_or_insert(connection);
+                    }
+                    a.input(Input::Opened { connection });
+                }
+                Wanted::Write(connection, bytes) if bytes.len() < 64 => {
+                    a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                    a.input(Input::Writable { connection });
+                }
+                Wanted::Write(connection, _) => is_served |= slow.is_some_and(|slow| slow != connection),
+                Wanted::Close(_) => {}
+            }
+        }
+        a.pass(1_000);
+        // The first takes a piece every twenty seconds.
+        if let Some(connection) = slow
+            && second % 20 == 19
+        {
+            a.input(Input::Writable { connection });
+        }
+        if second % 5 == 0 && second > 5 {
+            a.accept(B, &asks);
+        }
+        a.input(Input::Timeout);
+    }
+    assert!(is_served, "within a minute after the first began");
+}
+
+#[test]
+fn our_own_pause_is_not_held_against_connections() {
+    let mut a = Played::new(builder(A, 1).seed(endpoint(B)).build().unwrap());
+    a.pass(1_000);
+    a.input(Input::Timeout);
+    let Some(Wanted::Connect(connection, _)) = a.poll() else { panic!("the seed is dialled") };
+    let greeting = a.node.accept(a.now).unwrap();
+    // The process is stopped for a minute; the answers wait in the sockets.
+    a.pass(60_000);
+    a.input(Input::Timeout);
+    let wanted = a.wanted();
+    assert!(!wanted.iter().any(|wanted| matches!(wanted, Wanted::Close(_))), "{wanted:?}");
+    a.establish(connection);
+    a.bytes(greeting, &[initiate("10.9.0.1:7000"), frame_of(&syn(&[digest(B, 1, 1)]))].concat());
+    assert_eq!((a.node.stats().timeouts, a.node.stats().syns_received), (0, 1));
 }

@@ -23,6 +23,7 @@ mod merging;
 mod no_trace;
 mod node;
 mod own_state;
+mod pauses;
 mod pcap;
 mod properties;
 mod refusals;

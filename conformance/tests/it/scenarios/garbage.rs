@@ -58,22 +58,22 @@ pub(crate) fn garbage_streams(lab: &Lab) {
         throw(target, &huge);
         throw(target, &corrupt);
     }
-    // Some were refused unread, while too many others were in their handshake: what was not counted is thrown again. A stranger who says
+    // Some gave way unread, while too many others were in their handshake: what was not counted is thrown again. A stranger who says
     // nothing stays until it is closed.
     let mut strangers = Vec::new();
     eventually("strangers are turned away", || {
         let counters = members[0].counters();
-        let Stats { connections_refused, connections_failed, timeouts, corrupt_frames, .. } = counters;
+        let Stats { connections_displaced, connections_failed, timeouts, corrupt_frames, .. } = counters;
         if connections_failed == 0 {
             throw(target, &random.bytes(100));
         }
         if corrupt_frames == 0 {
             throw(target, &corrupt);
         }
-        if (connections_refused == 0 || timeouts == 0) && strangers.len() < 256 {
+        if (connections_displaced == 0 || timeouts == 0) && strangers.len() < 256 {
             strangers.extend((0..16).filter_map(|_| TcpStream::connect(target).ok()));
         }
-        connections_refused > 0 && connections_failed > 0 && timeouts > 0 && corrupt_frames > 0
+        connections_displaced > 0 && connections_failed > 0 && timeouts > 0 && corrupt_frames > 0
     });
     drop(strangers);
     assert_undisturbed(&mut members);

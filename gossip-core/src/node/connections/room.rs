@@ -1,0 +1,219 @@
+//! Who gives way when places, dials or memory run out: what one peer takes must not be missing to the others.
+
+use core::time::Duration;
+
+use super::{Accepted, Connection, Connections, Dialled, Gone, Side, Stage};
+use crate::endpoint::Endpoint;
+use crate::internode::{ConnectionKind, ConnectionType};
+use crate::io::ConnectionId;
+use crate::time::Timestamp;
+
+/// How many accepted connections of a type one peer may have. It needs one, and another while the first is not known to be broken.
+const MAX_FROM_ONE: usize = 8;
+
+/// The part of `max_dials` that those may take of whom nothing is proven, and of the peers that dials are remembered of.
+pub(super) const fn share_of_strangers(all: usize) -> usize {
+    if all < 4 { all } else { all / 4 * 3 }
+}
+
+/// For how long no other stranger's dial takes the place of one: part of `connect_timeout`.
+const UNDISTURBED: u32 = 8;
+
+/// How often the pause after a dial that failed is doubled for a stranger.
+const MAX_DOUBLINGS: u8 = 4;
+
+impl Connection {
+    /// The accepted side, if it is one.
+    pub(super) fn accepted(&self) -> Option<&Accepted> {
+        match &self.side {
+            Side::Accepted(accepted) => Some(accepted),
+            Side::Dialled(_) => None,
+        }
+    }
+
+    pub(super) fn accepted_mut(&mut self) -> Option<&mut Accepted> {
+        match &mut self.side {
+            Side::Accepted(accepted) => Some(accepted),
+            Side::Dialled(_) => None,
+        }
+    }
+
+    fn dialled(&self) -> Option<&Dialled> {
+        match &self.side {
+            Side::Dialled(dialled) => Some(dialled),
+            Side::Accepted(_) => None,
+        }
+    }
+}
+
+impl Connections {
+    /// Gets a place for another accepted connection: the oldest that has not said who it is gives way, or the one that was silent for
+    /// the longest, whoever is not proven first.
+    pub(super) fn make_place_for_accepted(
+        &mut self,
+        now: Timestamp,
+        is_proven: impl Fn(Endpoint) -> bool,
+    ) -> bool {
+        if self.handshakes >= self.limits.max_handshakes {
+            let oldest = self
+                .connections()
+                .filter(|connection| connection.accepted().is_some_and(|accepted| !accepted.is_greeted))
+                .min_by_key(|connection| connection.opened)
+                .map(|connection| connection.id);
+            let Some(oldest) = oldest else { return false };
+            self.displace(now, oldest);
+        }
+        // A quarter of the places stays for dials: who only listens is not a member.
+        if self.used_places() >= self.limits.max_connections.div_ceil(4) * 3 {
+            let silent = self
+                .connections()
+                .filter(|connection| connection.accepted().is_some())
+                .min_by_key(|connection| {
+                    (connection.owner.is_some_and(|(from, _)| is_proven(from)), connection.heard)
+                })
+                .map(|connection| connection.id);
+            let Some(silent) = silent else { return false };
+            self.displace(now, silent);
+        }
+        true
+    }
+
+    /// Somebody has said who it is: of too many connections of one, that which was silent for the longest gives way.
+    pub(super) fn greet(&mut self, now: Timestamp, id: ConnectionId, from: Endpoint, kind: ConnectionKind) {
+        let kind = match kind {
+            ConnectionKind::Messaging(kind) => kind,
+            ConnectionKind::Untyped | ConnectionKind::Streaming => ConnectionType::Urgent,
+        };
+        let owner = Some((from, kind));
+        let Some(connection) = self.get_mut(id) else { return };
+        connection.owner = owner;
+        let theirs = |connection: &&Connection| connection.owner == owner && connection.id != id;
+        if self.connections().filter(theirs).count() >= MAX_FROM_ONE {
+            let silent = self.connections().filter(theirs).min_by_key(|connection| connection.heard);
+            if let Some(silent) = silent.map(|connection| connection.id) {
+                self.displace(now, silent);
+            }
+        }
+    }
+
+    /// What accepted connections hold is beyond the limit: memory of those that hold nothing unfinished is given back. If that is not
+    /// enough, says who is to go: whoever holds the most, or keeps it for the longest.
+    pub(in crate::node) fn next_to_go(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        if self.inbound_bytes <= self.limits.max_inbound_bytes {
+            return None;
+        }
+        let Self { places, inbound_bytes, .. } = self;
+        for accepted in places.iter_mut().flatten().filter_map(Connection::accepted_mut) {
+            if accepted.machine.buffered() == 0 {
+                accepted.machine.shrink();
+                *inbound_bytes = *inbound_bytes - accepted.capacity + accepted.machine.capacity();
+                accepted.capacity = accepted.machine.capacity();
+            }
+        }
+        if self.inbound_bytes <= self.limits.max_inbound_bytes {
+            return None;
+        }
+        let burden = |connection: &Connection| {
+            let accepted = connection.accepted()?;
+            let age = accepted.unfinished_since.map_or(Duration::ZERO, |since| now.saturating_since(since));
+            let bytes = u64::try_from(accepted.capacity).unwrap_or(u64::MAX);
+            Some((bytes.saturating_mul(age.as_secs() + 1), connection.id))
+        };
+        self.connections().filter_map(burden).max().map(|(_, id)| id)
+    }
+
+    /// Whether somebody may be dialled now. One of whom nothing is proven gives way, if need be.
+    pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_proven: bool) -> bool {
+        let strangers = self.stranger_dials;
+        let is_share_used = !is_proven && strangers >= share_of_strangers(self.limits.max_dials);
+        if self.dials >= self.limits.max_dials || is_share_used {
+            // Whoever is there answers soon: the first in are the first out.
+            let undisturbed = match is_proven {
+                true => Duration::ZERO,
+                false => self.limits.connect_timeout / UNDISTURBED,
+            };
+            let oldest = self
+                .connections()
+                .filter(|connection| {
+                    connection
+                        .dialled()
+                        .is_some_and(|dialled| dialled.is_stranger && dialled.stage == Stage::Dialling)
+                })
+                .min_by_key(|connection| connection.opened)
+                .filter(|connection| now.saturating_since(connection.opened) >= undisturbed)
+                .map(|connection| connection.id);
+            let Some(oldest) = oldest else { return false };
+            self.displace(now, oldest);
+        }
+        if self.used_places() >= self.limits.max_connections {
+            let idle = self
+                .connections()
+                .filter_map(|connection| {
+                    let dialled = connection.dialled()?;
+                    let may_go = dialled.is_stranger || (is_proven && dialled.is_writable);
+                    may_go.then_some((!dialled.is_stranger, connection.heard, connection.id))
+                })
+                .min();
+            let Some((.., idle)) = idle else { return false };
+            self.displace(now, idle);
+        }
+        true
+    }
+
+    /// Somebody waits for room to be sent a large message: one that is under way for long gives way.
+    pub(in crate::node) fn displace_slow_large(&mut self, now: Timestamp) {
+        let slow = self
+            .peers
+            .iter()
+            .flatten()
+            .filter_map(|peer| {
+                Some((peer.large.as_ref()?.begun, peer.connections[super::index(ConnectionType::Large)]?))
+            })
+            .min()
+            .filter(|(begun, _)| now.saturating_since(*begun) >= self.limits.handshake_timeout);
+        if let Some((_, id)) = slow {
+            self.displace(now, id);
+        }
+    }
+
+    /// How long a peer is left alone after so many dials that failed one after the other.
+    pub(super) fn pause_after(&self, failures: u8, is_stranger: bool) -> Duration {
+        let doublings = if is_stranger { failures.saturating_sub(1).min(MAX_DOUBLINGS) } else { 0 };
+        self.limits.retry.saturating_mul(1 << doublings)
+    }
+
+    /// Our own pause is nobody's silence: all that is waited for may take so much longer.
+    pub(in crate::node) fn put_off(&mut self, pause: Duration) {
+        for connection in self.places.iter_mut().flatten() {
+            connection.deadline = connection.deadline + pause;
+            connection.heard = connection.heard + pause;
+            if let Side::Accepted(accepted) = &mut connection.side {
+                accepted.unfinished_since = accepted.unfinished_since.map(|since| since + pause);
+            }
+        }
+        for large in self.peers.iter_mut().flatten().filter_map(|peer| peer.large.as_mut()) {
+            large.begun = large.begun + pause;
+        }
+    }
+
+    /// What became of peers whose connections gave way to others.
+    pub(in crate::node) fn next_displaced(&mut self) -> Option<Gone> {
+        self.displaced.pop()
+    }
+
+    fn displace(&mut self, now: Timestamp, id: ConnectionId) {
+        self.displacements += 1;
+        let gone = self.close(now, id);
+        if !matches!(gone, Gone::Other) {
+            self.displaced.push(gone);
+        }
+    }
+
+    fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.places.iter().flatten()
+    }
+
+    pub(super) fn used_places(&self) -> usize {
+        self.places.len() - self.free_places.len()
+    }
+}
