@@ -63,6 +63,7 @@ mod builder;
 mod events;
 mod handle;
 mod mailbox;
+mod rarely;
 mod socket;
 mod view;
 
@@ -81,6 +82,7 @@ pub use gossip_core::{
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use handle::{Common, End, Handle, SetStateError, Stopped, WeakHandle};
 pub use mailbox::Mailbox;
+pub use rarely::Rarely;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
     dial_failure,

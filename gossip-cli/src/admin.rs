@@ -2,6 +2,7 @@
 
 mod guard;
 mod operations;
+mod server;
 mod watch;
 
 use core::net::SocketAddr;
@@ -26,15 +27,19 @@ use crate::model::{
     CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
-use crate::run::{KeySource, Load, Node, SeedSource, own_state};
+use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
 use crate::token::Token;
 pub(crate) use operations::{Assassinations, reload};
+
+/// Where changes are streamed.
+const WATCH_PATH: &str = "/v1/watch";
 
 /// What the handlers know.
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) handle: Handle<Common>,
     pub(crate) load: Arc<Load>,
+    pub(crate) log_dropped: LogDropped,
     /// For what not all nodes can do.
     pub(crate) node: Node,
     pub(crate) names: Names,
@@ -70,17 +75,14 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Not
         .route("/v1/seeds", get(operations::seeds))
         .route("/v1/seeds/reload", post(operations::reload_seeds))
         .route("/v1/keys/reload", post(operations::reload_keys))
-        .route("/v1/watch", get(watch::watch))
+        .route(WATCH_PATH, get(watch::watch))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such path") })
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "the path does not have this method")
         })
         .layer(middleware::from_fn_with_state(admin.clone(), guard::check))
         .with_state(admin);
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { end.notified().await });
-    if let Err(error) = served.await {
-        tracing::error!("the admin port failed: {error}");
-    }
+    server::serve(listener, router, end.notified()).await;
 }
 
 async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
@@ -162,7 +164,11 @@ async fn set_state(
 
 async fn counters(State(admin): State<Arc<Admin>>) -> Response {
     match admin.handle.stats().await {
-        Ok(stats) => Json(counters_of(&stats)).into_response(),
+        Ok(stats) => {
+            let mut counters = counters_of(&stats);
+            counters.insert("log_lines_dropped".into(), admin.log_dropped.lines());
+            Json(counters).into_response()
+        }
         Err(Stopped) => stopped(),
     }
 }

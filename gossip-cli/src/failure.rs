@@ -1,10 +1,16 @@
 //! How a command ends when it does not succeed.
 
 use core::fmt;
+use core::time::Duration;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 
 use crate::text::{Layout, json, printable};
+
+/// How long standard error may take for the last line.
+const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a command did not do what it was asked to: one line for the user, and an exit code.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,8 +39,16 @@ impl Failure {
     /// Says on standard error what happened.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Interrupted(_) | Self::Told | Self::ReaderGone) {
-            // With standard error gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {self}");
+            let line = format!("error: {self}\n");
+            let (sender, written) = mpsc::channel();
+            // With standard error gone, or full and never read, there is nobody left to tell.
+            let writing = thread::Builder::new().spawn(move || {
+                let _ = io::stderr().write_all(line.as_bytes());
+                let _ = sender.send(());
+            });
+            if writing.is_ok() {
+                let _ = written.recv_timeout(REPORT_PATIENCE);
+            }
         }
     }
 

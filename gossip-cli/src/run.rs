@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
-pub(crate) use events::{host_id_of_member, withdrawn};
+pub(crate) use events::{LogDropped, host_id_of_member, withdrawn};
 pub(crate) use keys::KeySource;
 pub(crate) use node::Node;
 pub(crate) use options::Args;
@@ -59,13 +59,20 @@ const FORGET_NO_MEMBER: u32 = 30;
 /// Misuse if an option is wrong; failure if the node cannot start, or was removed from its cluster.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let options = Options::new(args)?;
-    events::start_log(options.log_level.as_deref())?;
+    let log = events::start_log(options.log_level.as_deref())?;
+    // Each connection takes a descriptor, and so does each reader of the admin port.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::debug!("the limit of open files cannot be raised: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
-    runtime.block_on(serve(options))
+    let served = runtime.block_on(serve(options, log.dropped()));
+    // What still reads or writes, such as a file system that hangs, must not keep the process.
+    runtime.shutdown_timeout(LAST_WORDS);
+    served
 }
 
-async fn serve(options: Options) -> Result<(), Failure> {
+async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure> {
     let open = |dir| Store::open(dir, &options.cluster, options.host_id, options.rejoin);
     let store = options.data_dir.as_deref().map(open);
     let store = store.transpose()?;
@@ -96,8 +103,11 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let (node, events) = start(&options, seeds, host_id, store.clone()).await?;
     let handle = node.common();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
-    // Whoever does not read this line has asked for nothing.
-    let _ = std::io::stdout().write_all(listening.as_bytes()).and_then(|()| std::io::stdout().flush());
+    // Whoever does not read this line has asked for nothing, and is not waited for.
+    let write =
+        move || std::io::stdout().write_all(listening.as_bytes()).and_then(|()| std::io::stdout().flush());
+    let _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(write)).await;
+    tokio::spawn(log_dropped.clone().tell());
     tracing::info!(
         "gossiping as {} in cluster \"{}\", host id {host_id}",
         handle.local_endpoint(),
@@ -110,6 +120,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let load = Arc::new(Load::new(&options.set));
     let admin = Admin {
         load: load.clone(),
+        log_dropped,
         handle: handle.clone(),
         node: node.clone(),
         names: options.names.clone(),

@@ -12,6 +12,7 @@ use gossip_adapter::{
     EventsError, Generation, Handle, Limit, Standing, UpgradeSign, Uuid,
 };
 use tracing::field::{Field, Visit};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::LevelFilter;
@@ -26,12 +27,64 @@ use crate::text::printable;
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
 
+/// How many lines of the log may wait to be written. What does not fit is dropped and counted.
+const LOG_LINES: usize = 8_192;
+/// How often it is looked whether lines of the log were dropped.
+const DROPPED_EVERY: Duration = Duration::from_secs(10);
+
+/// The log, which is written by a thread of its own: if nobody reads standard error, nothing waits for it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    dropped: ErrorCounter,
+    /// Waits a second for the last lines when it is dropped.
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// How many lines were dropped so far.
+    pub(crate) fn dropped(&self) -> LogDropped {
+        LogDropped(self.dropped.clone())
+    }
+}
+
+/// Counts the lines of the log that were dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct LogDropped(ErrorCounter);
+
+impl LogDropped {
+    /// For a node without a log.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(NonBlockingBuilder::default().finish(std::io::sink()).0.error_counter())
+    }
+
+    pub(crate) fn lines(&self) -> u64 {
+        u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells in the log itself, once it is read again, how many lines it lacks.
+    pub(crate) async fn tell(self) {
+        let mut told = 0;
+        loop {
+            tokio::time::sleep(DROPPED_EVERY).await;
+            let dropped = self.lines();
+            if dropped > told {
+                tracing::warn!(
+                    "{} lines of this log were dropped: it is not read fast enough",
+                    dropped - told
+                );
+                told = dropped;
+            }
+        }
+    }
+}
+
 /// Starts to log to standard error: by `level`, else as RUST_LOG says, else at level info.
 ///
 /// # Errors
 ///
 /// Misuse if the level is none.
-pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn start_log(level: Option<&str>) -> Result<Log, Failure> {
     let environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let (origin, text) = match (level, &environment) {
         (Some(level), _) => ("--log-level", level),
@@ -39,14 +92,17 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<(), Failure> {
         (None, None) => ("--log-level", "info"),
     };
     let filter = log_filter(text).map_err(|error| Failure::misuse(format!("{origin}: {error}")))?;
+    let writer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES);
+    let (writer, guard) = writer.thread_name("log").finish(std::io::stderr());
+    let dropped = writer.error_counter();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .fmt_fields(LogFields)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    Ok(())
+    Ok(Log { dropped, _writer: guard })
 }
 
 /// What to log, where `text` is a level or a filter.

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::LogDropped;
 use super::node::Node;
 use super::options::Options;
 use super::publish::Load;
@@ -203,6 +204,7 @@ impl Driven {
         let admin = Admin {
             handle: self.handle.common(),
             load: Arc::new(Load::new(&[])),
+            log_dropped: LogDropped::none(),
             node: Node::Member(self.handle.clone()),
             names: options.names.clone(),
             cluster: options.cluster.clone(),

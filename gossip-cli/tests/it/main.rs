@@ -12,6 +12,7 @@ mod decode;
 mod identity;
 mod lab;
 mod large;
+mod limits;
 mod membership;
 mod node;
 mod operations;

@@ -89,9 +89,23 @@ impl Node {
     }
 
     pub(crate) fn start_at(listen: &str, args: &[&str]) -> Self {
+        Self::spawn(command(&[]), listen, args)
+    }
+
+    /// Starts a node that may have so many open files, and cannot raise that.
+    pub(crate) fn start_with_open_files(limit: u32, args: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_gossip")]);
+        Self::spawn(shell, "127.0.0.1:0", args)
+    }
+
+    fn spawn(mut command: Command, listen: &str, args: &[&str]) -> Self {
         let run = ["run", "--listen", listen, "--admin", "127.0.0.1:0"];
         let interval = if args.contains(&"--interval") { &[][..] } else { &["--interval", INTERVAL] };
-        let mut child = command(&[&run, interval].concat())
+        let mut child = command
+            .args(run)
+            .args(interval)
             .arg("--exit-with-stdin")
             .args(args)
             .stdin(Stdio::piped())
