@@ -46,6 +46,8 @@ pub(crate) struct Driver {
 /// The socket that anybody may reach.
 pub(crate) enum Front {
     Connections(Async<TcpListener>),
+    /// None: the node accepts no connections now. It had listened at this address.
+    Closed(SocketAddr),
     Packets(Async<UdpSocket>),
 }
 
@@ -61,6 +63,8 @@ enum Turn {
 enum Arrival {
     Connection(io::Result<(Async<TcpStream>, SocketAddr)>),
     Packets,
+    /// It is time to try to listen again.
+    Retry,
 }
 
 /// A connection, and what of the last write it has not taken yet.
@@ -114,6 +118,7 @@ impl Driver {
             match turn {
                 Turn::Arrival(Arrival::Connection(accepted)) => self.on_accepted(accepted),
                 Turn::Arrival(Arrival::Packets) => self.receive().await,
+                Turn::Arrival(Arrival::Retry) => self.accept_after = None,
                 Turn::Ready(Some((connection, ready))) => self.on_ready(connection, ready),
                 Turn::Ready(None) => {}
                 Turn::Commands => self.mailbox.run(&mut self.node, self.clock.now()),
@@ -198,11 +203,34 @@ impl Driver {
                 Output::Timeout(deadline) => {
                     self.mailbox.settle(&self.node);
                     self.deadline = deadline;
+                    self.follow_listening();
                     return;
                 }
                 _ => {}
             }
             self.give_way().await;
+        }
+    }
+
+    /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
+    /// then refused by the system, as if nobody were here.
+    fn follow_listening(&mut self) {
+        match &self.front {
+            Front::Connections(listener) if !self.node.is_listening() => {
+                if let Ok(address) = listener.get_ref().local_addr() {
+                    self.front = Front::Closed(address);
+                }
+            }
+            Front::Closed(address) if self.node.is_listening() && self.accept_after.is_none() => {
+                match Async::<TcpListener>::bind(*address) {
+                    Ok(listener) => self.front = Front::Connections(listener),
+                    Err(error) => {
+                        warn!(%error, %address, "cannot listen again (it is tried once more soon)");
+                        self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -355,6 +383,7 @@ impl Front {
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Connections(listener) => listener.get_ref().local_addr(),
+            Self::Closed(address) => Ok(*address),
             Self::Packets(socket) => socket.get_ref().local_addr(),
         }
     }
@@ -362,6 +391,13 @@ impl Front {
     async fn arrival(&self, accept_after: Option<Instant>) -> Arrival {
         match self {
             Self::Connections(listener) => Arrival::Connection(accept(listener, accept_after).await),
+            Self::Closed(_) => {
+                match accept_after {
+                    Some(after) => Timer::at(after).await,
+                    None => pending().await,
+                };
+                Arrival::Retry
+            }
             Self::Packets(socket) => {
                 // A mere wait would miss what came before it, each time that something else comes first.
                 if let Err(error) = socket.peek_from(&mut [0]).await {

@@ -227,12 +227,16 @@ impl Running {
     fn turn(&mut self) {
         self.mailbox.run(&mut self.node, self.clock.now());
         self.began = self.clock.now();
+        if matches!(self.front, Front::Closed(_)) {
+            self.accept_after.take_if(|after| *after <= self.began);
+        }
         self.drain();
         // Nothing more is taken in before all has gone out that is due.
         if self.may_go_on() && self.is_front_ready {
             match self.front {
                 Front::Connections(_) => self.accept(),
                 Front::Packets(_) => self.receive(),
+                Front::Closed(_) => {}
             }
         }
         while self.may_go_on()
@@ -292,6 +296,7 @@ impl Running {
                     self.mailbox.settle(&self.node);
                     self.deadline = deadline;
                     self.is_drained = true;
+                    self.follow_listening();
                     return;
                 }
                 _ => {}
@@ -300,6 +305,33 @@ impl Running {
                 return;
             }
         }
+    }
+
+    /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
+    /// then refused by the system, as if nobody were here.
+    fn follow_listening(&mut self) {
+        match &self.front {
+            Front::Connections(listener) if !self.node.is_listening() => {
+                if let Ok(address) = listener.source.local_addr() {
+                    self.front = Front::Closed(address);
+                    self.is_front_ready = false;
+                }
+            }
+            Front::Closed(address) if self.node.is_listening() && self.accept_after.is_none() => {
+                match self.listen(*address) {
+                    Ok(listener) => self.front = Front::Connections(listener),
+                    Err(error) => {
+                        warn!(%error, %address, "cannot listen again (it is tried once more soon)");
+                        self.accept_after = Some(self.clock.now() + ACCEPT_PAUSE);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn listen(&self, address: SocketAddr) -> io::Result<Watched<TcpListener>> {
+        self.sockets.watch_front(TcpListener::bind(address)?)
     }
 
     fn on_node_event(&mut self, event: Event) {

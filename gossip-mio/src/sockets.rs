@@ -16,6 +16,8 @@ use tracing::debug;
 /// The socket that anybody may reach.
 pub(crate) enum Front {
     Connections(Watched<TcpListener>),
+    /// None: the node accepts no connections now. It had listened at this address.
+    Closed(SocketAddr),
     Packets(Watched<UdpSocket>),
 }
 
@@ -70,6 +72,11 @@ impl Sockets {
         self.owners[place] = Some(connection);
         self.by_connection.insert(connection, Socket::new(stream, stage, place));
         Ok(())
+    }
+
+    /// Has the poll tell of a listening socket, in the place of the one before.
+    pub(crate) fn watch_front(&self, listener: TcpListener) -> io::Result<Watched<TcpListener>> {
+        Watched::new(&self.registry, listener, Token(self.tokens.start), Interest::READABLE)
     }
 
     pub(crate) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Socket> {

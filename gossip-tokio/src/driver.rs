@@ -42,6 +42,8 @@ pub(crate) struct Driver {
 /// The socket that anybody may reach.
 pub(crate) enum Front {
     Connections(TcpListener),
+    /// None: the node accepts no connections now. It had listened at this address.
+    Closed(SocketAddr),
     Packets(UdpSocket),
 }
 
@@ -57,6 +59,8 @@ enum Turn {
 enum Arrival {
     Connection(io::Result<(TcpStream, SocketAddr)>),
     Packets,
+    /// It is time to try to listen again.
+    Retry,
 }
 
 /// A connection, and what of the last write it has not taken yet.
@@ -110,6 +114,7 @@ impl Driver {
             match turn {
                 Turn::Arrival(Arrival::Connection(accepted)) => self.on_accepted(accepted),
                 Turn::Arrival(Arrival::Packets) => self.receive().await,
+                Turn::Arrival(Arrival::Retry) => self.accept_after = None,
                 Turn::Ready(Some((connection, ready))) => self.on_ready(connection, ready),
                 Turn::Ready(None) => {}
                 Turn::Commands => self.mailbox.run(&mut self.node, self.clock.now()),
@@ -189,11 +194,34 @@ impl Driver {
                 Output::Timeout(deadline) => {
                     self.mailbox.settle(&self.node);
                     self.deadline = deadline;
+                    self.follow_listening().await;
                     return;
                 }
                 _ => {}
             }
             self.give_way().await;
+        }
+    }
+
+    /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
+    /// then refused by the system, as if nobody were here.
+    async fn follow_listening(&mut self) {
+        match &self.front {
+            Front::Connections(listener) if !self.node.is_listening() => {
+                if let Ok(address) = listener.local_addr() {
+                    self.front = Front::Closed(address);
+                }
+            }
+            Front::Closed(address) if self.node.is_listening() && self.accept_after.is_none() => {
+                match TcpListener::bind(*address).await {
+                    Ok(listener) => self.front = Front::Connections(listener),
+                    Err(error) => {
+                        warn!(%error, %address, "cannot listen again (it is tried once more soon)");
+                        self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -345,6 +373,7 @@ impl Front {
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Connections(listener) => listener.local_addr(),
+            Self::Closed(address) => Ok(*address),
             Self::Packets(socket) => socket.local_addr(),
         }
     }
@@ -352,6 +381,10 @@ impl Front {
     async fn arrival(&self, accept_after: Option<Instant>) -> Arrival {
         match self {
             Self::Connections(listener) => Arrival::Connection(accept(listener, accept_after).await),
+            Self::Closed(_) => {
+                sleep(accept_after).await;
+                Arrival::Retry
+            }
             Self::Packets(socket) => {
                 // An error shows when the socket is read.
                 let _ = socket.readable().await;

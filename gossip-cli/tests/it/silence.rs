@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -143,9 +143,22 @@ fn members_leave_in_silence(runtime: &str) {
                 "stopdaemon" => assert_eq!(member.ask(&["stopdaemon"]).code, Some(0)),
                 "end of input" => drop(member.child.stdin.take()),
                 _ => {
+                    let shown = real.node.endpoint(member.gossip);
+                    let before = shown.and_then(|shown| shown["generation"].as_i64());
                     assert_eq!(member.ask(&["disablegossip"]).code, Some(0));
                     real.assert_silent_end(member.gossip, version, &how);
                     assert!(member.child.try_wait().unwrap().is_none(), "the process goes on");
+                    let dialled = || TcpStream::connect(member.gossip).map_err(|error| error.kind());
+                    until(&format!("the listener is closed: {how}"), || {
+                        (dialled().err() == Some(ErrorKind::ConnectionRefused)).then_some(())
+                    });
+                    assert_eq!(member.ask(&["enablegossip"]).code, Some(0), "{how}");
+                    until(&format!("it listens again: {how}"), || dialled().ok());
+                    until(&format!("it is up again: {how}"), || {
+                        let shown = real.node.endpoint(member.gossip)?;
+                        let is_later = shown["generation"].as_i64() > before;
+                        (is_later && shown["standing"] == "live").then_some(())
+                    });
                     signal("TERM", member.child.id());
                 }
             }
