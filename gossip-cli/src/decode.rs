@@ -1,5 +1,6 @@
 //! `gossip decode`.
 
+mod counts;
 mod hex;
 mod input;
 mod output;
@@ -19,12 +20,12 @@ use crate::names::StateArgs;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Hexadecimal digits, the name of a file, or - for standard input
-    #[arg(value_name = "HEX|FILE|-", required_unless_present = "file")]
+    /// Hexadecimal digits, the names of files, or - for standard input, which is read too if nothing is given and it is no terminal
+    #[arg(value_name = "HEX|FILE|-")]
     input: Vec<String>,
-    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input. Required without HEX
+    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input. May be repeated; without, what is named above
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
-    file: Option<String>,
+    file: Vec<String>,
     /// What the bytes are, where it is not a capture
     #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t = As::Auto)]
     shape: As,
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Prints these kinds of records only; without, all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     only: Vec<Kind>,
+    /// Counts by endpoint, by verb and by connection instead of printing each record, for large captures
+    #[arg(long, conflicts_with = "only")]
+    summary: bool,
     /// How times are printed in text
     #[arg(long, value_enum, default_value_t = Times::Relative)]
     time: Times,
@@ -61,7 +65,11 @@ framing and the place of the first frame by checksums, the version by what fits 
 The states of an endpoint have the names of the release that it publishes, or else of Cassandra 5.0.
 
 With --format json every record is a line, whose \"type\" is handshake, frame, message, body, passed, note,
-damage or, last of all, summary.
+damage or, last of all, summary. With --summary it is endpoint, verb, connection, damage, summary. Of several
+files each begins with a line of type file, and a line of type total comes last.
+
+Bytes that nobody says what they are (--as) must show it: by a handshake, a frame's checksum or, up to 16 MiB,
+by messages as somebody sends them.
 
 Exit codes:
   0  it was decoded, but for what notes and the summary name
@@ -138,29 +146,60 @@ enum FramingArg {
 /// nothing in a capture to decode.
 pub(crate) fn decode(args: &Args) -> Result<(), Failure> {
     let options = args.options()?;
-    let mut input = Input::open(&args.input, args.file.as_deref())?;
+    let mut inputs = Input::open(&args.input, &args.file)?;
+    let mut output = Output::new(args.format, &args.only, args.time, args.summary);
+    if let [input] = inputs.as_mut_slice() {
+        let summary = decode_one(args, options, input, &mut output)?;
+        return if output.is_closed() { Ok(()) } else { verdict(&summary) };
+    }
+    let (mut total, mut has_failed) = (Summary::default(), false);
+    for input in &mut inputs {
+        output.begin(input.name());
+        let decoded = decode_one(args, options.clone(), input, &mut output);
+        if output.is_closed() {
+            return output.flush();
+        }
+        let judged = decoded.and_then(|summary| {
+            add(&mut total, &summary);
+            verdict(&summary)
+        });
+        if let Err(failure) = judged {
+            output.fail(&failure);
+            has_failed = true;
+        }
+    }
+    output.total(inputs.len(), &total);
+    output.flush()?;
+    if has_failed { Err(Failure::Told) } else { Ok(()) }
+}
+
+/// Decodes one file, or what stands on the command line.
+fn decode_one(
+    args: &Args,
+    options: Options,
+    input: &mut Input,
+    output: &mut Output,
+) -> Result<Summary, Failure> {
     let first = input.first()?;
-    let mut output = Output::new(args.format, &args.only, args.time);
     if is_capture(&first) {
         if args.shape != As::Auto {
             return Err(Failure::misuse("a capture is nothing else (leave out --as)"));
         }
-        return decode_capture(options, &first, &mut input, &mut output);
+        return decode_capture(options, &first, input, output);
     }
     let bytes = input.bytes(first)?;
     let decoded = decode_bytes(&bytes, args.shape.shape(), &options, &mut |record| output.tell(record));
     output.finish()?;
     if output.is_closed() {
-        return Ok(());
+        return Ok(Summary::default());
     }
-    let summary = decoded.map_err(|error| {
+    decoded.map_err(|error| {
         let told = format!("{error} (say what they are with --as)");
         match error {
             Unrecognised::Ambiguous { .. } => Failure::misuse(told),
-            Unrecognised::Nothing { .. } => Failure::failed(told),
+            Unrecognised::Nothing { .. } | Unrecognised::TooMany => Failure::failed(told),
         }
-    })?;
-    verdict(&summary)
+    })
 }
 
 fn decode_capture(
@@ -168,7 +207,7 @@ fn decode_capture(
     first: &[u8],
     input: &mut Input,
     output: &mut Output,
-) -> Result<(), Failure> {
+) -> Result<Summary, Failure> {
     let ports = options.ports.clone();
     let mut decoder = Decoder::new(options);
     decoder.feed(first, &mut |record| output.tell(record));
@@ -184,7 +223,7 @@ fn decode_capture(
     let finished = decoder.finish(&mut |record| output.tell(record));
     output.finish()?;
     if output.is_closed() {
-        return Ok(());
+        return Ok(finished.summary);
     }
     let summary = &finished.summary;
     if summary.connections + summary.silent_connections == 0 && summary.damages == 0 {
@@ -200,7 +239,26 @@ fn decode_capture(
             summary.packets
         )));
     }
-    verdict(summary)
+    Ok(finished.summary)
+}
+
+/// Adds what one file has to what all have.
+const fn add(total: &mut Summary, summary: &Summary) {
+    total.packets += summary.packets;
+    total.other_packets += summary.other_packets;
+    total.connections += summary.connections;
+    total.silent_connections += summary.silent_connections;
+    total.streaming_connections += summary.streaming_connections;
+    total.encrypted_connections += summary.encrypted_connections;
+    total.handshakes += summary.handshakes;
+    total.frames += summary.frames;
+    total.messages += summary.messages;
+    total.gossip_messages += summary.gossip_messages;
+    total.bytes += summary.bytes;
+    total.passed_bytes += summary.passed_bytes;
+    total.undecoded_bytes += summary.undecoded_bytes;
+    total.missing_bytes += summary.missing_bytes;
+    total.damages += summary.damages;
 }
 
 /// What the exit code says.

@@ -19,6 +19,11 @@ use crate::record::{Damage, LooseBody, Place, Record, Summary};
 use crate::tokens::hex;
 use crate::version::Version;
 
+/// The most bytes that are taken for something without a checksum where nobody says what they are.
+const MAX_GUESSED: usize = 16 << 20;
+/// How many messages in a row may be the same, with their ids and times: nobody sends that.
+const MAX_ALIKE: usize = 16;
+
 /// What bytes are.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Shape {
@@ -86,6 +91,8 @@ pub enum Unrecognised {
         /// What they are the longest, and what is wrong then.
         nearest: Option<(Shape, Box<Damage>)>,
     },
+    /// They begin as nothing that has a checksum, and are too many to be taken for something without one.
+    TooMany,
     /// They are several things, from the first byte to the last.
     Ambiguous {
         /// All of them.
@@ -104,6 +111,11 @@ impl fmt::Display for Unrecognised {
                     "the bytes are nothing that is known; as {shape}, offset {offset}: expected {expected}, found {found}"
                 )
             }
+            Self::TooMany => write!(
+                f,
+                "the bytes begin with neither a handshake nor a frame, and of more than {} MiB nothing else is believed",
+                MAX_GUESSED >> 20
+            ),
             Self::Ambiguous { candidates } => {
                 let names: Vec<_> = candidates.iter().map(|shape| shape.name()).collect();
                 write!(f, "the bytes say too little of what they are: {}", names.join(" or "))
@@ -284,8 +296,12 @@ fn recognise(bytes: &[u8], options: &Options) -> Result<Fitting, Unrecognised> {
     if options.framing.map_or_else(|| framing_of(bytes).is_some(), begins_frame) {
         return Ok(Fitting::only(Shape::Frames));
     }
+    if bytes.len() > MAX_GUESSED {
+        return Err(Unrecognised::TooMany);
+    }
     let allowed = |version: &MessagingVersion| options.version.is_none_or(|given| given == *version);
-    if let Some(version) = fitting_version(bytes).filter(allowed) {
+    let is_likely = |version: &MessagingVersion| allowed(version) && are_likely(bytes, *version);
+    if let Some(version) = fitting_version(bytes).filter(is_likely) {
         return Ok(Fitting { version: Some(version), ..Fitting::only(Shape::Messages) });
     }
     let bodies = [Shape::Syn, Shape::Ack, Shape::Ack2, Shape::State];
@@ -411,6 +427,33 @@ fn fitting_body(bytes: &[u8], shape: Shape, options: &Options) -> Option<Messagi
             EndpointState::decode(&mut reader).is_ok() && reader.is_empty()
         }
     })
+}
+
+/// Whether messages, into which `bytes` can be cut, are such as somebody sends: zeros can be cut as well.
+fn are_likely(bytes: &[u8], version: MessagingVersion) -> bool {
+    const MAX_EXPIRY_MS: u64 = 24 * 60 * 60 * 1_000;
+    const MAX_PARAMS: u64 = 16;
+    const MAX_FLAGS: u64 = 0xff;
+    let mut reader = Reader::new(bytes);
+    let (mut before, mut alike) = (&bytes[..0], 0);
+    while !reader.is_empty() {
+        let start = bytes.len() - reader.len();
+        let Ok(header) = Header::decode(&mut reader, version) else { return false };
+        if !(1..=MAX_EXPIRY_MS).contains(&header.expires_in.unsigned_abs())
+            || header.flags > MAX_FLAGS
+            || header.params.len() > MAX_PARAMS
+            || reader.bytes(header.payload_size, "the body").is_err()
+        {
+            return false;
+        }
+        let message = &bytes[start..bytes.len() - reader.len()];
+        alike = if message == before { alike + 1 } else { 0 };
+        if alike >= MAX_ALIKE {
+            return false;
+        }
+        before = message;
+    }
+    true
 }
 
 /// Whether `bytes` begin with a header of gossip as it is in practice.

@@ -1,7 +1,7 @@
 //! Where the bytes come from.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use gossip_decode::is_capture;
@@ -23,20 +23,41 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// What the command line names: digits, or a file.
+    /// What the command line names: digits, or files; without either, standard input.
     ///
     /// # Errors
     ///
     /// Misuse if it is neither; failure if the file cannot be opened.
-    pub(crate) fn open(words: &[String], file: Option<&str>) -> Result<Self, Failure> {
-        if let Some(file) = file {
-            return Self::open_file(file);
+    pub(crate) fn open(words: &[String], files: &[String]) -> Result<Vec<Self>, Failure> {
+        let open_all = |names: &[String]| names.iter().map(|name| Self::open_file(name)).collect();
+        if !files.is_empty() {
+            one_standard_input(files)?;
+            return open_all(files);
+        }
+        if words.is_empty() {
+            if io::stdin().is_terminal() {
+                return Err(Failure::misuse(
+                    "nothing is given to decode (write hexadecimal or the names of files, or have something piped in)",
+                ));
+            }
+            return Ok(vec![Self::open_file("-")?]);
         }
         let text = words.join(" ");
+        let is_file = |name: &String| name == "-" || Path::new(name).exists();
         match (hex::parse(&text), words) {
-            (_, [name]) if name == "-" => Self::open_file(name),
-            (Ok(bytes), _) if !bytes.is_empty() => Ok(Self::Hex(bytes)),
-            (_, [name]) if Path::new(name).exists() => Self::open_file(name),
+            (_, [name]) if name == "-" => open_all(words),
+            (Ok(bytes), _) if !bytes.is_empty() => Ok(vec![Self::Hex(bytes)]),
+            (_, [name]) if Path::new(name).exists() => open_all(words),
+            (_, [_, _, ..]) if words.iter().all(is_file) => {
+                one_standard_input(words)?;
+                open_all(words)
+            }
+            (Err(_), [_, _, ..]) if missing(words).is_some() => {
+                let name = missing(words).map_or("", String::as_str);
+                Err(Failure::misuse(format!(
+                    "there is no file '{name}' (name files only, or write hexadecimal only)"
+                )))
+            }
             (Ok(_), _) => {
                 Err(Failure::misuse("there are no digits (write hexadecimal, or the name of a file)"))
             }
@@ -44,8 +65,16 @@ impl Input {
                 Err(Failure::misuse(format!("there is no file '{name}', and as hexadecimal {error}")))
             }
             (Err(error), _) => {
-                Err(Failure::misuse(format!("{error} (write hexadecimal, or the name of one file)")))
+                Err(Failure::misuse(format!("{error} (write hexadecimal, or the names of files)")))
             }
+        }
+    }
+
+    /// What it is called; nothing where it stands on the command line.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Hex(_) => "",
+            Self::Reader { name, .. } => name,
         }
     }
 
@@ -159,6 +188,23 @@ impl Input {
 /// Whether `text` is one for people: bytes of a connection hold zeros, and others that no text has.
 fn is_text(text: &str) -> bool {
     !text.contains(|c: char| c.is_control() && !c.is_whitespace())
+}
+
+/// # Errors
+///
+/// Standard input, which has one end, is named more than once.
+fn one_standard_input(names: &[String]) -> Result<(), Failure> {
+    match names.iter().filter(|name| *name == "-").count() {
+        0 | 1 => Ok(()),
+        _ => Err(Failure::misuse("standard input can be read only once (name - once)")),
+    }
+}
+
+/// The first of `words` that is no file, if another one is.
+fn missing(words: &[String]) -> Option<&String> {
+    let is_file = |name: &&String| *name == "-" || Path::new(name).exists();
+    words.iter().find(is_file)?;
+    words.iter().find(|name| !is_file(name))
 }
 
 fn looks_like_a_name(word: &str) -> bool {

@@ -2,12 +2,13 @@
 
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
-use gossip_decode::{Damage, Record};
+use gossip_decode::{Damage, Record, Summary};
 
-use super::text::Printer;
+use super::counts::Counts;
+use super::text::{Printer, print_summary};
 use crate::client::Format;
 use crate::failure::Failure;
-use crate::text::{Layout, json};
+use crate::text::{Layout, json, printable};
 
 /// How many damaged places are told one by one.
 const MAX_TOLD: u64 = 100;
@@ -53,19 +54,74 @@ pub(crate) struct Output {
     only: Vec<Kind>,
     printer: Printer,
     told: u64,
+    /// The file that is read, where there are several.
+    file: Option<String>,
+    counts: Option<Counts>,
     /// Why nothing more is printed.
     ended: Option<io::Error>,
 }
 
 impl Output {
-    pub(crate) fn new(format: Format, only: &[Kind], times: Times) -> Self {
+    /// With `is_counted`, records are counted instead of printed.
+    pub(crate) fn new(format: Format, only: &[Kind], times: Times, is_counted: bool) -> Self {
         Self {
             out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
             format,
             only: only.to_vec(),
             printer: Printer::new(times),
             told: 0,
+            file: None,
+            counts: is_counted.then(Counts::default),
             ended: None,
+        }
+    }
+
+    /// Says that what follows is of one of several files.
+    pub(crate) fn begin(&mut self, name: &str) {
+        self.file = Some(printable(name).into_owned());
+        self.printer.begin();
+        if let Some(counts) = &mut self.counts {
+            *counts = Counts::default();
+        }
+        let written = match self.format {
+            Format::Json => self.line(&serde_json::json!({ "type": "file", "name": name })),
+            Format::Text => writeln!(self.out, "file {}:", printable(name)),
+        };
+        self.end_with(written);
+    }
+
+    /// Says what there was in `files` files.
+    pub(crate) fn total(&mut self, files: usize, total: &Summary) {
+        let written = match self.format {
+            Format::Json => serde_json::to_value(total).map_err(io::Error::from).and_then(|mut line| {
+                line["type"] = "total".into();
+                line["files"] = files.into();
+                self.line(&line)
+            }),
+            Format::Text => {
+                write!(self.out, "{files} files, ").and_then(|()| print_summary(total, &mut self.out))
+            }
+        };
+        self.end_with(written);
+    }
+
+    /// Says why a file of several was not decoded.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        if matches!(failure, Failure::Misuse(_) | Failure::Failed(_)) {
+            let _ = self.out.flush();
+            let _ = writeln!(io::stderr(), "error: {}{failure}", self.within());
+        }
+    }
+
+    fn within(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |name| format!("{name}: "))
+    }
+
+    fn end_with(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && self.ended.is_none()
+        {
+            self.ended = Some(error);
         }
     }
 
@@ -74,7 +130,16 @@ impl Output {
         if self.is_closed() {
             return;
         }
+        let counted = match (&mut self.counts, &record) {
+            (Some(counts), Record::Summary(_)) => counts.print(self.format, &mut self.out),
+            (Some(counts), _) => {
+                counts.add(&record);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        };
         let is_wanted = match Kind::of(&record) {
+            Some(_) if self.counts.is_some() => false,
             Some(kind) => self.only.is_empty() || self.only.contains(&kind),
             // The last line says what there was in all.
             None => true,
@@ -84,6 +149,7 @@ impl Output {
             Format::Text if is_wanted => self.printer.print(&record, &mut self.out),
             _ => Ok(()),
         };
+        let written = counted.and(written);
         let written = match &record {
             // In the order in which it happened, where both go to one terminal.
             Record::Damage(damage) => {
@@ -91,9 +157,7 @@ impl Output {
             }
             _ => written,
         };
-        if let Err(error) = written {
-            self.ended = Some(error);
-        }
+        self.end_with(written);
     }
 
     /// Whether nobody reads any more.
@@ -137,14 +201,18 @@ impl Output {
     }
 
     fn json(&mut self, record: &Record) -> io::Result<()> {
-        writeln!(self.out, "{}", json(record, Layout::Line)?)
+        self.line(record)
+    }
+
+    fn line(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        writeln!(self.out, "{}", json(value, Layout::Line)?)
     }
 
     fn tell_damage(&mut self, damage: &Damage) {
         self.told += 1;
         if self.told <= MAX_TOLD {
             // With standard error gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {}", self.printer.damage(damage));
+            let _ = writeln!(io::stderr(), "error: {}{}", self.within(), self.printer.damage(damage));
         }
     }
 }

@@ -26,6 +26,11 @@ impl Printer {
         Self { times, start: None }
     }
 
+    /// Begins with another file, whose times are its own.
+    pub(crate) const fn begin(&mut self) {
+        self.start = None;
+    }
+
     /// Prints `record`.
     ///
     /// # Errors
@@ -291,7 +296,7 @@ fn print_state(state: &State, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The last line: what there was in all.
-fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     let counted = |count: u64, one: &str, many: &str| {
         (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
     };

@@ -235,6 +235,81 @@ fn files_of_bytes_and_of_text() {
 }
 
 #[test]
+fn what_is_piped_in_is_read_without_being_named() {
+    let output = decode(&[], b"01 cf e5 68 00 a7 10 1f 00 00 00");
+    assert!(output.code == Some(0) && output.stdout.starts_with("ECHO_REQ (31) id 1"), "{output:?}");
+}
+
+#[test]
+fn several_files_are_decoded_one_after_the_other() {
+    let dir = TempDir::new().unwrap();
+    let [good, bad, last] = ["good", "bad", "last"].map(|name| dir.path().join(name));
+    fs::write(&good, [INITIATE, ECHO].join(" ")).unwrap();
+    fs::write(&bad, [INITIATE, &ECHO.replace("7b", "7c")].join(" ")).unwrap();
+    fs::write(&last, "deadbeef").unwrap();
+    let [good, bad, last] = [&good, &bad, &last].map(|path| path.to_str().unwrap());
+    for args in [&["decode", good, good][..], &["decode", "--file", good, "--file", good]] {
+        let output = gossip(args);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+        assert_eq!(output.stdout.matches(&format!("file {good}:\n")).count(), 2, "{output:?}");
+        let total = output.stdout.lines().last().unwrap();
+        assert!(total.starts_with("2 files, in all: 2 handshakes, 2 frames, 2 messages"), "{total}");
+    }
+    // What is wrong with one keeps no other from being decoded.
+    let output = gossip(&["decode", "--format", "json", bad, last, good]);
+    assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 2), "{output:?}");
+    for name in [bad, last] {
+        assert!(output.stderr.contains(&format!("error: {name}: ")), "{}", output.stderr);
+    }
+    let lines = lines(&output);
+    assert_eq!(of_type(&lines, "file").len(), 3);
+    let total = lines.last().unwrap();
+    assert_eq!((&total["type"], &total["files"]), (&"total".into(), &3.into()));
+    assert_eq!((&total["messages"], &total["damages"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn zeros_are_no_messages() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("zeros");
+    let path = file.to_str().unwrap();
+    // The last is more than is believed without a checksum.
+    for (byte, size) in [(0, 10), (0, 1_000), (0, 2_000_000), (1, 1_300), (1, 13_000), (0, 20_000_000)] {
+        fs::write(&file, vec![byte; size]).unwrap();
+        let line = refused_with_output(1, &["decode", path]);
+        assert!(line.contains("--as"), "{size} times {byte}: {line}");
+    }
+}
+
+#[test]
+fn a_summary_counts_instead_of_printing() {
+    let output = gossip(&["decode", "--summary", INITIATE, ECHO, ECHO]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let lines_of_text: Vec<_> = output.stdout.lines().collect();
+    let [from, verb, connection, all] = lines_of_text[..] else { panic!("{output:?}") };
+    assert_eq!(from, "from 127.0.0.1:7000: 2 messages, 22 bytes");
+    assert_eq!(verb, "ECHO_REQ (31): 2 messages, 22 bytes");
+    assert!(connection.ends_with("urgent: 2 frames, 2 messages, 22 bytes"), "{connection}");
+    assert!(all.starts_with("in all: 1 handshake, 2 frames, 2 messages"), "{all}");
+    let output = gossip(&["decode", "--summary", "--format", "json", INITIATE, ECHO, ECHO]);
+    let lines = lines(&output);
+    let types: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["endpoint", "verb", "connection", "summary"]);
+    assert_eq!((&lines[0]["from"], &lines[1]["verb"]), (&"127.0.0.1:7000".into(), &31.into()));
+    assert!(lines[..3].iter().all(|line| line["messages"] == 2 && line["bytes"] == 22), "{output:?}");
+    for file in captures() {
+        let path = file.to_str().unwrap();
+        let output = gossip(&["decode", "--summary", "--format", "json", path]);
+        let lines = self::lines(&output);
+        let messages = &lines.last().unwrap()["messages"];
+        for kind in ["endpoint", "verb", "connection"] {
+            let sum: u64 = of_type(&lines, kind).iter().map(|line| line["messages"].as_u64().unwrap()).sum();
+            assert_eq!(messages, sum, "{path}: {kind}");
+        }
+    }
+}
+
+#[test]
 fn damage_is_exit_code_1_with_the_place() {
     let last = ECHO.replace("7b", "7c");
     let output = gossip(&["decode", INITIATE, ECHO, &last, ECHO]);
@@ -306,7 +381,10 @@ fn wrong_input_is_misuse() {
     let blank = dir.path().join("blank");
     fs::write(&blank, " \n\n").unwrap();
     for (args, words) in [
-        (&["decode"][..], "HEX|FILE"),
+        (&["decode"][..], "standard input is empty"),
+        (&["decode", "-", "-"], "only once"),
+        (&["decode", empty.to_str().unwrap(), "no.pcap"], "there is no file 'no.pcap'"),
+        (&["decode", "00", "--summary", "--only", "frame"], "--only"),
         (&["decode", "ca5g"], "'g' is no hexadecimal digit at position 4"),
         (&["decode", "ca 55 2"], "a digit without its second at position 7"),
         (&["decode", "no.pcap"], "there is no file 'no.pcap'"),
