@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
 use gossip_adapter::{
-    EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, Stats, Version,
+    DialFailure, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, Version,
 };
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
 use crate::run::check_name;
+use crate::unanswered::{Asked, advice, outcome};
 
 /// What nearly all clusters of Cassandra have. Cassandra logs a warning about any other; a node of ours that has another says which.
 const FIRST_PARTITIONER: &str = gossip_core::CASSANDRA_PARTITIONER;
@@ -185,13 +186,16 @@ impl<'a> Question<'a> {
         let mut is_told = false;
         loop {
             let (node, mut events) = self.begin(&partitioner).await?;
-            let told = match timeout(self.patience, answer(&node, &mut events)).await {
-                Ok(told) => Ok(told),
-                Err(_) => Err(self.no_answer(&node).await),
-            };
+            let mut last = None;
+            let told = timeout(self.patience, answer(&node, &mut events, &mut last)).await;
+            let listen = node.local_endpoint().into();
             // Its port is free again then.
             let _ = node.shutdown().await;
-            match told? {
+            match told.unwrap_or(Told::Nothing) {
+                Told::Nothing => {
+                    let asked = Asked { cluster: self.cluster, partitioner: &partitioner, listen };
+                    return Err(self.no_answer(last, asked));
+                }
                 Told::State(infos) => return Ok((partitioner, infos)),
                 Told::Partitioner(theirs) if given.is_none() && !is_told && theirs.len() <= WHOLE_NAME => {
                     is_told = true;
@@ -238,22 +242,17 @@ impl<'a> Question<'a> {
         Answer { cluster: self.cluster.into(), partitioner: partitioner.into(), endpoints }
     }
 
-    /// Says what may be wrong, as far as it can be told apart.
-    async fn no_answer(&self, node: &Handle) -> Failure {
-        let failed = node.stats().await.map_or(0, |stats: Stats| stats.connections_failed + stats.timeouts);
-        let Self { seed, cluster, listen, patience } = self;
-        let ip = listen.ip();
-        Failure::failed(if failed > 0 {
-            format!(
-                "{seed} accepts connections and does not complete the handshake (is it the storage port of a member, \
-                 and without TLS? TLS is not supported)"
-            )
-        } else {
-            format!(
-                "no answer from {seed} within {patience:?}: its cluster may not be called \"{cluster}\", its \
-                 partitioner may be another (--partitioner), it cannot dial {ip} (--listen), or it wants TLS, which \
-                 is not supported"
-            )
+    /// Says what became of the question, and what may be wrong.
+    fn no_answer(&self, last: Option<(DialFailure, u32)>, asked: Asked<'_>) -> Failure {
+        let Self { seed, patience, .. } = self;
+        Failure::failed(match last {
+            Some((failure, times)) => {
+                let outcome = outcome(failure, times);
+                let advice =
+                    advice(failure, asked).unwrap_or_else(|| "check the host, and its storage port".into());
+                format!("no answer from {seed}: {outcome} ({advice})")
+            }
+            None => format!("no answer from {seed} within {patience:?} (wait longer with --timeout)"),
         })
     }
 }
@@ -294,6 +293,8 @@ fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
 
 /// What a member answers.
 enum Told {
+    /// Nothing, and there is nothing to come.
+    Nothing,
     /// All that it knows.
     State(Vec<EndpointInfo>),
     /// That its cluster is called otherwise: only a node of ours says so.
@@ -302,8 +303,8 @@ enum Told {
     Partitioner(String),
 }
 
-/// What the node was told, once it was; never, if nobody answers.
-async fn answer(node: &Handle, events: &mut Events) -> Told {
+/// What the node was told, once it was; `last` becomes what the last attempt failed for, and how often in a row.
+async fn answer(node: &Handle, events: &mut Events, last: &mut Option<(DialFailure, u32)>) -> Told {
     loop {
         // What is so decides, whatever was told and missed. It takes no part once it has its answer.
         if node.phase().await == Ok(Phase::Disabled) {
@@ -312,8 +313,12 @@ async fn answer(node: &Handle, events: &mut Events) -> Told {
         let may_be_refused = match events.recv().await {
             Ok(Event::ForeignCluster { .. } | Event::ForeignPartitioner { .. })
             | Err(EventsError::Lagged(_)) => true,
+            Ok(Event::DialFailed { failure, times, .. }) => {
+                *last = Some((failure, times));
+                false
+            }
             Ok(_) => false,
-            Err(EventsError::Stopped) => std::future::pending().await,
+            Err(EventsError::Stopped) => return Told::Nothing,
         };
         if may_be_refused {
             if let Ok(Some((_, theirs))) = node.foreign_cluster().await {

@@ -34,6 +34,7 @@ mod statusgossip;
 mod stop;
 mod text;
 mod token;
+mod unanswered;
 mod wait;
 mod watch;
 

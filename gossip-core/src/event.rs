@@ -188,13 +188,15 @@ pub enum Event {
         /// From whom.
         from: Endpoint,
     },
-    /// A seed, or an endpoint that is known from an earlier run, could not be reached: why the last attempt failed. Told before
-    /// [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`].
+    /// A seed, or an endpoint that is known from an earlier run, could not be reached or did not answer: what became of the last attempt.
+    /// Told before [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`]; to a node that only asks at once.
     DialFailed {
         /// Which endpoint.
         endpoint: Endpoint,
         /// Why.
         failure: DialFailure,
+        /// How often in a row for this reason; of a peer that is silent, how many questions it was asked.
+        times: u32,
     },
     /// A limit was reached that is otherwise only counted. Told at most once an hour for each limit.
     LimitReached {

@@ -16,6 +16,7 @@ mod local;
 mod news;
 mod outbox;
 mod phase;
+mod questions;
 mod removal;
 mod round;
 mod shadow;
@@ -40,6 +41,7 @@ pub(crate) use self::outbox::MIN_PEERS;
 use self::outbox::Outbox;
 use self::phase::Vital;
 pub use self::phase::{End, Phase};
+use self::questions::Questions;
 pub use self::removal::{AssassinateError, LeaveError};
 use self::removal::{Assassination, MAX_ASSASSINATIONS};
 use self::shadow::Shadow;
@@ -47,7 +49,6 @@ pub use self::shutdown::{DisableError, EnableError};
 use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::delta::Scratch;
-use crate::dial::DialFailure;
 use crate::digest::Seen;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, UpgradeSign};
@@ -110,8 +111,8 @@ pub struct Gossiper {
     identity: Identity,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
     saved_left: usize,
-    /// Why seeds and saved endpoints could not be reached, each the last time.
-    unreached: SmallVec<[(Endpoint, DialFailure); 4]>,
+    /// What became of questions and dials to seeds and saved endpoints.
+    questions: Questions,
 }
 
 /// What a node is doing.
@@ -262,7 +263,7 @@ impl Gossiper {
             clocks: Clocks::default(),
             identity,
             saved_left: config.saved.len(),
-            unreached: SmallVec::new(),
+            questions: Questions::default(),
             config,
         };
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
@@ -394,27 +395,6 @@ impl Gossiper {
     /// state, which is all that the other lacked, for the whole.
     pub(crate) fn forget_answers(&mut self, to: Endpoint) {
         self.stats.messages_dropped += self.outbox.forget_answers(to);
-    }
-
-    /// Notes why a peer could not be reached. It is told if nobody answers.
-    pub(crate) fn note_unreached(&mut self, peer: Endpoint, failure: DialFailure) {
-        const MAX_NOTED: usize = 16;
-        if !self.is_asked(peer) {
-            return;
-        }
-        let count = self.unreached.len();
-        match self.unreached.iter_mut().find(|(other, _)| *other == peer) {
-            Some((_, last)) => *last = failure,
-            None if count < MAX_NOTED => self.unreached.push((peer, failure)),
-            None => {}
-        }
-    }
-
-    /// Tells why those who did not answer could not be reached, as far as that is known.
-    fn tell_unreached(&mut self) {
-        for (endpoint, failure) in core::mem::take(&mut self.unreached) {
-            self.push_event(Event::DialFailed { endpoint, failure });
-        }
     }
 
     /// Whether anything is due to `to`.

@@ -23,6 +23,7 @@ use super::options::Options;
 use super::seeds::listed;
 use crate::failure::Failure;
 use crate::text::printable;
+use crate::unanswered::{Asked, advice, outcome};
 
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
@@ -207,7 +208,7 @@ impl From<gossip_adapter::End> for End {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Silence {
     /// Who could not be reached, and why.
-    failures: Vec<(Endpoint, DialFailure)>,
+    failures: Vec<(Endpoint, DialFailure, u32)>,
     /// Who answered that it asks as well.
     asking: Vec<Endpoint>,
 }
@@ -230,7 +231,7 @@ impl End {
                 "no seed answered before {local} joined: {}{} ({}; or join without asking, with --no-shadow-round)",
                 shown_seeds(options),
                 silence,
-                what_to_check(options, local)
+                what_to_check(silence, options, local)
             ),
             Self::Conflict { generation } => format!(
                 "a node with the address {local} and another host id is known to the cluster, of generation \
@@ -256,8 +257,8 @@ impl End {
 /// After a list of those who were asked.
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (endpoint, failure) in &self.failures {
-            write!(f, "; {endpoint}: {failure}")?;
+        for (endpoint, failure, times) in &self.failures {
+            write!(f, "; {endpoint}: {}", outcome(*failure, *times))?;
         }
         self.asking
             .iter()
@@ -305,7 +306,15 @@ fn shown_seeds(options: &Options) -> String {
     if seeds.is_empty() { "whoever was known before".into() } else { listed(&seeds) }
 }
 
-fn what_to_check(options: &Options, local: Endpoint) -> String {
+fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> String {
+    let asked = Asked { cluster: &options.cluster, partitioner: options.partitioner(), listen: local.into() };
+    let mut advices: Vec<_> =
+        silence.failures.iter().map(|(_, failure, _)| advice(*failure, asked)).collect();
+    advices.dedup();
+    // All is known of all that were told of.
+    if !advices.is_empty() && advices.iter().all(Option::is_some) {
+        return advices.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    }
     format!(
         "check that a seed runs there, that its cluster is named {:?} and its partitioner {:?}, as its log would say, \
          and that it can connect back to {local}",
@@ -361,7 +370,9 @@ impl EventLog {
                 "only nodes that ask before they join answer; this node was a member before, and goes on as a seed would"
             ),
             Event::PeerAsks { peer } => self.silence.asking.push(peer),
-            Event::DialFailed { endpoint, failure } => self.silence.failures.push((endpoint, failure)),
+            Event::DialFailed { endpoint, failure, times } => {
+                self.silence.failures.push((endpoint, failure, times))
+            }
             Event::LimitReached { limit, count } => log_limit(limit, count),
             Event::FutureGeneration { endpoint, generation, ahead, suspect } => tracing::warn!(
                 "{endpoint} is refused: its generation {generation} is {} ahead of the clock here; {}",
@@ -493,11 +504,11 @@ impl EventLog {
     }
 
     fn log_silent_seeds(&mut self, waited: f64) {
+        let silence = core::mem::take(&mut self.silence);
         tracing::warn!(
-            "no seed has answered for {waited:.1} s: {}{} ({})",
+            "no seed has answered for {waited:.1} s: {}{silence} ({})",
             shown_seeds(&self.options),
-            core::mem::take(&mut self.silence),
-            what_to_check(&self.options, self.handle.local_endpoint())
+            what_to_check(&silence, &self.options, self.handle.local_endpoint())
         );
     }
 }

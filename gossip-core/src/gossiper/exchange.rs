@@ -273,6 +273,7 @@ impl Gossiper {
         }
         if due.shadow_syn {
             due.shadow_syn = false;
+            self.note_question(to);
             let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
             let outgoing = self.finish(Verb::GOSSIP_DIGEST_SYN, written)?;
             let id = if self.config.only_asks { QUESTION_ID } else { outgoing.id };

@@ -127,6 +127,10 @@ impl Gossiper {
             None => {}
         }
         let interval = self.config.interval;
+        self.note_silence();
+        if self.is_hopeless() {
+            return self.give_up();
+        }
         let may_go_on_alone = self.config.is_seed || self.is_among_others_that_ask();
         let patience = if may_go_on_alone { SEED_PATIENCE } else { PATIENCE };
         if self.now.saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
@@ -136,11 +140,7 @@ impl Gossiper {
                 }
                 self.end_shadow_round();
             } else {
-                self.tell_who_asks();
-                self.tell_unreached();
-                self.push_event(Event::ShadowRoundFailed);
-                self.vital.end_with(End::Unanswered);
-                self.stop();
+                self.give_up();
             }
             return;
         }
@@ -173,6 +173,15 @@ impl Gossiper {
             && self.shadow.asking_heard.is_some_and(|heard| self.now.saturating_since(heard) <= lately)
     }
 
+    /// Nobody has answered, and nobody will.
+    fn give_up(&mut self) {
+        self.tell_who_asks();
+        self.tell_unreached();
+        self.push_event(Event::ShadowRoundFailed);
+        self.vital.end_with(End::Unanswered);
+        self.stop();
+    }
+
     fn tell_who_asks(&mut self) {
         for peer in core::mem::take(&mut self.shadow.asking) {
             self.push_event(Event::PeerAsks { peer });
@@ -180,7 +189,7 @@ impl Gossiper {
     }
 
     fn ask(&mut self, whom: Endpoint) {
-        if self.outbox.shadow_syn(whom).is_err() {
+        if !self.is_left_alone(whom) && self.outbox.shadow_syn(whom).is_err() {
             self.stats.messages_dropped += 1;
         }
     }
@@ -192,6 +201,7 @@ impl Gossiper {
             return;
         }
         self.contact.heard(self.now);
+        self.note_answer(from);
         if self.config.only_asks {
             return self.take_answer(from, ack);
         }

@@ -59,6 +59,11 @@ impl Outbound {
         self.initiate.encode(out)
     }
 
+    /// What has come of the answer so far.
+    pub(crate) fn reply(&self) -> &[u8] {
+        self.reply.get(..self.received).unwrap_or_default()
+    }
+
     /// Takes in what arrived. After [`OutboundEvent::Failed`] everything is ignored.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Option<OutboundEvent> {
         if bytes.is_empty() || self.state == State::Failed {
@@ -88,8 +93,7 @@ impl Outbound {
             *place = *byte;
         }
         self.received += taken;
-        let reply = self.reply.get(..self.received).unwrap_or_default();
-        let Some((accept, _)) = Accept::decode(reply).map_err(OutboundError::Handshake)? else {
+        let Some((accept, _)) = Accept::decode(self.reply()).map_err(OutboundError::Handshake)? else {
             return Ok(None);
         };
         if bytes.len() > taken {

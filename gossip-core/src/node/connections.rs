@@ -12,6 +12,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::config::Config;
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::Session;
 use crate::internode::{
@@ -351,9 +352,11 @@ impl Connections {
     }
 
     /// A dialled connection is open: its handshake begins.
-    pub(super) fn on_opened(&mut self, now: Timestamp, id: ConnectionId) {
+    /// Its handshake may take `patience` at most, if that is given.
+    pub(super) fn on_opened(&mut self, now: Timestamp, id: ConnectionId, patience: Option<Duration>) {
         // Deviation: Cassandra waits for an answer without limit once it is connected.
-        let deadline = now + self.limits.handshake_timeout;
+        let limit = self.limits.handshake_timeout;
+        let deadline = now + patience.map_or(limit, |patience| patience.min(limit));
         if let Some(Connection { side: Side::Dialled(dialled), deadline: place, .. }) = self.get_mut(id)
             && dialled.stage == Stage::Dialling
         {
@@ -363,6 +366,17 @@ impl Connections {
             self.dials -= 1;
             self.stranger_dials -= usize::from(is_stranger);
             self.actions.push_back(Action::Initiate(id));
+        }
+    }
+
+    /// What the handshake of a dialled connection would have failed for if it ended now; `None` if it is none that is open and has no
+    /// whole answer.
+    pub(super) fn unanswered(&mut self, id: ConnectionId) -> Option<DialFailure> {
+        match &self.get_mut(id)?.side {
+            Side::Dialled(dialled) if dialled.stage == Stage::Handshaking => {
+                Some(DialFailure::of_reply(dialled.machine.reply()))
+            }
+            _ => None,
         }
     }
 

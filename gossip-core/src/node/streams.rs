@@ -9,7 +9,10 @@ use crate::config::Config;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::{Gossiper, Outgoing};
-use crate::internode::{ConnectionType, CrossNodeTimeout, Framing, InboundEvent, OutboundEvent, Scratch};
+use crate::internode::{
+    ConnectionType, CrossNodeTimeout, Framing, HandshakeError, InboundError, InboundEvent, OutboundEvent,
+    Scratch,
+};
 use crate::io::{ConnectionId, Input, Output};
 use crate::log;
 use crate::message::{Codec, Message};
@@ -21,6 +24,9 @@ use crate::wire::Writer;
 
 /// How often connections are looked at for what takes too long.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What a connection with TLS begins with: a record of type handshake, and the first byte of its version.
+const TLS_HANDSHAKE: u32 = 0x1603;
 
 /// All connections of a node, and what it takes to write to them.
 #[derive(Debug)]
@@ -89,12 +95,21 @@ impl Streams {
     /// Takes in what happened to a connection.
     pub(super) fn take_in(&mut self, gossiper: &mut Gossiper, now: Timestamp, input: Input<'_>) {
         match input {
-            Input::Opened { connection } => self.connections.on_opened(now, connection),
+            Input::Opened { connection } => {
+                let patience = gossiper.asks_as_guest().then(|| gossiper.question_handshake());
+                self.connections.on_opened(now, connection, patience);
+            }
             Input::Failed { connection } => {
                 let explained = self.explained.take().filter(|(explained, _)| *explained == connection);
                 self.end(gossiper, now, connection, explained.map_or(DialFailure::Other, |(_, why)| why));
             }
-            Input::Closed { connection } => self.end(gossiper, now, connection, DialFailure::Closed),
+            Input::Closed { connection } => {
+                let failure = match self.connections.unanswered(connection) {
+                    Some(DialFailure::NoAnswer) | None => DialFailure::Closed,
+                    Some(other) => other,
+                };
+                self.end(gossiper, now, connection, failure);
+            }
             Input::Writable { connection } => {
                 self.connections.on_writable(now, connection);
                 self.resume(gossiper, connection);
@@ -187,8 +202,9 @@ impl Streams {
         while let Some(overdue) = self.connections.next_overdue(now) {
             gossiper.stats_mut().timeouts += 1;
             log::debug!(connection = %overdue, peer = %Shown(self.connections.peer_of(overdue)), "a connection took too long");
+            let failure = self.connections.unanswered(overdue).unwrap_or(DialFailure::TimedOut);
             let gone = self.connections.close(now, overdue);
-            Self::on_gone(gossiper, gone, DialFailure::TimedOut);
+            Self::on_gone(gossiper, gone, failure);
         }
         self.connections.forget_peers(now);
     }
@@ -227,18 +243,19 @@ impl Streams {
                     self.connections.on_established(now, id, version);
                     self.resume(gossiper, id);
                 }
-                Some(OutboundEvent::Failed(_error)) => {
-                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), error = %_error, "a dialled connection is of no use");
-                    self.fail(gossiper, now, id);
+                Some(OutboundEvent::Failed(error)) => {
+                    let failure = DialFailure::of_error(error, dialled.machine.reply());
+                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), %error, "a dialled connection is of no use");
+                    self.fail(gossiper, now, id, failure);
                 }
             },
         }
     }
 
-    fn fail(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId) {
+    fn fail(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, failure: DialFailure) {
         gossiper.stats_mut().connections_failed += 1;
         let gone = self.connections.close(now, id);
-        Self::on_gone(gossiper, gone, DialFailure::Handshake);
+        Self::on_gone(gossiper, gone, failure);
     }
 
     fn on_inbound_bytes(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, bytes: &[u8]) {
@@ -302,9 +319,13 @@ impl Streams {
                     InboundEvent::FrameDropped { .. } | InboundEvent::MessageDropped { .. } => {
                         gossiper.stats_mut().corrupt_frames += 1;
                     }
-                    InboundEvent::Failed(_error) => {
+                    InboundEvent::Failed(error) => {
                         failed = true;
-                        log::debug!(connection = %id, peer = %Shown(peer), error = %_error, "an accepted connection is of no use");
+                        if matches!(error, InboundError::Handshake(HandshakeError::Magic { found }) if found >> 16 == TLS_HANDSHAKE)
+                        {
+                            gossiper.note_tls();
+                        }
+                        log::debug!(connection = %id, peer = %Shown(peer), %error, "an accepted connection is of no use");
                     }
                 }
             }
@@ -321,7 +342,7 @@ impl Streams {
             connections.owe_ping(now, from, (kind, ping), || !gossiper.is_proven(from));
         }
         if failed {
-            self.fail(gossiper, now, id);
+            self.fail(gossiper, now, id, DialFailure::Other);
         }
         if is_beyond {
             while let Some(next) = self.connections.next_to_go(now) {

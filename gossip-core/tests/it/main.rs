@@ -38,4 +38,5 @@ mod shared;
 mod stopping;
 mod support;
 mod transcripts;
+mod unanswered;
 mod under_attack;
