@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use gossip_adapter::{
-    ApplicationState, Common, Endpoint, Event, Events, EventsError, Handle, Snapshot, View,
+    ApplicationState, Common, Endpoint, Event, Events, EventsError, Generation, Handle, Snapshot, StatusKind,
+    View,
 };
 
 use crate::model::WatchModel;
@@ -46,7 +47,17 @@ impl Changes {
         {
             batch.push(event);
         }
-        let has_values = batch.iter().any(|event| matches!(event, Ok(Event::StateChanged { .. })));
+        let needs_values = |event: &Result<Event, EventsError>| {
+            let Ok(event) = event else { return false };
+            matches!(
+                event,
+                Event::StateChanged { .. }
+                    | Event::Joined { .. }
+                    | Event::Restarted { .. }
+                    | Event::Left { .. }
+            )
+        };
+        let has_values = batch.iter().any(needs_values);
         if has_values && self.view.is_none() {
             // A node that has just stopped tells no values any more.
             self.view = self.handle.view().await.ok();
@@ -73,6 +84,17 @@ impl Changes {
     }
 
     fn describe(&self, event: Event, known: Option<&Snapshot>) -> Option<WatchModel> {
+        let status = |endpoint| known.and_then(|known| known.get(endpoint)).map(|info| info.status);
+        let (kind, endpoint, generation) = match told(event, status) {
+            Told::AsItIs => return self.describe_as_it_is(event, known),
+            Told::Not => return None,
+            Told::Removing { endpoint, generation } => ("removing", endpoint, generation),
+            Told::Removed { endpoint, generation } => ("removed", endpoint, generation),
+        };
+        Some(WatchModel { generation: Some(generation.get()), ..WatchModel::new(kind, Some(endpoint)) })
+    }
+
+    fn describe_as_it_is(&self, event: Event, known: Option<&Snapshot>) -> Option<WatchModel> {
         let model = |kind, endpoint| WatchModel::new(kind, Some(endpoint));
         let local = self.handle.local_endpoint();
         let cause = |cause: &dyn core::fmt::Display| Some(cause.to_string());
@@ -164,6 +186,47 @@ impl Changes {
     }
 }
 
+/// As what an event is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Told {
+    AsItIs,
+    /// Others remove it.
+    Removing {
+        endpoint: Endpoint,
+        generation: Generation,
+    },
+    /// Others have removed it.
+    Removed {
+        endpoint: Endpoint,
+        generation: Generation,
+    },
+    /// Another event tells it.
+    Not,
+}
+
+/// As what `event` is told, where `status` is what an endpoint has now.
+///
+/// Whoever removes a dead member tells of it under later generations, and members that are gone may become known by gossip: neither of
+/// them has started, or joined.
+fn told(event: Event, status: impl Fn(Endpoint) -> Option<StatusKind>) -> Told {
+    match event {
+        Event::Restarted { endpoint, new, .. } => match status(endpoint) {
+            Some(StatusKind::Removing) => Told::Removing { endpoint, generation: new },
+            // Event::Left follows.
+            Some(StatusKind::Removed | StatusKind::Left) => Told::Not,
+            _ => Told::AsItIs,
+        },
+        Event::Joined { endpoint, .. } => match status(endpoint) {
+            Some(StatusKind::Removing | StatusKind::Removed | StatusKind::Left) => Told::Not,
+            _ => Told::AsItIs,
+        },
+        Event::Left { endpoint, generation } if status(endpoint) == Some(StatusKind::Removed) => {
+            Told::Removed { endpoint, generation }
+        }
+        _ => Told::AsItIs,
+    }
+}
+
 impl WatchModel {
     /// Something that happens now.
     pub(crate) fn new(event: &str, endpoint: Option<Endpoint>) -> Self {
@@ -180,5 +243,33 @@ impl WatchModel {
     pub(crate) fn line(&self) -> String {
         // Nothing in it can fail.
         json(self, Layout::Line).unwrap_or_default() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_is_told_as_a_removal() {
+        let endpoint: Endpoint = "10.0.0.3:7000".parse().unwrap();
+        let generation = Generation::new;
+        let of = |event, status| told(event, |_| status);
+        let restarted = |new| Event::Restarted { endpoint, old: generation(new - 1), new: generation(new) };
+        let removing = Told::Removing { endpoint, generation: generation(6) };
+        assert_eq!(of(restarted(6), Some(StatusKind::Removing)), removing);
+        assert_eq!(of(restarted(7), Some(StatusKind::Removed)), Told::Not);
+        let left = Event::Left { endpoint, generation: generation(7) };
+        let removed = Told::Removed { endpoint, generation: generation(7) };
+        assert_eq!(of(left, Some(StatusKind::Removed)), removed);
+
+        // Who has left by itself has, who really starts again does, and who is gone has not joined.
+        assert_eq!(of(left, Some(StatusKind::Left)), Told::AsItIs);
+        assert_eq!(of(restarted(8), Some(StatusKind::Normal)), Told::AsItIs);
+        let joined = Event::Joined { endpoint, generation: generation(7) };
+        for status in [StatusKind::Removing, StatusKind::Removed, StatusKind::Left] {
+            assert_eq!(of(joined, Some(status)), Told::Not);
+        }
+        assert_eq!(of(joined, None), Told::AsItIs);
     }
 }

@@ -166,3 +166,40 @@ impl<'a> Description<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StateModel;
+
+    #[test]
+    fn unreachable_counts_who_left_once_its_process_is_gone() {
+        let member = |address: &str, standing, status: &str| EndpointModel {
+            endpoint: address.parse().unwrap(),
+            local: false,
+            seed: false,
+            standing,
+            status: Some(status.into()),
+            native_address: None,
+            internal_address: None,
+            generation: 1,
+            heartbeat: 1,
+            phi: None,
+            mean_interval_ms: None,
+            heard_ago_ms: None,
+            gossip_only: false,
+            states: Vec::<StateModel>::new(),
+        };
+        let live = member("10.0.0.1:7000", StandingModel::Live, "NORMAL,-5");
+        let describe = |left: EndpointModel| {
+            let endpoints = vec![live.clone(), left];
+            let answer = Answer { cluster: "c".into(), partitioner: "p".into(), endpoints };
+            let description = Description::new(&answer);
+            let nodes = description.data_centers["UNKNOWN_DC"].nodes;
+            (description.live, description.unreachable, nodes)
+        };
+        let left = |standing| member("10.0.0.2:7000", standing, "LEFT,-7,1700000000000");
+        assert_eq!(describe(left(StandingModel::Unreachable)), (1, 1, 1), "it is in no data centre");
+        assert_eq!(describe(left(StandingModel::Live)), (1, 0, 1), "its process still runs");
+    }
+}

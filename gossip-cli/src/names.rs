@@ -22,6 +22,24 @@ impl StateArgs {
     pub(crate) fn names(&self) -> Result<Names, Failure> {
         Names::new(&self.states).map_err(Failure::misuse)
     }
+
+    /// The same for a Cassandra cluster, if it `is_cassandra`: there no state has a number beyond those of its releases.
+    ///
+    /// # Errors
+    ///
+    /// Misuse, as well where a number is none of any release.
+    pub(crate) fn names_in(&self, is_cassandra: bool) -> Result<Names, Failure> {
+        let number = |text: &String| text.split_once('=').and_then(|(number, _)| number.parse::<i32>().ok());
+        let unused =
+            self.states.iter().find(|text| number(text).is_some_and(|number| number > Flavour::LAST));
+        match unused.filter(|_| is_cassandra) {
+            Some(text) => Err(Failure::misuse(format!(
+                "--state '{text}': no release of Cassandra has a state of that number (name 9, or one from 19 to {})",
+                Flavour::LAST
+            ))),
+            None => self.names(),
+        }
+    }
 }
 
 /// The names that states have in the release of whoever publishes them, and configured ones, which come first.
@@ -52,6 +70,13 @@ impl Names {
         if means_the_same_everywhere(key) {
             return Err(format!(
                 "{number} is {key} to all that we speak with (name 9, or a number from 19 on)"
+            ));
+        }
+        // Numbers between those of Cassandra and those for everybody's use are nobody's.
+        if key.number() > Flavour::LAST && key < ApplicationState::FIRST_CUSTOM {
+            return Err(format!(
+                "no state has the number {number} (name 9, one from 19 to {}, or in a cluster of your own one from 1000 on)",
+                Flavour::LAST
             ));
         }
         let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -201,9 +226,23 @@ mod tests {
             let error = names(definitions).unwrap_err();
             assert_eq!(error.lines().count(), 1, "{error}");
         }
-        for definition in ["9=DSE_GOSSIP_STATE", "19=JMX_PORT", "999=ROLE"] {
+        for definition in ["9=DSE_GOSSIP_STATE", "19=JMX_PORT", "30=ROLE"] {
             assert!(names(&[definition]).is_ok(), "{definition}");
         }
+    }
+
+    #[test]
+    fn no_state_of_cassandra_has_a_number_that_no_release_has() {
+        for (definition, is_state) in
+            [("9=A", true), ("30=A", true), ("31=A", false), ("99=FOO", false), ("1000=A", false)]
+        {
+            assert_eq!(StateArgs::of(&[definition]).names_in(true).is_ok(), is_state, "{definition}");
+        }
+        assert!(StateArgs::of(&["1000=ROLE"]).names_in(false).is_ok(), "those are for clusters of ours");
+        let Err(Failure::Misuse(line)) = StateArgs::of(&["99=FOO"]).names() else {
+            panic!("no cluster has it")
+        };
+        assert!(line.contains("99") && line.contains("1000"), "{line}");
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl Flavour {
         Self::Dse,
     ];
 
+    /// The highest number that any release has a name or a pad for.
+    pub const LAST: i32 = LAST;
+
     /// What it calls `key`. Pads are `X1` and so on, as there; whatever is not in its table is its number behind an `X`.
     pub fn name(self, key: ApplicationState) -> Cow<'static, str> {
         let first_pad = match (self, key.number()) {

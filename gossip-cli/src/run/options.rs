@@ -288,7 +288,7 @@ impl Options {
             ));
         }
         let keys = args.key_file.map(KeySource::new).transpose().map_err(of("--key-file"))?;
-        let names = args.states.names()?;
+        let names = args.states.names_in(args.cassandra)?;
         let flavour = Flavour::of(Some(&args.release_version), None).unwrap_or_default();
         let mut set = Vec::new();
         let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
@@ -596,6 +596,8 @@ mod tests {
             &["--seed", ""],
             &["--set", "SEVERITY=1", "--set", "10=2"],
             &["--state", "5=x"],
+            &["--state", "99=FOO"],
+            &["--cassandra", "--seed", "10.0.0.1", "--state", "1000=ROLE"],
             &["--key-file", "keys"],
             &["--key-file", "there-is-none", "--transport", "datagram"],
             &["--compression", "lz4", "--transport", "datagram"],

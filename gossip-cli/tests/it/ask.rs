@@ -1,6 +1,8 @@
 //! Asking a member over gossip, and joining nothing.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 
 use crate::node::{Node, gossip, refused, until};
 
@@ -53,16 +55,13 @@ fn what_is_wrong_with_a_question_is_one_line() {
     assert!(line.contains("NoPartitioner") && line.contains("--partitioner"), "{line}");
     // What answers is no member.
     let line = refused(1, &[&ask[..], &[&node.admin.to_string()], &CLUSTER].concat());
-    assert!(line.contains("handshake") && line.contains("TLS"), "{line}");
+    assert!(line.contains("handshake") && line.contains("storage port"), "{line}");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let line = refused(1, &[&ask[..], &[&nobody], &CLUSTER].concat());
     assert!(line.contains(&nobody) && line.contains("cannot be reached"), "{line}");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let line = refused(1, &[&ask[..], &[&silent.local_addr().unwrap().to_string()], &CLUSTER].concat());
-    assert!(
-        line.contains("no answer from") && line.contains("--partitioner") && line.contains("--listen"),
-        "{line}"
-    );
+    assert!(line.contains("no answer from") && !line.contains("TLS"), "nothing is known: {line}");
 
     refused(2, &["gossipinfo", "--seed", &seed]);
     refused(2, &["gossipinfo", "--cluster", "x"]);
@@ -70,4 +69,42 @@ fn what_is_wrong_with_a_question_is_one_line() {
     refused(2, &[&ask[..], &[&seed, "--listen", "0.0.0.0"], &CLUSTER].concat());
     refused(2, &[&ask[..], &["no such host"], &CLUSTER].concat());
     assert_eq!(node.endpoints().len(), 1);
+}
+
+/// Somebody who takes connections, reads what opens them, writes `answer` and closes.
+fn closing(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut initiate = [0; 64];
+            let _ = stream.read(&mut initiate);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn what_is_known_of_a_seed_that_does_not_answer_is_said() {
+    for (answer, outcome, cause) in [
+        (&b""[..], "closed the connection before the handshake was answered, 3 times", "may require TLS"),
+        (&[0x15, 3, 1, 0, 2, 2, 0x46], "an alert of TLS", "nothing but TLS"),
+        (&[0x85, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 10], "an error of CQL", "port for clients"),
+    ] {
+        let seed = closing(answer).to_string();
+        for command in [&["gossipinfo"][..], &["status"], &["describecluster"], &["watch"]] {
+            let line = refused(1, &[command, &["--timeout", "60s", "--seed", &seed], &CLUSTER].concat());
+            assert!(line.contains(outcome) && line.contains(cause) && line.contains(&seed), "{line}");
+            assert!(!line.contains("--partitioner"), "nothing else is guessed: {line}");
+        }
+        let run =
+            ["run", "--cassandra", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--seed", &seed];
+        let ended = gossip(&run);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let line = ended.stderr.lines().last().unwrap();
+        assert!(line.contains(outcome) && line.contains(cause), "{line}");
+        assert!(!line.contains("partitioner"), "nothing else is guessed: {line}");
+    }
 }

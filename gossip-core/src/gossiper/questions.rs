@@ -139,6 +139,9 @@ impl Gossiper {
 
     /// Notes who has left its last question without an answer for so long that there is none to come.
     pub(super) fn note_silence(&mut self) {
+        if !self.is_guest() {
+            return;
+        }
         let patience = self.config.interval.saturating_mul(UNANSWERED);
         let failure =
             if self.questions.is_tls_seen { DialFailure::SilentAndTls } else { DialFailure::Silent };

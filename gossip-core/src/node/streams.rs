@@ -347,7 +347,7 @@ impl Streams {
         if is_beyond {
             while let Some(next) = self.connections.next_to_go(now) {
                 log::debug!(connection = %next, "a connection holds too much of what has not arrived whole");
-                self.fail(gossiper, now, next);
+                self.fail(gossiper, now, next, DialFailure::Other);
             }
         }
         self.tell_displaced(gossiper);

@@ -212,7 +212,7 @@ fn why_a_seed_could_not_be_reached_is_told() {
             }
         }
     }
-    let failed = Event::DialFailed { endpoint: endpoint(B), failure: DialFailure::Refused, times: 3 };
+    let failed = Event::DialFailed { endpoint: endpoint(B), failure: DialFailure::Refused, times: 2 };
     assert!(matches!(&told[..], [first, Event::SeedsSilent { .. }] if *first == failed), "{told:?}");
 }
 
