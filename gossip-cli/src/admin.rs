@@ -24,7 +24,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::model::{
-    CountersModel, EndpointModel, ErrorResponse, NodeModel, SetRequest, SetResponse, StopResponse,
+    CountersModel, EndpointModel, ErrorResponse, LOG_LINES_DROPPED, NodeModel, SetRequest, SetResponse,
+    StopResponse,
 };
 use crate::names::{Names, unknown};
 use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
@@ -166,7 +167,7 @@ async fn counters(State(admin): State<Arc<Admin>>) -> Response {
     match admin.handle.stats().await {
         Ok(stats) => {
             let mut counters = counters_of(&stats);
-            counters.insert("log_lines_dropped".into(), admin.log_dropped.lines());
+            counters.insert(LOG_LINES_DROPPED.0.into(), admin.log_dropped.lines());
             Json(counters).into_response()
         }
         Err(Stopped) => stopped(),

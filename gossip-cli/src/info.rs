@@ -7,7 +7,7 @@ use gossip_adapter::{ApplicationState, Stats};
 
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
-use crate::model::{CountersModel, EndpointModel, NodeModel, StandingModel};
+use crate::model::{CountersModel, EndpointModel, LOG_LINES_DROPPED, NodeModel, StandingModel};
 use crate::status::{human_bytes, load};
 use crate::text::printable;
 
@@ -48,8 +48,11 @@ fn render(
     counters: &CountersModel,
     is_verbose: bool,
 ) -> String {
-    let meanings: BTreeMap<_, _> =
-        Stats::default().counters().map(|counter| (counter.name, counter.meaning)).collect();
+    let meanings: BTreeMap<_, _> = Stats::default()
+        .counters()
+        .map(|counter| (counter.name, counter.meaning))
+        .chain([LOG_LINES_DROPPED])
+        .collect();
     let own = endpoints.iter().find(|endpoint| endpoint.local);
     let state = |key| own.and_then(|own| own.text(key));
     let load = state(ApplicationState::LOAD).and_then(load);

@@ -78,6 +78,13 @@ pub(crate) fn normalise(line: impl IntoIterator<Item = OsString>, command: &Comm
     normal
 }
 
+/// Whether a line that was put in order has options of a subcommand, and no subcommand.
+pub(crate) fn lacks_command(line: &[OsString], command: &Command) -> bool {
+    let first = line.get(1).and_then(|word| word.to_str());
+    let is_our_own = |word: &str| ["--help", "--version"].contains(&word);
+    first.is_some_and(|word| word == "--print-port" || (takes_value(word, command) && !is_our_own(word)))
+}
+
 /// Whether the word after `option` is its value, in whatever command has it.
 fn takes_value(option: &str, command: &Command) -> bool {
     let is_it = |arg: &Arg| match option.strip_prefix("--") {

@@ -140,8 +140,12 @@ fn main() -> ExitCode {
 }
 
 fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let command = line::with_numbers(Cli::command());
+    let mut command = line::with_numbers(Cli::command());
     let line = line::normalise(line, &command);
+    if line::lacks_command(&line, &command) {
+        let text = "no subcommand follows the options (name one: gossip -h HOST -p PORT status)";
+        return Err(command.error(ErrorKind::MissingSubcommand, text));
+    }
     Cli::from_arg_matches(&command.try_get_matches_from(line)?)
 }
 

@@ -207,6 +207,10 @@ pub(crate) struct WatchModel {
 /// The counters of the node, by name.
 pub(crate) type CountersModel = BTreeMap<String, u64>;
 
+/// The counter that is the command's and not the core's: its name, and what it counts.
+pub(crate) const LOG_LINES_DROPPED: (&str, &str) =
+    ("log_lines_dropped", "Lines of the log that were dropped because its reader was too slow.");
+
 /// Why a request was refused.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ErrorResponse {
