@@ -87,6 +87,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.get_or_init(|| Runtime::new().expect("threads can be started")).block_on(future)
 }
 
+/// The time between two rounds where the test itself keeps the machine busy. A node is taken for dead after some 18 of them, which is
+/// more than a busy machine stands still.
+pub(crate) const BUSY_INTERVAL: Duration = Duration::from_millis(200);
+
 /// What a node is to be.
 pub(crate) struct NodeSpec {
     pub(crate) cluster: String,

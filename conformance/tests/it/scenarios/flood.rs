@@ -5,16 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gossip_adapter::{ApplicationState, Endpoint, Transport};
 
 use super::garbage::{frame, initiate};
+use crate::adapters::BUSY_INTERVAL;
 use crate::lab::Lab;
 use crate::member::{DEADLINE, Member, all_live, endpoints, eventually};
-
-/// The time between two rounds. A node is taken for dead after some 18 of them, which is more than a busy machine stands still.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 /// How many rounds a node does under the flood: more than others wait before they take a silent node for dead.
 const ROUNDS: u64 = 25;
@@ -30,7 +28,7 @@ const PACKETS_IN_FLIGHT: u64 = 64;
 pub(crate) fn a_flooded_node_keeps_its_rounds(lab: &Lab) {
     let spec = || {
         let mut spec = lab.spec();
-        spec.interval = INTERVAL;
+        spec.interval = BUSY_INTERVAL;
         spec
     };
     let flooded_spec = spec();

@@ -8,6 +8,7 @@ use gossip_adapter::{ApplicationState, Stats};
 use gossip_core::internode::{ConnectionType, FrameKind, Framing, Initiate, VersionRange, wrap};
 use gossip_core::wire::Writer;
 
+use crate::adapters::BUSY_INTERVAL;
 use crate::lab::Lab;
 use crate::member::{DEADLINE, Member, all_live, endpoints, eventually};
 use crate::proxy::Network;
@@ -19,7 +20,11 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Connections that bring anything but messages of gossip disturb nobody.
 pub(crate) fn garbage_streams(lab: &Lab) {
     let mut network = Network::new(lab.transport);
-    let spec = || lab.spec().tune(|config| config.handshake_timeout(PATIENCE).max_handshakes(8));
+    let spec = || {
+        let mut spec = lab.spec().tune(|config| config.handshake_timeout(PATIENCE).max_handshakes(8));
+        spec.interval = BUSY_INTERVAL;
+        spec
+    };
     let seed = network.start(lab, spec());
     let front = crate::proxy::address(seed.endpoint());
     let mut members =

@@ -1,16 +1,19 @@
 //! Three nodes in one process: they find each other, share a value, and one leaves.
 //!
 //! ```text
-//! cargo run -p gossip-tokio --example three_nodes
+//! cargo run -p gossip-async-std --example three_nodes_async_std
 //! ```
 
 use std::error::Error;
 use std::time::Duration;
 
-use gossip_tokio::{ApplicationState, Builder, Event, Events, Handle};
+use gossip_async_std::{ApplicationState, Builder, Event, Events, Handle};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    async_std::task::block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let (seed, mut events) = start(None).await?;
     let (second, _) = start(Some(&seed)).await?;
     let (third, _) = start(Some(&seed)).await?;

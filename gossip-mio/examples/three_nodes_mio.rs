@@ -1,7 +1,7 @@
 //! Three nodes in one process: they find each other, share a value, and one leaves.
 //!
 //! ```text
-//! cargo run -p gossip-mio --example three_nodes
+//! cargo run -p gossip-mio --example three_nodes_mio
 //! ```
 
 use std::error::Error;
