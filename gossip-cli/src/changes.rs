@@ -1,6 +1,9 @@
 //! What changes in a cluster, as a node of this process tells it.
 
+use core::hash::BuildHasher;
 use core::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::hash::RandomState;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
@@ -22,15 +25,25 @@ pub(crate) struct Changes {
     handle: Handle<Common>,
     names: Names,
     events: Events,
-    /// What all watchers share, from the first change of a value on.
+    /// What all watchers share, from the first wait for changes on.
     view: Option<View>,
+    seen: Seen,
+    has_begun: bool,
     has_ended: bool,
 }
 
 impl Changes {
     /// What `handle` tells from now on.
     pub(crate) fn new(handle: Handle<Common>, names: Names) -> Self {
-        Self { events: handle.subscribe(), handle, names, view: None, has_ended: false }
+        Self {
+            events: handle.subscribe(),
+            handle,
+            names,
+            view: None,
+            seen: Seen::default(),
+            has_begun: false,
+            has_ended: false,
+        }
     }
 
     /// The next changes; none if nothing is told for so long, and `None` when the node has stopped.
@@ -38,6 +51,19 @@ impl Changes {
         if self.has_ended {
             return None;
         }
+        let is_first = !core::mem::replace(&mut self.has_begun, true);
+        if is_first {
+            // A node that has just stopped tells no values any more.
+            self.view = self.handle.view().await.ok();
+            let known = self.view.as_mut().map(View::snapshot);
+            for info in known.iter().flat_map(|known| known.endpoints()) {
+                for state in &info.states {
+                    self.seen.note(info.endpoint, state.key, &state.value);
+                }
+            }
+        }
+        // What was told before the values were read may have changed them: nothing of it is left out.
+        let patience = if is_first { Duration::ZERO } else { patience };
         let Ok(event) = tokio::time::timeout(patience, self.events.recv()).await else {
             return Some(Vec::new());
         };
@@ -47,29 +73,17 @@ impl Changes {
         {
             batch.push(event);
         }
-        let needs_values = |event: &Result<Event, EventsError>| {
-            let Ok(event) = event else { return false };
-            matches!(
-                event,
-                Event::StateChanged { .. }
-                    | Event::Joined { .. }
-                    | Event::Restarted { .. }
-                    | Event::Left { .. }
-            )
-        };
-        let has_values = batch.iter().any(needs_values);
-        if has_values && self.view.is_none() {
-            // A node that has just stopped tells no values any more.
-            self.view = self.handle.view().await.ok();
-        }
         // It is at least as new as the events.
         let known = self.view.as_mut().map(View::snapshot);
         let mut models = Vec::new();
         for event in batch {
             match event {
                 Ok(event) => {
-                    models.extend(self.describe(event, known.as_deref()));
                     self.has_ended |= event == Event::Stopped;
+                    if !is_first && self.seen.is_known(&event, known.as_deref()) {
+                        continue;
+                    }
+                    models.extend(self.describe(event, known.as_deref()));
                 }
                 Err(EventsError::Lagged(count)) => {
                     models.push(WatchModel { count: Some(count), ..WatchModel::new("missed", None) });
@@ -224,6 +238,45 @@ fn told(event: Event, status: impl Fn(Endpoint) -> Option<StatusKind>) -> Told {
             Told::Removed { endpoint, generation }
         }
         _ => Told::AsItIs,
+    }
+}
+
+/// What every value was the last time, so that a restart tells only of those that it changed.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Hashes of the values.
+    values: HashMap<Endpoint, HashMap<ApplicationState, u64>>,
+    /// Who has restarted since: of nobody else is anything left out.
+    restarted: HashSet<Endpoint>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// Notes a value, and tells whether it was the same before.
+    fn note(&mut self, endpoint: Endpoint, key: ApplicationState, value: &str) -> bool {
+        let hash = self.hasher.hash_one(value);
+        self.values.entry(endpoint).or_default().insert(key, hash) == Some(hash)
+    }
+
+    /// Whether `event` says only what was so before a restart.
+    fn is_known(&mut self, event: &Event, known: Option<&Snapshot>) -> bool {
+        match *event {
+            Event::Restarted { endpoint, .. } => {
+                self.restarted.insert(endpoint);
+                false
+            }
+            Event::Forgotten { endpoint, .. } => {
+                self.values.remove(&endpoint);
+                self.restarted.remove(&endpoint);
+                false
+            }
+            Event::StateChanged { endpoint, key, .. } => {
+                let state = known.and_then(|known| known.get(endpoint)).and_then(|info| info.state(key));
+                let is_same = state.is_some_and(|state| self.note(endpoint, key, &state.value));
+                is_same && self.restarted.contains(&endpoint)
+            }
+            _ => false,
+        }
     }
 }
 

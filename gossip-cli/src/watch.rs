@@ -1,5 +1,6 @@
 //! `gossip watch`.
 
+mod filter;
 mod member;
 
 use core::time::Duration;
@@ -9,6 +10,7 @@ use std::thread;
 
 use gossip_adapter::ApplicationState;
 
+use self::filter::Filter;
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};
@@ -25,6 +27,8 @@ const MAX_SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+At a restart the values that did not change are left out. CHANGE is what a line of JSON has as \"event\": watching, known, joined, up, down, state, restarted, left, forgotten \
+and so on; that changes were missed, and what ends the command, is told in any case.
 Ends when the node does, when nobody reads its output any more, or with Ctrl-C. With --format json every change is a line of JSON.
 With --seed this command is itself a gossip-only member of the cluster while it runs: others know it, it publishes neither a status nor tokens, and \
 leaves in silence, so that no row of it stays in system.peers. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` \
@@ -36,6 +40,14 @@ pub(crate) struct Args {
     seed: SeedArgs,
     #[command(flatten)]
     states: StateArgs,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// What is printed, and how.
+struct Printing<'a> {
+    format: Format,
+    filter: &'a Filter,
 }
 
 /// Prints what changes in the cluster, as a node sees it, until either ends.
@@ -45,8 +57,9 @@ pub(crate) struct Args {
 /// The node cannot be asked, or is gone without having stopped in good order.
 pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
     let names = args.states.names()?;
+    let printing = Printing { format: args.client.format, filter: &args.filter };
     if args.seed.is_given() {
-        return member::watch(&args.seed, args.client.timeout, names, args.client.format);
+        return member::watch(&args.seed, args.client.timeout, names, &printing);
     }
     end_with_signals()?;
     let mut has_stopped = false;
@@ -65,13 +78,14 @@ pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
             model.name = Some(given.into());
         }
         has_stopped |= model.event == "stopped";
-        tell(&model, args.client.format)?;
+        tell(&model, &printing)?;
     }
     if has_stopped { Ok(()) } else { Err(Failure::failed("the node is gone (see its log)")) }
 }
 
-fn tell(model: &WatchModel, format: Format) -> Result<(), Failure> {
-    match format {
+fn tell(model: &WatchModel, printing: &Printing<'_>) -> Result<(), Failure> {
+    match printing.format {
+        _ if !printing.filter.takes(model) => Ok(()),
         Format::Json => print(&model.line()),
         Format::Text => print(&(render(model) + "\n")),
     }

@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use gossip_adapter::{EndpointInfo, Event, EventsError, GossipOnly, Handle, Phase, Standing, Uuid};
 use gossip_tokio::Builder;
 
-use super::tell;
+use super::{Printing, tell};
 use crate::ask::{Contact, SeedArgs};
 use crate::changes::Changes;
-use crate::client::Format;
 use crate::failure::Failure;
 use crate::model::{EndpointModel, WatchModel};
 use crate::names::Names;
@@ -28,7 +27,7 @@ pub(super) fn watch(
     seed: &SeedArgs,
     patience: Duration,
     names: Names,
-    format: Format,
+    printing: &Printing<'_>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
@@ -44,7 +43,7 @@ pub(super) fn watch(
             _ = signals.next() => return Ok(()),
             () = reader_gone() => return Ok(()),
         };
-        let followed = follow(&node, &partitioner, names, format, &mut signals).await;
+        let followed = follow(&node, &partitioner, names, printing, &mut signals).await;
         // A further signal ends it at once.
         tokio::select! {
             _ = node.shutdown() => {}
@@ -94,14 +93,14 @@ async fn follow(
     node: &Handle<GossipOnly>,
     partitioner: &str,
     names: Names,
-    format: Format,
+    printing: &Printing<'_>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     // The events of the answer that it began with are told by now, and are no changes.
     let _ = node.generation().await;
     let mut changes = Changes::new(node.common(), names);
     let known = node.endpoints().await.unwrap_or_default();
-    tell(&WatchModel::new("watching", Some(node.local_endpoint())), format)?;
+    tell(&WatchModel::new("watching", Some(node.local_endpoint())), printing)?;
     let same_ip = |info: &&EndpointInfo| !info.is_local && info.endpoint.ip() == node.local_endpoint().ip();
     if let Some(beside) = known.iter().filter(same_ip).find(|info| info.has_tokens()) {
         eprintln!("warning: the node {} has the address of this command, and another port", beside.endpoint);
@@ -110,10 +109,10 @@ async fn follow(
     let mut live = BTreeSet::new();
     for info in known.iter().filter(|info| !info.is_local) {
         let known = known_model(info, partitioner);
-        tell(&known, format)?;
+        tell(&known, printing)?;
         if info.standing == Standing::Live {
             live.insert((known.endpoint, known.generation));
-            tell(&WatchModel { event: "up".into(), value: None, ..known }, format)?;
+            tell(&WatchModel { event: "up".into(), value: None, ..known }, printing)?;
         }
     }
     loop {
@@ -129,7 +128,7 @@ async fn follow(
         };
         for model in &models {
             if model.event == "withdrawn" {
-                tell(model, format)?;
+                tell(model, printing)?;
                 let why = model.cause.as_deref().unwrap_or_default();
                 return Err(Failure::failed(format!(
                     "the cluster is being upgraded to Cassandra 6.0, and a member that only watches must not be in gossip meanwhile: \
@@ -138,7 +137,7 @@ async fn follow(
             }
             let was_told = live.remove(&(model.endpoint, model.generation));
             if !(was_told && model.event == "up") {
-                tell(model, format)?;
+                tell(model, printing)?;
             }
         }
     }

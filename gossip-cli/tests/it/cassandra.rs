@@ -203,8 +203,14 @@ fn changes_are_watched_as_a_gossip_only_member() {
         watching.wait_for(&[&address, "state ROLE=leader"]);
         assert_eq!(second.ask(&["stopdaemon"]).code, Some(0));
         watching.wait_for(&[&address, "down, generation", "shut down"]);
-        let third = Node::start_at(&address, &member);
+        let third = Node::start_at(&address, &[&member[..], &["--rack", "rack9"]].concat());
         watching.wait_for(&[&address, "restarted, generation"]);
+        // The values that are the same as before come first, and are left out.
+        let mut told = Vec::new();
+        while !told.last().is_some_and(|line: &String| line.contains("state RACK=rack9")) {
+            told.push(watching.wait_for(&[&address]));
+        }
+        assert!(!told.iter().any(|line| line.contains("state DC=")), "{told:#?}");
         assert_eq!(third.ask(&["decommission"]).code, Some(0));
         watching.wait_for(&[&address, "left, generation"]);
         let local = local.parse().unwrap();
@@ -212,6 +218,25 @@ fn changes_are_watched_as_a_gossip_only_member() {
         watching.stop();
         until("nothing is left of it", || first.endpoint(local).is_none().then_some(()));
     }
+}
+
+#[test]
+fn only_the_changes_that_are_asked_for_are_told() {
+    let first = Node::start(&[]);
+    let seed = first.gossip.to_string();
+    let mut all = Watching::start(&seed, &[]);
+    let mut wanted = Watching::start(&seed, &["--only", "up,down"]);
+    all.wait_for(&["up, generation"]);
+    let line = wanted.wait_for(&[""]);
+    assert!(line.contains("up, generation"), "{line}");
+    wanted.stop();
+    let mut others = Watching::start(&seed, &["--endpoint", "192.0.2.1", "--only", "up,watching"]);
+    others.wait_for(&["watching"]);
+    others.stop();
+    assert!(others.lines.iter().next().is_none(), "of nobody else");
+    all.stop();
+    let line = refused(2, &["watch", "--admin", "127.0.0.1:1", "--only", "upp"]);
+    assert!(line.contains("upp"), "{line}");
 }
 
 #[test]
