@@ -347,8 +347,9 @@ impl EventLog {
                 _ => tracing::info!("{endpoint} is DOWN: {cause}"),
             },
             Event::GenerationRaised { old, new } => tracing::warn!(
-                "own generation raised from {old} to {new}: others knew this address with a greater one (that is so once after data \
-                 was lost or a clock was set back; if it comes again, look for another process that uses this address)"
+                "own generation raised from {old} to {new}: gossip was enabled again, or others know this address with a \
+                 greater one (as they do once after data was lost or a clock was set back; if it comes again and gossip was \
+                 not enabled, look for another process that uses this address)"
             ),
             Event::GenerationNotRaised { generation } => tracing::error!(
                 "others know this address with a greater generation than its own, {generation}, or a greater version, and \
