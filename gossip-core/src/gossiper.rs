@@ -263,7 +263,7 @@ impl Gossiper {
             clocks: Clocks::default(),
             identity,
             saved_left: config.saved.len(),
-            questions: Questions::default(),
+            questions: Questions::new(),
             config,
         };
         for (key, value) in core::mem::take(&mut gossiper.config.states) {

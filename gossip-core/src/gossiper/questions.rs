@@ -1,6 +1,6 @@
 //! What became of the questions before a node takes part, and of the dials to those who are asked.
 
-use smallvec::SmallVec;
+use alloc::vec::Vec;
 
 use super::{Gossiper, Mode};
 use crate::config::Transport;
@@ -25,9 +25,10 @@ const UNANSWERED: u32 = 4;
 const GIVE_UP: u32 = 8;
 
 /// What is noted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Questions {
-    peers: SmallVec<[Noted; 2]>,
+    /// Has room for all from the start: noting a peer takes no memory.
+    peers: Vec<Noted>,
     /// Whether somebody has dialled this node with TLS.
     is_tls_seen: bool,
 }
@@ -45,6 +46,10 @@ struct Noted {
 }
 
 impl Questions {
+    pub(super) fn new() -> Self {
+        Self { peers: Vec::with_capacity(MAX_NOTED), is_tls_seen: false }
+    }
+
     fn get(&self, peer: Endpoint) -> Option<&Noted> {
         self.peers.iter().find(|noted| noted.peer == peer)
     }
