@@ -65,6 +65,7 @@ mod handle;
 mod mailbox;
 mod rarely;
 mod socket;
+mod troubles;
 mod view;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,6 +88,7 @@ pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
     dial_failure,
 };
+pub use troubles::{Trouble, Troubles};
 pub use view::{KnownEndpoint, Snapshot, View};
 
 /// Nothing here panics with a lock held but what the allocator does, and every change under a lock is a single step.

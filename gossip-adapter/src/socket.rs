@@ -18,7 +18,7 @@ pub const DATAGRAMS_PER_TURN: usize = 16;
 /// the same thread. It is looked at after each read of a socket and after each [`Output`](gossip_core::Output).
 pub const TIME_SLICE: Duration = Duration::from_millis(5);
 
-/// How long nothing is accepted after that failed, which happens when there are no file descriptors left.
+/// How long nothing is accepted or received after that failed: there may be no file descriptors left, for example.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a node is told of a dial that failed, with [`Node::explain_failure`](gossip_core::Node::explain_failure).

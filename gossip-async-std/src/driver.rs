@@ -19,7 +19,7 @@ use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use gossip_adapter::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared, READ_BUFFER,
-    READS_PER_TURN, TIME_SLICE, Unwritten, Written, dial_failure,
+    READS_PER_TURN, TIME_SLICE, Trouble, Troubles, Unwritten, Written, dial_failure,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use tracing::{debug, warn};
@@ -33,6 +33,8 @@ pub(crate) struct Driver {
     began: Timestamp,
     front: Front,
     accept_after: Option<Instant>,
+    front_troubles: Troubles,
+    send_troubles: Troubles,
     persist: Option<PersistGeneration>,
     sockets: HashMap<ConnectionId, Socket>,
     waits: FuturesUnordered<Wait>,
@@ -96,6 +98,8 @@ impl Driver {
             began: Timestamp::ZERO,
             front,
             accept_after: None,
+            front_troubles: Troubles::new(),
+            send_troubles: Troubles::new(),
             persist,
             sockets: HashMap::new(),
             waits: FuturesUnordered::new(),
@@ -198,7 +202,12 @@ impl Driver {
                 Output::Close { connection } => {
                     self.sockets.remove(&connection);
                 }
-                Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
+                Output::Datagram { to, bytes } => {
+                    let to = SocketAddr::from(to);
+                    if let Err(error) = self.front.send(to, bytes) {
+                        self.send_failed(to, &error);
+                    }
+                }
                 Output::Event(event) => self.on_event(event).await,
                 Output::Timeout(deadline) => {
                     self.mailbox.settle(&self.node);
@@ -257,8 +266,33 @@ impl Driver {
         self.mailbox.publish(&self.node, event);
     }
 
+    /// Nothing is taken from the front for a moment; all else goes on.
+    fn front_failed(&mut self, error: &io::Error) {
+        let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
+        self.accept_after = Some(Instant::now() + pause);
+        match to_tell {
+            Some(count) => {
+                warn!(%error, count, "connections or packets could not be taken in (this is told once a minute)")
+            }
+            None => debug!(%error, "no connection or packet was taken in"),
+        }
+    }
+
+    /// A packet is lost. Nothing waits for it, so there is nothing to be tried again.
+    fn send_failed(&mut self, to: SocketAddr, error: &io::Error) {
+        let is_full = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+        let to_tell = if is_full { None } else { self.send_troubles.failed(&mut self.node, error).to_tell };
+        match to_tell {
+            Some(count) => {
+                warn!(%error, %to, count, "packets could not be sent (this is told once a minute)")
+            }
+            None => debug!(%error, %to, "a packet is lost"),
+        }
+    }
+
     /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
     async fn receive(&mut self) {
+        self.accept_after = None;
         for _ in 0..DATAGRAMS_PER_TURN {
             let Front::Packets(socket) = &self.front else { return };
             match socket.get_ref().recv_from(&mut self.read_buffer) {
@@ -271,8 +305,8 @@ impl Driver {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // It tells of a packet that was sent, if anything.
-                Err(error) => debug!(%error, "no packet was received"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.front_failed(&error),
             }
         }
     }
@@ -284,10 +318,8 @@ impl Driver {
                 Some(connection) => self.open(connection, stream),
                 None => debug!(%from, "too many connections: one is refused"),
             },
-            Err(error) => {
-                warn!(%error, "a connection could not be accepted");
-                self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.front_failed(&error),
         }
     }
 
@@ -399,6 +431,9 @@ impl Front {
                 Arrival::Retry
             }
             Self::Packets(socket) => {
+                if let Some(after) = accept_after {
+                    Timer::at(after).await;
+                }
                 // A mere wait would miss what came before it, each time that something else comes first.
                 if let Err(error) = socket.peek_from(&mut [0]).await {
                     debug!(%error, "no packet was received");
@@ -409,11 +444,9 @@ impl Front {
     }
 
     /// Sends a packet now or never.
-    fn send(&self, to: SocketAddr, bytes: &[u8]) {
-        let Self::Packets(socket) = self else { return };
-        if let Err(error) = socket.get_ref().send_to(bytes, to) {
-            debug!(%error, %to, "a packet is lost");
-        }
+    fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let Self::Packets(socket) = self else { return Ok(()) };
+        socket.get_ref().send_to(bytes, to).map(drop)
     }
 }
 

@@ -119,6 +119,13 @@ impl Node {
         }
     }
 
+    /// Counts a call to the system that failed where something was to be accepted, received in a packet or sent in one
+    /// ([`Stats::socket_errors`]). Nothing else follows from it; drivers pause before they try again.
+    pub const fn count_socket_error(&mut self) {
+        let stats = self.gossiper.stats_mut();
+        stats.socket_errors = stats.socket_errors.saturating_add(1);
+    }
+
     /// Says what to do next. To be called until it is [`Output::Timeout`]; a driver that stops before that is late with
     /// what is left, and nothing worse.
     ///

@@ -122,6 +122,8 @@ stats! {
     pub connections_refused: u64,
     /// Connections closed because there were too many, and others needed the room more.
     pub connections_displaced: u64,
+    /// Calls to the system that failed for reasons of our own when something was to be accepted, received or sent.
+    pub socket_errors: u64,
     /// Messages of verbs that do not concern gossip.
     pub skipped: u64,
     /// Bytes of connections or packets taken in.

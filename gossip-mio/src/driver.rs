@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gossip_adapter::{
     ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared,
-    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Written, dial_failure,
+    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Trouble, Troubles, Written, dial_failure,
 };
 use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -127,6 +127,8 @@ impl Driver {
             front,
             is_front_ready: false,
             accept_after: None,
+            front_troubles: Troubles::new(),
+            send_troubles: Troubles::new(),
             persist,
             read_buffer: vec![0; READ_BUFFER].into(),
             write_buffer: vec![0; Node::MIN_BUFFER].into(),
@@ -215,6 +217,8 @@ struct Running {
     /// Until nobody waits there any more.
     is_front_ready: bool,
     accept_after: Option<Timestamp>,
+    front_troubles: Troubles,
+    send_troubles: Troubles,
     persist: Option<PersistGeneration>,
     read_buffer: Box<[u8]>,
     write_buffer: Box<[u8]>,
@@ -290,7 +294,12 @@ impl Running {
                     self.after_write(connection, written);
                 }
                 Output::Close { connection } => self.sockets.remove(connection),
-                Output::Datagram { to, bytes } => self.front.send(SocketAddr::from(to), bytes),
+                Output::Datagram { to, bytes } => {
+                    let to = SocketAddr::from(to);
+                    if let Err(error) = self.front.send(to, bytes) {
+                        self.send_failed(to, &error);
+                    }
+                }
                 Output::Event(event) => self.on_node_event(event),
                 Output::Timeout(deadline) => {
                     self.mailbox.settle(&self.node);
@@ -345,8 +354,35 @@ impl Running {
         self.mailbox.publish(&self.node, event);
     }
 
+    /// Nothing is taken from the front for a moment; all else goes on.
+    fn front_failed(&mut self, error: &io::Error) {
+        let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
+        self.accept_after = Some(self.clock.now() + pause);
+        match to_tell {
+            Some(count) => {
+                warn!(%error, count, "connections or packets could not be taken in (this is told once a minute)")
+            }
+            None => debug!(%error, "no connection or packet was taken in"),
+        }
+    }
+
+    /// A packet is lost. Nothing waits for it, so there is nothing to be tried again.
+    fn send_failed(&mut self, to: SocketAddr, error: &io::Error) {
+        let is_full = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+        let to_tell = if is_full { None } else { self.send_troubles.failed(&mut self.node, error).to_tell };
+        match to_tell {
+            Some(count) => {
+                warn!(%error, %to, count, "packets could not be sent (this is told once a minute)")
+            }
+            None => debug!(%error, %to, "a packet is lost"),
+        }
+    }
+
     /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
     fn receive(&mut self) {
+        if self.is_front_to_wait() {
+            return;
+        }
         for _ in 0..DATAGRAMS_PER_TURN {
             let Front::Packets(socket) = &self.front else { return };
             match socket.source.recv_from(&mut self.read_buffer) {
@@ -362,17 +398,22 @@ impl Running {
                     self.is_front_ready = false;
                     return;
                 }
-                // It tells of a packet that was sent, if anything.
-                Err(error) => debug!(%error, "no packet was received"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.front_failed(&error),
             }
         }
     }
 
+    /// Whether it is too soon after an error; else that is forgotten.
+    fn is_front_to_wait(&mut self) -> bool {
+        self.accept_after.take_if(|after| *after <= self.clock.now());
+        self.accept_after.is_some()
+    }
+
     fn accept(&mut self) {
-        if self.accept_after.is_some_and(|after| self.clock.now() < after) {
+        if self.is_front_to_wait() {
             return;
         }
-        self.accept_after = None;
         for _ in 0..ACCEPTS_PER_TURN {
             let Front::Connections(listener) = &self.front else { return };
             match listener.source.accept() {
@@ -386,11 +427,8 @@ impl Running {
                     self.is_front_ready = false;
                     return;
                 }
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    self.accept_after = Some(self.clock.now() + ACCEPT_PAUSE);
-                    return;
-                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.front_failed(&error),
             }
         }
     }

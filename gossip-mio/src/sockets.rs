@@ -23,11 +23,9 @@ pub(crate) enum Front {
 
 impl Front {
     /// Sends a packet now or never.
-    pub(crate) fn send(&self, to: SocketAddr, bytes: &[u8]) {
-        let Self::Packets(socket) = self else { return };
-        if let Err(error) = socket.source.send_to(bytes, to) {
-            debug!(%error, %to, "a packet is lost");
-        }
+    pub(crate) fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let Self::Packets(socket) = self else { return Ok(()) };
+        socket.source.send_to(bytes, to).map(drop)
     }
 }
 
