@@ -21,7 +21,7 @@ mod sealer;
 pub(crate) use self::cookie::Cookies;
 pub use self::packet::{ClusterId, Cookie, DatagramMessages, Header, PacketError, RawMessage, Seal};
 pub(crate) use self::packet::{HEAD, MAX_HEADER, encode_head};
-pub(crate) use self::peers::Peers;
+pub(crate) use self::peers::{Arrival, Peer, Peers};
 #[cfg(feature = "seal")]
 pub use self::seal::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub(crate) use self::sealer::{Refused, Sealer};

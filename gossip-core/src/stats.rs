@@ -145,7 +145,8 @@ stats! {
     pub unsealed: u64,
     /// Packets dropped because no key of ours opens them, or something about them was changed.
     pub forged: u64,
-    /// Packets dropped because they had come before, or are too old to tell.
+    /// Packets dropped because they had come before, are too old to tell, or are of another process of the sender than the one that
+    /// proved to be its latest.
     pub replayed: u64,
 }
 

@@ -6,10 +6,9 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::packet::Cookie;
+use super::packet::{Cookie, Seal};
 use super::replay::ReplayWindow;
 use crate::endpoint::Endpoint;
-use crate::version::Generation;
 
 /// For how many there is a place, however few endpoints may be known.
 const MIN_PEERS: usize = 256;
@@ -21,12 +20,14 @@ pub(crate) struct Peers {
     hash: FixedState,
     peers: Vec<Peer>,
     /// Which packets of each have come, where packets are counted; as long as the last of those needs.
-    windows: Vec<ReplayWindow>,
+    windows: Vec<Window>,
     max: usize,
     /// Where a place is looked for when all are taken.
     hand: usize,
     /// How many were ever taken in.
     met: u64,
+    /// The latest epoch of anybody.
+    epochs: u32,
 }
 
 /// What is kept of one peer.
@@ -37,8 +38,27 @@ pub(crate) struct Peer {
     pub(crate) cookie: Cookie,
     /// Whether it ever repeated a cookie of ours.
     pub(crate) is_proven: bool,
-    /// The generation of the process whose packets are counted.
-    generation: Generation,
+    /// Stands for the process whose packets are counted: another one there has another epoch, and so other cookies. 0 while none are.
+    epoch: u32,
+    /// The epoch before that, whose cookie that process may still repeat.
+    former_epoch: u32,
+}
+
+/// Which packets of one process have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// What the process drew when it started; none of the peer's has been heard before there is one.
+    process: Option<[u8; 12]>,
+    replay: ReplayWindow,
+}
+
+/// What is known of a counted packet that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    First,
+    Again,
+    /// It is of another process than the one whose packets are counted, and does not show that it is the later one.
+    OtherProcess,
 }
 
 impl Peers {
@@ -52,6 +72,7 @@ impl Peers {
             max: max_endpoints.clamp(MIN_PEERS, u32::MAX as usize),
             hand: 0,
             met: 0,
+            epochs: 0,
         }
     }
 
@@ -71,19 +92,32 @@ impl Peers {
         &mut self.peers[at]
     }
 
-    /// Whether a counted packet from `endpoint` comes for the first time, as far as is known. Those of a process before the latest do not.
-    pub(crate) fn is_first(&mut self, endpoint: Endpoint, generation: Generation, counter: u64) -> bool {
+    /// Whether a counted packet from `endpoint` comes for the first time, as far as is known.
+    ///
+    /// Generations do not tell which of two processes is the later one: a clock that was ahead is set right, or a file is lost. Whoever
+    /// repeats the cookie of the current epoch (`repeats`) sent its packet after the process that is counted was first heard. With it a
+    /// new epoch begins, so that packets of earlier processes never repeat the right cookie again.
+    pub(crate) fn arrival(
+        &mut self,
+        endpoint: Endpoint,
+        seal: &Seal,
+        repeats: impl FnOnce(u32) -> bool,
+    ) -> Arrival {
         let at = self.place(endpoint);
         if self.windows.len() <= at {
             self.windows.reserve_exact(self.peers.capacity() - self.windows.len());
-            self.windows.resize_with(self.peers.len(), ReplayWindow::default);
+            self.windows.resize(self.peers.len(), Window::default());
         }
         let (peer, window) = (&mut self.peers[at], &mut self.windows[at]);
-        if generation > peer.generation {
-            peer.generation = generation;
-            *window = ReplayWindow::default();
+        if window.process != Some(seal.process) {
+            if window.process.is_some() && !repeats(peer.epoch) {
+                return Arrival::OtherProcess;
+            }
+            self.epochs = self.epochs.wrapping_add(1).max(1);
+            (peer.former_epoch, peer.epoch) = (peer.epoch, self.epochs);
+            *window = Window { process: Some(seal.process), replay: ReplayWindow::default() };
         }
-        generation == peer.generation && window.accept(counter)
+        if window.replay.accept(seal.counter) { Arrival::First } else { Arrival::Again }
     }
 
     fn place(&mut self, endpoint: Endpoint) -> usize {
@@ -121,7 +155,7 @@ impl Peers {
         self.hand = (place + 1) % count;
         let old = core::mem::replace(&mut self.peers[place], peer).endpoint;
         if let Some(window) = self.windows.get_mut(place) {
-            *window = ReplayWindow::default();
+            *window = Window::default();
         }
         let Self { index, hash, peers, max, .. } = self;
         if let Ok(entry) = index.find_entry(hash.hash_one(old), |at| *at as usize == place) {
@@ -138,7 +172,17 @@ impl Peers {
 
 impl Peer {
     fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, cookie: Cookie::NONE, is_proven: false, generation: Generation::SAVED }
+        Self { endpoint, cookie: Cookie::NONE, is_proven: false, epoch: 0, former_epoch: 0 }
+    }
+
+    /// The epoch whose cookie it is given.
+    pub(crate) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Whether `is_right` holds in the epoch of its process, or in the one before, of which packets may be under way.
+    pub(crate) fn is_in_epoch(&self, is_right: impl Fn(u32) -> bool) -> bool {
+        is_right(self.epoch) || (self.former_epoch != self.epoch && is_right(self.former_epoch))
     }
 }
 
@@ -166,14 +210,34 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_comes_once_in_each_generation() {
+    fn a_packet_comes_once_from_each_process() {
         let mut peers = Peers::new(7, 1);
         peers.meet(endpoint(0));
-        let mut is_first =
-            |generation, counter| peers.is_first(endpoint(1), Generation::new(generation), counter);
-        assert!(is_first(5, 1) && is_first(5, 3) && is_first(5, 2));
-        assert!(!is_first(5, 3) && !is_first(4, 9));
-        assert!(is_first(6, 1) && !is_first(6, 1) && !is_first(5, 4));
+        // Each packet repeats the cookie of an epoch.
+        let mut arrival = |process, counter, repeated| {
+            let seal = Seal { key: [0; 4], process: [process; 12], counter };
+            peers.arrival(endpoint(1), &seal, |epoch| epoch == repeated)
+        };
+        assert_eq!([1, 3, 2].map(|counter| arrival(5, counter, 0)), [Arrival::First; 3]);
+        assert_eq!(arrival(5, 3, 1), Arrival::Again);
+        assert_eq!(arrival(4, 9, 0), Arrival::OtherProcess, "that of the epoch before is not enough");
+        assert_eq!([arrival(4, 9, 1), arrival(4, 9, 1)], [Arrival::First, Arrival::Again]);
+        assert_eq!([0, 1].map(|repeated| arrival(5, 4, repeated)), [Arrival::OtherProcess; 2]);
+        assert_eq!(arrival(4, 10, 0), Arrival::First);
+    }
+
+    #[test]
+    fn no_epoch_comes_back_to_a_peer_that_was_displaced() {
+        let mut peers = Peers::new(7, 1);
+        let mut epochs = Vec::new();
+        for n in 0..1_000 {
+            let seal = Seal { key: [0; 4], process: [1; 12], counter: 1 };
+            assert_eq!(peers.arrival(endpoint(n % 500), &seal, |_| false), Arrival::First);
+            epochs.push(peers.get(endpoint(n % 500)).unwrap().epoch());
+        }
+        epochs.sort_unstable();
+        epochs.dedup();
+        assert_eq!((epochs.len(), peers.windows.len()), (1_000, MIN_PEERS));
     }
 
     #[test]

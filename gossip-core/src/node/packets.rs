@@ -5,7 +5,8 @@ use alloc::collections::VecDeque;
 use super::budget::Budget;
 use crate::config::Config;
 use crate::datagram::{
-    self, ClusterId, Cookies, DatagramMessages, HEAD, Header, Peers, RawMessage, Refused, Sealer,
+    self, Arrival, ClusterId, Cookie, Cookies, DatagramMessages, HEAD, Header, Peer, Peers, RawMessage,
+    Refused, Sealer,
 };
 use crate::endpoint::Endpoint;
 use crate::gossiper::{Gossiper, Session};
@@ -37,8 +38,8 @@ pub(super) struct Packets {
     budget: Budget,
     /// To whom a SYN goes out of which a part is sent.
     current: Option<Endpoint>,
-    /// To whom a packet without messages is due: it tells a cookie.
-    greetings: VecDeque<Endpoint>,
+    /// To whom a packet without messages is due, which tells a cookie; and the cookie that it repeats.
+    greetings: VecDeque<(Endpoint, Cookie)>,
 }
 
 impl Packets {
@@ -93,11 +94,20 @@ impl Packets {
         match self.sealer.open(&header, self.local, front, messages) {
             Ok(None) => self.take_messages(gossiper, now, &header, messages, packet.len()),
             Ok(Some(opened)) => {
-                let counter = header.seal.map_or(0, |seal| seal.counter);
-                if self.peers.is_first(header.sender, header.generation, counter) {
-                    self.take_messages(gossiper, now, &header, &opened, packet.len());
-                } else {
-                    gossiper.stats_mut().replayed += 1;
+                let (from, cookies) = (header.sender, self.cookies);
+                let repeats = |epoch| header.repeated == cookies.of(from, epoch);
+                // What is not sealed is not opened.
+                match header.seal.map(|seal| self.peers.arrival(from, &seal, repeats)) {
+                    Some(Arrival::First) => {
+                        self.take_messages(gossiper, now, &header, &opened, packet.len());
+                    }
+                    Some(Arrival::Again) | None => gossiper.stats_mut().replayed += 1,
+                    Some(Arrival::OtherProcess) => {
+                        gossiper.stats_mut().replayed += 1;
+                        // If it was started again, it learns here what it has to repeat. Its own cookie is repeated but not kept,
+                        // since the packet may be one of long ago.
+                        self.greet(from, header.given);
+                    }
                 }
                 self.sealer.give_back(opened);
             }
@@ -130,8 +140,9 @@ impl Packets {
         length: usize,
     ) {
         let from = header.sender;
-        let is_proven = header.repeated == self.cookies.of(from);
+        let cookies = self.cookies;
         let peer = self.peers.meet(from);
+        let is_proven = peer.is_in_epoch(|epoch| header.repeated == cookies.of(from, epoch));
         let has_new_cookie = peer.cookie != header.given;
         peer.cookie = header.given;
         peer.is_proven |= is_proven;
@@ -157,7 +168,9 @@ impl Packets {
             }
             match Message::decode(verb, body, CODEC) {
                 // The answer would be everything that is known.
-                Some(Ok(Message::Syn(syn))) if !is_proven && syn.digests.is_empty() => self.greet(from),
+                Some(Ok(Message::Syn(syn))) if !is_proven && syn.digests.is_empty() => {
+                    self.greet(from, header.given);
+                }
                 Some(Ok(message)) => gossiper.handle_message(now, from, id, &mut session, &message),
                 Some(Err(_error)) => {
                     gossiper.stats_mut().malformed += 1;
@@ -168,20 +181,24 @@ impl Packets {
         }
     }
 
-    fn greet(&mut self, whom: Endpoint) {
-        if self.greetings.len() < MAX_GREETINGS && !self.greetings.contains(&whom) {
-            self.greetings.push_back(whom);
+    fn greet(&mut self, whom: Endpoint, repeated: Cookie) {
+        if let Some(greeting) = self.greetings.iter_mut().find(|greeting| greeting.0 == whom) {
+            greeting.1 = repeated;
+        } else if self.greetings.len() < MAX_GREETINGS {
+            self.greetings.push_back((whom, repeated));
         }
     }
 
-    /// The header of the next packet to `to`.
-    fn header(&mut self, gossiper: &Gossiper, to: Endpoint) -> Header {
+    /// The header of the next packet to `to`, which repeats this cookie, or the one that is kept.
+    fn header(&mut self, gossiper: &Gossiper, to: Endpoint, repeated: Option<Cookie>) -> Header {
+        let peer = self.peers.get(to);
+        let kept = peer.map_or(Cookie::NONE, |peer| peer.cookie);
         Header {
             cluster: self.cluster,
             sender: self.local,
             generation: gossiper.generation(),
-            given: self.cookies.of(to),
-            repeated: self.peers.get(to).map_or(datagram::Cookie::NONE, |peer| peer.cookie),
+            given: self.cookies.of(to, peer.map_or(0, Peer::epoch)),
+            repeated: repeated.unwrap_or(kept),
             seal: self.sealer.next(),
         }
     }
@@ -202,8 +219,8 @@ impl Packets {
                 gossiper.stats_mut().throttled += u64::from(self.budget.is_newly_spent());
                 return None;
             }
-            let (to, length) = if let Some(to) = self.greetings.pop_front() {
-                (to, self.write_packet(gossiper, to, buffer, |_, _| {}))
+            let (to, length) = if let Some((to, repeated)) = self.greetings.pop_front() {
+                (to, self.write_packet(gossiper, to, Some(repeated), buffer, |_, _| {}))
             } else {
                 let to = self.current.take().or_else(|| gossiper.next_peer())?;
                 (to, self.write_due(gossiper, to, buffer))
@@ -232,7 +249,7 @@ impl Packets {
         // There are no connections to be closed.
         gossiper.take_reset(to);
         let before = gossiper.stats().messages_sent;
-        let length = self.write_packet(gossiper, to, buffer, |gossiper, out| {
+        let length = self.write_packet(gossiper, to, None, buffer, |gossiper, out| {
             // First one that may have a body, then small ones behind it.
             if write_message(gossiper, to, out) {
                 while out.room() >= HEAD && write_small(gossiper, to, out) {}
@@ -255,10 +272,11 @@ impl Packets {
         &mut self,
         gossiper: &mut Gossiper,
         to: Endpoint,
+        repeated: Option<Cookie>,
         buffer: &mut [u8],
         fill: impl FnOnce(&mut Gossiper, &mut Writer<'_>),
     ) -> Option<usize> {
-        let header = self.header(gossiper, to);
+        let header = self.header(gossiper, to, repeated);
         let packet = buffer.get_mut(..self.max_size)?;
         let mut out = Writer::new(packet);
         header.encode(&mut out).ok()?;

@@ -1,7 +1,9 @@
 //! Sealed packets: nobody without the key reads or changes them, none counts twice, and keys are replaced without a pause.
 
 use gossip_core::datagram::{Cookie, Header};
-use gossip_core::{ConfigBuilder, Endpoint, KeyRing, SealKey, Standing, Stats};
+use gossip_core::{
+    Config, ConfigBuilder, Endpoint, Generation, KeyRing, SealKey, Standing, Stats, Transport,
+};
 use gossip_sim::{Cluster, seconds};
 use proptest::prelude::*;
 
@@ -17,6 +19,13 @@ fn ring(keys: &[u8]) -> KeyRing {
 
 fn sealed(at: &str, keys: &[u8]) -> ConfigBuilder {
     datagrams(at).keys(ring(keys))
+}
+
+/// A process that drew this at its start.
+fn started(at: &str, generation: i32, drawn: u8) -> ConfigBuilder {
+    Config::builder("c", endpoint(at), Generation::new(generation), [drawn; 32])
+        .transport(Transport::Datagram)
+        .seed(endpoint(A))
 }
 
 /// Two nodes after some rounds, and all packets that came out of them.
@@ -143,6 +152,92 @@ fn a_sealed_cluster_survives_loss_disorder_and_restarts() {
     let stats: Vec<Stats> = cluster.view().running().map(|(_, gossiper)| *gossiper.stats()).collect();
     assert!(stats.iter().all(|stats| stats.forged == 0 && stats.unsealed == 0));
     assert!(stats.iter().map(|stats| stats.replayed).sum::<u64>() > 0, "what came twice");
+}
+
+#[test]
+fn a_node_that_starts_with_an_old_generation_is_heard() {
+    for is_sealed in [false, true] {
+        let config = |at, generation, drawn| {
+            let config = started(at, generation, drawn);
+            Played::new(if is_sealed { config.keys(ring(&[1])) } else { config })
+        };
+        for generation in [5, 4] {
+            let mut nodes = [config(A, 5, 1), config(B, 5, 2)];
+            after_rounds(&mut nodes, 30);
+            assert!(are_live(&nodes));
+            nodes[1] = config(B, generation, 3);
+            after_rounds(&mut nodes, 30);
+            assert!(are_live(&nodes), "sealed {is_sealed}, {generation} after 5");
+            // Seen by what it says now, not by what is left of it.
+            let heartbeats =
+                nodes.each_ref().map(|node| node.node.gossiper().heartbeat(endpoint(B)).unwrap());
+            assert_eq!(heartbeats[0].generation, heartbeats[1].generation);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_once_shuts_no_sealed_node_out() {
+    const NOW: i32 = 1_700_000_000;
+    let sealed = |at, generation, drawn| Played::new(started(at, generation, drawn).keys(ring(&[1])));
+    let mut nodes = [sealed(A, NOW, 1), sealed(B, NOW + 70_000_000, 2)];
+    after_rounds(&mut nodes, 10);
+    assert_eq!(nodes[0].node.gossiper().endpoint_count(), 1, "a generation two years ahead is refused");
+    nodes[1] = sealed(B, NOW + 60, 3);
+    let before = nodes[0].node.stats().replayed;
+    after_rounds(&mut nodes, 10);
+    assert!(are_live(&nodes));
+    assert!(nodes[0].node.stats().replayed - before <= 2, "until it repeats the right cookie");
+}
+
+#[test]
+fn packets_of_an_earlier_process_are_refused() {
+    let sealed = |at, generation, drawn| Played::new(started(at, generation, drawn).keys(ring(&[1])));
+    // The earlier process had the lesser generation, or the greater.
+    for generations in [[5, 6, 7], [7, 6, 5]] {
+        let mut a = sealed(A, 5, 1);
+        let mut earlier: Vec<Vec<u8>> = Vec::new();
+        for (at, generation) in generations.into_iter().enumerate() {
+            let b = sealed(B, generation, 2 + u8::try_from(at).unwrap());
+            let mut nodes = [a, b];
+            let of_b = |bytes: &Vec<u8>| Header::decode(bytes).unwrap().0.sender == endpoint(B);
+            let sent: Vec<_> = after_rounds(&mut nodes, 20).into_iter().filter(of_b).collect();
+            assert!(are_live(&nodes));
+            for bytes in &earlier {
+                let before = *nodes[0].node.stats();
+                // At the most it is told a cookie, in a packet that is no longer than its own.
+                let answers = nodes[0].receive(bytes);
+                assert!(answers.iter().map(|sent| sent.bytes.len()).sum::<usize>() <= bytes.len());
+                let after = *nodes[0].node.stats();
+                let counted = |stats: Stats| {
+                    (stats.replayed, stats.syns_received, stats.acks_received, stats.messages_sent)
+                };
+                let (replayed, syns, acks, messages) = counted(before);
+                assert_eq!(counted(after), (replayed + 1, syns, acks, messages));
+                deliver(&mut nodes, answers);
+            }
+            let before = nodes[0].node.stats().replayed;
+            after_rounds(&mut nodes, 20);
+            assert!(are_live(&nodes));
+            assert_eq!(nodes[0].node.stats().replayed, before, "the process that lives is heard as before");
+            earlier.extend(sent);
+            [a, _] = nodes;
+        }
+    }
+}
+
+#[test]
+fn old_packets_of_both_that_come_first_keep_nobody_apart() {
+    let sealed = |at, drawn| Played::new(started(at, 5, drawn).keys(ring(&[1])));
+    let mut nodes = [sealed(A, 1), sealed(B, 2)];
+    let recorded = after_rounds(&mut nodes, 5);
+    nodes = [sealed(A, 3), sealed(B, 4)];
+    for bytes in recorded {
+        let sender = Header::decode(&bytes).unwrap().0.sender;
+        nodes[usize::from(sender == endpoint(A))].receive(&bytes);
+    }
+    after_rounds(&mut nodes, 5);
+    assert!(are_live(&nodes));
 }
 
 proptest! {
