@@ -7,10 +7,11 @@ mod acceptance;
 mod apply;
 mod asked;
 mod cassandra;
+mod clock;
 mod clocks;
 mod exchange;
 mod identity;
-mod limits;
+mod journal;
 mod liveness;
 mod local;
 mod news;
@@ -23,23 +24,20 @@ mod shadow;
 mod shutdown;
 mod upgrade;
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
-
 use self::acceptance::Acceptance;
 pub(crate) use self::asked::Asked;
+use self::clock::Clock;
 use self::clocks::Clocks;
 use self::identity::Identity;
 pub use self::identity::SavedEndpoint;
-use self::limits::Limits;
+use self::journal::Journal;
 use self::local::Refutations;
 use self::news::News;
 pub(crate) use self::outbox::MIN_PEERS;
 use self::outbox::Outbox;
-use self::phase::Vital;
 pub use self::phase::{End, Phase};
 use self::questions::Questions;
 pub use self::removal::{AssassinateError, LeaveError};
@@ -70,6 +68,8 @@ use crate::wire::{JavaStr, Writer};
 #[derive(Debug)]
 pub struct Gossiper {
     config: Config,
+    clock: Clock,
+    journal: Journal,
     table: EndpointTable,
     outbox: Outbox,
     asked: Asked,
@@ -79,20 +79,14 @@ pub struct Gossiper {
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     scratch: Scratch,
     seen: Seen,
-    events: VecDeque<Event>,
-    events_lost: u32,
-    vital: Vital,
-    stats: Stats,
     rng: Rng,
     mode: Mode,
+    /// Why the node stops, once it does.
+    end: Option<End>,
     shadow: Shadow,
     /// The status to go back to when gossip is enabled again.
     status_before: Vec<u8>,
-    now: Timestamp,
     next_round: Timestamp,
-    wall: Option<WallClock>,
-    /// The last version that was given out.
-    version: Version,
     /// Where in the order of endpoints the next SYN begins.
     rotation: usize,
     /// Whether a SYN was sent since the start: without one, an ACK answers somebody else's.
@@ -104,9 +98,6 @@ pub struct Gossiper {
     acceptance: Acceptance,
     /// Who showed that the Cassandra cluster is being upgraded to 6.0.
     upgrade: Option<(Endpoint, UpgradeSign)>,
-    foreign_cluster: ForeignName,
-    foreign_partitioner: ForeignName,
-    limits: Limits,
     clocks: Clocks,
     identity: Identity,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
@@ -139,24 +130,6 @@ enum Mode {
 enum AfterShutdown {
     Stop,
     Disable,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct WallClock {
-    unix_ms: u64,
-    at: Timestamp,
-}
-
-/// Of how many senders of another cluster it is told in a minute: SYNs come every second, and a peer can send them under any name.
-const MAX_FOREIGNERS: usize = 8;
-
-/// A name that somebody else's SYN carried, cut to what is worth showing.
-#[derive(Clone, Debug, Default)]
-struct ForeignName {
-    text: SmallVec<[u8; 64]>,
-    from: Option<Endpoint>,
-    /// Of whom it was told, and when.
-    told: [Option<(Endpoint, Timestamp)>; MAX_FOREIGNERS],
 }
 
 /// Which process of an endpoint is at the other end of a connection, as far as is known.
@@ -198,7 +171,7 @@ impl Gossiper {
         let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
         let mut outbox =
             Outbox::new(hash_key.rotate_left(32), config.max_pending_acks, config.max_pending_peers);
-        let mut stats = Stats::default();
+        let mut journal = Journal::new(config.max_pending_events);
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
         // The table holds at least one endpoint, and this is the first.
         if let Ok(slot) = table.insert(config.local, local) {
@@ -216,7 +189,7 @@ impl Gossiper {
             }
             match table.insert(saved.endpoint, HeartbeatState::EMPTY) {
                 Ok(slot) => table.set_standing(slot, Standing::Unreachable),
-                Err(_) => stats.table_full += 1,
+                Err(_) => journal.stats.table_full += 1,
             }
         }
         let mut identity = Identity::default();
@@ -228,6 +201,8 @@ impl Gossiper {
         let mut seen = Seen::default();
         seen.reserve(table.len());
         let mut gossiper = Self {
+            clock: Clock::new(now),
+            journal,
             table,
             outbox,
             asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
@@ -237,18 +212,12 @@ impl Gossiper {
             assassinations: [None; MAX_ASSASSINATIONS],
             scratch: Scratch::new(),
             seen,
-            events: VecDeque::with_capacity(config.max_pending_events),
-            events_lost: 0,
-            vital: Vital::default(),
-            stats,
             rng: Rng::new(&config.entropy, Purpose::Targets),
             mode: Mode::Running,
+            end: None,
             shadow: Shadow::new(now, 0),
             status_before: Vec::new(),
-            now,
             next_round: now + config.interval,
-            wall: None,
-            version: Version::ZERO,
             rotation: 0,
             syn_sent: false,
             last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
@@ -257,9 +226,6 @@ impl Gossiper {
             contact: round::Contact::new(now),
             acceptance: Acceptance::default(),
             upgrade: None,
-            foreign_cluster: ForeignName::default(),
-            foreign_partitioner: ForeignName::default(),
-            limits: Limits::default(),
             clocks: Clocks::default(),
             identity,
             saved_left: config.saved.len(),
@@ -269,9 +235,7 @@ impl Gossiper {
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
             gossiper.publish(key, JavaStr::from_checked(&value));
         }
-        // What it begins with is no change.
-        gossiper.events.clear();
-        gossiper.events_lost = 0;
+        gossiper.journal.clear();
         gossiper.config.tombstones = Vec::new();
         if gossiper.config.shadow_round {
             gossiper.begin_shadow_round();
@@ -293,14 +257,14 @@ impl Gossiper {
         match self.mode {
             Mode::Stopped => return,
             Mode::Disabled => {
-                self.stats.while_disabled += 1;
+                self.journal.stats.while_disabled += 1;
                 return;
             }
             Mode::Shadow => return self.handle_shadow_message(from, id, message),
             Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
         }
         if let Some(slot) = self.table.find(from) {
-            self.table.set_heard(slot, self.now);
+            self.table.set_heard(slot, self.clock.now());
         }
         match message {
             Message::Syn(syn) => self.on_syn(from, id, session, syn),
@@ -327,17 +291,17 @@ impl Gossiper {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
         match self.mode {
-            Mode::Stopping { until, then } if self.now >= until => self.end_shutdown(then),
-            Mode::Leaving { until } if self.now >= until => self.announce_left(),
-            Mode::Left { until } if self.now >= until => {
-                self.vital.end_with(End::Left);
+            Mode::Stopping { until, then } if self.clock.now() >= until => self.end_shutdown(then),
+            Mode::Leaving { until } if self.clock.now() >= until => self.announce_left(),
+            Mode::Left { until } if self.clock.now() >= until => {
+                self.end_with(End::Left);
                 self.stop();
             }
             _ => {}
         }
-        if self.poll_timeout().is_some() && self.now >= self.next_round {
-            self.next_round = self.now + self.config.interval;
-            self.pauses.begin_interval(self.now + self.config.max_local_pause);
+        if self.poll_timeout().is_some() && self.clock.now() >= self.next_round {
+            self.next_round = self.clock.now() + self.config.interval;
+            self.pauses.begin_interval(self.clock.now() + self.config.max_local_pause);
             if self.mode == Mode::Shadow {
                 self.on_shadow_timeout();
             } else {
@@ -349,7 +313,7 @@ impl Gossiper {
     /// Takes a reading of the wall clock: milliseconds since the Unix epoch, now.
     pub fn handle_wall_clock(&mut self, now: Timestamp, unix_ms: u64) {
         self.advance(now);
-        self.wall = Some(WallClock { unix_ms, at: self.now });
+        self.clock.set_wall(unix_ms);
     }
 
     /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled or the node has stopped.
@@ -365,14 +329,7 @@ impl Gossiper {
 
     /// What happened, one after the other.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.vital.next().or_else(|| self.events.pop_front());
-        if let Some(event) = event.or_else(|| self.vital.next_late()) {
-            return Some(event);
-        }
-        match core::mem::take(&mut self.events_lost) {
-            0 => self.vital.take_stopped().then_some(Event::Stopped),
-            count => Some(Event::Lost { count }),
-        }
+        self.journal.next()
     }
 
     /// The next peer to which something is due. It is not named again before something new is due to it, or
@@ -388,13 +345,13 @@ impl Gossiper {
 
     /// Drops what is due to `to`, who cannot be reached.
     pub fn forget(&mut self, to: Endpoint) {
-        self.stats.messages_dropped += self.outbox.forget(to);
+        self.journal.stats.messages_dropped += self.outbox.forget(to);
     }
 
     /// Drops the answers that are due to `to`, where another process is now than the one that asked: it would take a part of a
     /// state, which is all that the other lacked, for the whole.
     pub(crate) fn forget_answers(&mut self, to: Endpoint) {
-        self.stats.messages_dropped += self.outbox.forget_answers(to);
+        self.journal.stats.messages_dropped += self.outbox.forget_answers(to);
     }
 
     /// Whether anything is due to `to`.
@@ -438,7 +395,7 @@ impl Gossiper {
             outgoing = self.encode_with_body(to, codec, out);
         }
         let outgoing = outgoing.or_else(|| self.encode_without_body(to, codec))?;
-        self.stats.messages_sent += 1;
+        self.journal.stats.messages_sent += 1;
         log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, bytes = out.len(), "sent");
         Some(outgoing)
     }
@@ -451,7 +408,7 @@ impl Gossiper {
     /// Drops what is due to `to` and too large for an ordinary message.
     pub fn forget_large(&mut self, to: Endpoint) {
         if self.outbox.due(to).and_then(|due| due.large.take()).is_some() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
@@ -468,8 +425,8 @@ impl Gossiper {
     ) -> Result<(Outgoing, Vec<u8>), usize> {
         let written = self.encode_due_large(to, codec, limit)?;
         log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent, over the large connection");
-        self.stats.messages_sent += 1;
-        self.stats.snapshots += 1;
+        self.journal.stats.messages_sent += 1;
+        self.journal.stats.snapshots += 1;
         Ok(written)
     }
 
@@ -669,28 +626,26 @@ impl Gossiper {
     /// From whom the SYN of another cluster came that was told last ([`Event::ForeignCluster`]), and the name of that
     /// cluster; at most its first 64 bytes.
     pub fn foreign_cluster(&self) -> Option<(Endpoint, String)> {
-        self.foreign_cluster.to_text()
+        self.journal.foreign_cluster.to_text()
     }
 
     /// As [`Gossiper::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`]).
     pub fn foreign_partitioner(&self) -> Option<(Endpoint, String)> {
-        self.foreign_partitioner.to_text()
+        self.journal.foreign_partitioner.to_text()
     }
 
     /// The counters.
     pub const fn stats(&self) -> &Stats {
-        &self.stats
+        &self.journal.stats
     }
 
     pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
-        &mut self.stats
+        &mut self.journal.stats
     }
 
-    /// Milliseconds since the Unix epoch: the last reading of the wall clock, and what has passed since.
+    /// Milliseconds since the Unix epoch, if the wall clock was ever read.
     pub(crate) fn unix_ms(&self) -> Option<u64> {
-        let wall = self.wall?;
-        let elapsed = self.now.saturating_since(wall.at).as_millis();
-        Some(wall.unix_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)))
+        self.clock.unix_ms()
     }
 
     fn info(&self, slot: Slot) -> EndpointInfo {
@@ -705,7 +660,7 @@ impl Gossiper {
             heartbeat: self.table.heartbeat(slot),
             phi: window.last_phi(),
             mean_interval: window.mean(),
-            heard_ago: window.last().map(|last| self.now.saturating_since(last)),
+            heard_ago: window.last().map(|last| self.clock.now().saturating_since(last)),
             states: self
                 .table
                 .values(slot)
@@ -722,16 +677,10 @@ impl Gossiper {
 
     /// Time never goes back here.
     fn advance(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        if self.pauses.is_pause(self.now) {
+        self.clock.advance(now);
+        if self.pauses.is_pause(self.clock.now()) {
             self.on_pause();
         }
-    }
-
-    fn next_version(&mut self) -> Version {
-        // Two thousand million rounds and values are more than a process lives to see; the greatest is a marker.
-        self.version = Version::new(self.version.get().saturating_add(1).min(i32::MAX - 16));
-        self.version
     }
 
     fn next_id(&mut self) -> u64 {
@@ -741,58 +690,16 @@ impl Gossiper {
         self.last_id
     }
 
-    fn push_event(&mut self, event: Event) {
-        let Some(event) = self.vital.keep(event) else { return };
-        let limit = self.config.max_pending_events;
-        // Whatever there may be many of leaves room for changes of membership.
-        let limit = if event.is_of_membership() { limit } else { limit - limit / 4 };
-        if self.events.len() < limit {
-            self.events.push_back(event);
-        } else if !self.vital.keep_late(event) {
-            self.events_lost += 1;
-            self.stats.events_lost += 1;
-        }
-    }
-
     fn stop(&mut self) {
         if self.mode != Mode::Stopped {
             self.abort_assassinations();
-            self.vital.end_with(End::Asked);
+            self.end_with(End::Asked);
             self.mode = Mode::Stopped;
             if self.config.is_gossip_only {
                 self.outbox.forget_all();
             }
-            self.push_event(Event::Stopped);
+            self.journal.tell(Event::Stopped);
         }
-    }
-}
-
-impl ForeignName {
-    /// Notes a name; says whether it should be told: once in `silence` of a sender, and of few senders in all.
-    fn note(
-        &mut self,
-        from: Endpoint,
-        name: JavaStr<'_>,
-        now: Timestamp,
-        silence: core::time::Duration,
-    ) -> bool {
-        let is_recent = |told: Timestamp| now.saturating_since(told) < silence;
-        let is_told = self.told.iter().flatten().any(|(whom, at)| *whom == from && is_recent(*at));
-        let place = self.told.iter_mut().find(|told| told.is_none_or(|(_, at)| !is_recent(at)));
-        let Some(place) = place.filter(|_| !is_told) else { return false };
-        *place = Some((from, now));
-        let mut end = name.len().min(64);
-        while JavaStr::new(&name.as_bytes()[..end]).is_err() {
-            end -= 1;
-        }
-        self.text.clear();
-        self.text.extend_from_slice(&name.as_bytes()[..end]);
-        self.from = Some(from);
-        true
-    }
-
-    fn to_text(&self) -> Option<(Endpoint, String)> {
-        self.from.map(|from| (from, JavaStr::from_checked(&self.text).to_text().into_owned()))
     }
 }
 

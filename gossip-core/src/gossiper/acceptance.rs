@@ -53,24 +53,24 @@ impl Gossiper {
     pub(super) fn on_asked_for_everything(&mut self, by: Endpoint) {
         let (patience, memory) =
             (self.config.interval.saturating_mul(PATIENCE), self.config.interval.saturating_mul(MEMORY));
-        let fresh = Doubt { by, since: self.now, last: self.now, is_told: false };
+        let fresh = Doubt { by, since: self.clock.now(), last: self.clock.now(), is_told: false };
         let Some(doubt) = &mut self.acceptance.doubtful else {
             self.acceptance.doubtful = Some(fresh);
             return;
         };
-        if self.now.saturating_since(doubt.last) > memory {
+        if self.clock.now().saturating_since(doubt.last) > memory {
             *doubt = fresh;
         } else if doubt.by == by {
-            doubt.last = self.now;
+            doubt.last = self.clock.now();
             // A peer could have it told again and again.
             let told = self.acceptance.ignored_told;
-            let is_silent = told.is_none_or(|told| self.now.saturating_since(told) > memory);
-            let since = self.now.saturating_since(doubt.since);
+            let is_silent = told.is_none_or(|told| self.clock.now().saturating_since(told) > memory);
+            let since = self.clock.now().saturating_since(doubt.since);
             if !doubt.is_told && is_silent && since >= patience {
                 doubt.is_told = true;
-                self.acceptance.ignored_told = Some(self.now);
+                self.acceptance.ignored_told = Some(self.clock.now());
                 let at_most = self.config.quarantine.saturating_sub(since);
-                self.push_event(Event::Ignored { by, at_most });
+                self.journal.tell(Event::Ignored { by, at_most });
             }
         }
     }
@@ -83,10 +83,10 @@ impl Gossiper {
             return;
         }
         self.acceptance.answers = self.acceptance.answers.saturating_add(1);
-        let is_due = self.acceptance.told.is_none_or(|told| self.now.saturating_since(told) >= PAUSE);
+        let is_due = self.acceptance.told.is_none_or(|told| self.clock.now().saturating_since(told) >= PAUSE);
         if self.acceptance.answers >= ANSWERS && is_due {
-            self.acceptance.told = Some(self.now);
-            self.push_event(Event::NotTaken { by });
+            self.acceptance.told = Some(self.clock.now());
+            self.journal.tell(Event::NotTaken { by });
         }
     }
 
@@ -96,7 +96,7 @@ impl Gossiper {
         if let Some(doubt) = self.acceptance.doubtful.take_if(|doubt| doubt.by == by)
             && doubt.is_told
         {
-            self.push_event(Event::Accepted { by });
+            self.journal.tell(Event::Accepted { by });
         }
     }
 }

@@ -37,7 +37,7 @@ impl Gossiper {
         states: &StateMap<'_>,
         source: Source,
     ) {
-        let newest = self.newest_generation();
+        let newest = self.clock.newest_generation();
         let mut cursor = Cursor::default();
         for run in states.runs() {
             match run {
@@ -93,7 +93,7 @@ impl Gossiper {
                 count += 1;
             }
             for (slot, version) in beats.iter().take(count) {
-                if !self.table.beat(*slot, *version, self.now) {
+                if !self.table.beat(*slot, *version, self.clock.now()) {
                     self.verify(*slot);
                 }
             }
@@ -119,7 +119,7 @@ impl Gossiper {
         }
         // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
         if generation > newest {
-            self.stats.future_generations += 1;
+            self.journal.stats.future_generations += 1;
             self.on_future_generation(endpoint, generation);
             return;
         }
@@ -131,22 +131,22 @@ impl Gossiper {
         }
         match self.table.find_next(endpoint, cursor) {
             Some((slot, _)) => self.apply_known(slot, from, state, source),
-            None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.now) => {
-                self.stats.quarantined += 1;
+            None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.clock.now()) => {
+                self.journal.stats.quarantined += 1;
             }
             // Nobody can be reached under such an address, and we would dial ourselves.
-            None if endpoint.is_unspecified() => self.stats.unspecified += 1,
+            None if endpoint.is_unspecified() => self.journal.stats.unspecified += 1,
             // Whoever the other knows by its address alone is nobody yet.
             None if source == Source::Shadow && generation == Generation::SAVED => {}
             None if (source == Source::Shadow && self.is_told_whole(state))
-                || self.asked.take(endpoint, from, self.now) =>
+                || self.asked.take(endpoint, from, self.clock.now()) =>
             {
                 self.learn(endpoint, state);
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
             None => {
-                self.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation, self.now);
+                self.journal.stats.hollow_states += 1;
+                self.asked.want(endpoint, generation, self.clock.now());
             }
         }
     }
@@ -156,7 +156,7 @@ impl Gossiper {
         let known = self.table.known(slot);
         let generation = state.heartbeat.generation;
         if generation < known.generation() {
-            self.stats.old_generations += 1;
+            self.journal.stats.old_generations += 1;
             return;
         }
         if generation > known.generation() {
@@ -169,17 +169,17 @@ impl Gossiper {
                 Source::Shadow => self.is_told_whole(state),
                 Source::Other => false,
             };
-            if self.asked.take(endpoint, from, self.now) || is_whole {
+            if self.asked.take(endpoint, from, self.clock.now()) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {
-                self.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation, self.now);
+                self.journal.stats.hollow_states += 1;
+                self.asked.want(endpoint, generation, self.clock.now());
             }
             return;
         }
         if state.heartbeat.version > known.max_version() {
-            self.table.report(slot, self.now);
-            self.table.set_updated(slot, self.now);
+            self.table.report(slot, self.clock.now());
+            self.table.set_updated(slot, self.clock.now());
         }
         // Deviation: a heartbeat never goes back within a generation.
         if state.heartbeat.version > self.table.heartbeat(slot).version {
@@ -207,53 +207,53 @@ impl Gossiper {
             inserted = self.table.insert(endpoint, state.heartbeat);
         }
         let Ok(slot) = inserted else {
-            self.stats.table_full += 1;
+            self.journal.stats.table_full += 1;
             return;
         };
         self.identity.reserve(self.table.len());
-        self.stats.endpoints_learned += 1;
+        self.journal.stats.endpoints_learned += 1;
         self.quarantine.forget(endpoint);
-        self.table.set_updated(slot, self.now);
+        self.table.set_updated(slot, self.clock.now());
         self.outbox.reserve(self.table.len());
         self.news.reserve(self.table.places().len());
         self.seen.reserve(self.table.places().len());
         self.news.note(slot);
-        self.table.report(slot, self.now);
-        self.push_event(Event::Joined { endpoint, generation: state.heartbeat.generation });
+        self.table.report(slot, self.clock.now());
+        self.journal.tell(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
         self.identity.note();
     }
 
     /// Replaces what is known of an endpoint by the state of a later process of it (`gossip-semantics.md` §8.3).
     fn replace(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
-        self.stats.generations_learned += 1;
+        self.journal.stats.generations_learned += 1;
         let old = self.table.generation(slot);
         let old_host_id = self.host_id(slot);
         let was_live = self.table.standing(slot) == Standing::Live;
         if !was_live {
             self.table.forget_arrivals(slot);
         }
-        self.table.report(slot, self.now);
+        self.table.report(slot, self.clock.now());
         self.table.reset(slot, state.heartbeat);
         self.news.note(slot);
-        self.table.set_updated(slot, self.now);
+        self.table.set_updated(slot, self.clock.now());
         self.quarantine.forget(endpoint);
         self.table.set_standing(slot, Standing::Unverified);
         let new = state.heartbeat.generation;
         if old == Generation::SAVED {
-            self.push_event(Event::Joined { endpoint, generation: new });
+            self.journal.tell(Event::Joined { endpoint, generation: new });
         } else {
-            self.push_event(Event::Restarted { endpoint, old, new });
+            self.journal.tell(Event::Restarted { endpoint, old, new });
         }
         // Connections to the earlier process lead nowhere.
         if self.outbox.reset(endpoint).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
         self.begin(slot, endpoint, state);
         self.compare_host_id(slot, old_host_id);
         if was_live && self.table.standing(slot) == Standing::Unreachable {
             let cause = if self.has_stopped(slot) { DownCause::Shutdown } else { DownCause::Status };
-            self.push_event(Event::Down { endpoint, generation: new, cause });
+            self.journal.tell(Event::Down { endpoint, generation: new, cause });
         }
     }
 
@@ -315,15 +315,15 @@ impl Gossiper {
         if (found.is_none() && count >= self.config.max_states)
             || bytes - replaced + value.text.len() > self.config.max_state_bytes
         {
-            self.stats.values_refused += 1;
+            self.journal.stats.values_refused += 1;
             return;
         }
         let old_host_id = if key == ApplicationState::HOST_ID { self.host_id(slot) } else { None };
         if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
-            self.stats.values_grown += 1;
+            self.journal.stats.values_grown += 1;
         }
         self.news.note(slot);
-        self.push_event(Event::StateChanged { endpoint, key, version: value.version });
+        self.journal.tell(Event::StateChanged { endpoint, key, version: value.version });
         if key == ApplicationState::HOST_ID {
             self.compare_host_id(slot, old_host_id);
         }

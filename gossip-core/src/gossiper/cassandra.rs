@@ -182,10 +182,10 @@ impl Gossiper {
             }
         }
         if let Some(endpoint) = same_id {
-            self.push_event(Event::HostIdOfMember { endpoint });
-            self.vital.end_with(End::HostIdOfMember { endpoint });
+            self.journal.tell(Event::HostIdOfMember { endpoint });
+            self.end_with(End::HostIdOfMember { endpoint });
         } else if let Some(with) = same_ip {
-            self.push_event(Event::SharedAddress { with });
+            self.journal.tell(Event::SharedAddress { with });
         }
         same_id.is_some()
     }
@@ -224,9 +224,9 @@ impl Gossiper {
     pub(crate) fn handle_schema_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
         self.advance(now);
         if !self.is_running() || self.own_schema().is_none() {
-            self.stats.skipped += 1;
+            self.journal.stats.skipped += 1;
         } else if self.outbox.schema_response(from, id).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 

@@ -33,7 +33,7 @@ impl Gossiper {
         if endpoint == self.config.local {
             return;
         }
-        let now = self.now;
+        let now = self.clock.now();
         let is_over = |told: Timestamp| now.saturating_since(told) >= PAUSE;
         let told = &mut self.clocks.told;
         match told.iter_mut().find(|(other, _)| *other == endpoint) {
@@ -47,7 +47,7 @@ impl Gossiper {
                 told.push((endpoint, now));
             }
         }
-        let Some(unix_ms) = self.unix_ms() else { return };
+        let Some(unix_ms) = self.clock.unix_ms() else { return };
         let seconds = i64::try_from(unix_ms / 1_000).unwrap_or(i64::MAX);
         let ahead = u64::try_from(i64::from(generation.get()).saturating_sub(seconds)).unwrap_or(0);
         let agrees = |other: Generation| {
@@ -62,6 +62,6 @@ impl Gossiper {
             ClockSuspect::Either
         };
         let ahead = Duration::from_secs(ahead);
-        self.push_event(Event::FutureGeneration { endpoint, generation, ahead, suspect });
+        self.journal.tell(Event::FutureGeneration { endpoint, generation, ahead, suspect });
     }
 }

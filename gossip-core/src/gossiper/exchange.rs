@@ -16,10 +16,8 @@ use crate::log;
 use crate::message::{Ack, Ack2, Codec, Syn};
 use crate::table::{Cursor, Slot};
 use crate::verb::Verb;
-use crate::version::{Generation, Known, Version};
+use crate::version::{Known, Version};
 use crate::wire::{Full, JavaStr, Writer};
-
-pub(super) use crate::version::MAX_AHEAD as MAX_GENERATION_AHEAD;
 
 /// The id of the SYN of a node that only asks, by which a node of ours knows it. Ids mean nothing to receivers of a SYN.
 const QUESTION_ID: u64 = 0x676f_7373;
@@ -27,31 +25,31 @@ const QUESTION_ID: u64 = 0x676f_7373;
 impl Gossiper {
     /// `gossip-semantics.md` §5.
     pub(super) fn on_syn(&mut self, from: Endpoint, id: u64, session: &mut Session, syn: &Syn<'_>) {
-        self.stats.syns_received += 1;
+        self.journal.stats.syns_received += 1;
         if !self.is_of_this_cluster(from, id, syn) {
             return;
         }
-        self.contact.heard(self.now);
+        self.contact.heard(self.clock.now());
         if syn.digests.is_empty() {
             // A shadow SYN: its sender takes no part yet, and wants to know everything.
             if self.outbox.shadow_reply(from).is_err() {
-                self.stats.exchanges_dropped += 1;
+                self.journal.stats.exchanges_dropped += 1;
             }
             return;
         }
         let Some(list) = self.outbox.take_list() else {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
             return;
         };
-        let newest = self.newest_generation();
+        let newest = self.clock.newest_generation();
         let examined = digest::examine(
             &self.table,
             &self.quarantine,
             &syn.digests,
-            &digest::Context { sender: from, newest, now: self.now },
+            &digest::Context { sender: from, newest, now: self.clock.now() },
             (self.outbox.list_mut(list), &mut self.seen),
         );
-        self.stats.future_generations += u64::from(examined.future);
+        self.journal.stats.future_generations += u64::from(examined.future);
         if let Some((endpoint, generation)) = examined.first_future {
             self.on_future_generation(endpoint, generation);
         }
@@ -59,7 +57,7 @@ impl Gossiper {
             session.generation = examined.sender;
         }
         if self.outbox.ack(from, list, session.reply_limit).is_err() {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
         }
     }
 
@@ -76,16 +74,16 @@ impl Gossiper {
         }
         let silence = self.config.interval.saturating_mul(60);
         if syn.cluster.as_bytes() != self.config.cluster {
-            self.stats.foreign_cluster += 1;
-            if self.foreign_cluster.note(from, syn.cluster, self.now, silence) {
-                self.push_event(Event::ForeignCluster { from });
+            self.journal.stats.foreign_cluster += 1;
+            if self.journal.foreign_cluster.note(from, syn.cluster, self.clock.now(), silence) {
+                self.journal.tell(Event::ForeignCluster { from });
             }
             return false;
         }
         if syn.partitioner.as_bytes() != self.config.partitioner {
-            self.stats.foreign_partitioner += 1;
-            if self.foreign_partitioner.note(from, syn.partitioner, self.now, silence) {
-                self.push_event(Event::ForeignPartitioner { from });
+            self.journal.stats.foreign_partitioner += 1;
+            if self.journal.foreign_partitioner.note(from, syn.partitioner, self.clock.now(), silence) {
+                self.journal.tell(Event::ForeignPartitioner { from });
             }
             return false;
         }
@@ -97,11 +95,11 @@ impl Gossiper {
     ///
     /// Deviation: Cassandra leaves it without an answer. It never gives an empty SYN this id, and so never has this answer.
     fn correct(&mut self, from: Endpoint) -> bool {
-        self.stats.questions_corrected += 1;
+        self.journal.stats.questions_corrected += 1;
         log::debug!(%from, "a question names another cluster or partitioner: it is told ours");
         // Two that ask would go on telling each other.
         if !self.config.only_asks && self.outbox.shadow_syn(from).is_err() {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
         }
         false
     }
@@ -111,13 +109,13 @@ impl Gossiper {
         if let Some(list) = self.outbox.take_list()
             && self.outbox.ack(from, list, None).is_err()
         {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
         }
     }
 
     /// `gossip-semantics.md` §7.
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
-        self.stats.acks_received += 1;
+        self.journal.stats.acks_received += 1;
         // An answer that tells of nobody is one as well: what comes after it answers an earlier process of ours. In packets an answer
         // has several parts, and none to an earlier process is taken in.
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
@@ -125,7 +123,7 @@ impl Gossiper {
         if !ack.states.is_empty() {
             let is_rest = self.is_rest_of_shadow_reply(from, ack);
             if !self.syn_sent && !is_rest {
-                self.stats.stray_acks += 1;
+                self.journal.stats.stray_acks += 1;
                 return;
             }
             // An answer to an earlier process of ours tells little of what we lack.
@@ -148,9 +146,9 @@ impl Gossiper {
                 return;
             }
         }
-        self.contact.heard(self.now);
+        self.contact.heard(self.clock.now());
         let Some(list) = self.outbox.take_list() else {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
             return;
         };
         let pending = self.outbox.list_mut(list);
@@ -170,7 +168,7 @@ impl Gossiper {
             }
         }
         if self.outbox.ack2(from, list).is_err() {
-            self.stats.exchanges_dropped += 1;
+            self.journal.stats.exchanges_dropped += 1;
         }
         self.on_answer(from, is_known);
         if wants_all_of_us {
@@ -179,8 +177,8 @@ impl Gossiper {
     }
 
     pub(super) fn on_ack2(&mut self, from: Endpoint, session: &mut Session, ack2: &Ack2<'_>) {
-        self.stats.ack2s_received += 1;
-        self.contact.heard(self.now);
+        self.journal.stats.ack2s_received += 1;
+        self.contact.heard(self.clock.now());
         self.apply(from, session, &ack2.states, Source::Other);
     }
 
@@ -193,7 +191,7 @@ impl Gossiper {
     ) -> Option<Outgoing> {
         let receiver = self.receiver(to, codec);
         let written = self.encode_with_body_for(to, &receiver, codec, out);
-        self.stats.values_withheld += receiver.withheld();
+        self.journal.stats.values_withheld += receiver.withheld();
         written
     }
 
@@ -239,7 +237,7 @@ impl Gossiper {
             let rest = self.rest();
             let pending = self.outbox.list_mut(list);
             let before = pending.progress;
-            let now = self.now;
+            let now = self.clock.now();
             let room = limit.map_or(usize::MAX, |limit| limit as usize);
             let start = out.len();
             let written = out.within(room, |out| {
@@ -335,7 +333,7 @@ impl Gossiper {
         match written {
             Ok(()) => Some(self.outgoing(verb)),
             Err(Full) => {
-                self.stats.messages_dropped += 1;
+                self.journal.stats.messages_dropped += 1;
                 None
             }
         }
@@ -356,7 +354,7 @@ impl Gossiper {
                     }
                 }
                 // Somebody with larger packets set it.
-                Rest::Follows => self.stats.values_unsendable += 1,
+                Rest::Follows => self.journal.stats.values_unsendable += 1,
             }
         }
         self.finish(verb, written.map(|_| ()))
@@ -392,7 +390,7 @@ impl Gossiper {
                 (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(&self.table, entry, &receiver, &mut out))
             }
         };
-        self.stats.values_withheld += receiver.withheld();
+        self.journal.stats.values_withheld += receiver.withheld();
         let len = out.len();
         body.truncate(len);
         let outgoing = self.finish(verb, written).ok_or(0_usize)?;
@@ -417,7 +415,7 @@ impl Gossiper {
         let count = out.reserve_i32()?;
         let (table, is_gossip_only) = (&self.table, self.config.is_gossip_only);
         digest::encode(table, Slot::FIRST, codec, out)?;
-        let wanted = self.asked.encode_wanted(to, self.now, codec, out);
+        let wanted = self.asked.encode_wanted(to, self.clock.now(), codec, out);
         let mut written = 1 + wanted;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
@@ -548,12 +546,6 @@ impl Gossiper {
         }
         out.fill(count, written);
         Ok(())
-    }
-
-    /// The greatest generation that is believed now.
-    pub(super) fn newest_generation(&self) -> Generation {
-        let newest = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD);
-        Generation::new(newest.and_then(|seconds| i32::try_from(seconds).ok()).unwrap_or(i32::MAX))
     }
 
     /// Whether the node takes part and means to go on, or says only that it will leave.

@@ -90,7 +90,7 @@ impl Gossiper {
 
     /// Looks once a round, where something has changed, whether two have one host id.
     pub(super) fn check_identities(&mut self) {
-        if self.stats.rounds.is_multiple_of(SAVED_PERIOD) {
+        if self.journal.stats.rounds.is_multiple_of(SAVED_PERIOD) {
             self.forget_old_addresses();
         }
         if !core::mem::take(&mut self.identity.is_changed) {
@@ -129,7 +129,7 @@ impl Gossiper {
 
     /// Several endpoints with one host id seem to be live: tells of it once that is sure.
     fn suspect(&mut self, host_id: Uuid, same: &[(Uuid, Slot)], newest: Slot) {
-        let (now, endpoint) = (self.now, self.table.endpoint(newest));
+        let (now, endpoint) = (self.clock.now(), self.table.endpoint(newest));
         let proof = self.config.interval.saturating_mul(PROOF);
         let suspected = &mut self.identity.suspected;
         let since = suspected.iter().find(|(other, _)| *other == endpoint).map(|(_, since)| *since);
@@ -149,7 +149,7 @@ impl Gossiper {
         if same.iter().filter(|(_, slot)| is_proven(*slot)).count() > 1 {
             self.identity.suspected.retain(|(other, _)| *other != endpoint);
             if self.may_tell_of(newest) {
-                self.push_event(Event::SharedHostId { endpoint, host_id });
+                self.journal.tell(Event::SharedHostId { endpoint, host_id });
             }
         } else {
             // Looked at again in the next round.
@@ -158,7 +158,7 @@ impl Gossiper {
     }
 
     fn may_tell_of(&mut self, slot: Slot) -> bool {
-        let (now, endpoint) = (self.now, self.table.endpoint(slot));
+        let (now, endpoint) = (self.clock.now(), self.table.endpoint(slot));
         let told = &mut self.identity.told;
         told.retain(|(_, told)| now.saturating_since(*told) < PAUSE);
         if told.len() == MAX_TOLD || told.iter().any(|(other, _)| *other == endpoint) {
@@ -174,13 +174,13 @@ impl Gossiper {
         if let Some(old) = old
             && self.host_id(slot).is_some_and(|new| new != old)
         {
-            self.push_event(Event::HostIdChanged { endpoint: self.table.endpoint(slot), old });
+            self.journal.tell(Event::HostIdChanged { endpoint: self.table.endpoint(slot), old });
         }
     }
 
     /// Forgets saved addresses of which nothing was heard for as long as tombstones are kept.
     fn forget_old_addresses(&mut self) {
-        let Some(unix_ms) = self.unix_ms() else { return };
+        let Some(unix_ms) = self.clock.unix_ms() else { return };
         let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
         for slot in self.table.places().skip(1) {
             if !self.table.is_occupied(slot) || self.table.generation(slot) != Generation::SAVED {

@@ -62,7 +62,7 @@ impl Gossiper {
             // Of 31 bits.
             id: u32::try_from(self.next_id()).unwrap_or(u32::MAX),
             generation: self.table.generation(slot),
-            deadline: self.now + self.config.echo_timeout,
+            deadline: self.clock.now() + self.config.echo_timeout,
         };
         self.table.set_echo(slot, Some(echo));
         self.send_echo(slot, echo);
@@ -70,7 +70,7 @@ impl Gossiper {
 
     fn send_echo(&mut self, slot: Slot, echo: Echo) {
         if self.outbox.echo_request(self.table.endpoint(slot), echo.id).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
@@ -78,7 +78,7 @@ impl Gossiper {
     pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
         self.on_known_to(from);
         if self.is_running() && self.outbox.echo_response(from, id).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
@@ -94,18 +94,18 @@ impl Gossiper {
         let answered = slot.filter(|slot| {
             let generation = self.table.generation(*slot);
             self.table.echo(*slot).is_some_and(|echo| {
-                u64::from(echo.id) == id && echo.generation == generation && echo.deadline >= self.now
+                u64::from(echo.id) == id && echo.generation == generation && echo.deadline >= self.clock.now()
             })
         });
         let Some(slot) = answered else {
-            self.stats.late_echoes += 1;
+            self.journal.stats.late_echoes += 1;
             return;
         };
         self.table.set_echo(slot, None);
         self.table.set_standing(slot, Standing::Live);
-        self.table.set_updated(slot, self.now);
+        self.table.set_updated(slot, self.clock.now());
         self.identity.note();
-        self.push_event(Event::Up { endpoint: from, generation: self.table.generation(slot) });
+        self.journal.tell(Event::Up { endpoint: from, generation: self.table.generation(slot) });
     }
 
     /// An endpoint is not live any more. Tells of it if it was.
@@ -118,12 +118,12 @@ impl Gossiper {
             return;
         }
         let endpoint = self.table.endpoint(slot);
-        self.push_event(Event::Down { endpoint, generation: self.table.generation(slot), cause });
+        self.journal.tell(Event::Down { endpoint, generation: self.table.generation(slot), cause });
         // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.
         if matches!(cause, DownCause::Convicted { .. } | DownCause::Probe)
             && self.outbox.reset(endpoint).is_err()
         {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
@@ -139,7 +139,7 @@ impl Gossiper {
             if !may_convict {
                 continue;
             }
-            let phi = self.table.phi(slot, self.now);
+            let phi = self.table.phi(slot, self.clock.now());
             if let Some(phi) = phi.filter(|phi| *phi > self.config.phi_convict_threshold)
                 && self.table.standing(slot) == Standing::Live
             {
@@ -154,7 +154,7 @@ impl Gossiper {
         let is_live = self.table.standing(slot) == Standing::Live;
         match self.table.echo(slot) {
             // Deviation: an echo is repeated each round, under its id, until its time is over.
-            Some(echo) if self.now < echo.deadline => self.send_echo(slot, echo),
+            Some(echo) if self.clock.now() < echo.deadline => self.send_echo(slot, echo),
             Some(_) => {
                 self.table.set_echo(slot, None);
                 if is_live {
@@ -172,7 +172,7 @@ impl Gossiper {
             }
             None if is_live && *probes > 0 && self.silence(slot) > self.config.probe_after => {
                 *probes -= 1;
-                self.stats.probes_sent += 1;
+                self.journal.stats.probes_sent += 1;
                 self.ask_for_echo(slot);
             }
             None => {}
@@ -181,23 +181,23 @@ impl Gossiper {
 
     /// How long nothing came from the endpoint itself.
     fn silence(&self, slot: Slot) -> core::time::Duration {
-        self.now.saturating_since(self.table.heard(slot))
+        self.clock.now().saturating_since(self.table.heard(slot))
     }
 
     /// A connection that is half open would swallow the next echo as well.
     fn reset_connections(&mut self, slot: Slot) {
         if self.outbox.reset(self.table.endpoint(slot)).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
     /// A live endpoint did not answer a direct probe: what we hear of it comes from others.
     fn on_probe_failed(&mut self, slot: Slot) {
-        self.stats.probes_failed += 1;
+        self.journal.stats.probes_failed += 1;
         let silence = self.silence(slot);
         // What came over the last interval may have come from itself.
         let is_relayed = self.table.updated(slot) > self.table.heard(slot) + self.config.interval;
-        self.push_event(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence, is_relayed });
+        self.journal.tell(Event::ProbeFailed { endpoint: self.table.endpoint(slot), silence, is_relayed });
         self.reset_connections(slot);
         if self.config.probe_convicts {
             self.mark_down(slot, DownCause::Probe);
@@ -207,7 +207,7 @@ impl Gossiper {
     /// Whether silence is the others' and not our own.
     pub(super) fn may_convict(&self) -> bool {
         let limit = self.config.max_local_pause;
-        self.pauses.last_pause.is_none_or(|last| self.now.saturating_since(last) >= limit)
+        self.pauses.last_pause.is_none_or(|last| self.clock.now().saturating_since(last) >= limit)
     }
 
     /// The process did not run for a while, and notices before anything else: whoever was to do something meanwhile could not be heard
@@ -219,9 +219,9 @@ impl Gossiper {
             return;
         }
         let allowed = self.config.max_local_pause;
-        self.pauses = Pauses { limit: Some(self.now + allowed), last_pause: Some(self.now) };
-        self.push_event(Event::LocalPause { pause: self.now.saturating_since(limit) + allowed });
-        let late = self.now.saturating_since(self.next_round);
+        self.pauses = Pauses { limit: Some(self.clock.now() + allowed), last_pause: Some(self.clock.now()) };
+        self.journal.tell(Event::LocalPause { pause: self.clock.now().saturating_since(limit) + allowed });
+        let late = self.clock.now().saturating_since(self.next_round);
         self.table.put_off(late);
         self.shadow.put_off(late);
         self.contact.put_off(late);

@@ -10,7 +10,6 @@ use crate::config::{SetStateError, check_value};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::gossiper::apply::Source;
-use crate::gossiper::exchange::MAX_GENERATION_AHEAD;
 use crate::message::EndpointState;
 use crate::status::StatusKind;
 use crate::table::{Slot, Stored, effective_status};
@@ -71,14 +70,14 @@ impl Gossiper {
     pub(super) fn publish(&mut self, key: ApplicationState, text: JavaStr<'_>) -> Version {
         // The types have no way to ask for it, and nothing here does. A mistake would leave traces in each node's tables.
         if self.may_not_publish(key) {
-            return self.version;
+            return self.clock.version();
         }
-        let version = self.next_version();
+        let version = self.clock.next_version();
         if self.table.set_value(Slot::FIRST, key, text, version) == Stored::Grown {
-            self.stats.values_grown += 1;
+            self.journal.stats.values_grown += 1;
         }
         self.news.note(Slot::FIRST);
-        self.push_event(Event::StateChanged { endpoint: self.config.local, key, version });
+        self.journal.tell(Event::StateChanged { endpoint: self.config.local, key, version });
         version
     }
 
@@ -95,8 +94,8 @@ impl Gossiper {
             return;
         }
         // Only what we asked for is known to be all that is claimed.
-        if !self.asked.take(self.config.local, from, self.now) && source != Source::Ack {
-            self.stats.hollow_states += 1;
+        if !self.asked.take(self.config.local, from, self.clock.now()) && source != Source::Ack {
+            self.journal.stats.hollow_states += 1;
             return;
         }
         if generation == own.generation() {
@@ -104,8 +103,8 @@ impl Gossiper {
             return;
         }
         if self.claimed_status(state).is_dead() {
-            self.push_event(Event::Removed { generation });
-            self.vital.end_with(End::Removed { generation });
+            self.journal.tell(Event::Removed { generation });
+            self.end_with(End::Removed { generation });
             self.stop();
             return;
         }
@@ -113,13 +112,13 @@ impl Gossiper {
         let ours = self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).map(|(text, _)| text);
         if claimed.is_some() && claimed != ours {
             if self.is_over(self.refutations.conflict_told, JUMP_PAUSE) {
-                self.refutations.conflict_told = Some(self.now);
-                self.push_event(Event::AddressConflict { generation });
+                self.refutations.conflict_told = Some(self.clock.now());
+                self.journal.tell(Event::AddressConflict { generation });
             }
             return;
         }
         if self.is_over(self.refutations.jumped, JUMP_PAUSE) && self.raise_generation_above(generation) {
-            self.refutations.jumped = Some(self.now);
+            self.refutations.jumped = Some(self.clock.now());
         }
     }
 
@@ -134,7 +133,7 @@ impl Gossiper {
         let next =
             if is_calm { self.config.echo_timeout } else { pause.saturating_mul(2).min(MAX_RAISE_PAUSE) };
         self.refutations.raise_pause = next;
-        self.refutations.raised = Some(self.now);
+        self.refutations.raised = Some(self.clock.now());
         self.raise_generation_above(generation);
     }
 
@@ -144,33 +143,27 @@ impl Gossiper {
     }
 
     fn is_over(&self, last: Option<Timestamp>, pause: Duration) -> bool {
-        last.is_none_or(|last| self.now.saturating_since(last) >= pause)
-    }
-
-    /// The greatest generation that the node may take: one that no peer would refuse within a day.
-    pub(super) fn newest_own_generation(&self) -> Generation {
-        let newest = self.unix_ms().map(|unix_ms| unix_ms / 1_000 + MAX_GENERATION_AHEAD - 24 * 60 * 60);
-        Generation::new(newest.and_then(|seconds| i32::try_from(seconds).ok()).unwrap_or(i32::MAX))
+        last.is_none_or(|last| self.clock.now().saturating_since(last) >= pause)
     }
 
     /// Raises the generation above `known`, or tells, now and then, that it cannot.
     pub(super) fn raise_generation_above(&mut self, known: Generation) -> bool {
         let is_raised = self.raise_generation(known.next());
         if !is_raised && self.is_over(self.refutations.failure_told, JUMP_PAUSE) {
-            self.refutations.failure_told = Some(self.now);
-            self.push_event(Event::GenerationNotRaised { generation: self.generation() });
+            self.refutations.failure_told = Some(self.clock.now());
+            self.journal.tell(Event::GenerationNotRaised { generation: self.generation() });
         }
         is_raised
     }
 
     /// Takes a greater generation, but none that peers would refuse within a day.
     pub(super) fn raise_generation(&mut self, new: Option<Generation>) -> bool {
-        let newest = self.newest_own_generation();
+        let newest = self.clock.newest_own_generation();
         let old = self.generation();
         let Some(new) = new.filter(|new| *new <= newest) else { return false };
         self.table.set_generation(Slot::FIRST, new);
         self.acceptance.begin_again();
-        self.push_event(Event::GenerationRaised { old, new });
+        self.journal.tell(Event::GenerationRaised { old, new });
         true
     }
 }

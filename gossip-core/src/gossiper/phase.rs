@@ -2,8 +2,7 @@
 
 use super::{AfterShutdown, Gossiper, Mode};
 use crate::endpoint::Endpoint;
-use crate::event::{Event, UpgradeSign};
-use crate::gossiper::removal::MAX_ASSASSINATIONS;
+use crate::event::UpgradeSign;
 use crate::version::Generation;
 
 /// What a node is doing.
@@ -87,76 +86,9 @@ impl Gossiper {
     /// Why the node has stopped; `None` until then.
     pub const fn end(&self) -> Option<End> {
         match self.mode {
-            Mode::Stopped => self.vital.end,
+            Mode::Stopped => self.end,
             _ => None,
         }
-    }
-}
-
-/// Events that must not be lost, because something may wait for them. Each kind has a place of its own, so that no number of
-/// other events takes it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Vital {
-    // These are told before all others.
-    raised: Option<(Generation, Generation)>,
-    removed: Option<Generation>,
-    // These are told in their order among the others, and are here only if there was no room.
-    /// The end of the shadow round.
-    shadow: Option<Event>,
-    conflict: Option<Event>,
-    outcomes: [Option<Event>; MAX_ASSASSINATIONS],
-    /// Told last of all.
-    is_stopped: bool,
-    end: Option<End>,
-}
-
-impl Vital {
-    /// Keeps an event that is told before or after all others, and gives back any other.
-    pub(super) const fn keep(&mut self, event: Event) -> Option<Event> {
-        match event {
-            Event::GenerationRaised { old, new } => {
-                let old = if let Some((first, _)) = self.raised { first } else { old };
-                self.raised = Some((old, new));
-            }
-            Event::Removed { generation } => self.removed = Some(generation),
-            Event::Stopped => self.is_stopped = true,
-            _ => return Some(event),
-        }
-        None
-    }
-
-    /// Keeps an event that must not be lost, though there is no room among the others; says whether it did.
-    pub(super) fn keep_late(&mut self, event: Event) -> bool {
-        let place = match event {
-            Event::AddressConflict { .. } | Event::HostIdOfMember { .. } | Event::Withdrawn { .. } => {
-                Some(&mut self.conflict)
-            }
-            Event::ShadowRoundDone | Event::ShadowRoundFailed => Some(&mut self.shadow),
-            Event::Assassinated { .. } | Event::AssassinationAborted { .. } => {
-                self.outcomes.iter_mut().find(|place| place.is_none())
-            }
-            _ => None,
-        };
-        place.map(|place| *place = Some(event)).is_some()
-    }
-
-    /// What is told before all others. What is to be stored comes first.
-    pub(super) fn next(&mut self) -> Option<Event> {
-        if let Some((old, new)) = self.raised.take() {
-            return Some(Event::GenerationRaised { old, new });
-        }
-        self.removed.take().map(|generation| Event::Removed { generation })
-    }
-
-    /// What found no room among the others, which are all told.
-    pub(super) fn next_late(&mut self) -> Option<Event> {
-        let kept = [&mut self.shadow, &mut self.conflict].into_iter().chain(&mut self.outcomes);
-        kept.into_iter().find_map(Option::take)
-    }
-
-    /// Whether the stop is still to be told.
-    pub(super) const fn take_stopped(&mut self) -> bool {
-        core::mem::replace(&mut self.is_stopped, false)
     }
 
     /// Remembers why the node stops; the first reason counts.

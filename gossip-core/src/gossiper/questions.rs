@@ -110,14 +110,14 @@ impl Gossiper {
                 && core::mem::take(&mut noted.is_new)
             {
                 let endpoint = noted.peer;
-                self.push_event(Event::DialFailed { endpoint, failure, times });
+                self.journal.tell(Event::DialFailed { endpoint, failure, times });
             }
         }
     }
 
     /// A question goes out to `peer`.
     pub(super) fn note_question(&mut self, peer: Endpoint) {
-        let now = self.now;
+        let now = self.clock.now();
         if self.mode == Mode::Shadow
             && self.config.transport == Transport::Internode
             && let Some(noted) = self.questions.place(peer)
@@ -153,7 +153,7 @@ impl Gossiper {
         for at in 0..self.questions.peers.len() {
             let Noted { peer, failure: before, written, last, .. } = self.questions.peers[at];
             let is_noted = before == Some((failure, written));
-            if written > 0 && !is_noted && self.now.saturating_since(last) >= patience {
+            if written > 0 && !is_noted && self.clock.now().saturating_since(last) >= patience {
                 self.note_unreached(peer, failure);
             }
         }
@@ -166,7 +166,7 @@ impl Gossiper {
         let seldom = self.config.interval.saturating_mul(REPEAT_SELDOM);
         self.is_guest()
             && self.questions.get(peer).is_some_and(|noted| {
-                noted.written >= ASKED_OFTEN && self.now.saturating_since(noted.last) < seldom
+                noted.written >= ASKED_OFTEN && self.clock.now().saturating_since(noted.last) < seldom
             })
     }
 
@@ -183,7 +183,7 @@ impl Gossiper {
                 // A member that is to stay waits longer: gossip may be enabled there.
                 return self.config.only_asks
                     && *written >= ASKED_OFTEN
-                    && self.now.saturating_since(*last) >= give_up;
+                    && self.clock.now().saturating_since(*last) >= give_up;
             }
             failure.is_clear_after().is_some_and(|clear| *times >= clear)
         };

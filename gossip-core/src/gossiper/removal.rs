@@ -98,8 +98,8 @@ impl core::error::Error for LeaveError {}
 impl Gossiper {
     /// Looks once a round at who is gone long enough to be forgotten.
     pub(super) fn check_removals(&mut self) {
-        let unix_ms = self.unix_ms();
-        self.quarantine.expire(self.now, unix_ms);
+        let unix_ms = self.clock.unix_ms();
+        self.quarantine.expire(self.clock.now(), unix_ms);
         let mut has_removed = false;
         // Before a pause is made up for, silence may be our own.
         let judges = self.may_convict();
@@ -128,7 +128,7 @@ impl Gossiper {
 
     fn reason_to_forget(&self, slot: Slot, unix_ms: Option<u64>) -> Option<ForgetCause> {
         let status = self.table.status(slot);
-        let silence = self.now.saturating_since(self.table.updated(slot));
+        let silence = self.clock.now().saturating_since(self.table.updated(slot));
         if matches!(status, StatusKind::Left | StatusKind::Removed) {
             // Deviation: a status without a time ends after three days here, and never in Cassandra.
             let is_over = match (self.expiry(slot), unix_ms) {
@@ -157,8 +157,9 @@ impl Gossiper {
     /// month: such a time is a mistake, or meant to stay for ever.
     fn expiry(&self, slot: Slot) -> Option<u64> {
         let values = self.table.values(slot);
-        let is_believed =
-            |expiry: &u64| self.unix_ms().is_none_or(|unix_ms| *expiry < unix_ms.saturating_add(MONTH_MS));
+        let is_believed = |expiry: &u64| {
+            self.clock.unix_ms().is_none_or(|unix_ms| *expiry < unix_ms.saturating_add(MONTH_MS))
+        };
         let claimed = [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS].iter().find_map(|key| {
             match Status::parse(values.get(*key)?.0.as_str()?) {
                 Status::Left { expire_unix_ms, .. } | Status::Removed { expire_unix_ms, .. } => {
@@ -190,8 +191,8 @@ impl Gossiper {
         let generation = known.generation();
         let refusal = match cause {
             ForgetCause::Silent | ForgetCause::Moved | ForgetCause::Unheard => Refusal::Silent {
-                since: self.now,
-                end: self.now + self.config.quarantine,
+                since: self.clock.now(),
+                end: self.clock.now() + self.config.quarantine,
                 // Others list it with its greatest version, which may be that of a value.
                 heartbeat: known.max_version(),
             },
@@ -202,11 +203,11 @@ impl Gossiper {
         }
         self.news.forget(slot);
         if self.outbox.reset(endpoint).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
         self.table.remove(slot);
-        self.stats.endpoints_forgotten += 1;
-        self.push_event(Event::Forgotten { endpoint, generation, cause });
+        self.journal.stats.endpoints_forgotten += 1;
+        self.journal.tell(Event::Forgotten { endpoint, generation, cause });
     }
 
     fn evidence(&self, slot: Slot) -> Evidence {
@@ -216,7 +217,7 @@ impl Gossiper {
     /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
     fn removed(&self, expiry: Option<u64>) -> Refusal {
         let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
-        let from = expiry.or_else(|| self.unix_ms());
+        let from = expiry.or_else(|| self.clock.unix_ms());
         Refusal::Removed { until_unix_ms: from.map_or(u64::MAX, |from| from.saturating_add(ttl)) }
     }
 
@@ -228,7 +229,7 @@ impl Gossiper {
         let generation = self.table.generation(slot);
         let refusal = self.removed(self.expiry(slot));
         self.quarantine.insert(endpoint, generation, refusal, self.evidence(slot));
-        self.push_event(Event::Left { endpoint, generation });
+        self.journal.tell(Event::Left { endpoint, generation });
     }
 
     /// What has to outlive the process.
@@ -246,17 +247,17 @@ impl Gossiper {
         }
         let text = format!("LEAVING,{}", self.own_token());
         self.publish_status(&text);
-        self.mode = Mode::Leaving { until: self.now + self.config.leaving_delay };
+        self.mode = Mode::Leaving { until: self.clock.now() + self.config.leaving_delay };
         Ok(())
     }
 
     /// Announces that the node has left.
     pub(super) fn announce_left(&mut self) {
         let lifetime = u64::try_from(LEFT_LIFETIME.as_millis()).unwrap_or(u64::MAX);
-        let expiry = self.unix_ms().unwrap_or(0).saturating_add(lifetime);
+        let expiry = self.clock.unix_ms().unwrap_or(0).saturating_add(lifetime);
         let text = format!("LEFT,{},{expiry}", self.own_token());
         self.publish_status(&text);
-        self.mode = Mode::Left { until: self.now + self.config.leaving_delay };
+        self.mode = Mode::Left { until: self.clock.now() + self.config.leaving_delay };
     }
 
     fn own_token(&self) -> alloc::string::String {
@@ -306,7 +307,7 @@ impl Gossiper {
         let assassination = Assassination {
             endpoint,
             heartbeat: self.table.heartbeat(slot),
-            due: self.now + self.config.ring_delay,
+            due: self.clock.now() + self.config.ring_delay,
         };
         match self
             .assassinations
@@ -320,7 +321,7 @@ impl Gossiper {
     }
 
     fn assassinate_unknown(&mut self, endpoint: Endpoint) -> Result<(), AssassinateError> {
-        let seconds = self.unix_ms().unwrap_or(0) / 1_000 + 60;
+        let seconds = self.clock.unix_ms().unwrap_or(0) / 1_000 + 60;
         let generation = Generation::new(i32::try_from(seconds).unwrap_or(i32::MAX));
         let heartbeat = HeartbeatState { generation, version: ASSASSINATED };
         let slot = self.remember(endpoint, heartbeat).map_err(|_| AssassinateError::TableFull)?;
@@ -330,12 +331,13 @@ impl Gossiper {
 
     fn carry_out_assassinations(&mut self) {
         for at in 0..self.assassinations.len() {
-            let Some(assassination) = self.assassinations[at].take_if(|next| next.due <= self.now) else {
+            let Some(assassination) = self.assassinations[at].take_if(|next| next.due <= self.clock.now())
+            else {
                 continue;
             };
             let endpoint = assassination.endpoint;
             if let Err(cause) = self.carry_out(assassination) {
-                self.push_event(Event::AssassinationAborted { endpoint, cause });
+                self.journal.tell(Event::AssassinationAborted { endpoint, cause });
             }
         }
     }
@@ -349,7 +351,7 @@ impl Gossiper {
             }
             // Another node declared it, or it left by itself.
             let generation = self.table.generation(slot);
-            self.push_event(Event::Assassinated { endpoint, generation });
+            self.journal.tell(Event::Assassinated { endpoint, generation });
             return Ok(());
         }
         let generation = heartbeat.generation.next().ok_or(AbortCause::LastGeneration)?;
@@ -370,40 +372,40 @@ impl Gossiper {
     pub(super) fn abort_assassinations(&mut self) {
         for assassination in core::mem::take(&mut self.assassinations).into_iter().flatten() {
             let Assassination { endpoint, .. } = assassination;
-            self.push_event(Event::AssassinationAborted { endpoint, cause: AbortCause::Stopped });
+            self.journal.tell(Event::AssassinationAborted { endpoint, cause: AbortCause::Stopped });
         }
     }
 
     /// Adds an endpoint that is not known.
     fn remember(&mut self, endpoint: Endpoint, heartbeat: HeartbeatState) -> Result<Slot, TableFull> {
         let slot = self.table.insert(endpoint, heartbeat)?;
-        self.stats.endpoints_learned += 1;
+        self.journal.stats.endpoints_learned += 1;
         self.outbox.reserve(self.table.len());
         self.news.reserve(self.table.places().len());
         self.seen.reserve(self.table.places().len());
-        self.table.set_updated(slot, self.now);
+        self.table.set_updated(slot, self.clock.now());
         Ok(slot)
     }
 
     fn declare_left(&mut self, slot: Slot) {
         let lifetime = u64::try_from(LEFT_LIFETIME.as_millis()).unwrap_or(u64::MAX);
-        let expiry = self.unix_ms().unwrap_or(0).saturating_add(lifetime);
+        let expiry = self.clock.unix_ms().unwrap_or(0).saturating_add(lifetime);
         let text = format!("LEFT,{},{expiry}", self.token_of(slot));
         // The generation is nobody's but ours: versions of our own counting order its values.
         for key in [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS] {
-            let version = self.next_version().max(ASSASSINATED);
+            let version = self.clock.next_version().max(ASSASSINATED);
             let replaced = self.table.values(slot).get(key).map_or(version, |(_, old)| old.max(version));
             if self.table.set_value(slot, key, JavaStr::from_checked(text.as_bytes()), replaced)
                 == Stored::Grown
             {
-                self.stats.values_grown += 1;
+                self.journal.stats.values_grown += 1;
             }
         }
         self.news.note(slot);
         self.table.meet(slot);
-        self.stats.generations_learned += 1;
+        self.journal.stats.generations_learned += 1;
         self.on_status(slot, StatusKind::Left);
         let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
-        self.push_event(Event::Assassinated { endpoint, generation });
+        self.journal.tell(Event::Assassinated { endpoint, generation });
     }
 }

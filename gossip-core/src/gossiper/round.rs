@@ -67,22 +67,22 @@ impl Gossiper {
         if self.withdraw_if_upgraded() {
             return;
         }
-        self.stats.rounds += 1;
-        self.stats.messages_displaced = self.outbox.stolen();
-        let version = self.next_version();
+        self.journal.stats.rounds += 1;
+        self.journal.stats.messages_displaced = self.outbox.stolen();
+        let version = self.clock.next_version();
         self.table.set_heartbeat(Slot::FIRST, version);
         self.table.sort();
         self.news.begin_round();
         // Heartbeats come round as seldom as digests do.
         let rotation = self.digest_rotation();
         self.table.set_rotation(rotation);
-        self.asked.expire(self.now);
+        self.asked.expire(self.clock.now());
         self.follow_members();
         self.choose_targets();
         self.check_liveness();
         self.check_removals();
         self.check_identities();
-        self.watch_limits();
+        self.journal.watch_limits(self.clock.now());
         self.watch_seeds();
     }
 
@@ -135,7 +135,7 @@ impl Gossiper {
         if let Some(target) = target
             && self.outbox.syn(target, self.config.syn_messages()).is_err()
         {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
@@ -148,10 +148,11 @@ impl Gossiper {
             None => (self.contact.heard, SILENCE),
             Some(told) => (told, SILENCE_REPEATED),
         };
-        if self.now.saturating_since(since) >= self.config.interval.saturating_mul(patience) {
-            self.contact.told = Some(self.now);
+        if self.clock.now().saturating_since(since) >= self.config.interval.saturating_mul(patience) {
+            self.contact.told = Some(self.clock.now());
             self.tell_unreached();
-            self.push_event(Event::SeedsSilent { waited: self.now.saturating_since(self.contact.heard) });
+            self.journal
+                .tell(Event::SeedsSilent { waited: self.clock.now().saturating_since(self.contact.heard) });
         }
     }
 }

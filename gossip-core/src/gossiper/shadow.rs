@@ -111,9 +111,9 @@ impl Gossiper {
         if self.config.seeds.is_empty() && self.config.saved.is_empty() {
             return;
         }
-        self.shadow = Shadow::new(self.now, self.config.seeds.len());
+        self.shadow = Shadow::new(self.clock.now(), self.config.seeds.len());
         self.mode = Mode::Shadow;
-        self.next_round = self.now;
+        self.next_round = self.clock.now();
     }
 
     /// Once an interval: asks again, or gives up.
@@ -133,10 +133,10 @@ impl Gossiper {
         }
         let may_go_on_alone = self.config.is_seed || self.is_among_others_that_ask();
         let patience = if may_go_on_alone { SEED_PATIENCE } else { PATIENCE };
-        if self.now.saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
+        if self.clock.now().saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
             if may_go_on_alone {
                 if !self.config.is_seed {
-                    self.push_event(Event::BeganAlone);
+                    self.journal.tell(Event::BeganAlone);
                 }
                 self.end_shadow_round();
             } else {
@@ -145,10 +145,10 @@ impl Gossiper {
             return;
         }
         self.watch_seeds();
-        if self.now < self.shadow.next_question {
+        if self.clock.now() < self.shadow.next_question {
             return;
         }
-        self.shadow.next_question = self.now + interval.saturating_mul(REPEAT);
+        self.shadow.next_question = self.clock.now() + interval.saturating_mul(REPEAT);
         for at in 0..self.config.seeds.len() {
             self.ask(self.config.seeds[at]);
         }
@@ -170,37 +170,40 @@ impl Gossiper {
         !self.config.saved.is_empty()
             && !self.config.is_gossip_only
             && self.shadow.claims == [None; 2]
-            && self.shadow.asking_heard.is_some_and(|heard| self.now.saturating_since(heard) <= lately)
+            && self
+                .shadow
+                .asking_heard
+                .is_some_and(|heard| self.clock.now().saturating_since(heard) <= lately)
     }
 
     /// Nobody has answered, and nobody will.
     fn give_up(&mut self) {
         self.tell_who_asks();
         self.tell_unreached();
-        self.push_event(Event::ShadowRoundFailed);
-        self.vital.end_with(End::Unanswered);
+        self.journal.tell(Event::ShadowRoundFailed);
+        self.end_with(End::Unanswered);
         self.stop();
     }
 
     fn tell_who_asks(&mut self) {
         for peer in core::mem::take(&mut self.shadow.asking) {
-            self.push_event(Event::PeerAsks { peer });
+            self.journal.tell(Event::PeerAsks { peer });
         }
     }
 
     fn ask(&mut self, whom: Endpoint) {
         if !self.is_left_alone(whom) && self.outbox.shadow_syn(whom).is_err() {
-            self.stats.messages_dropped += 1;
+            self.journal.stats.messages_dropped += 1;
         }
     }
 
     /// An answer: the whole state of the cluster, or that the other is asking itself.
     pub(super) fn on_shadow_ack(&mut self, from: Endpoint, ack: &Ack<'_>) {
         if !self.is_shadow_reply(from, ack) {
-            self.stats.stray_acks += 1;
+            self.journal.stats.stray_acks += 1;
             return;
         }
-        self.contact.heard(self.now);
+        self.contact.heard(self.clock.now());
         self.note_answer(from);
         if self.config.only_asks {
             return self.take_answer(from, ack);
@@ -230,8 +233,8 @@ impl Gossiper {
             && !self.config.replace
         {
             let generation = state.heartbeat.generation;
-            self.push_event(Event::AddressConflict { generation });
-            self.vital.end_with(End::Conflict { generation });
+            self.journal.tell(Event::AddressConflict { generation });
+            self.end_with(End::Conflict { generation });
             return self.stop();
         }
         let at_our_address = own.as_ref().filter(|_| is_others).map(|state| (local, state.heartbeat, status));
@@ -243,14 +246,14 @@ impl Gossiper {
                 Verdict::Live => {
                     let (endpoint, generation) =
                         claim.map_or((local, Generation::SAVED), |claim| (claim.0, claim.1.generation));
-                    self.push_event(Event::IdentityInUse { endpoint, generation });
-                    self.vital.end_with(End::InUse { endpoint, generation });
+                    self.journal.tell(Event::IdentityInUse { endpoint, generation });
+                    self.end_with(End::InUse { endpoint, generation });
                     return self.stop();
                 }
             }
         }
         if is_undecided {
-            self.shadow.next_question = self.now + self.config.interval.saturating_mul(REPEAT_CHECK);
+            self.shadow.next_question = self.clock.now() + self.config.interval.saturating_mul(REPEAT_CHECK);
             return;
         }
         match own {
@@ -265,7 +268,7 @@ impl Gossiper {
         if !self.is_asked(from) {
             return;
         }
-        self.shadow.asking_heard = Some(self.now);
+        self.shadow.asking_heard = Some(self.clock.now());
         if !self.shadow.asking.contains(&from) && self.shadow.asking.len() < MAX_NAMED {
             self.shadow.asking.push(from);
         }
@@ -302,7 +305,7 @@ impl Gossiper {
         from: Endpoint,
         claim: Option<(Endpoint, HeartbeatState, Option<StatusKind>)>,
     ) -> Verdict {
-        let now = self.now;
+        let now = self.clock.now();
         let limit = self.config.interval.saturating_mul(CHECK);
         let place = &mut self.shadow.claims[at];
         let Some((endpoint, heartbeat, status)) = claim else {
@@ -382,7 +385,7 @@ impl Gossiper {
 
     fn end_question(&mut self) {
         self.mode = Mode::Disabled;
-        self.push_event(Event::ShadowRoundDone);
+        self.journal.tell(Event::ShadowRoundDone);
     }
 
     /// Somebody who is to answer could not, before we had proven our address. Now we can.
@@ -396,7 +399,7 @@ impl Gossiper {
     /// of which we asked nothing, and there is no late answer to an earlier process of ours: that would not know our cookie.
     pub(super) fn is_rest_of_shadow_reply(&self, from: Endpoint, ack: &Ack<'_>) -> bool {
         ack.requests.is_empty()
-            && self.shadow.rest_until.is_some_and(|until| self.now <= until)
+            && self.shadow.rest_until.is_some_and(|until| self.clock.now() <= until)
             && self.is_asked(from)
     }
 
@@ -411,7 +414,7 @@ impl Gossiper {
     /// Takes over what the answer says of others.
     fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
         if self.config.transport == Transport::Datagram {
-            self.shadow.rest_until = Some(self.now + self.config.echo_timeout);
+            self.shadow.rest_until = Some(self.clock.now() + self.config.echo_timeout);
         }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
         if !self.withdraw_if_upgraded() {
@@ -429,8 +432,8 @@ impl Gossiper {
 
     fn end_shadow_round(&mut self) {
         self.mode = Mode::Running;
-        self.contact.heard(self.now);
-        self.next_round = self.now + self.config.interval;
-        self.push_event(Event::ShadowRoundDone);
+        self.contact.heard(self.clock.now());
+        self.next_round = self.clock.now() + self.config.interval;
+        self.journal.tell(Event::ShadowRoundDone);
     }
 }

@@ -150,10 +150,10 @@ impl Gossiper {
                 && self.table.standing(slot) == Standing::Live
                 && self.outbox.shutdown(self.table.endpoint(slot)).is_err()
             {
-                self.stats.messages_dropped += 1;
+                self.journal.stats.messages_dropped += 1;
             }
         }
-        self.mode = Mode::Stopping { until: self.now + self.config.shutdown_announce, then };
+        self.mode = Mode::Stopping { until: self.clock.now() + self.config.shutdown_announce, then };
     }
 
     /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that is told of its stop
@@ -197,7 +197,7 @@ impl Gossiper {
         // Under the same generation it would stay down at its peers for ever.
         let needed = self.generation().next().ok_or(EnableError::LastGeneration)?;
         if !self.raise_generation(Some(needed)) {
-            return Err(EnableError::ClockBehind { needed, newest: self.newest_own_generation() });
+            return Err(EnableError::ClockBehind { needed, newest: self.clock.newest_own_generation() });
         }
         // What was not announced yet would name the process that begins now.
         self.outbox.forget_shutdowns();
@@ -208,18 +208,18 @@ impl Gossiper {
             let text = JavaStr::from_checked(&before).to_text().into_owned();
             self.publish_status(&text);
         }
-        self.contact.heard(self.now);
+        self.contact.heard(self.clock.now());
         self.listen_again();
-        self.next_round = self.now + self.config.interval;
+        self.next_round = self.clock.now() + self.config.interval;
         Ok(())
     }
 
     /// We heard nobody for a while: the silence of others begins now.
     fn listen_again(&mut self) {
-        self.pauses = super::liveness::Pauses::resumed(self.now);
+        self.pauses = super::liveness::Pauses::resumed(self.clock.now());
         for slot in self.table.places().skip(1) {
-            self.table.set_updated(slot, self.now);
-            self.table.set_heard(slot, self.now);
+            self.table.set_updated(slot, self.clock.now());
+            self.table.set_heard(slot, self.clock.now());
             self.table.set_echo(slot, None);
         }
     }
@@ -241,7 +241,7 @@ impl Gossiper {
                 && !self.table.values(*slot).is_empty()
         });
         let Some(slot) = slot else {
-            self.stats.stale_shutdowns += 1;
+            self.journal.stats.stale_shutdowns += 1;
             return;
         };
         let Some(state) = &shutdown.state else {
@@ -255,7 +255,7 @@ impl Gossiper {
             .value(ApplicationState::STATUS_WITH_PORT)
             .is_some_and(|value| StatusKind::of_value(value.text.as_bytes()) == StatusKind::Shutdown);
         if !says_so {
-            self.stats.malformed += 1;
+            self.journal.stats.malformed += 1;
             return;
         }
         // Nothing newer of this process is believed any more, so what it said last is taken now; of whom a mark is not kept, the other values.
@@ -280,9 +280,9 @@ impl Gossiper {
             }
             let text = JavaStr::from_checked(text.as_bytes());
             if self.table.set_value(slot, key, text, version) == Stored::Grown {
-                self.stats.values_grown += 1;
+                self.journal.stats.values_grown += 1;
             }
-            self.push_event(Event::StateChanged { endpoint, key, version });
+            self.journal.tell(Event::StateChanged { endpoint, key, version });
         }
     }
 

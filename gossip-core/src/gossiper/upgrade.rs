@@ -59,9 +59,9 @@ impl Gossiper {
             Mode::Disabled => {}
             _ => return,
         }
-        self.push_event(Event::Withdrawn { by, sign });
+        self.journal.tell(Event::Withdrawn { by, sign });
         if self.mode == Mode::Shadow {
-            self.vital.end_with(End::Upgrading { by, sign });
+            self.end_with(End::Upgrading { by, sign });
             self.stop();
         }
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::Gossiper;
+use super::Journal;
 use crate::event::Event;
 use crate::limit::Limit;
 use crate::time::Timestamp;
@@ -16,16 +16,16 @@ pub(super) struct Limits {
     told: [(u64, Option<Timestamp>); Limit::ALL.len()],
 }
 
-impl Gossiper {
+impl Journal {
     /// Looks once a round whether a counter has grown.
-    pub(super) fn watch_limits(&mut self) {
+    pub(in super::super) fn watch_limits(&mut self, now: Timestamp) {
         for (at, limit) in Limit::ALL.into_iter().enumerate() {
             let count = limit.count(&self.stats);
             let (seen, told) = self.limits.told[at];
-            let is_due = told.is_none_or(|told| self.now.saturating_since(told) >= PAUSE);
+            let is_due = told.is_none_or(|told| now.saturating_since(told) >= PAUSE);
             if count > seen && is_due {
-                self.limits.told[at] = (count, Some(self.now));
-                self.push_event(Event::LimitReached { limit, count: count - seen });
+                self.limits.told[at] = (count, Some(now));
+                self.tell(Event::LimitReached { limit, count: count - seen });
             }
         }
     }
