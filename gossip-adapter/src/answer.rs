@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use crate::lock;
+use crate::lock::lock;
 
 /// What a node will answer: a future, for programs that have a runtime; others [`wait`](Answer::wait).
 ///

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use gossip_core::Event;
 
 use crate::answer::block_on;
-use crate::handle::Stopped;
-use crate::lock;
+use crate::lock::lock;
+use crate::stopped::Stopped;
 
 /// How many events a subscriber may be behind before it misses some.
 pub const EVENTS: usize = 4_096;

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
-    ApplicationState, AssassinateError, DisableError, EnableError, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, UpgradeSign, Version,
+    ApplicationState, AssassinateError, DisableError, EnableError, End, Endpoint, EndpointInfo, Generation,
+    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, Version,
 };
 
 use crate::answer::{Answer, Owed, Reply, answer};
 use crate::events::{Events, Feed};
 use crate::mailbox::{AtStop, Queue};
+use crate::stopped::Stopped;
 use crate::view::{self, View};
 
 /// A running node. Clones are of the same one, and may be used by several threads.
@@ -327,68 +328,6 @@ impl<M> fmt::Debug for WeakHandle<M> {
     }
 }
 
-/// Why a node has stopped.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum End {
-    /// It was asked to: by [`Handle::shutdown`] or [`Handle::abandon`], or its last handle was dropped.
-    Asked,
-    /// It has left the cluster for good ([`Handle::leave`]).
-    Left,
-    /// It was removed from the cluster by others. A program that keeps its host id across restarts should remember that, and
-    /// not join again by itself.
-    Removed {
-        /// The generation under which it was removed.
-        generation: Generation,
-    },
-    /// It did not join: another host id uses its address.
-    Conflict {
-        /// The generation of the other process.
-        generation: Generation,
-    },
-    /// It did not join: another node with its address, or with its host id at another one, is live.
-    InUse {
-        /// The address of the other.
-        endpoint: Endpoint,
-        /// The generation of the other.
-        generation: Generation,
-    },
-    /// It did not join: no seed answered.
-    Unanswered,
-    /// It did not join: a member of the Cassandra cluster has its host id.
-    HostIdOfMember {
-        /// Who.
-        endpoint: Endpoint,
-    },
-    /// It did not join: the Cassandra cluster is being upgraded to 6.0, or has been.
-    Upgrading {
-        /// Whose state or connection shows it.
-        by: Endpoint,
-        /// What shows it.
-        sign: UpgradeSign,
-    },
-    /// Its driver is gone: it panicked, or its runtime ended.
-    Dropped,
-    /// It stopped by itself, for a reason that this release has no word for.
-    Other,
-}
-
-impl From<gossip_core::End> for End {
-    fn from(end: gossip_core::End) -> Self {
-        match end {
-            gossip_core::End::Asked => Self::Asked,
-            gossip_core::End::Left => Self::Left,
-            gossip_core::End::Removed { generation } => Self::Removed { generation },
-            gossip_core::End::Conflict { generation } => Self::Conflict { generation },
-            gossip_core::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
-            gossip_core::End::Unanswered => Self::Unanswered,
-            gossip_core::End::HostIdOfMember { endpoint } => Self::HostIdOfMember { endpoint },
-            gossip_core::End::Upgrading { by, sign } => Self::Upgrading { by, sign },
-            _ => Self::Other,
-        }
-    }
-}
-
 /// Answers, when it is dropped, why the node has stopped.
 struct AtEnd {
     reply: Option<Reply<End>>,
@@ -408,18 +347,6 @@ impl Drop for AtEnd {
         }
     }
 }
-
-/// The node has stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Stopped;
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the node has stopped")
-    }
-}
-
-impl std::error::Error for Stopped {}
 
 /// Why a value was not published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -62,36 +62,32 @@ mod answer;
 mod builder;
 mod events;
 mod handle;
+mod lock;
 mod mailbox;
 mod rarely;
 mod socket;
+mod stopped;
 mod troubles;
 mod view;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::{Answer, this_thread};
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
-    DisableError, DownCause, EnableError, Endpoint, EndpointInfo, Event, ForgetCause, Generation, GossipOnly,
-    HeartbeatState, LeaveError, Limit, Member, Pad, Phase, SavedEndpoint, Standing, StateInfo, Stats, Status,
-    StatusKind, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
+    DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, ForgetCause, Generation,
+    GossipOnly, HeartbeatState, LeaveError, Limit, Member, Pad, Phase, SavedEndpoint, Standing, StateInfo,
+    Stats, Status, StatusKind, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
-pub use handle::{Common, End, Handle, SetStateError, Stopped, WeakHandle};
+pub use handle::{Common, Handle, SetStateError, WeakHandle};
 pub use mailbox::Mailbox;
 pub use rarely::Rarely;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
     dial_failure,
 };
+pub use stopped::Stopped;
 pub use troubles::{Trouble, Troubles};
 pub use view::{KnownEndpoint, Snapshot, View};
-
-/// Nothing here panics with a lock held but what the allocator does, and every change under a lock is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -7,12 +7,11 @@ use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use gossip_core::{Event, Node, Timestamp};
+use gossip_core::{End, Event, Node, Timestamp};
 
 use crate::answer::Owed;
 use crate::events::{Feed, Waiting};
-use crate::handle::End;
-use crate::lock;
+use crate::lock::lock;
 use crate::view;
 
 /// The driver's end of all [`Handle`](crate::Handle)s and [`Events`](crate::Events).
@@ -102,7 +101,7 @@ impl Mailbox {
     pub fn publish(&mut self, node: &Node, event: Event) {
         self.view.note(node, &event);
         if let Some(end) = node.gossiper().end() {
-            self.end.get_or_init(|| end.into());
+            self.end.get_or_init(|| end);
         }
         self.feed.publish(event, &mut self.woken);
     }

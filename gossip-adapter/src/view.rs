@@ -14,8 +14,8 @@ use gossip_core::{Event, Node, Phase};
 
 pub use self::snapshot::{KnownEndpoint, Snapshot};
 use crate::answer::block_on;
-use crate::handle::Stopped;
-use crate::lock;
+use crate::lock::lock;
+use crate::stopped::Stopped;
 
 /// A live view: who is known, who is live, and what all of them publish, as it is now.
 ///

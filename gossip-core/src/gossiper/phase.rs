@@ -31,11 +31,12 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum End {
-    /// The application asked for it.
+    /// The application asked for it, or let the node go.
     Asked,
     /// The node has left the cluster for good, as the application asked.
     Left,
-    /// Others know that this node was removed from the cluster.
+    /// Others know that this node was removed from the cluster. A program that keeps its host id across restarts should remember it,
+    /// and not join again by itself.
     Removed {
         /// The generation under which it was removed.
         generation: Generation,
@@ -66,6 +67,9 @@ pub enum End {
         /// What shows it.
         sign: UpgradeSign,
     },
+    /// The node is gone without having stopped: its driver panicked, or the runtime of its driver ended. Adapters tell it of a node
+    /// that said nothing itself; [`Gossiper::end`] never does.
+    Dropped,
 }
 
 impl Gossiper {
