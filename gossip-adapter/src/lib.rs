@@ -60,11 +60,16 @@
 
 mod answer;
 mod builder;
+#[cfg(feature = "async")]
+mod driver;
+mod engine;
 mod events;
 mod handle;
 mod lock;
 mod mailbox;
 mod rarely;
+#[cfg(feature = "async")]
+mod reactor;
 mod socket;
 mod stopped;
 mod troubles;
@@ -72,6 +77,9 @@ mod view;
 
 pub use answer::{Answer, this_thread};
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
+#[cfg(feature = "async")]
+pub use driver::Driver;
+pub use engine::{Engine, Stored, Taken, ToStore};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
@@ -84,6 +92,8 @@ pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use handle::{Common, Handle, SetStateError, WeakHandle};
 pub use mailbox::Mailbox;
 pub use rarely::Rarely;
+#[cfg(feature = "async")]
+pub use reactor::Reactor;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
     dial_failure,
@@ -91,3 +101,16 @@ pub use socket::{
 pub use stopped::Stopped;
 pub use troubles::{Trouble, Troubles};
 pub use view::{KnownEndpoint, Snapshot, View};
+
+/// What applications need of all this: each adapter passes it on.
+pub mod application {
+    pub use crate::{
+        AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError,
+        DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError,
+        ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase,
+        SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped,
+        Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View, WeakHandle,
+    };
+    #[cfg(feature = "seal")]
+    pub use crate::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+}

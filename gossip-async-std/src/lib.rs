@@ -1,7 +1,7 @@
 //! Cassandra's gossip protocol on async-std.
 //!
-//! [`Builder`] starts a node: a listener and one task that owns its sockets, its timer and a
-//! [`Node`](gossip_core::Node), which decides all else. [`Handle`] is what the application keeps.
+//! [`Builder`] starts a node: one task of async-std with the driver of [`gossip_smol`], which owns the node's sockets and its
+//! timer. async-std stands on the same async-io. [`Handle`] is what the application keeps.
 //!
 //! async-std is discontinued (RUSTSEC-2025-0052): this is for programs that still run on it.
 //!
@@ -26,18 +26,9 @@
 
 #![forbid(unsafe_code)]
 
-mod driver;
 mod start;
 
-pub use gossip_adapter::{
-    AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
-    DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
-    GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
-    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign,
-    Uuid, UuidError, Version, View, WeakHandle,
-};
-#[cfg(feature = "seal")]
-pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use gossip_adapter::application::*;
 pub use start::AsyncStd;
 
 /// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].

@@ -43,6 +43,8 @@ enum LabRuntime {
     /// The runtime that most programs have
     #[default]
     Tokio,
+    /// A small runtime
+    Smol,
     /// The runtime that its authors have given up
     AsyncStd,
     /// A thread of its own around the system's poll
@@ -54,10 +56,11 @@ enum LabRuntime {
 impl LabRuntime {
     /// That of a node, which are counted from 1.
     fn of(self, node: u8) -> RuntimeName {
-        match (self, node % 3) {
+        match (self, node % 4) {
             (Self::Tokio, _) | (Self::Mixed, 1) => RuntimeName::Tokio,
-            (Self::AsyncStd, _) | (Self::Mixed, 2) => RuntimeName::AsyncStd,
-            (Self::Mio, _) | (Self::Mixed, _) => RuntimeName::Mio,
+            (Self::Smol, _) | (Self::Mixed, 2) => RuntimeName::Smol,
+            (Self::Mio, _) | (Self::Mixed, 3) => RuntimeName::Mio,
+            (Self::AsyncStd, _) | (Self::Mixed, _) => RuntimeName::AsyncStd,
         }
     }
 }

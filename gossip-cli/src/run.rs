@@ -257,6 +257,7 @@ async fn start(
     let started = if options.cassandra {
         match options.runtime {
             RuntimeName::Tokio => plan.gossip_only::<gossip_tokio::Tokio>().start().await,
+            RuntimeName::Smol => plan.gossip_only::<gossip_smol::Smol>().start().await,
             RuntimeName::AsyncStd => plan.gossip_only::<gossip_async_std::AsyncStd>().start().await,
             RuntimeName::Mio => plan.gossip_only::<gossip_mio::Mio>().start(),
         }
@@ -264,6 +265,7 @@ async fn start(
     } else {
         match options.runtime {
             RuntimeName::Tokio => plan.member::<gossip_tokio::Tokio>().start().await,
+            RuntimeName::Smol => plan.member::<gossip_smol::Smol>().start().await,
             RuntimeName::AsyncStd => plan.member::<gossip_async_std::AsyncStd>().start().await,
             RuntimeName::Mio => plan.member::<gossip_mio::Mio>().start(),
         }

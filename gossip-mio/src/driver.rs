@@ -1,4 +1,4 @@
-//! What drives a node: sockets, a clock, and a poll that is lent. All else is decided by the [`Node`].
+//! What drives a node: sockets, and a poll that is lent. All else is decided by the [`Node`](gossip_core::Node).
 
 use std::fmt;
 use std::io::{self, Read};
@@ -10,10 +10,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Events, Handle, Mailbox, PersistGeneration, Prepared,
-    READ_BUFFER, READS_PER_TURN, StartError, TIME_SLICE, Transport, Trouble, Troubles, Written, dial_failure,
+    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Engine, Events, Handle, READS_PER_TURN, StartError, Taken,
+    Transport, Written,
 };
-use gossip_core::{Clock, ConnectionId, Event, Input, Node, Output, Timestamp};
+use gossip_core::{ConnectionId, Event, Input, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use tracing::{debug, warn};
@@ -115,27 +115,17 @@ impl Driver {
                 (watch(&registry, listener, first).map(Front::Connections)?, listening)
             }
         };
-        let Prepared { node, mailbox, persist, handle, events } = builder.prepare(listening)?;
-        mailbox.register(waker);
+        let (engine, handle, events) = Engine::new(builder.prepare(listening)?);
+        engine.register(waker);
         let mut running = Running {
-            node,
-            clock: Clock::start(),
-            deadline: None,
-            began: Timestamp::ZERO,
             is_drained: false,
             sockets: Sockets::new(registry, start..end),
             front,
             is_front_ready: false,
             accept_after: None,
-            front_troubles: Troubles::new(),
-            send_troubles: Troubles::new(),
-            persist,
-            read_buffer: vec![0; READ_BUFFER].into(),
-            write_buffer: vec![0; Node::MIN_BUFFER].into(),
-            is_stopped: false,
-            mailbox,
+            engine,
         };
-        running.input(Input::WallClock { unix_ms: Clock::unix_millis() });
+        running.engine.begin();
         Ok((Self { first, end, running: Some(running) }, handle, events))
     }
 
@@ -144,7 +134,7 @@ impl Driver {
     pub fn turn(&mut self) -> Option<Duration> {
         let running = self.running.as_mut()?;
         running.turn();
-        if running.is_stopped {
+        if running.engine.is_stopped() {
             self.running = None;
             return None;
         }
@@ -204,12 +194,6 @@ fn watch<S: mio::event::Source>(
 
 /// A node that has not stopped. The poll tells once what is ready: what could not be done in one turn is remembered here.
 struct Running {
-    node: Node,
-    clock: Clock,
-    /// When the node wants [`Input::Timeout`], as it said when it had nothing more to do.
-    deadline: Option<Timestamp>,
-    /// When this turn began.
-    began: Timestamp,
     /// Whether the node had nothing more to do when it was asked last.
     is_drained: bool,
     sockets: Sockets,
@@ -217,22 +201,16 @@ struct Running {
     /// Until nobody waits there any more.
     is_front_ready: bool,
     accept_after: Option<Timestamp>,
-    front_troubles: Troubles,
-    send_troubles: Troubles,
-    persist: Option<PersistGeneration>,
-    read_buffer: Box<[u8]>,
-    write_buffer: Box<[u8]>,
-    is_stopped: bool,
-    /// Dropped after the sockets, so that whoever waits for the end finds the port free.
-    mailbox: Mailbox,
+    /// Dropped after the sockets, so that the program that waits for the end finds the port free.
+    engine: Engine,
 }
 
 impl Running {
     fn turn(&mut self) {
-        self.mailbox.run(&mut self.node, self.clock.now());
-        self.began = self.clock.now();
+        self.engine.run_commands();
+        self.engine.begin_slice();
         if matches!(self.front, Front::Closed(_)) {
-            self.accept_after.take_if(|after| *after <= self.began);
+            self.accept_after.take_if(|after| *after <= self.engine.slice_began());
         }
         self.drain();
         // Nothing more is taken in before all has gone out that is due.
@@ -250,9 +228,8 @@ impl Running {
             self.drain();
         }
         // Nobody is late whose bytes were there already, if there were not too many.
-        if self.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
-            self.input(Input::WallClock { unix_ms: Clock::unix_millis() });
-            self.input(Input::Timeout);
+        if self.engine.is_due() {
+            self.engine.on_timeout();
             self.drain();
         }
     }
@@ -263,21 +240,13 @@ impl Running {
         if self.sockets.ready_len() > 0 || is_ready || !self.is_drained {
             return Some(Duration::ZERO);
         }
-        let next = self.deadline.into_iter().chain(self.accept_after).min()?;
-        Some(next.saturating_since(self.clock.now()))
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.node.handle_input(self.clock.now(), input);
+        let next = self.engine.deadline().into_iter().chain(self.accept_after).min()?;
+        Some(next.saturating_since(self.engine.now()))
     }
 
     /// Whether more may be taken in during this turn.
     fn may_go_on(&self) -> bool {
-        self.is_drained && !self.is_slice_over()
-    }
-
-    fn is_slice_over(&self) -> bool {
-        self.clock.now().saturating_since(self.began) >= TIME_SLICE
+        self.is_drained && !self.engine.is_slice_over()
     }
 
     /// Does what the node wants done, and learns until when to wait. What is left at the end of the slice of time waits for the next
@@ -285,7 +254,7 @@ impl Running {
     fn drain(&mut self) {
         self.is_drained = false;
         loop {
-            match self.node.poll(&mut self.write_buffer) {
+            match self.engine.poll() {
                 Output::Connect { connection, to } => self.dial(connection, SocketAddr::from(to)),
                 Output::Write { connection, bytes } => {
                     let socket = self.sockets.get_mut(connection);
@@ -297,20 +266,19 @@ impl Running {
                 Output::Datagram { to, bytes } => {
                     let to = SocketAddr::from(to);
                     if let Err(error) = self.front.send(to, bytes) {
-                        self.send_failed(to, &error);
+                        self.engine.send_failed(to, &error);
                     }
                 }
                 Output::Event(event) => self.on_node_event(event),
                 Output::Timeout(deadline) => {
-                    self.mailbox.settle(&self.node);
-                    self.deadline = deadline;
+                    self.engine.settle(deadline);
                     self.is_drained = true;
                     self.follow_listening();
                     return;
                 }
                 _ => {}
             }
-            if self.is_slice_over() {
+            if self.engine.is_slice_over() {
                 return;
             }
         }
@@ -320,18 +288,18 @@ impl Running {
     /// then refused by the system, as if nobody were here.
     fn follow_listening(&mut self) {
         match &self.front {
-            Front::Connections(listener) if !self.node.is_listening() => {
+            Front::Connections(listener) if !self.engine.is_listening() => {
                 if let Ok(address) = listener.source.local_addr() {
                     self.front = Front::Closed(address);
                     self.is_front_ready = false;
                 }
             }
-            Front::Closed(address) if self.node.is_listening() && self.accept_after.is_none() => {
+            Front::Closed(address) if self.engine.is_listening() && self.accept_after.is_none() => {
                 match self.listen(*address) {
                     Ok(listener) => self.front = Front::Connections(listener),
                     Err(error) => {
                         warn!(%error, %address, "cannot listen again (it is tried once more soon)");
-                        self.accept_after = Some(self.clock.now() + ACCEPT_PAUSE);
+                        self.accept_after = Some(self.engine.now() + ACCEPT_PAUSE);
                     }
                 }
             }
@@ -344,38 +312,15 @@ impl Running {
     }
 
     fn on_node_event(&mut self, event: Event) {
-        if let Event::GenerationRaised { new, .. } = event
-            && let Some(persist) = &mut self.persist
-            && let Err(error) = persist(new)
-        {
-            warn!(%error, generation = %new, "the raised generation could not be stored");
+        if let Some(to_store) = self.engine.to_store(&event) {
+            self.engine.stored(to_store.run());
         }
-        self.is_stopped |= event == Event::Stopped;
-        self.mailbox.publish(&self.node, event);
+        self.engine.tell(event);
     }
 
     /// Nothing is taken from the front for a moment; all else goes on.
     fn front_failed(&mut self, error: &io::Error) {
-        let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
-        self.accept_after = Some(self.clock.now() + pause);
-        match to_tell {
-            Some(count) => {
-                warn!(%error, count, "connections or packets could not be taken in (this is told once a minute)")
-            }
-            None => debug!(%error, "no connection or packet was taken in"),
-        }
-    }
-
-    /// A packet is lost. Nothing waits for it, so there is nothing to be tried again.
-    fn send_failed(&mut self, to: SocketAddr, error: &io::Error) {
-        let is_full = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-        let to_tell = if is_full { None } else { self.send_troubles.failed(&mut self.node, error).to_tell };
-        match to_tell {
-            Some(count) => {
-                warn!(%error, %to, count, "packets could not be sent (this is told once a minute)")
-            }
-            None => debug!(%error, %to, "a packet is lost"),
-        }
+        self.accept_after = Some(self.engine.now() + self.engine.front_failed(error));
     }
 
     /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
@@ -385,20 +330,17 @@ impl Running {
         }
         for _ in 0..DATAGRAMS_PER_TURN {
             let Front::Packets(socket) = &self.front else { return };
-            match socket.source.recv_from(&mut self.read_buffer) {
-                Ok((count, _)) => {
-                    let bytes = &self.read_buffer[..count];
-                    self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+            match self.engine.receive(|buffer| socket.source.recv_from(buffer).map(|(count, _)| count)) {
+                Ok(true) => {
                     self.drain();
-                    if self.is_stopped || !self.may_go_on() {
+                    if self.engine.is_stopped() || !self.may_go_on() {
                         return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(false) => {
                     self.is_front_ready = false;
                     return;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.front_failed(&error),
             }
         }
@@ -406,7 +348,7 @@ impl Running {
 
     /// Whether it is too soon after an error; else that is forgotten.
     fn is_front_to_wait(&mut self) -> bool {
-        self.accept_after.take_if(|after| *after <= self.clock.now());
+        self.accept_after.take_if(|after| *after <= self.engine.now());
         self.accept_after.is_some()
     }
 
@@ -434,9 +376,7 @@ impl Running {
     }
 
     fn on_accepted(&mut self, stream: TcpStream, from: SocketAddr) {
-        let Some(connection) = self.node.accept(self.clock.now()) else {
-            return debug!(%from, "too many connections: one is refused");
-        };
+        let Some(connection) = self.engine.accept(from) else { return };
         set_nodelay(connection, &stream);
         if let Err(error) = self.sockets.insert(connection, stream, Stage::Open) {
             self.lost(connection, Some(error));
@@ -453,10 +393,8 @@ impl Running {
     }
 
     fn dial_failed(&mut self, connection: ConnectionId, error: &io::Error) {
-        debug!(%error, %connection, "a dial failed");
         self.sockets.remove(connection);
-        self.node.explain_failure(connection, dial_failure(error));
-        self.input(Input::Failed { connection });
+        self.engine.dial_failed(connection, error);
     }
 
     fn on_ready(&mut self, connection: ConnectionId) {
@@ -481,7 +419,7 @@ impl Running {
             Ok(Stage::Open) => {
                 socket.stage = Stage::Open;
                 set_nodelay(connection, &socket.stream.source);
-                self.input(Input::Opened { connection });
+                self.engine.input(Input::Opened { connection });
             }
             Err(error) => self.dial_failed(connection, &error),
         }
@@ -493,21 +431,14 @@ impl Running {
             if socket.stage != Stage::Open || !socket.is_readable {
                 return;
             }
-            match socket.stream.source.read(&mut self.read_buffer) {
-                Ok(0) => return self.lost(connection, None),
-                Ok(count) => {
-                    let bytes = &self.read_buffer[..count];
-                    self.node.handle_input(self.clock.now(), Input::Bytes { connection, bytes });
-                    if self.is_slice_over() {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            match self.engine.read(connection, |buffer| socket.stream.source.read(buffer)) {
+                Taken::Full | Taken::Some if self.engine.is_slice_over() => break,
+                Taken::Full | Taken::Some => {}
+                Taken::Nothing => {
                     socket.is_readable = false;
                     return;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.lost(connection, Some(error)),
+                Taken::Over(error) => return self.lost(connection, error),
             }
         }
         // There may be more.
@@ -516,7 +447,7 @@ impl Running {
 
     fn after_write(&mut self, connection: ConnectionId, written: io::Result<Written>) {
         match written {
-            Ok(Written::All) => self.input(Input::Writable { connection }),
+            Ok(Written::All) => self.engine.input(Input::Writable { connection }),
             // The poll tells when there is room.
             Ok(Written::Part) => {}
             Err(error) => self.lost(connection, Some(error)),
@@ -524,11 +455,8 @@ impl Running {
     }
 
     fn lost(&mut self, connection: ConnectionId, error: Option<io::Error>) {
-        if let Some(error) = error {
-            debug!(%error, %connection, "a connection broke");
-        }
         self.sockets.remove(connection);
-        self.input(Input::Closed { connection });
+        self.engine.lost(connection, error);
     }
 }
 

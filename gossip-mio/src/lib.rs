@@ -37,15 +37,7 @@ mod waker;
 
 pub use driver::Driver;
 pub use event_loop::EventLoop;
-pub use gossip_adapter::{
-    AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
-    DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
-    GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
-    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign,
-    Uuid, UuidError, Version, View, WeakHandle,
-};
-#[cfg(feature = "seal")]
-pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use gossip_adapter::application::*;
 pub use start::Mio;
 pub use waker::waker;
 

@@ -1,7 +1,7 @@
 //! Cassandra's gossip protocol on tokio.
 //!
-//! [`Builder`] starts a node: a listener and one task that owns its sockets, its timer and a
-//! [`Node`](gossip_core::Node), which decides all else. [`Handle`] is what the application keeps.
+//! [`Builder`] starts a node: one task of tokio, which owns the node's sockets and its timer. [`Handle`] is what the application
+//! keeps.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -25,18 +25,10 @@
 
 #![forbid(unsafe_code)]
 
-mod driver;
+mod reactor;
 mod start;
 
-pub use gossip_adapter::{
-    AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError, DisableError,
-    DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError, ForgetCause, Generation,
-    GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase, SetStateError, Snapshot, Standing,
-    StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign,
-    Uuid, UuidError, Version, View, WeakHandle,
-};
-#[cfg(feature = "seal")]
-pub use gossip_adapter::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
+pub use gossip_adapter::application::*;
 pub use start::Tokio;
 
 /// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].

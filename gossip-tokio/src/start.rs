@@ -2,10 +2,9 @@
 
 use std::pin::Pin;
 
-use gossip_adapter::{Builder, Events, Handle, Runtime, StartError, Transport};
-use tokio::net::{TcpListener, UdpSocket};
+use gossip_adapter::{Builder, Driver, Events, Handle, Runtime, StartError};
 
-use crate::driver::{Driver, Front};
+use crate::reactor::Sockets;
 
 /// Nodes that are driven by a task of tokio.
 #[derive(Debug)]
@@ -16,19 +15,10 @@ impl Runtime for Tokio {
     type Start<M: 'static> = Pin<Box<dyn Future<Output = Result<(Handle<M>, Events), StartError>> + Send>>;
 
     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M> {
-        Box::pin(start(builder))
+        Box::pin(async {
+            let (driver, handle, events) = Driver::<Sockets>::open(builder).await?;
+            tokio::spawn(driver.run());
+            Ok((handle, events))
+        })
     }
-}
-
-async fn start<M>(builder: Builder<Tokio, M>) -> Result<(Handle<M>, Events), StartError> {
-    let address = builder.listen_on()?;
-    let bind = |error| StartError::Bind { address, error };
-    let front = match builder.chosen_transport() {
-        Transport::Datagram => Front::Packets(UdpSocket::bind(address).await.map_err(bind)?),
-        _ => Front::Connections(TcpListener::bind(address).await.map_err(bind)?),
-    };
-    let prepared = builder.prepare(front.local_addr().map_err(bind)?)?;
-    let (driver, handle, events) = Driver::new(prepared, front);
-    tokio::spawn(driver.run());
-    Ok((handle, events))
 }

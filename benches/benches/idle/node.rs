@@ -21,16 +21,18 @@ pub(crate) const ARGUMENT: &str = "--be-the-node";
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Adapter {
     Tokio,
+    Smol,
     AsyncStd,
     Mio,
 }
 
 impl Adapter {
-    pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::AsyncStd, Self::Mio];
+    pub(crate) const ALL: [Self; 4] = [Self::Tokio, Self::Smol, Self::AsyncStd, Self::Mio];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Tokio => "tokio",
+            Self::Smol => "smol",
             Self::AsyncStd => "async-std",
             Self::Mio => "mio",
         }
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
     let (seed, interval) = (seed.parse()?, Duration::from_millis(interval.parse()?));
     let (handle, mut events) = match adapter {
         Adapter::Tokio => start_on_tokio(seed, interval)?,
+        Adapter::Smol => smol::block_on(builder::<gossip_smol::Smol>(seed, interval).start())?,
         Adapter::AsyncStd => {
             async_std::task::block_on(builder::<gossip_async_std::AsyncStd>(seed, interval).start())?
         }

@@ -19,7 +19,7 @@ pub(crate) struct Adapter {
 }
 
 /// All there are.
-pub(crate) const ALL: &[Adapter] = &[TOKIO, MIO, ASYNC_STD];
+pub(crate) const ALL: &[Adapter] = &[TOKIO, MIO, SMOL, ASYNC_STD];
 
 pub(crate) const TOKIO: Adapter = Adapter {
     name: "tokio",
@@ -37,6 +37,21 @@ pub(crate) const TOKIO_ONE_THREAD: Adapter =
 
 pub(crate) const MIO: Adapter =
     Adapter { name: "mio", start: |spec| spec.builder::<gossip_mio::Mio>().start() };
+
+pub(crate) const SMOL: Adapter = Adapter {
+    name: "smol",
+    start: |spec| {
+        let ticks = spec.ticks.clone();
+        let tick = async move {
+            while Arc::strong_count(&ticks) > 1 {
+                smol::Timer::after(TICK).await;
+                ticks.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        smol::spawn(tick).detach();
+        smol::block_on(spec.builder::<gossip_smol::Smol>().start())
+    },
+};
 
 pub(crate) const ASYNC_STD: Adapter = Adapter {
     name: "async-std",

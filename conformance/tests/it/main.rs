@@ -89,6 +89,14 @@ mod mio_datagram {
     datagram!(&[crate::adapters::MIO]);
 }
 
+mod smol_internode {
+    internode!(&[crate::adapters::SMOL]);
+}
+
+mod smol_datagram {
+    datagram!(&[crate::adapters::SMOL]);
+}
+
 mod async_std_internode {
     internode!(&[crate::adapters::ASYNC_STD]);
 }

@@ -173,6 +173,8 @@ pub(crate) enum RuntimeName {
     /// The runtime that most programs have
     #[default]
     Tokio,
+    /// A small runtime
+    Smol,
     /// The runtime that its authors have given up
     AsyncStd,
     /// A thread of its own around the system's poll

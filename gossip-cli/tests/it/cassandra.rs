@@ -41,7 +41,7 @@ fn is_live(node: &Node, other: &Node) -> bool {
 
 #[test]
 fn a_gossip_only_member_is_up_follows_and_leaves_nothing_behind() {
-    for runtime in ["tokio", "async-std", "mio"] {
+    for runtime in ["tokio", "smol", "async-std", "mio"] {
         let first = real("4.1.7", &[]);
         let seed = first.gossip.to_string();
         let second = real("4.0.14", &["--seed", &seed]);

@@ -6,12 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use async_std::future::timeout;
-use async_std::task::{block_on, sleep, spawn_blocking};
-use gossip_async_std::{
+use gossip_smol::{
     ApplicationState, Builder, DownCause, Event, Events, EventsError, Handle, Standing, StartError, Stopped,
     Transport,
 };
+use smol::future::or;
+use smol::{Timer, block_on, unblock};
 
 #[test]
 fn connections_let_two_nodes_meet() {
@@ -46,7 +46,7 @@ async fn two_nodes_meet_and_part(transport: Transport) {
 
     // It is announced to those who are known as live.
     while live(&second).await < 2 {
-        sleep(Duration::from_millis(10)).await;
+        Timer::after(Duration::from_millis(10)).await;
     }
     second.shutdown().await.unwrap();
     assert_eq!(second.shutdown().await, Err(Stopped));
@@ -137,7 +137,7 @@ fn connection_that_the_node_closes_is_closed() {
         let start = start.tune(|config| config.handshake_timeout(Duration::from_millis(100)));
         let (handle, _) = start.start().await.unwrap();
         // What it says is not answered: the node gives up, and its wait for an answer does not keep the socket.
-        let said = spawn_blocking(move || {
+        let said = unblock(move || {
             let (mut stream, _) = silent.accept()?;
             let mut said = Vec::new();
             stream.read_to_end(&mut said)?;
@@ -187,7 +187,11 @@ fn builder(transport: Transport) -> Builder {
 }
 
 fn run(test: impl Future<Output = ()>) {
-    block_on(timeout(Duration::from_secs(60), test)).expect("the test ends in time");
+    let too_late = async {
+        Timer::after(Duration::from_secs(60)).await;
+        panic!("the test does not end in time");
+    };
+    block_on(or(test, too_late));
 }
 
 /// The next event that is looked for.
@@ -209,7 +213,7 @@ async fn live(handle: &Handle) -> usize {
 async fn rounds_pass(handle: &Handle) {
     let rounds = handle.stats().await.unwrap().rounds;
     while handle.stats().await.unwrap().rounds < rounds + 3 {
-        sleep(Duration::from_millis(10)).await;
+        Timer::after(Duration::from_millis(10)).await;
     }
 }
 

@@ -1,0 +1,87 @@
+//! The sockets and the timer of tokio.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gossip_adapter::Reactor;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::sleep_until;
+
+pub(crate) enum Sockets {}
+
+impl Reactor for Sockets {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+    type Packets = UdpSocket;
+
+    async fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(at).await
+    }
+
+    fn listens_at(listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept().await
+    }
+
+    async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(to).await
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)
+    }
+
+    async fn readable(stream: Arc<TcpStream>) {
+        let _ = stream.readable().await;
+    }
+
+    async fn writable(stream: Arc<TcpStream>) {
+        let _ = stream.writable().await;
+    }
+
+    fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        stream.try_read(into)
+    }
+
+    fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        stream.try_write(bytes)
+    }
+
+    async fn bind(at: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::bind(at).await
+    }
+
+    fn bound_at(socket: &UdpSocket) -> io::Result<SocketAddr> {
+        socket.local_addr()
+    }
+
+    async fn packets_ready(socket: &UdpSocket) {
+        let _ = socket.readable().await;
+    }
+
+    fn receive(socket: &UdpSocket, into: &mut [u8]) -> io::Result<usize> {
+        socket.try_recv_from(into).map(|(count, _)| count)
+    }
+
+    fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        socket.try_send_to(bytes, to)
+    }
+
+    async fn sleep_until(until: Instant) {
+        sleep_until(until.into()).await;
+    }
+
+    async fn yield_now() {
+        yield_now().await;
+    }
+
+    async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        spawn_blocking(run).await.ok()
+    }
+}
