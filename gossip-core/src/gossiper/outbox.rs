@@ -332,7 +332,34 @@ impl Outbox {
         found.copied()
     }
 
-    /// A place for a peer that has none: a free one, or that of a peer that is owed nothing.
+    /// The place that another peer takes: of a peer that is owed nothing, and that has answered; else of one whose answer has not come;
+    /// else of one that does not take what is due to it.
+    fn least_needed(&self) -> Option<usize> {
+        let need = |at: &usize| {
+            let peer = &self.peers[*at];
+            match peer.owes_nothing() {
+                true if peer.awaited == 0 => 0,
+                true => 1,
+                false => 2,
+            }
+        };
+        let mut found = None;
+        for at in (self.hand..self.peers.len()).chain(0..self.hand) {
+            if self.peers[at].is_ready {
+                continue;
+            }
+            let need = need(&at);
+            if need == 0 {
+                return Some(at);
+            }
+            if found.is_none_or(|(least, _)| need < least) {
+                found = Some((need, at));
+            }
+        }
+        found.map(|(_, at)| at)
+    }
+
+    /// A place for a peer that has none: a free one, or that of another peer.
     fn place_for(&mut self, endpoint: Endpoint) -> Option<u32> {
         let peer = Peer { endpoint, due: Due::default(), is_ready: false, awaited: 0 };
         let at = if self.peers.len() < self.peers.capacity() {
@@ -343,14 +370,7 @@ impl Outbox {
             if self.ready.len() >= count {
                 return None;
             }
-            let idle = |at: &usize| {
-                let peer = &self.peers[*at];
-                !peer.is_ready && peer.owes_nothing()
-            };
-            // Else that of somebody who does not take what is due to it.
-            let stuck = |at: &usize| !self.peers[*at].is_ready;
-            let places = || (self.hand..count).chain(0..self.hand);
-            let at = places().find(idle).or_else(|| places().find(stuck))?;
+            let at = self.least_needed()?;
             self.hand = (at + 1) % count;
             self.stolen += self.forget(self.peers[at].endpoint);
             let old = core::mem::replace(&mut self.peers[at], peer).endpoint;
@@ -544,5 +564,32 @@ mod tests {
         }
         assert_eq!(outbox.peers.len(), usize::from(room));
         assert_eq!(outbox.index.len(), usize::from(room));
+    }
+
+    #[test]
+    fn the_place_of_a_peer_that_is_yet_to_answer_is_taken_last() {
+        let mut outbox = Outbox::new(1, 2, 8_192);
+        let room = u16::try_from(outbox.peers.capacity()).unwrap();
+        for n in 0..room {
+            outbox.syn(endpoint(n), 1).unwrap();
+            assert_eq!(outbox.next_ready(), Some(endpoint(n)));
+            outbox.due(endpoint(n)).unwrap().syn = None;
+            if n.is_multiple_of(2) {
+                outbox.await_ack(endpoint(n), true);
+            }
+        }
+        // Others come: first they take each other's places, and those of peers that have answered.
+        for n in 0..1_000 {
+            outbox.echo_response(endpoint(20_000 + n), 1).unwrap();
+            assert_eq!(outbox.next_ready(), Some(endpoint(20_000 + n)));
+            outbox.due(endpoint(20_000 + n)).unwrap().pop_echo_response();
+        }
+        assert!((0..room).step_by(2).all(|n| outbox.take_awaited(endpoint(n))));
+        // When all others are about to be sent something, those give way that have not answered.
+        for n in 0..room {
+            outbox.await_ack(endpoint(n), true);
+            outbox.echo_response(endpoint(30_000 + n), 1).unwrap();
+        }
+        assert!(outbox.echo_response(endpoint(40_000), 1).is_err());
     }
 }

@@ -290,6 +290,21 @@ fn a_late_answer_to_an_earlier_process_is_not_taken_for_the_whole() {
     assert_eq!(asked, Some(digest(V, 2, 0)), "all of it is asked for");
 }
 
+/// Each of them is answered, and needs a place among those whom something is due to.
+#[test]
+fn strangers_do_not_take_the_place_of_a_peer_whose_answer_is_awaited() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    a.learn(V, &State::new(heartbeat(1, 9), &[(ApplicationState::DC, "dc1", 1)]));
+    a.sent();
+    assert!(a.round().iter().any(|sent| sent.to == endpoint(B)), "the SYN");
+    for n in 0..1_000 {
+        assert_eq!(a.answers(&invented(n), &syn(&[])).len(), 1);
+    }
+    // As the answer to our SYN it is a whole, though it does not say so.
+    a.hand(B, &ack(&[], &[(V, State::new(heartbeat(2, 50), &[(ApplicationState::LOAD, "1.0", 45)]))]));
+    assert_eq!(a.heartbeat(V), Some(heartbeat(2, 50)));
+}
+
 /// What one digest costs the receiver does not grow with how often it is said.
 #[test]
 fn a_digest_counts_once_in_a_message() {
@@ -353,14 +368,17 @@ fn learning_and_forgetting(count: u32) -> (Duration, Duration) {
     panic!("{} are still known", a.gossiper.endpoint_count());
 }
 
-/// If each that is forgotten cost a walk through all others, it would take many times as long as to learn of them. The best of
-/// several counts: whatever else the machine does only makes it longer.
+/// If each that is forgotten cost a walk through all others, it would take many times as long as to learn of them, in every run.
+/// Whatever else the machine does makes both longer; so one run in which it is shorter is enough.
 #[test]
 fn forgetting_many_at_once_takes_no_longer_than_learning_of_them() {
-    let runs: Vec<_> = (0..3).map(|_| learning_and_forgetting(12_000)).collect();
-    let (learning, forgetting) =
-        (runs.iter().map(|run| run.0).min().unwrap(), runs.iter().map(|run| run.1).min().unwrap());
-    assert!(forgetting < learning, "{forgetting:?} to forget, {learning:?} to learn");
+    let (mut learning, mut forgetting) = (Duration::MAX, Duration::MAX);
+    let is_shorter = (0..10).any(|_| {
+        let times = learning_and_forgetting(12_000);
+        (learning, forgetting) = (learning.min(times.0), forgetting.min(times.1));
+        forgetting < learning
+    });
+    assert!(is_shorter, "{forgetting:?} to forget, {learning:?} to learn");
 }
 
 #[test]
