@@ -389,13 +389,15 @@ impl<M> ConfigBuilder<M> {
         max_connections: usize;
         /// How many dials may be in progress. Messages that would need another are dropped, and counted. Default 64; at least 1.
         max_dials: usize;
-        /// How many accepted connections may be in their handshake. Further ones are refused, and counted. Default 256; at least 1.
+        /// How many accepted connections may be in their handshake. When there are more, the oldest of them is closed, and counted.
+        /// Default 256; at least 1.
         max_handshakes: usize;
-        /// The greatest message that is taken in, in bytes; a peer that sends a greater one loses its connection. Default 16 MiB; at least
+        /// The greatest message that is taken in, in bytes; a peer that sends a greater one loses its connection. In the shadow round
+        /// `max_inbound_bytes` is the limit, if that is greater: the whole cluster comes in one message then. Default 16 MiB; at least
         /// 65,536.
         max_message: usize;
-        /// How many bytes all connections together may hold of messages and frames that have not arrived whole. Whoever goes beyond it
-        /// loses its connection. Default 64 MiB; at least 1 MiB.
+        /// How many bytes all connections together may hold of messages and frames that have not arrived whole. Beyond it, the connection
+        /// is closed that holds the most, or for the longest. Default 64 MiB; at least 1 MiB.
         max_inbound_bytes: usize;
         /// How long a dial may take. Default 2 s.
         connect_timeout: Duration;

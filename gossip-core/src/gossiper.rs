@@ -578,7 +578,7 @@ impl Gossiper {
     }
 
     /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.
-    pub(crate) fn is_proven(&self, endpoint: Endpoint) -> bool {
+    pub(crate) fn is_met(&self, endpoint: Endpoint) -> bool {
         self.config.seeds.contains(&endpoint)
             || self.table.find(endpoint).is_some_and(|slot| self.table.is_met(slot))
     }

@@ -199,7 +199,7 @@ impl Gossiper {
             ForgetCause::Expired | ForgetCause::Reaped => self.removed(None),
         };
         if generation != Generation::SAVED {
-            self.quarantine.insert(endpoint, generation, refusal, self.evidence(slot));
+            self.quarantine.insert(endpoint, generation, refusal, self.evidence(endpoint));
         }
         self.news.forget(slot);
         if self.outbox.reset(endpoint).is_err() {
@@ -210,8 +210,8 @@ impl Gossiper {
         self.journal.tell(Event::Forgotten { endpoint, generation, cause });
     }
 
-    fn evidence(&self, slot: Slot) -> Evidence {
-        if self.table.is_met(slot) { Evidence::Met } else { Evidence::Hearsay }
+    fn evidence(&self, endpoint: Endpoint) -> Evidence {
+        if self.is_met(endpoint) { Evidence::Met } else { Evidence::Hearsay }
     }
 
     /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
@@ -228,7 +228,7 @@ impl Gossiper {
         let endpoint = self.table.endpoint(slot);
         let generation = self.table.generation(slot);
         let refusal = self.removed(self.expiry(slot));
-        self.quarantine.insert(endpoint, generation, refusal, self.evidence(slot));
+        self.quarantine.insert(endpoint, generation, refusal, self.evidence(endpoint));
         self.journal.tell(Event::Left { endpoint, generation });
     }
 

@@ -317,6 +317,11 @@ impl Inbound {
         self.buffer.len() + self.pieces.len()
     }
 
+    /// Whether it holds some pieces of a message and not all. Whole messages may come between them.
+    pub const fn has_pieces(&self) -> bool {
+        matches!(self.large, Large::Partial { .. })
+    }
+
     /// How many bytes of memory the connection's buffers take.
     pub const fn capacity(&self) -> usize {
         self.buffer.capacity() + self.pieces.capacity()

@@ -43,7 +43,7 @@ pub(super) struct Connections {
     free_places: Vec<u32>,
     opened: u64,
     dials: usize,
-    /// How many of these are to somebody of whom nothing is proven.
+    /// How many of these are to peers that the node has not met.
     stranger_dials: usize,
     /// Accepted connections over which no whole handshake has come.
     handshakes: usize,
@@ -78,7 +78,6 @@ struct Limits {
     max_connections: usize,
     max_dials: usize,
     max_handshakes: usize,
-    max_message: usize,
     connect_timeout: Duration,
     handshake_timeout: Duration,
     idle_timeout: Duration,
@@ -153,7 +152,7 @@ pub(super) struct Dialled {
     pub(super) machine: Outbound,
     stage: Stage,
     is_writable: bool,
-    /// Whether nothing was proven of the peer when it was dialled.
+    /// Whether the node had not met the peer when it was dialled.
     is_stranger: bool,
 }
 
@@ -238,7 +237,6 @@ impl Connections {
                 max_connections: config.max_connections,
                 max_dials: config.max_dials,
                 max_handshakes: config.max_handshakes,
-                max_message: config.max_message,
                 connect_timeout: config.connect_timeout,
                 handshake_timeout: config.handshake_timeout,
                 idle_timeout: config.idle_timeout,
@@ -247,16 +245,18 @@ impl Connections {
         }
     }
 
-    /// A connection that somebody dialled to us; none if there are too many and nobody gives way.
+    /// A connection that somebody dialled to us; none if there are too many and nobody gives way. It takes messages of up to
+    /// `max_message` bytes.
     pub(super) fn accept(
         &mut self,
         now: Timestamp,
-        is_proven: impl Fn(Endpoint) -> bool,
+        max_message: usize,
+        is_met: impl Fn(Endpoint) -> bool,
     ) -> Option<ConnectionId> {
-        if !self.make_place_for_accepted(now, is_proven) {
+        if !self.make_place_for_accepted(now, is_met) {
             return None;
         }
-        let limits = InboundLimits { max_message: self.limits.max_message, ..InboundLimits::default() };
+        let limits = InboundLimits { max_message, ..InboundLimits::default() };
         let machine = Inbound::new(VersionRange::SUPPORTED, limits);
         let accepted = Accepted {
             machine,
@@ -306,7 +306,7 @@ impl Connections {
         self.actions.push_back(Action::Accept(id, accept));
     }
 
-    /// The way to `to`; dials it if there is none. Strangers, of whom nothing is proven, leave a part of the dials to others.
+    /// The way to `to`; dials it if there is none. Strangers, whom the node has not met, leave a part of the dials to others.
     pub(super) fn path(
         &mut self,
         now: Timestamp,

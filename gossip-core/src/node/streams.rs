@@ -8,7 +8,7 @@ use super::frames::{self, Framer};
 use crate::config::Config;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
-use crate::gossiper::{Gossiper, Outgoing};
+use crate::gossiper::{Gossiper, Outgoing, Phase};
 use crate::internode::{
     ConnectionType, CrossNodeTimeout, Framing, HandshakeError, InboundError, InboundEvent, OutboundEvent,
     Scratch,
@@ -36,6 +36,8 @@ pub(super) struct Streams {
     scratch: Scratch,
     next_housekeeping: Timestamp,
     cross_node_timeout: CrossNodeTimeout,
+    max_message: usize,
+    max_inbound_bytes: usize,
     /// Why the dial failed that is to be told of next.
     explained: Option<(ConnectionId, DialFailure)>,
 }
@@ -51,6 +53,8 @@ impl Streams {
             scratch: Scratch::new(),
             next_housekeeping: now + HOUSEKEEPING,
             cross_node_timeout,
+            max_message: config.max_message,
+            max_inbound_bytes: config.max_inbound_bytes,
             explained: None,
         }
     }
@@ -66,7 +70,12 @@ impl Streams {
     }
 
     pub(super) fn accept(&mut self, gossiper: &mut Gossiper, now: Timestamp) -> Option<ConnectionId> {
-        let accepted = self.connections.accept(now, |from| gossiper.is_proven(from));
+        // The answer to the question for everything is one message, of whatever size. `max_inbound_bytes` bounds it all the same.
+        let max_message = match gossiper.phase() {
+            Phase::Asking => self.max_message.max(self.max_inbound_bytes),
+            _ => self.max_message,
+        };
+        let accepted = self.connections.accept(now, max_message, |from| gossiper.is_met(from));
         self.tell_displaced(gossiper);
         accepted
     }
@@ -275,7 +284,6 @@ impl Streams {
             let mut version = machine.version();
             let mut input = bytes;
             while let Some(event) = machine.next(&mut input, scratch) {
-                has_finished = true;
                 match event {
                     InboundEvent::Initiated { initiate, accept, incompatible } => {
                         answer = Some((accept, initiate.from));
@@ -328,6 +336,8 @@ impl Streams {
                         log::debug!(connection = %id, peer = %Shown(peer), %error, "an accepted connection is of no use");
                     }
                 }
+                // What is finished between the pieces of another message does not finish that.
+                has_finished |= !machine.has_pieces();
             }
             gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;
             *growths = machine.buffer_growths();
@@ -339,7 +349,7 @@ impl Streams {
             connections.forgive(now, from);
         }
         for (from, kind, ping) in pings.iter() {
-            connections.owe_ping(now, from, (kind, ping), || !gossiper.is_proven(from));
+            connections.owe_ping(now, from, (kind, ping), || !gossiper.is_met(from));
         }
         if failed {
             self.fail(gossiper, now, id, DialFailure::Other);
@@ -365,7 +375,7 @@ impl Streams {
             self.connections.close_all_to(now, peer);
         }
         if gossiper.is_due(peer) {
-            let is_stranger = || !gossiper.is_proven(peer);
+            let is_stranger = || !gossiper.is_met(peer);
             let path = self.connections.path(now, peer, ConnectionType::Urgent, is_stranger);
             self.tell_displaced(gossiper);
             match path {
@@ -411,7 +421,7 @@ impl Streams {
         if !self.connections.has_large(peer) && !gossiper.is_large_due(peer) {
             return None;
         }
-        let is_stranger = || !gossiper.is_proven(peer);
+        let is_stranger = || !gossiper.is_met(peer);
         let path = self.connections.path(now, peer, ConnectionType::Large, is_stranger);
         self.tell_displaced(gossiper);
         match path {

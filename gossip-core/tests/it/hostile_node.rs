@@ -11,7 +11,7 @@ use gossip_core::{
     ApplicationState, Config, ConnectionId, Endpoint, Input, MessagingVersion, Node, Output, Timestamp, Verb,
 };
 
-use crate::support::{Content, State, ack2, builder, digest, endpoint, heartbeat, syn, written};
+use crate::support::{Content, State, ack, ack2, builder, digest, endpoint, heartbeat, syn, written};
 
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
@@ -470,68 +470,93 @@ fn finished_messages_of_many_peers_leave_the_room_to_unfinished_ones() {
     assert_eq!((a.node.stats().connections_failed, a.node.stats().syns_received), (0, 2_000));
 }
 
-#[test]
-fn whoever_keeps_messages_unfinished_cuts_nobody_else_off() {
-    let mut a = Played::new(builder(A, 1).build().unwrap());
-    let piece = |size: usize, first: bool| {
-        let mut payload = if first {
-            written(|out| header(Verb::GOSSIP_DIGEST_ACK2, (16 << 20) - 100).encode(VERSION, out))
-        } else {
-            Vec::new()
-        };
-        payload.resize(size, 0);
-        frame(FrameKind::Piece, &payload)
-    };
-    let mut open = Vec::new();
-    for n in 0..4 {
-        let connection = a.accept(&address(9, n), &piece(120_000, true));
-        for _ in 0..80 {
-            a.bytes(connection, &piece(120_000, false));
-        }
-        open.push(connection);
+/// The first part of a message that will never be whole, or a further part of it.
+fn unfinished(size: usize, is_first: bool) -> Vec<u8> {
+    let mut payload = Vec::new();
+    if is_first {
+        payload = written(|out| header(Verb::GOSSIP_DIGEST_ACK2, (16 << 20) - 100).encode(VERSION, out));
     }
-    let first = piece(70_000, true);
-    for n in 4..1_600 {
-        let connection = a.accept(&address(9, n), &first[..30_000]);
-        a.bytes(connection, &first[30_000..=30_000]);
-        a.wanted();
-        open.push(connection);
-    }
-    // Ten minutes; each of them sends one byte every ten seconds. A SYN of B comes in two reads, some time apart.
-    let syn = frame_of(&syn(&[digest(B, 1, 1), digest(A, 1, 1)]));
-    let heard = a.node.stats().syns_received;
-    for _ in 0..60 {
-        for _ in 0..10 {
-            a.pass(1_000);
-            a.input(Input::Timeout);
-            a.wanted();
-        }
-        for connection in &open {
-            a.bytes(*connection, &[0]);
-        }
-        let connection = a.accept(B, &syn[..60]);
-        a.pass(200);
-        open.iter().for_each(|connection| a.bytes(*connection, &[0]));
-        a.bytes(connection, &syn[60..]);
-        a.wanted();
-    }
-    assert_eq!(a.node.stats().syns_received - heard, 60, "each of them arrives");
+    payload.resize(size, 0);
+    frame(FrameKind::Piece, &payload)
 }
 
+/// Strangers take all the memory for unfinished messages, and whoever of them is cut off comes again.
+#[test]
+fn strangers_with_unfinished_messages_cut_no_peer_off() {
+    const LIMIT: usize = 2 << 20;
+    // One SYN is short, and one is longer than what any of the strangers holds. Each comes in two reads.
+    for digests in [2, 2_000] {
+        let mut a = Played::new(builder(A, 1).max_inbound_bytes(LIMIT).build().unwrap());
+        let digests: Vec<_> = (0..digests).map(|n| digest(&address(1, n), 1, 1)).collect();
+        let syn = frame_of(&syn(&digests));
+        let first = unfinished(70_000, true);
+        let mut strangers = 0;
+        let mut open = Vec::new();
+        for minute in 0..10 {
+            // In ever smaller parts, until there is no room for the next.
+            for (size, most) in [(20_000, 200), (5_000, 200), (1_000, 100), (200, 50), (60, 50)] {
+                let failed = a.node.stats().connections_failed;
+                for _ in 0..most {
+                    if a.node.stats().connections_failed > failed {
+                        break;
+                    }
+                    strangers += 1;
+                    let connection = a.accept(&address(9, strangers), &first[..size]);
+                    a.bytes(connection, &first[size..=size]);
+                    open.push(connection);
+                    let wanted = a.wanted();
+                    open.retain(|connection| !wanted.contains(&Wanted::Close(*connection)));
+                }
+            }
+            for _ in 0..6 {
+                a.pass(10_000);
+                a.input(Input::Timeout);
+                let wanted = a.wanted();
+                open.retain(|connection| !wanted.contains(&Wanted::Close(*connection)));
+                open.iter().for_each(|connection| a.bytes(*connection, &[0]));
+            }
+            let heard = a.node.stats().syns_received;
+            let connection = a.accept(B, &syn[..syn.len() / 2]);
+            a.bytes(connection, &syn[syn.len() / 2..]);
+            let wanted = a.wanted();
+            assert_eq!(a.node.stats().syns_received, heard + 1, "minute {minute}, {strangers} strangers");
+            assert!(!wanted.contains(&Wanted::Close(connection)), "minute {minute}");
+            open.retain(|connection| !wanted.contains(&Wanted::Close(*connection)));
+            a.input(Input::Closed { connection });
+        }
+    }
+}
+
+/// However slowly the bytes of it come, and whatever comes between them.
 #[test]
 fn an_unfinished_message_comes_to_an_end() {
-    let mut a = Played::new(builder(A, 1).build().unwrap());
-    let whole = frame_of(&ack2(&[]));
-    let connection = a.accept("10.9.0.1:7000", &whole[..10]);
-    let mut minutes = 0;
-    while a.node.stats().timeouts == 0 {
-        // A byte every twenty seconds of a header that never ends would do as well.
-        minute(&mut a);
-        if a.node.stats().timeouts == 0 {
-            a.bytes(connection, &[]);
+    let small = frame_of(&ack2(&[]));
+    let part = unfinished(100, false);
+    let ways: [(Vec<u8>, Vec<u8>); 3] = [
+        // A frame, byte by byte.
+        (frame(FrameKind::SelfContained, &vec![0; 60_000])[..10].to_vec(), vec![0]),
+        // A large message, in pieces.
+        (unfinished(100, true), part),
+        // The same, and between its pieces messages that are finished.
+        (unfinished(100, true), small),
+    ];
+    for (way, (first, next)) in ways.into_iter().enumerate() {
+        let mut a = Played::new(builder(A, 1).build().unwrap());
+        let connection = a.accept("10.9.0.1:7000", &first);
+        let mut seconds = 0;
+        let mut is_closed = false;
+        while !is_closed {
+            a.pass(1_000);
+            a.input(Input::Timeout);
+            is_closed = a.wanted().contains(&Wanted::Close(connection));
+            seconds += 1;
+            if !is_closed && seconds % 20 == 0 {
+                a.bytes(connection, &next);
+            }
+            assert!(seconds <= 310, "way {way}: it may take ten times as long as one step of it");
         }
-        minutes += 1;
-        assert!(minutes <= 6, "it may take ten times as long as one step of it");
+        assert!(seconds >= 290, "way {way}: it ended after {seconds} s");
+        assert_eq!((a.node.stats().timeouts, a.node.stats().connections_failed), (1, 0), "way {way}");
     }
 }
 
@@ -648,7 +673,7 @@ fn idle_connections_of_many_peers_give_way() {
 }
 
 #[test]
-fn whoever_never_says_who_it_is_gives_way() {
+fn connections_that_never_say_whose_they_are_give_way() {
     let mut a = Played::new(builder(A, 1).build().unwrap());
     for _ in 0..256 {
         a.node.accept(a.now).unwrap();
@@ -659,50 +684,91 @@ fn whoever_never_says_who_it_is_gives_way() {
     assert_eq!(a.node.stats().connections_displaced, 1);
 }
 
+/// There is room for one such message. The first that asks for it takes a piece every twenty seconds.
 #[test]
 fn a_slow_receiver_of_a_large_message_leaves_room_to_the_next() {
-    let config =
-        builder(A, 1).max_large_bytes(1 << 20).state(ApplicationState::new(2_000), &"x".repeat(30_000));
-    let config =
-        (0..20).fold(config, |config, n| config.state(ApplicationState::new(2_001 + n), &"x".repeat(30_000)));
+    const VALUES: usize = 21;
+    let config = builder(A, 1).max_large_bytes(1 << 20);
+    let key = |n: usize| ApplicationState::new(2_000 + i32::try_from(n).unwrap());
+    let config = (0..VALUES).fold(config, |config, n| config.state(key(n), &"x".repeat(30_000)));
     let mut a = Played::new(config.build().unwrap());
     let asks = frame_of(&syn(&[]));
-    let mut is_served = false;
+    // Of each dialled connection: to whom, and how many bytes were written over it after the handshake.
+    let mut sent = BTreeMap::<ConnectionId, (Endpoint, Option<usize>)>::new();
     a.accept("10.9.0.1:7000", &asks);
-    let mut slow = None;
     for second in 0..120 {
-        if second == 5 {
+        if second >= 5 && second % 5 == 0 {
             a.accept(B, &asks);
         }
         while let Some(wanted) = a.poll() {
             match wanted {
                 Wanted::Connect(connection, to) => {
-                    if to != endpoint(B) {
-                        slow.get_or_insert(connection);
-                    }
+                    sent.insert(connection, (to, None));
                     a.input(Input::Opened { connection });
                 }
-                Wanted::Write(connection, bytes) if bytes.len() < 64 => {
-                    a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
-                    a.input(Input::Writable { connection });
+                Wanted::Write(connection, bytes) => {
+                    let Some((to, count)) = sent.get_mut(&connection) else { continue };
+                    if let Some(count) = count {
+                        *count += bytes.len();
+                        if *to == endpoint(B) {
+                            a.input(Input::Writable { connection });
+                        }
+                    } else {
+                        *count = Some(0);
+                        a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                        a.input(Input::Writable { connection });
+                    }
                 }
-                Wanted::Write(connection, _) => is_served |= slow.is_some_and(|slow| slow != connection),
-                Wanted::Close(_) => {}
+                Wanted::Close(connection) => drop(sent.remove(&connection)),
             }
         }
+        if second % 20 == 19 {
+            let slow: Vec<_> =
+                sent.iter().filter(|(_, (to, _))| *to != endpoint(B)).map(|(id, _)| *id).collect();
+            slow.into_iter().for_each(|connection| a.input(Input::Writable { connection }));
+        }
         a.pass(1_000);
-        // The first takes a piece every twenty seconds.
-        if let Some(connection) = slow
-            && second % 20 == 19
-        {
-            a.input(Input::Writable { connection });
-        }
-        if second % 5 == 0 && second > 5 {
-            a.accept(B, &asks);
-        }
         a.input(Input::Timeout);
     }
-    assert!(is_served, "within a minute after the first began");
+    let most = sent.values().filter(|(to, _)| *to == endpoint(B)).filter_map(|(_, count)| *count).max();
+    assert!(most.is_some_and(|most| most > VALUES * 30_000), "the second was sent {most:?} bytes");
+}
+
+/// The whole cluster comes in one message then.
+#[test]
+fn the_answer_in_the_shadow_round_may_be_larger_than_other_messages() {
+    let config = builder(A, 1).shadow_round(true).seed(endpoint(B)).max_message(1 << 16);
+    let mut a = Played::new(config.max_inbound_bytes(1 << 20).build().unwrap());
+    a.input(Input::Timeout);
+    let Some(Wanted::Connect(connection, _)) = a.poll() else { panic!("the seed is dialled") };
+    a.establish(connection);
+    assert!(matches!(&a.wanted()[..], [Wanted::Write(..)]), "the question");
+    let answer = |size: usize| {
+        let host_id = "11111111-2222-3333-4444-555555555555";
+        let text = "x".repeat(20_000);
+        let padding = ApplicationState::new(2_000);
+        let state =
+            State::new(heartbeat(5, 9), &[(ApplicationState::HOST_ID, host_id, 1), (padding, &text, 2)]);
+        let names: Vec<_> = (0..size / text.len()).map(|n| address(1, n)).collect();
+        let states: Vec<_> = names.iter().map(|name| (name.as_str(), state.clone())).collect();
+        let content = ack(&[], &[&[(B, state.clone())], &states[..]].concat());
+        let message = message(content.verb(), &content.body(VERSION));
+        message.chunks(32 << 10).map(|piece| frame(FrameKind::Piece, piece)).collect::<Vec<_>>()
+    };
+    // One that is larger than all that may be held is refused all the same.
+    let too_large = a.accept(B, &answer(2 << 20)[0]);
+    assert!(a.wanted().contains(&Wanted::Close(too_large)));
+    assert_eq!(a.node.gossiper().phase(), gossip_core::Phase::Asking);
+    let large = a.accept(B, &[]);
+    for piece in answer(700 << 10) {
+        a.bytes(large, &piece);
+    }
+    assert_eq!(a.node.gossiper().phase(), gossip_core::Phase::Running);
+    assert_eq!(a.node.gossiper().endpoint_count(), 2 + (700 << 10) / 20_000);
+    assert!(!a.wanted().contains(&Wanted::Close(large)));
+    // Nothing else is ever so large.
+    let later = a.accept(B, &answer(100 << 10)[0]);
+    assert!(a.wanted().contains(&Wanted::Close(later)));
 }
 
 #[test]

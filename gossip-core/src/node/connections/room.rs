@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// How many accepted connections of a type one peer may have. It needs one, and another while the first is not known to be broken.
 const MAX_FROM_ONE: usize = 8;
 
-/// The part of `max_dials` that those may take of whom nothing is proven, and of the peers that dials are remembered of.
+/// The part of `max_dials` that peers may take that the node has not met, and of the peers that dials are remembered of.
 pub(super) const fn share_of_strangers(all: usize) -> usize {
     if all < 4 { all } else { all / 4 * 3 }
 }
@@ -48,11 +48,11 @@ impl Connection {
 
 impl Connections {
     /// Gets a place for another accepted connection: the oldest that has not said who it is gives way, or the one that was silent for
-    /// the longest, whoever is not proven first.
+    /// the longest; first those of peers that the node has not met.
     pub(super) fn make_place_for_accepted(
         &mut self,
         now: Timestamp,
-        is_proven: impl Fn(Endpoint) -> bool,
+        is_met: impl Fn(Endpoint) -> bool,
     ) -> bool {
         if self.handshakes >= self.limits.max_handshakes {
             let oldest = self
@@ -69,7 +69,7 @@ impl Connections {
                 .connections()
                 .filter(|connection| connection.accepted().is_some())
                 .min_by_key(|connection| {
-                    (connection.owner.is_some_and(|(from, _)| is_proven(from)), connection.heard)
+                    (connection.owner.is_some_and(|(from, _)| is_met(from)), connection.heard)
                 })
                 .map(|connection| connection.id);
             let Some(silent) = silent else { return false };
@@ -122,13 +122,13 @@ impl Connections {
         self.connections().filter_map(burden).max().map(|(_, id)| id)
     }
 
-    /// Whether somebody may be dialled now. One of whom nothing is proven gives way, if need be.
-    pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_proven: bool) -> bool {
+    /// Whether a peer may be dialled now. The dial of one that the node has not met gives way, if need be.
+    pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_met: bool) -> bool {
         let strangers = self.stranger_dials;
-        let is_share_used = !is_proven && strangers >= share_of_strangers(self.limits.max_dials);
+        let is_share_used = !is_met && strangers >= share_of_strangers(self.limits.max_dials);
         if self.dials >= self.limits.max_dials || is_share_used {
             // Whoever is there answers soon: the first in are the first out.
-            let undisturbed = match is_proven {
+            let undisturbed = match is_met {
                 true => Duration::ZERO,
                 false => self.limits.connect_timeout / UNDISTURBED,
             };
@@ -150,7 +150,7 @@ impl Connections {
                 .connections()
                 .filter_map(|connection| {
                     let dialled = connection.dialled()?;
-                    let may_go = dialled.is_stranger || (is_proven && dialled.is_writable);
+                    let may_go = dialled.is_stranger || (is_met && dialled.is_writable);
                     may_go.then_some((!dialled.is_stranger, connection.heard, connection.id))
                 })
                 .min();
