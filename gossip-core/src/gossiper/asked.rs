@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_answer_has_no_turn_before_others() {
+    fn a_peer_that_does_not_answer_has_no_turn_before_others() {
         let mut asked = asked();
         let generation = Generation::new(1);
         let quick = Endpoint::v4([10, 0, 1, 3], 7000);

@@ -195,7 +195,7 @@ fn g10_endpoint_that_has_left_is_known_and_never_live() {
 }
 
 #[test]
-fn whoever_leaves_is_down_at_once() {
+fn an_endpoint_that_leaves_is_down_at_once() {
     let mut a = node();
     a.learn_live(C, &State::new(heartbeat(100, 8), &[(ApplicationState::STATUS_WITH_PORT, "LEAVING,1", 7)]));
     a.events();

@@ -210,7 +210,7 @@ fn an_answer_is_for_the_process_that_asked() {
 }
 
 #[test]
-fn whoever_does_not_repeat_its_cookie_changes_nothing() {
+fn a_sender_that_does_not_repeat_its_cookie_changes_nothing() {
     let mut a = Played::new(datagrams(A));
     let sent = a.receive(&packet(B, Cookie::NONE, &[syn(&[digest(B, 1, 5)])]));
     let cookie = sent[0].header().given;
@@ -326,7 +326,7 @@ fn a_newcomer_learns_everything_before_it_takes_part() {
 }
 
 #[test]
-fn whoever_only_asks_learns_everything_and_leaves_no_trace() {
+fn a_node_that_only_asks_learns_everything_and_leaves_no_trace() {
     let cluster = Cluster::new(101).seed(4).datagrams().seeds(1).configure(|host, config| {
         config.only_asks(host == 100).state(ApplicationState::SCHEMA, &"s".repeat(300))
     });

@@ -278,7 +278,7 @@ fn f12_the_unreachable_are_tried_by_their_share() {
 }
 
 #[test]
-fn f13_nobody_tries_whoever_has_left() {
+fn f13_nobody_tries_an_endpoint_that_left() {
     assert_eq!(Rounds::new(1, 0, 1, &[]).shares([LIVE]).map(|share| share.to_bits()), [1_f64.to_bits()]);
     // Deviation: it does not count for the probability either, which would be 1 instead of 1/2.
     let shares = Rounds::new(1, 1, 1, &[]).shares([LIVE, UNREACHABLE]);

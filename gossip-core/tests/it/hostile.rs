@@ -307,7 +307,7 @@ fn a_large_state_does_not_keep_us_from_announcing_our_shutdown() {
 }
 
 #[test]
-fn whoever_comes_back_stopped_or_gone_is_down() {
+fn an_endpoint_that_comes_back_stopped_or_gone_is_down() {
     let ends = [
         ("shutdown,true", DownCause::Shutdown, StatusIs::Stopped),
         ("LEFT,1,1700259200000", DownCause::Status, StatusIs::Gone),
@@ -443,7 +443,7 @@ fn a_burst_of_heartbeats_does_not_switch_phi_off() {
 
 /// Whom others tell of, and who cannot be reached now, must not be lost when nobody tells of it any more.
 #[test]
-fn whoever_did_not_answer_the_first_time_is_tried_again() {
+fn an_endpoint_that_did_not_answer_is_tried_again() {
     let mut a = Driven::new(builder(A, 1).saved_endpoint(endpoint(B)));
     a.learn(B, &State::new(heartbeat(5, 1), &[]));
     for _ in 0..12 {

@@ -309,7 +309,7 @@ fn a_saved_address_is_forgotten_after_the_time_of_tombstones() {
 }
 
 #[test]
-fn saved_addresses_give_way_to_whoever_is_there() {
+fn saved_addresses_give_way_to_endpoints_that_are_there() {
     let config = builder(A, 100).max_endpoints(3).saved(saved(B, THEIRS, 5)).saved(saved(C, OURS, 9));
     let mut a = Driven::new(config);
     a.learn_live(D, &state(300, 5, "NORMAL,7", THEIRS));

@@ -82,7 +82,7 @@ fn j2_own_entry_without_a_host_id_does_not_count() {
 }
 
 #[test]
-fn j3_whoever_was_assassinated_may_start_again() {
+fn j3_an_assassinated_node_may_start_again() {
     for status in ["LEFT,7,1800000000000", "removed,5d5a,1800000000000", "removing,5d5a"] {
         let mut a = Driven::new(asking(&[B]));
         a.advance(Duration::ZERO);
@@ -126,7 +126,7 @@ fn j4_seeds_that_start_together_find_that_nobody_knows_anything() {
 }
 
 #[test]
-fn j5_whoever_gets_no_answer_asks_every_five_seconds_and_gives_up_after_61() {
+fn j5_a_node_without_an_answer_asks_every_five_seconds_and_gives_up_after_61() {
     let mut a = Driven::new(asking(&[B]).saved_endpoint(endpoint(C)));
     let mut asked = Vec::new();
     let mut second = 0;
@@ -339,7 +339,7 @@ fn nobody_is_told_of_us_before_the_shadow_round_is_over() {
 }
 
 #[test]
-fn whoever_only_asks_takes_no_part_whatever_the_answer() {
+fn a_node_that_only_asks_takes_no_part_whatever_the_answer() {
     for answer in [
         ack(&[], &[(B, member(200)), (C, member(300))]),
         about_a(500, &[(STATUS, "NORMAL,1", 3), (HOST_ID, THEIRS, 4)]),
@@ -439,7 +439,7 @@ fn k1_status_of_a_dead_member_reaches_who_joins_later() {
 }
 
 #[test]
-fn k2_whoever_joins_or_leaves_cannot_take_no_part_meanwhile() {
+fn k2_a_node_that_joins_or_leaves_cannot_be_disabled() {
     let mut joining = Driven::new(builder(A, 100).state(STATUS, "BOOT,7"));
     joining.learn_live(B, &member(200));
     assert_eq!(joining.gossiper.disable(joining.now), Err(DisableError::Joining));

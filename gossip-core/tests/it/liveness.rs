@@ -287,7 +287,7 @@ fn h12_nobody_knows_whether_a_stranger_is_live() {
 }
 
 #[test]
-fn h14_restart_clears_the_arrivals_of_whoever_was_down() {
+fn h14_restart_clears_the_arrivals_of_an_endpoint_that_was_down() {
     let restart = |a: &mut Driven| a.hand(C, &ack(&[], &[(B, state(200, 1))]));
     let mut a = with_live_b(builder(A, 100));
     a.advance(Duration::from_secs(1));

@@ -241,7 +241,7 @@ fn echoes(arrived: &[Arrived]) -> Vec<u64> {
 
 /// We send none: whatever fails is asked for again.
 #[test]
-fn whoever_is_abandoned_does_nothing_that_was_due() {
+fn an_abandoned_node_does_nothing_that_was_due() {
     let config = builder(&[B]).build().unwrap();
     let mut node = Node::new(config, Timestamp::ZERO);
     let now = Timestamp::ZERO + SECOND;

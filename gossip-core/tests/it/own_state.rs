@@ -112,7 +112,7 @@ fn another_host_id_is_a_conflict_and_no_reason_to_jump() {
 }
 
 #[test]
-fn whoever_was_removed_stops() {
+fn a_removed_node_stops() {
     for status in ["LEFT,1,2000000000000", "removing,x", "removed,x,2000000000000", "hibernate,true"] {
         for key in [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS] {
             let mut a = node();

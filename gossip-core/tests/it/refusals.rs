@@ -230,7 +230,7 @@ fn every_refusal_is_counted_by_its_reason() {
 
 /// `pitfalls.md` §2.6: others relay its heartbeats, so that silence never convicts it.
 #[test]
-fn whoever_is_live_by_hearsay_only_is_asked_directly() {
+fn an_endpoint_live_by_hearsay_only_is_asked_directly() {
     for convicts in [false, true] {
         let config = builder(A, 100).probe_after(Duration::from_secs(10)).probe_convicts(convicts);
         let mut a = node(config);
@@ -264,7 +264,7 @@ fn whoever_is_live_by_hearsay_only_is_asked_directly() {
 }
 
 #[test]
-fn whoever_speaks_or_answers_is_not_suspected() {
+fn a_peer_that_speaks_or_answers_is_not_suspected() {
     let mut a = node(builder(A, 100).probe_after(Duration::from_secs(10)));
     a.learn_live(B, &state(200, 5));
     a.sent();

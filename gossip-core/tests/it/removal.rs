@@ -113,7 +113,7 @@ fn as_cassandra(failed_bootstrap: u64) -> ConfigBuilder {
 
 /// Deviation: the generation is refused, not the address; `pitfalls.md` §4.2.
 #[test]
-fn i2_whoever_was_evicted_is_refused_for_a_minute() {
+fn i2_an_evicted_endpoint_is_refused_for_a_minute() {
     let evicted = || {
         let mut a = with_silent_d(as_cassandra(60), &[(ApplicationState::DC, "dc1", 3)]);
         a.advance(Duration::from_secs(31));
@@ -202,7 +202,7 @@ fn nobody_is_forgotten_for_silence_unless_that_is_wished() {
 }
 
 #[test]
-fn i6_whoever_has_left_is_out_at_once_and_in_gossip_until_its_time() {
+fn i6_an_endpoint_that_left_is_out_at_once_and_in_gossip_until_its_time() {
     let mut a = node(builder(A, 100));
     a.learn_live(B, &member(100, 5));
     a.events();
@@ -281,7 +281,7 @@ fn i7_crashed_member_is_known_and_tried_for_ever() {
 }
 
 #[test]
-fn i8_whoever_is_unknown_is_assassinated_at_once() {
+fn i8_an_unknown_endpoint_is_assassinated_at_once() {
     let mut a = node(builder(A, 100));
     a.gossiper.assassinate(a.now, endpoint(B)).unwrap();
     let now = unix_ms(&a);
@@ -351,7 +351,7 @@ fn i9_seed_hears_who_was_assassinated() {
 }
 
 #[test]
-fn i11_whoever_shows_a_sign_of_life_is_not_assassinated() {
+fn i11_an_endpoint_that_shows_a_sign_of_life_is_not_assassinated() {
     let mut a = node(builder(A, 100));
     a.learn_live(B, &member(200, 5));
     a.gossiper.assassinate(a.now, endpoint(B)).unwrap();
@@ -474,7 +474,7 @@ fn rounds_and_messages_go_on_while_an_assassination_waits() {
 
 /// The victim hears that it is gone.
 #[test]
-fn whoever_was_assassinated_and_lives_stops() {
+fn an_assassinated_node_that_lives_stops() {
     let mut b = node(builder(B, 200));
     let left = with_status(201, 9_999, "LEFT,7,1800000000000");
     assert_eq!(b.answers(C, &syn(&[digest(B, 201, 9_999)])), [ack(&[digest(B, 201, 0)], &[])]);

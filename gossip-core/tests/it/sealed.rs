@@ -74,7 +74,7 @@ fn nodes_with_one_key_meet_and_nothing_can_be_read() {
 }
 
 #[test]
-fn whoever_has_no_key_or_another_is_not_heard() {
+fn a_sender_without_the_key_is_not_heard() {
     let seed = endpoint(A);
     for (a, b) in
         [(sealed(A, &[1]), sealed(B, &[2])), (sealed(A, &[1]), datagrams(B)), (datagrams(A), sealed(B, &[2]))]

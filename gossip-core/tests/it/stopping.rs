@@ -110,7 +110,7 @@ fn k5_peers_of_a_node_that_stops_know_at_once() {
 }
 
 #[test]
-fn whoever_is_no_member_becomes_none_by_stopping() {
+fn a_node_that_is_no_member_becomes_none_by_stopping() {
     let minute = Duration::from_mins(1);
     for version in VERSIONS {
         let mut a = Driven::new(builder(A, 100).fat_client_timeout(minute / 2));

@@ -170,7 +170,7 @@ fn a_seed_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn a_node_of_our_own_cluster_goes_on_asking_whoever_closes() {
+fn a_node_of_our_own_cluster_goes_on_asking_a_seed_that_closes() {
     // A seed whose gossip is disabled for a while, or that has no place for a further connection.
     let own = builder(A, 100).seed(endpoint(B)).shadow_round(true).build().unwrap();
     let outcome = ask(own, CLOSES, 70);

@@ -86,7 +86,7 @@ fn restarted_node_shows_its_greater_generation_and_is_up_everywhere() {
 }
 
 #[test]
-fn each_others_seeds_meet_whoever_starts_first() {
+fn each_others_seeds_meet_in_any_order_of_starts() {
     for streams in [false, true] {
         for (first, second) in [(0, 1), (1, 0)] {
             let mut builder = Cluster::new(2).seeds(2);

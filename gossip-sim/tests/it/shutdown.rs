@@ -75,7 +75,7 @@ fn stopped_node_is_shown_so_over_connections() {
 }
 
 #[test]
-fn shutdown_is_learned_by_whoever_was_cut_off() {
+fn shutdown_is_learned_by_nodes_that_were_cut_off() {
     let mut cluster = Cluster::new(HOSTS).seed(8).start();
     cluster.run_until(|view| view.all_live(), seconds(60));
     cluster.partition([9], 0..9);
