@@ -15,14 +15,14 @@ use crate::shared::shared;
 const INITIATE: &str = "ca552dfa 0c0a0c11 06 7f000001 1b58 d66821b5";
 const ECHO: &str = "0b 00 02 94 08 11 01 cf e5 68 00 a7 10 1f 00 00 00 2d ec b9 7b";
 
-/// The captures that lie beside the repository; none where there are none.
+/// The captures that lie beside the repository.
 fn captures() -> Vec<PathBuf> {
-    let Some(shared) = shared() else { return Vec::new() };
-    let entries = fs::read_dir(shared.join("transcripts")).unwrap();
+    let folder = shared().join("transcripts");
+    let entries = fs::read_dir(&folder).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "pcap"));
     files.sort();
-    assert!(!files.is_empty(), "there is no capture in {}", shared.display());
+    assert!(!files.is_empty(), "there is no capture in {}", folder.display());
     files
 }
 
@@ -56,6 +56,7 @@ fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn every_capture_is_decoded_to_its_last_byte() {
     for file in captures() {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
@@ -102,6 +103,7 @@ fn every_capture_is_decoded_to_its_last_byte() {
 }
 
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn the_large_ack_of_a_capture() {
     for file in captures().iter().filter(|file| file.ends_with("c40-member.pcap")) {
         let args = ["decode", "--format", "json", "--only", "message", "--file", file.to_str().unwrap()];
@@ -117,6 +119,7 @@ fn the_large_ack_of_a_capture() {
 }
 
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn captures_come_over_a_pipe_and_go_into_one() {
     for file in captures() {
         let bytes = fs::read(&file).unwrap();
@@ -138,6 +141,7 @@ fn captures_come_over_a_pipe_and_go_into_one() {
 }
 
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn damaged_captures_are_exit_code_1_with_the_place() {
     let dir = TempDir::new().unwrap();
     let copy = dir.path().join("damaged.pcap");
@@ -297,10 +301,15 @@ fn a_summary_counts_instead_of_printing() {
     assert_eq!(types, ["endpoint", "verb", "connection", "summary"]);
     assert_eq!((&lines[0]["from"], &lines[1]["verb"]), (&"127.0.0.1:7000".into(), &31.into()));
     assert!(lines[..3].iter().all(|line| line["messages"] == 2 && line["bytes"] == 22), "{output:?}");
+}
+
+#[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
+fn a_summary_of_a_capture_counts_all_its_messages() {
     for file in captures() {
         let path = file.to_str().unwrap();
         let output = gossip(&["decode", "--summary", "--format", "json", path]);
-        let lines = self::lines(&output);
+        let lines = lines(&output);
         let messages = &lines.last().unwrap()["messages"];
         for kind in ["endpoint", "verb", "connection"] {
             let sum: u64 = of_type(&lines, kind).iter().map(|line| line["messages"].as_u64().unwrap()).sum();
@@ -406,6 +415,11 @@ fn wrong_input_is_misuse() {
         let line = refused(2, args);
         assert!(line.contains(words), "{args:?}: {line}");
     }
+}
+
+#[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
+fn a_capture_is_no_file_of_frames() {
     for file in captures() {
         let line = refused(2, &["decode", "--as", "frames", file.to_str().unwrap()]);
         assert!(line.contains("--as"), "{line}");

@@ -141,9 +141,10 @@ const FILES: [Summary; 5] = [
 ];
 
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn real_nodes_are_answered_as_by_the_real_receiver() {
     for expected in FILES {
-        let Some(tally) = replay(expected.file) else { return };
+        let tally = replay(expected.file);
         let explained: Vec<_> = tally.explained.iter().map(|(what, count)| (*what, *count)).collect();
         let found = Summary {
             file: expected.file,
@@ -162,8 +163,8 @@ fn real_nodes_are_answered_as_by_the_real_receiver() {
     }
 }
 
-fn replay(file: &str) -> Option<Tally> {
-    let messages: Vec<Replayed> = replayable(file)?.into_iter().map(Replayed::of).collect();
+fn replay(file: &str) -> Tally {
+    let messages: Vec<Replayed> = replayable(file).into_iter().map(Replayed::of).collect();
     let answers = answers(&messages);
     let published = published(&messages);
     let mut tally = Tally::default();
@@ -224,7 +225,7 @@ fn replay(file: &str) -> Option<Tally> {
             }
         }
     }
-    Some(tally)
+    tally
 }
 
 /// What others say of it is nothing to the receiver.
