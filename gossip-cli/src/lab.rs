@@ -171,7 +171,7 @@ impl From<Failure> for Halt {
 impl Lab {
     /// Some time to start and to be scheduled, and `rounds` gossip intervals.
     fn patience(&self, rounds: u32) -> Duration {
-        Duration::from_secs(10) + self.interval * rounds
+        Duration::from_secs(30) + self.interval * rounds
     }
 
     /// Looks again and again until `look` sees what is `expected`, or says only what it sees instead for too long.

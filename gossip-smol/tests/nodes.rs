@@ -24,8 +24,11 @@ fn datagrams_let_two_nodes_meet() {
 }
 
 async fn two_nodes_meet_and_part(transport: Transport) {
-    // A shutdown is announced for two intervals: time enough on a busy machine.
-    let builder = || builder(transport).interval(Duration::from_millis(200));
+    // A shutdown is announced for so long, on a busy machine too.
+    let builder = || {
+        let announced = Duration::from_secs(2);
+        builder(transport).tune(move |config| config.shutdown_announce(announced))
+    };
     let (first, mut events) = builder().start().await.unwrap();
     let (second, _) = builder()
         .seed(first.listen_address())
@@ -134,7 +137,7 @@ fn connection_that_the_node_closes_is_closed() {
     run(async {
         let silent = TcpListener::bind(LOCALHOST).unwrap();
         let start = builder(Transport::Internode).seed(silent.local_addr().unwrap());
-        let start = start.tune(|config| config.handshake_timeout(Duration::from_millis(100)));
+        let start = start.tune(|config| config.handshake_timeout(Duration::from_secs(1)));
         let (handle, _) = start.start().await.unwrap();
         // What it says is not answered: the node gives up, and its wait for an answer does not keep the socket.
         let said = unblock(move || {
@@ -188,7 +191,7 @@ fn builder(transport: Transport) -> Builder {
 
 fn run(test: impl Future<Output = ()>) {
     let too_late = async {
-        Timer::after(Duration::from_secs(60)).await;
+        Timer::after(Duration::from_secs(120)).await;
         panic!("the test does not end in time");
     };
     block_on(or(test, too_late));

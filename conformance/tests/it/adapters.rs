@@ -102,8 +102,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.get_or_init(|| Runtime::new().expect("threads can be started")).block_on(future)
 }
 
-/// The time between two rounds where the test itself keeps the machine busy. A node is taken for dead after some 18 of them, which is
-/// more than a busy machine stands still.
+/// The shortest time between two rounds where the test itself keeps the machine busy.
 pub(crate) const BUSY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a node is to be.
@@ -125,11 +124,11 @@ pub(crate) struct NodeSpec {
 type Tune = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder + Send>;
 
 impl NodeSpec {
-    pub(crate) fn new(cluster: String, transport: Transport) -> Self {
+    pub(crate) fn new(cluster: String, transport: Transport, interval: Duration) -> Self {
         Self {
             cluster,
             transport,
-            interval: Duration::from_millis(50),
+            interval,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             broadcast: None,
             seeds: Vec::new(),

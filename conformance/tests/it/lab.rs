@@ -2,28 +2,55 @@
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::panic::{self, AssertUnwindSafe};
 use std::process;
+use std::time::Duration;
 
 use gossip_adapter::{StartError, Transport};
 
 use crate::adapters::{Adapter, NodeSpec};
 use crate::member::{Member, all_live, eventually};
 
+/// The times between two rounds at which a scenario is tried, one after the other. At the first a node is convicted after some 0.9 s of
+/// silence, at the last after 14 s.
+const INTERVALS: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+
+/// Why a scenario ended: nodes were silent for longer than the interval lets them be. Either the machine was too slow for that interval,
+/// or a node is wrong. A longer interval tells which.
+pub(crate) struct TooSlow(pub(crate) String);
+
+impl TooSlow {
+    /// Ends the scenario.
+    pub(crate) fn end(self) -> ! {
+        panic::resume_unwind(Box::new(self))
+    }
+}
+
 pub(crate) struct Lab {
     cluster: String,
     adapters: &'static [Adapter],
     pub(crate) transport: Transport,
+    /// The time between two rounds of its nodes.
+    pub(crate) interval: Duration,
     started: Cell<usize>,
 }
 
 impl Lab {
     /// Each scenario has a cluster of its own, so that nodes that get a port that somebody else has given up are left alone.
-    fn new(name: &str, adapters: &'static [Adapter], first: usize, transport: Transport) -> Self {
-        let cluster = format!("{name} {first} {}", process::id());
-        Self { cluster, adapters, transport, started: Cell::new(first) }
+    fn new(
+        name: &str,
+        adapters: &'static [Adapter],
+        first: usize,
+        transport: Transport,
+        interval: Duration,
+    ) -> Self {
+        let cluster = format!("{name} {first} {interval:?} {}", process::id());
+        Self { cluster, adapters, transport, interval, started: Cell::new(first) }
     }
 
-    /// Runs a scenario once for each adapter to be the first, so that each of them has each part in it.
+    /// Runs a scenario once for each adapter to be the first, so that each of them has each part in it. If nodes are convicted that
+    /// should not be, it is run again with a longer interval: a node that is wrong is convicted at each of them.
     pub(crate) fn each(
         name: &str,
         adapters: &'static [Adapter],
@@ -31,12 +58,25 @@ impl Lab {
         scenario: impl Fn(&Self),
     ) {
         for first in 0..adapters.len() {
-            scenario(&Self::new(name, adapters, first, transport));
+            let is_done = INTERVALS.iter().any(|interval| {
+                let lab = Self::new(name, adapters, first, transport, *interval);
+                match panic::catch_unwind(AssertUnwindSafe(|| scenario(&lab))) {
+                    Ok(()) => true,
+                    Err(end) => match end.downcast::<TooSlow>() {
+                        Ok(why) => {
+                            eprintln!("{name}, every {interval:?}: {}", why.0);
+                            false
+                        }
+                        Err(failure) => panic::resume_unwind(failure),
+                    },
+                }
+            });
+            assert!(is_done, "{name} fails at each interval");
         }
     }
 
     pub(crate) fn spec(&self) -> NodeSpec {
-        NodeSpec::new(self.cluster.clone(), self.transport)
+        NodeSpec::new(self.cluster.clone(), self.transport, self.interval)
     }
 
     /// Starts a node, of each adapter in turn.

@@ -9,8 +9,10 @@ use gossip_adapter::{
     DownCause, Endpoint, EndpointInfo, Event, Events, EventsError, Generation, Handle, Standing, Stats,
 };
 
+use crate::lab::TooSlow;
+
 /// How long anything may take: far more than it takes on a machine that is busy with something else.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Member {
     handle: Handle,
@@ -93,6 +95,21 @@ impl Member {
         }
     }
 
+    /// Events from here on, beside those that are told to the test.
+    pub(crate) fn events_from_here(&mut self) -> Events {
+        self.forget_events();
+        self.events.clone()
+    }
+
+    /// Waits until `endpoint` is told to have shut down.
+    pub(crate) fn wait_for_shutdown(&mut self, endpoint: Endpoint) {
+        match self.wait_for_down(endpoint) {
+            DownCause::Shutdown => {}
+            cause @ DownCause::Convicted { .. } => self.too_slow(endpoint, cause),
+            cause => panic!("{self:?}: {endpoint} is down: {cause:?}"),
+        }
+    }
+
     /// Waits until `endpoint` is told to be down, and why.
     pub(crate) fn wait_for_down(&mut self, endpoint: Endpoint) -> DownCause {
         let is_it = |event: &Event| matches!(event, Event::Down { endpoint: down, .. } if *down == endpoint);
@@ -106,8 +123,17 @@ impl Member {
     pub(crate) fn assert_up(&mut self, endpoints: &[Endpoint]) {
         let is_down =
             |event: &&Event| matches!(event, Event::Down { endpoint, .. } if endpoints.contains(endpoint));
-        let down = self.told().iter().find(is_down).copied();
-        assert_eq!(down, None, "is told by {self:?}");
+        match self.told().iter().find(is_down).copied() {
+            None => {}
+            Some(Event::Down { endpoint, cause: cause @ DownCause::Convicted { .. }, .. }) => {
+                self.too_slow(endpoint, cause);
+            }
+            down => panic!("{down:?} is told by {self:?}"),
+        }
+    }
+
+    fn too_slow(&self, endpoint: Endpoint, cause: DownCause) -> ! {
+        TooSlow(format!("{self:?} tells that {endpoint} is down: {cause:?}")).end()
     }
 
     /// Waits until the node has stopped, and gives all events.

@@ -23,10 +23,12 @@ fn three_nodes_answer_like_nodetool() {
     }
     assert_eq!(first.ask(&["gossipinfo", "-pp"]).code, Some(0));
 
-    let status = first.ask(&["status"]).stdout;
-    let lines: Vec<_> = status.lines().collect();
-    assert_eq!(&lines[..3], ["Datacenter: east", "================", "Status=Up/Down"]);
-    assert_eq!(lines.iter().filter(|line| line.starts_with("UN  127.0.0.1:")).count(), 3, "{status}");
+    until("all are up in the table", || {
+        let status = first.ask(&["status"]).stdout;
+        let lines: Vec<_> = status.lines().collect();
+        assert_eq!(&lines[..3], ["Datacenter: east", "================", "Status=Up/Down"]);
+        (lines.iter().filter(|line| line.starts_with("UN  127.0.0.1:")).count() == 3).then_some(())
+    });
 
     until("both others have a phi", || {
         let detector = first.ask(&["failuredetector"]).stdout;

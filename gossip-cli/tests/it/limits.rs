@@ -18,6 +18,7 @@ fn idle_admin_connections_leave_open_files_for_gossip_and_for_the_operator() {
     let seed = node.gossip.to_string();
     let other = Node::start(&["--seed", &seed]);
     until("both find each other", || (node.count_up() == 2 && other.count_up() == 2).then_some(()));
+    node.wait_for_log(&["WARN", "admin"]);
     let log = node.log();
     let warnings: Vec<_> =
         log.lines().filter(|line| line.contains("WARN") && line.contains("admin")).collect();

@@ -55,11 +55,17 @@ fn a_node_that_takes_connections_and_hangs_is_told_in_the_time_that_was_given() 
         &["enablegossip"],
         &["getseeds"],
     ];
-    for args in commands {
-        let line = refused(1, &[args, &["--admin", &admin, "--timeout", "200ms"]].concat());
-        assert!(line.contains("takes the connection, and does not answer within 200ms"), "{args:?}: {line}");
-        assert!(!line.contains("is it running"), "{args:?}: {line}");
-    }
+    // A process has to connect within that time, on a busy machine too.
+    let admin = &admin;
+    thread::scope(|scope| {
+        for args in commands {
+            scope.spawn(move || {
+                let line = refused(1, &[args, &["--admin", admin, "--timeout", "5s"]].concat());
+                let words = "takes the connection, and does not answer within 5s";
+                assert!(line.contains(words) && !line.contains("is it running"), "{args:?}: {line}");
+            });
+        }
+    });
 }
 
 #[test]

@@ -28,7 +28,7 @@ const PACKETS_IN_FLIGHT: u64 = 64;
 pub(crate) fn a_flooded_node_keeps_its_rounds(lab: &Lab) {
     let spec = || {
         let mut spec = lab.spec();
-        spec.interval = BUSY_INTERVAL;
+        spec.interval = lab.interval.max(BUSY_INTERVAL);
         spec
     };
     let flooded_spec = spec();

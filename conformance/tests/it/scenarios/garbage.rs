@@ -22,7 +22,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
     let mut network = Network::new(lab.transport);
     let spec = || {
         let mut spec = lab.spec().tune(|config| config.handshake_timeout(PATIENCE).max_handshakes(8));
-        spec.interval = BUSY_INTERVAL;
+        spec.interval = lab.interval.max(BUSY_INTERVAL);
         spec
     };
     let seed = network.start(lab, spec());
@@ -99,7 +99,7 @@ pub(crate) fn garbage_packets(lab: &Lab) {
     let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let target = members[0].listen_address();
     let mut random = Random::new(8);
-    for _ in 0..100 {
+    let mut throw = || {
         let count = random.below(2_000);
         stranger.send_to(&random.bytes(count), target).unwrap();
         let packet = &real[random.below(real.len())];
@@ -112,8 +112,11 @@ pub(crate) fn garbage_packets(lab: &Lab) {
         stranger.send_to(&[&header, &packet[HEADER..]].concat(), target).unwrap();
         // As it was, once more.
         stranger.send_to(packet, target).unwrap();
-    }
+    };
+    (0..100).for_each(|_| throw());
     eventually("damaged packets are counted", || {
+        // Where the socket is full, packets are lost.
+        throw();
         let Stats { packets_malformed, foreign_cluster, unproven, .. } = members[0].counters();
         packets_malformed > 0 && foreign_cluster > 0 && unproven > 0
     });

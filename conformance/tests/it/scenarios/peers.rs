@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gossip_adapter::{ApplicationState, Standing, Transport};
 
+use crate::adapters::BUSY_INTERVAL;
 use crate::dead_ends::Mute;
 use crate::lab::Lab;
 use crate::member::{Member, all_live, endpoints, eventually};
@@ -43,8 +44,8 @@ pub(crate) fn silent_seed(lab: &Lab) {
     members.iter_mut().for_each(|member| member.assert_up(&everybody));
     match lab.transport {
         Transport::Datagram => {
-            let rounds: u64 = members.iter().map(|member| member.counters().rounds).sum();
             let packets = silent.packets();
+            let rounds: u64 = members.iter().map(|member| member.counters().rounds).sum();
             assert!(!packets.is_empty() && packets.iter().all(|length| *length <= 1_400), "{packets:?}");
             assert!(packets.len() as u64 <= 3 * rounds, "{} packets in {rounds} rounds", packets.len());
         }
@@ -57,7 +58,9 @@ pub(crate) fn silent_seed(lab: &Lab) {
 pub(crate) fn slow_peers(lab: &Lab) {
     let mut network = Network::with_small_buffers();
     let spec = || {
-        lab.spec().tune(|config| {
+        let mut spec = lab.spec();
+        spec.interval = lab.interval.max(BUSY_INTERVAL);
+        spec.tune(|config| {
             config
                 .handshake_timeout(PATIENCE)
                 .max_pending_acks(2)
