@@ -84,8 +84,9 @@ pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
     DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, ForgetCause, Generation,
-    GossipOnly, HeartbeatState, LeaveError, Limit, Member, Pad, Phase, SavedEndpoint, Standing, StateInfo,
-    Stats, Status, StatusKind, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
+    GossipOnly, HeartbeatState, LeaveError, Limit, Member, PacketRefusal, Pad, Phase, RaiseCause,
+    SavedEndpoint, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Transport,
+    UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

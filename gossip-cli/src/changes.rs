@@ -158,7 +158,7 @@ impl Changes {
                     ..model("state", endpoint)
                 }
             }
-            Event::GenerationRaised { old, new } => WatchModel {
+            Event::GenerationRaised { old, new, .. } => WatchModel {
                 old_generation: Some(old.get()),
                 generation: Some(new.get()),
                 ..model("generation_raised", local)
@@ -192,6 +192,9 @@ impl Changes {
             Event::Accepted { by } => model("accepted_by", by),
             Event::ForeignCluster { from } => model("foreign_cluster", from),
             Event::ForeignPartitioner { from } => model("foreign_partitioner", from),
+            Event::PacketRefused { from, refusal } => {
+                WatchModel { cause: cause(&refusal), ..model("packet_refused", from) }
+            }
             Event::Lost { count } => WatchModel { count: Some(count.into()), ..model("missed", local) },
             Event::Stopped => model("stopped", local),
             // What concerns the node's own working is in its log.

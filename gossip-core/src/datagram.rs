@@ -13,6 +13,7 @@
 mod cookie;
 mod packet;
 mod peers;
+mod refusals;
 mod replay;
 #[cfg(feature = "seal")]
 mod seal;
@@ -22,6 +23,7 @@ pub(crate) use self::cookie::Cookies;
 pub use self::packet::{ClusterId, Cookie, DatagramMessages, Header, PacketError, RawMessage, Seal};
 pub(crate) use self::packet::{HEAD, MAX_HEADER, encode_head};
 pub(crate) use self::peers::{Arrival, Peer, Peers};
+pub(crate) use self::refusals::Refusals;
 #[cfg(feature = "seal")]
 pub use self::seal::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub(crate) use self::sealer::{Refused, Sealer};

@@ -106,7 +106,8 @@ pub enum Event {
     ShadowRoundDone,
     /// Nobody answered in the shadow round. The node has stopped.
     ShadowRoundFailed,
-    /// A peer that was asked in a shadow round that failed said that it asks as well. Told before [`Event::ShadowRoundFailed`].
+    /// A peer that was asked in the shadow round said that it asks as well. Told before [`Event::SeedsSilent`] and
+    /// [`Event::ShadowRoundFailed`].
     PeerAsks {
         /// Which peer.
         peer: Endpoint,
@@ -131,13 +132,14 @@ pub enum Event {
         /// Under which version.
         version: Version,
     },
-    /// The node raised its own generation, because others knew a greater one, or a greater version of this one.
-    /// It must be stored before anything else is taken from the node, or a restart may go back below it.
+    /// The node raised its own generation. It must be stored before anything else is taken from the node, or a restart may go back below it.
     GenerationRaised {
         /// The generation so far.
         old: Generation,
         /// The generation now.
         new: Generation,
+        /// Why.
+        cause: RaiseCause,
     },
     /// Others know a greater generation of the node, or a greater version of this one, and it could not raise its own above that:
     /// there is none, or it would be so far ahead of the clock that peers refuse it. What this node says does not reach those
@@ -187,6 +189,14 @@ pub enum Event {
     ForeignPartitioner {
         /// From whom.
         from: Endpoint,
+    },
+    /// A packet was dropped before its messages were read: under the keys of the two nodes they cannot talk to each other. Told once in 60
+    /// intervals of a sender and a reason, and of few senders in all. The sender is who the packet says it is, which nothing proves.
+    PacketRefused {
+        /// From whom.
+        from: Endpoint,
+        /// Why.
+        refusal: PacketRefusal,
     },
     /// A seed, or an endpoint that is known from an earlier run, could not be reached or did not answer: what became of the last attempt.
     /// Told before [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`]; to a node that only asks at once.
@@ -265,6 +275,7 @@ impl Event {
             Self::StateChanged { .. }
                 | Self::ForeignCluster { .. }
                 | Self::ForeignPartitioner { .. }
+                | Self::PacketRefused { .. }
                 | Self::Ignored { .. }
                 | Self::Accepted { .. }
                 | Self::ProbeFailed { .. }
@@ -328,7 +339,9 @@ impl Event {
             | Self::NotTaken { by }
             | Self::Withdrawn { by, .. } => Some(by),
             Self::PeerAsks { peer } => Some(peer),
-            Self::ForeignCluster { from } | Self::ForeignPartitioner { from } => Some(from),
+            Self::ForeignCluster { from }
+            | Self::ForeignPartitioner { from }
+            | Self::PacketRefused { from, .. } => Some(from),
             // Each is named, so that none that is added is forgotten here.
             Self::ShadowRoundDone
             | Self::ShadowRoundFailed
@@ -343,6 +356,41 @@ impl Event {
             | Self::Lost { .. }
             | Self::Stopped => None,
         }
+    }
+}
+
+/// Why a node raised its own generation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RaiseCause {
+    /// Gossip was enabled again, which takes a greater generation than before.
+    Enabled,
+    /// Others knew a greater generation of this node, or a greater version of this one.
+    KnownGreater,
+}
+
+/// Why a packet was dropped before its messages were read.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum PacketRefusal {
+    /// This node has keys, and the packet is not sealed.
+    NotSealed,
+    /// The packet is sealed, and this node has no key.
+    Sealed,
+    /// No key of this node opens the packet, or the packet was changed on its way.
+    OtherKey,
+    /// The packet is sealed, and of another cluster or partitioner, whose names cannot be read.
+    OtherCluster,
+}
+
+impl fmt::Display for PacketRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSealed => "its packets are not sealed, and this node has keys",
+            Self::Sealed => "its packets are sealed, and this node has no key",
+            Self::OtherKey => "no key of this node opens its packets",
+            Self::OtherCluster => "its packets are sealed, and of another cluster or partitioner",
+        })
     }
 }
 

@@ -643,6 +643,11 @@ impl Gossiper {
         &mut self.journal.stats
     }
 
+    /// Tells the application what the transport has seen.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.journal.tell(event);
+    }
+
     /// Milliseconds since the Unix epoch, if the wall clock was ever read.
     pub(crate) fn unix_ms(&self) -> Option<u64> {
         self.clock.unix_ms()

@@ -88,7 +88,9 @@ pub use config::{
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use dial::DialFailure;
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
-pub use event::{AbortCause, ClockSuspect, DownCause, Event, ForgetCause, UpgradeSign};
+pub use event::{
+    AbortCause, ClockSuspect, DownCause, Event, ForgetCause, PacketRefusal, RaiseCause, UpgradeSign,
+};
 pub use gossiper::{
     AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, SavedEndpoint,
     Session,

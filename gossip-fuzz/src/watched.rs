@@ -344,7 +344,7 @@ impl Watched {
     fn on_event(&mut self, event: Event) {
         assert!(!self.is_stopped, "{event:?} comes after the end");
         match event {
-            Event::GenerationRaised { old, new } => {
+            Event::GenerationRaised { old, new, .. } => {
                 assert!(old < new, "{old} to {new}");
                 self.stored = self.stored.max(new);
             }

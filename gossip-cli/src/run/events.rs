@@ -3,13 +3,14 @@
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use gossip_adapter::{
     ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
-    EventsError, Generation, Handle, Limit, Standing, UpgradeSign, Uuid,
+    EventsError, Generation, Handle, Limit, PacketRefusal, RaiseCause, Standing, Transport, UpgradeSign,
+    Uuid,
 };
 use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -27,6 +28,8 @@ use crate::unanswered::{Asked, advice, outcome};
 
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
+/// How often it is logged that the packets of a node cannot be read.
+const REFUSED_PACKETS_EVERY: Duration = Duration::from_hours(1);
 
 /// How many lines of the log may wait to be written. What does not fit is dropped and counted.
 const LOG_LINES: usize = 8_192;
@@ -158,7 +161,13 @@ impl Visit for FieldVisitor<'_> {
 
 /// Logs what happens to the node until it stops. Returns what is known of those who did not answer lately.
 pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, options: Options) -> Silence {
-    let mut log = EventLog { handle, options, refused: BTreeSet::new(), silence: Silence::default() };
+    let mut log = EventLog {
+        handle,
+        options,
+        refused: BTreeSet::new(),
+        refused_packets: BTreeMap::new(),
+        silence: Silence::default(),
+    };
     loop {
         match events.recv().await {
             Ok(Event::Stopped) | Err(EventsError::Stopped) => return log.silence,
@@ -315,12 +324,23 @@ fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> Strin
     if !advices.is_empty() && advices.iter().all(Option::is_some) {
         return advices.into_iter().flatten().collect::<Vec<_>>().join("; ");
     }
-    format!(
-        "check that a seed runs there, that its cluster is named {:?} and its partitioner {:?}, as its log would say, \
-         and that it can connect back to {local}",
-        options.cluster,
-        options.partitioner()
-    )
+    if !silence.asking.is_empty() {
+        return "nobody has joined yet: a node that was a member before goes on by itself after a while; else start a seed that names \
+                itself, or one node with --no-shadow-round"
+            .into();
+    }
+    let (cluster, partitioner) = (&options.cluster, options.partitioner());
+    match options.transport {
+        Transport::Datagram => format!(
+            "check that a seed runs there with --transport datagram and {}, that its cluster is named {cluster:?} and its partitioner \
+             {partitioner:?}, as its log would say, and that its packets come to {local}",
+            if options.keys.is_some() { "the same keys" } else { "without keys" },
+        ),
+        _ => format!(
+            "check that a seed runs there, that its cluster is named {cluster:?} and its partitioner {partitioner:?}, as its log would \
+             say, and that it can connect back to {local}"
+        ),
+    }
 }
 
 struct EventLog {
@@ -328,6 +348,8 @@ struct EventLog {
     options: Options,
     /// Whose refusal has been logged already: they come again each round.
     refused: BTreeSet<(Endpoint, String)>,
+    /// Whose packets cannot be read, why, and when that was logged.
+    refused_packets: BTreeMap<(Endpoint, PacketRefusal), Instant>,
     /// Who could not be reached, and who asks as well, until that is logged with the silence of the seeds.
     silence: Silence,
 }
@@ -346,10 +368,12 @@ impl EventLog {
                 DownCause::Convicted { .. } => tracing::warn!("{endpoint} is DOWN: {cause}"),
                 _ => tracing::info!("{endpoint} is DOWN: {cause}"),
             },
-            Event::GenerationRaised { old, new } => tracing::warn!(
-                "own generation raised from {old} to {new}: gossip was enabled again, or others know this address with a \
-                 greater one (as they do once after data was lost or a clock was set back; if it comes again and gossip was \
-                 not enabled, look for another process that uses this address)"
+            Event::GenerationRaised { old, new, cause: RaiseCause::Enabled } => {
+                tracing::info!("own generation raised from {old} to {new}, since gossip is enabled again");
+            }
+            Event::GenerationRaised { old, new, .. } => tracing::warn!(
+                "own generation raised from {old} to {new}: others know this address with a greater one (as they do once after data \
+                 was lost or a clock was set back; if it comes again, look for another process that uses this address)"
             ),
             Event::GenerationNotRaised { generation } => tracing::error!(
                 "others know this address with a greater generation than its own, {generation}, or a greater version, and \
@@ -403,6 +427,7 @@ impl EventLog {
                 let theirs = theirs.filter(|(sender, _)| *sender == from).map(|(_, name)| name);
                 self.log_refusal(from, "partitioner", "--partitioner", theirs);
             }
+            Event::PacketRefused { from, refusal } => self.log_refused_packet(from, refusal),
             Event::Ignored { by, at_most } => tracing::warn!(
                 "{by} asks for everything of this node again and again, and does not take it: if it dropped this node for a silence, \
                  that passes within {} s; if it stays, look for another process that uses {}",
@@ -463,6 +488,28 @@ impl EventLog {
                  with the same {option})"
             );
         }
+    }
+
+    /// Packets of a node are dropped unread. Told once in an hour for each sender and reason.
+    fn log_refused_packet(&mut self, from: Endpoint, refusal: PacketRefusal) {
+        let now = Instant::now();
+        if self.refused_packets.len() >= MAX_REFUSALS {
+            self.refused_packets.clear();
+        }
+        let told = self.refused_packets.insert((from, refusal), now);
+        if let Some(told) = told.filter(|told| now.saturating_duration_since(*told) < REFUSED_PACKETS_EVERY) {
+            self.refused_packets.insert((from, refusal), told);
+            return;
+        }
+        let what_to_do = match refusal {
+            PacketRefusal::NotSealed => "start it with the --key-file of this node",
+            PacketRefusal::Sealed => "start this node with the --key-file of that one",
+            PacketRefusal::OtherKey => {
+                "give both the same keys with --key-file, and have them read again with reloadkeys"
+            }
+            _ => "start both with the same --cluster and --partitioner",
+        };
+        tracing::warn!("{from} is not heard: {refusal} (if it belongs here, {what_to_do})");
     }
 
     /// Several live nodes have one host id.

@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::model::WatchModel;
 
 /// Whatever may be asked for. What ends the command, and that something was missed, is told in any case.
-const CHANGES: [&str; 25] = [
+const CHANGES: [&str; 26] = [
     "watching",
     "known",
     "joined",
@@ -31,6 +31,7 @@ const CHANGES: [&str; 25] = [
     "accepted_by",
     "foreign_cluster",
     "foreign_partitioner",
+    "packet_refused",
     "withdrawn",
 ];
 

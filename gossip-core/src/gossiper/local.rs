@@ -8,7 +8,7 @@ use super::{AfterShutdown, End, Gossiper, Mode};
 use crate::application_state::{ApplicationState, Pad};
 use crate::config::{SetStateError, check_value};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, RaiseCause};
 use crate::gossiper::apply::Source;
 use crate::message::EndpointState;
 use crate::status::StatusKind;
@@ -148,7 +148,7 @@ impl Gossiper {
 
     /// Raises the generation above `known`, or tells, now and then, that it cannot.
     pub(super) fn raise_generation_above(&mut self, known: Generation) -> bool {
-        let is_raised = self.raise_generation(known.next());
+        let is_raised = self.raise_generation(known.next(), RaiseCause::KnownGreater);
         if !is_raised && self.is_over(self.refutations.failure_told, JUMP_PAUSE) {
             self.refutations.failure_told = Some(self.clock.now());
             self.journal.tell(Event::GenerationNotRaised { generation: self.generation() });
@@ -157,13 +157,13 @@ impl Gossiper {
     }
 
     /// Takes a greater generation, but none that peers would refuse within a day.
-    pub(super) fn raise_generation(&mut self, new: Option<Generation>) -> bool {
+    pub(super) fn raise_generation(&mut self, new: Option<Generation>, cause: RaiseCause) -> bool {
         let newest = self.clock.newest_own_generation();
         let old = self.generation();
         let Some(new) = new.filter(|new| *new <= newest) else { return false };
         self.table.set_generation(Slot::FIRST, new);
         self.acceptance.begin_again();
-        self.journal.tell(Event::GenerationRaised { old, new });
+        self.journal.tell(Event::GenerationRaised { old, new, cause });
         true
     }
 }

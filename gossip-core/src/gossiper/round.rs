@@ -150,6 +150,7 @@ impl Gossiper {
         };
         if self.clock.now().saturating_since(since) >= self.config.interval.saturating_mul(patience) {
             self.contact.told = Some(self.clock.now());
+            self.tell_who_asks();
             self.tell_unreached();
             self.journal
                 .tell(Event::SeedsSilent { waited: self.clock.now().saturating_since(self.contact.heard) });

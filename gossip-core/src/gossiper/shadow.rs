@@ -185,7 +185,7 @@ impl Gossiper {
         self.stop();
     }
 
-    fn tell_who_asks(&mut self) {
+    pub(super) fn tell_who_asks(&mut self) {
         for peer in core::mem::take(&mut self.shadow.asking) {
             self.journal.tell(Event::PeerAsks { peer });
         }

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{AfterShutdown, Gossiper, Mode, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::event::{DownCause, Event, UpgradeSign};
+use crate::event::{DownCause, Event, RaiseCause, UpgradeSign};
 use crate::message::Shutdown;
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
@@ -196,7 +196,7 @@ impl Gossiper {
         }
         // Under the same generation it would stay down at its peers for ever.
         let needed = self.generation().next().ok_or(EnableError::LastGeneration)?;
-        if !self.raise_generation(Some(needed)) {
+        if !self.raise_generation(Some(needed), RaiseCause::Enabled) {
             return Err(EnableError::ClockBehind { needed, newest: self.clock.newest_own_generation() });
         }
         // What was not announced yet would name the process that begins now.

@@ -6,9 +6,10 @@ use super::budget::Budget;
 use crate::config::Config;
 use crate::datagram::{
     self, Arrival, ClusterId, Cookie, Cookies, DatagramMessages, HEAD, Header, Peer, Peers, RawMessage,
-    Refused, Sealer,
+    Refusals, Refused, Sealer,
 };
 use crate::endpoint::Endpoint;
+use crate::event::{Event, PacketRefusal};
 use crate::gossiper::{Gossiper, Session};
 use crate::io::Output;
 use crate::log;
@@ -24,6 +25,9 @@ const MAX_GREETINGS: usize = 64;
 /// How many times the length of a question its answer may have, towards an address that is not proven.
 const MAX_AMPLIFICATION: usize = 3;
 
+/// For how many intervals nothing more is told of a sender whose packets are refused.
+const REFUSAL_PAUSE: u32 = 60;
+
 const CODEC: Codec = Codec::new(datagram::BODIES);
 
 /// What it takes to exchange packets.
@@ -35,6 +39,7 @@ pub(super) struct Packets {
     cookies: Cookies,
     peers: Peers,
     sealer: Sealer,
+    refusals: Refusals,
     budget: Budget,
     /// To whom a SYN goes out of which a part is sent.
     current: Option<Endpoint>,
@@ -52,6 +57,7 @@ impl Packets {
             cookies: Cookies::new(&config.entropy),
             peers: Peers::new(hash_key, config.max_endpoints),
             sealer: Sealer::new(config),
+            refusals: Refusals::new(config.interval.saturating_mul(REFUSAL_PAUSE)),
             budget: Budget::new(config, now),
             current: None,
             greetings: VecDeque::with_capacity(MAX_GREETINGS),
@@ -87,7 +93,7 @@ impl Packets {
             return;
         }
         if header.cluster != self.cluster {
-            Self::refuse(gossiper, now, &header, messages);
+            self.refuse_foreigner(gossiper, now, &header, messages);
             return;
         }
         let front = packet.get(..packet.len() - messages.len()).unwrap_or_default();
@@ -111,14 +117,45 @@ impl Packets {
                 }
                 self.sealer.give_back(opened);
             }
-            Err(Refused::Unsealed) => stats.unsealed += 1,
+            Err(Refused::Unsealed) => {
+                stats.unsealed += 1;
+                let is_sealed = header.seal.is_some();
+                let refusal = if is_sealed { PacketRefusal::Sealed } else { PacketRefusal::NotSealed };
+                self.tell_refusal(gossiper, now, header.sender, refusal);
+            }
             #[cfg(feature = "seal")]
-            Err(Refused::Forged) => stats.forged += 1,
+            Err(Refused::Forged) => {
+                stats.forged += 1;
+                self.tell_refusal(gossiper, now, header.sender, PacketRefusal::OtherKey);
+            }
+        }
+    }
+
+    fn tell_refusal(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        from: Endpoint,
+        refusal: PacketRefusal,
+    ) {
+        if self.refusals.note(from, refusal, now) {
+            gossiper.tell(Event::PacketRefused { from, refusal });
         }
     }
 
     /// A packet of another cluster is dropped. If it is a SYN, the names in it tell whose.
-    fn refuse(gossiper: &mut Gossiper, now: Timestamp, header: &Header, messages: &[u8]) {
+    fn refuse_foreigner(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        header: &Header,
+        messages: &[u8],
+    ) {
+        if header.seal.is_some() {
+            gossiper.stats_mut().foreign_cluster += 1;
+            self.tell_refusal(gossiper, now, header.sender, PacketRefusal::OtherCluster);
+            return;
+        }
         let first = DatagramMessages::new(messages).next();
         if let Some(Ok(RawMessage { verb: Verb::GOSSIP_DIGEST_SYN, id, body })) = first
             && let Some(Ok(Message::Syn(syn))) = Message::decode(Verb::GOSSIP_DIGEST_SYN, body, CODEC)

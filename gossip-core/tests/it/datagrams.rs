@@ -20,6 +20,7 @@ const B: &str = "10.0.0.2:7000";
 /// A node, and somebody who writes packets by hand.
 pub(crate) struct Played {
     pub(crate) node: Node,
+    pub(crate) events: Vec<Event>,
     now: Timestamp,
     buffer: Vec<u8>,
 }
@@ -52,7 +53,8 @@ pub(crate) fn datagrams(at: &str) -> ConfigBuilder {
 impl Played {
     pub(crate) fn new(config: ConfigBuilder) -> Self {
         let node = Node::new(config.build().unwrap(), Timestamp::ZERO);
-        let mut played = Self { node, now: Timestamp::ZERO, buffer: vec![0; Node::MIN_BUFFER] };
+        let mut played =
+            Self { node, events: Vec::new(), now: Timestamp::ZERO, buffer: vec![0; Node::MIN_BUFFER] };
         played.node.handle_input(played.now, Input::WallClock { unix_ms: 1_700_000_000_000 });
         played
     }
@@ -73,7 +75,7 @@ impl Played {
         loop {
             match self.node.poll(&mut self.buffer) {
                 Output::Datagram { to, bytes } => sent.push(Sent { to, bytes: bytes.to_vec() }),
-                Output::Event(_) => {}
+                Output::Event(event) => self.events.push(event),
                 Output::Timeout(_) => return sent,
                 other => panic!("a node that gossips in packets wants {other:?}"),
             }

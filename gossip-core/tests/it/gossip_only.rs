@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use gossip_core::{
     ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, EnableError, Event,
-    ForgetCause, Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, SetStateError,
-    Standing, Timestamp, UpgradeSign, Uuid, Verb, encode_tokens,
+    ForgetCause, Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, RaiseCause,
+    SetStateError, Standing, Timestamp, UpgradeSign, Uuid, Verb, encode_tokens,
 };
 
 use crate::support::{CLUSTER, Content, Driven, Sent, State, ack, ack2, digest, endpoint, heartbeat, java};
@@ -487,7 +487,11 @@ fn it_comes_back_above_its_earlier_process() {
     let host_id = HOST_ID.to_string();
     let earlier = State::new(heartbeat(1_700, 30), &[(ApplicationState::HOST_ID, &host_id, 2)]);
     us.hand(A, &ack(&[], &[(US, earlier), (A, member("4.0.14", EMPTY_SCHEMA))]));
-    let raised = Event::GenerationRaised { old: Generation::new(1_000), new: Generation::new(1_701) };
+    let raised = Event::GenerationRaised {
+        old: Generation::new(1_000),
+        new: Generation::new(1_701),
+        cause: RaiseCause::KnownGreater,
+    };
     assert!(us.events().contains(&raised));
     assert_eq!(us.gossiper.generation(), Generation::new(1_701));
     assert_eq!(us.standing(US), Some(Standing::Live));

@@ -7,8 +7,8 @@ use std::time::Instant;
 use gossip_core::message::{Codec, Digest, Message};
 use gossip_core::wire::{DecodeError, Writer};
 use gossip_core::{
-    ApplicationState, ConfigError, DownCause, Event, Generation, MessagingVersion, Session, SetStateError,
-    Standing, Verb, Version,
+    ApplicationState, ConfigError, DownCause, Event, Generation, MessagingVersion, RaiseCause, Session,
+    SetStateError, Standing, Verb, Version,
 };
 
 use crate::support::{
@@ -81,7 +81,11 @@ fn the_end_is_told_also_when_there_is_no_room_for_events() {
 #[test]
 fn a_raised_generation_is_told_also_when_there_is_no_room_for_events() {
     let (_, events) = with_many_others(State::new(heartbeat(7, 5), &[]));
-    let raised = Event::GenerationRaised { old: Generation::new(1), new: Generation::new(8) };
+    let raised = Event::GenerationRaised {
+        old: Generation::new(1),
+        new: Generation::new(8),
+        cause: RaiseCause::KnownGreater,
+    };
     assert_eq!(events.first(), Some(&raised), "it is to be stored before anything else is done");
 }
 
@@ -112,7 +116,11 @@ fn a_claim_from_the_far_future_does_not_stand_in_the_way_of_a_true_one() {
     }
     assert_eq!(a.gossiper.stats().future_generations, 4, "two digests and two states");
     claim(&mut a, &[(A, State::new(heartbeat(NOW + 500, 5), &[]))]);
-    let raised = Event::GenerationRaised { old: Generation::new(NOW), new: Generation::new(NOW + 501) };
+    let raised = Event::GenerationRaised {
+        old: Generation::new(NOW),
+        new: Generation::new(NOW + 501),
+        cause: RaiseCause::KnownGreater,
+    };
     assert_eq!(a.events(), [raised]);
 }
 

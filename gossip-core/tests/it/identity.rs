@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use gossip_core::{
     ApplicationState, ClockSuspect, ConfigBuilder, DialFailure, Event, ForgetCause, Generation, Input, Limit,
-    Node, Output, SavedEndpoint, Standing, Timestamp, Uuid, Verb,
+    Node, Output, RaiseCause, SavedEndpoint, Standing, Timestamp, Uuid, Verb,
 };
 
 use crate::support::{
@@ -76,7 +76,11 @@ fn the_address_of_a_member_is_taken_over_only_if_asked_for_and_it_is_not_live() 
         assert_eq!((second, &told[..]), (0, &refused[..]), "{status}");
     }
     let joined = [
-        Event::GenerationRaised { old: Generation::new(100), new: Generation::new(501) },
+        Event::GenerationRaised {
+            old: Generation::new(100),
+            new: Generation::new(501),
+            cause: RaiseCause::KnownGreater,
+        },
         Event::ShadowRoundDone,
     ];
     // One that announced its stop is replaced at once; one that is silent, when its heartbeat has stood still for ten seconds.

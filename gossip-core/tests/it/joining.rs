@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, DisableError, EnableError, End, Event, Generation, Phase,
-    Standing, StatusKind, Timestamp,
+    RaiseCause, Standing, StatusKind, Timestamp,
 };
 
 use crate::support::{
@@ -89,7 +89,11 @@ fn j3_an_assassinated_node_may_start_again() {
         a.hand(B, &about_a(150, &[(STATUS, status, 2)]));
         let (old, new) = (Generation::new(100), Generation::new(151));
         let told = events_but_news(&mut a);
-        assert_eq!(told, [Event::GenerationRaised { old, new }, Event::ShadowRoundDone], "{status}");
+        assert_eq!(
+            told,
+            [Event::GenerationRaised { old, new, cause: RaiseCause::KnownGreater }, Event::ShadowRoundDone],
+            "{status}"
+        );
         assert!(a.gossiper.is_enabled());
     }
 }
@@ -517,7 +521,7 @@ fn k10_enabled_again_the_generation_is_one_greater() {
     a.events();
     a.gossiper.enable(a.now).unwrap();
     let (old, new) = (Generation::new(100), Generation::new(101));
-    assert_eq!(a.events().first(), Some(&Event::GenerationRaised { old, new }));
+    assert_eq!(a.events().first(), Some(&Event::GenerationRaised { old, new, cause: RaiseCause::Enabled }));
     assert_eq!(a.heartbeat(A).unwrap().generation, new);
     assert_eq!(a.value(A, STATUS).unwrap().0, "NORMAL,7", "as before");
     assert_eq!(a.value(A, ApplicationState::LOAD).unwrap().0, "1");

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use gossip_core::{ApplicationState, Event, Generation, Version};
+use gossip_core::{ApplicationState, Event, Generation, RaiseCause, Version};
 
 use crate::support::{Content, Driven, State, ack, ack2, builder, digest, endpoint, heartbeat, syn};
 
@@ -40,7 +40,11 @@ fn hear(a: &mut Driven, state: &State) {
 }
 
 fn raised(old: i32, new: i32) -> Event {
-    Event::GenerationRaised { old: Generation::new(old), new: Generation::new(new) }
+    Event::GenerationRaised {
+        old: Generation::new(old),
+        new: Generation::new(new),
+        cause: RaiseCause::KnownGreater,
+    }
 }
 
 fn not_raised(generation: i32) -> Event {

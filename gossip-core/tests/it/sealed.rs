@@ -2,7 +2,8 @@
 
 use gossip_core::datagram::{Cookie, Header};
 use gossip_core::{
-    Config, ConfigBuilder, Endpoint, Generation, KeyRing, SealKey, Standing, Stats, Transport,
+    Config, ConfigBuilder, Endpoint, Event, Generation, KeyRing, PacketRefusal, SealKey, Standing, Stats,
+    Transport,
 };
 use gossip_sim::{Cluster, seconds};
 use proptest::prelude::*;
@@ -85,6 +86,50 @@ fn a_sender_without_the_key_is_not_heard() {
         let (unsealed, forged, _) = dropped(nodes[0].node.stats());
         assert!(unsealed + forged > 0);
     }
+}
+
+/// Of whom it was told that its packets are refused, and why.
+fn refusals(node: &Played) -> Vec<(Endpoint, PacketRefusal)> {
+    let refused = node.events.iter().filter_map(|event| match event {
+        Event::PacketRefused { from, refusal } => Some((*from, *refusal)),
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn whose_packets_cannot_be_read_is_told_with_the_reason() {
+    let other_cluster = || {
+        Config::builder("d", endpoint(B), Generation::new(1), [7; 32])
+            .transport(Transport::Datagram)
+            .keys(ring(&[1]))
+    };
+    for (a, b, expected) in [
+        (sealed(A, &[1]), sealed(B, &[2]), PacketRefusal::OtherKey),
+        (sealed(A, &[1]), datagrams(B), PacketRefusal::NotSealed),
+        (datagrams(A), sealed(B, &[1]), PacketRefusal::Sealed),
+        (sealed(A, &[1]), other_cluster(), PacketRefusal::OtherCluster),
+    ] {
+        let mut nodes = [Played::new(a), Played::new(b.seed(endpoint(A)))];
+        // The first packet of B, and all of the next minute.
+        after_rounds(&mut nodes, 60);
+        assert_eq!(refusals(&nodes[0]), [(endpoint(B), expected)]);
+        after_rounds(&mut nodes, 60);
+        assert_eq!(refusals(&nodes[0]), [(endpoint(B), expected); 2], "once more in the minute after it");
+    }
+}
+
+#[test]
+fn of_many_whose_packets_cannot_be_read_few_are_told() {
+    let mut a = Played::new(sealed(A, &[1]));
+    for minute in 1..=2 {
+        for port in 1..=1_000 {
+            a.receive(&packet(&format!("10.0.0.9:{port}"), Cookie::NONE, &[]));
+        }
+        assert_eq!(refusals(&a).len(), 8 * minute);
+        (0..60).for_each(|_| drop(a.round()));
+    }
+    assert_eq!(a.node.stats().unsealed, 2_000);
 }
 
 #[test]

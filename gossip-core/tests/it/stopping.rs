@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, DownCause, Event, Generation, MessagingVersion, SetStateError, Standing, Verb, Version,
+    ApplicationState, DownCause, Event, Generation, MessagingVersion, RaiseCause, SetStateError, Standing,
+    Verb, Version,
 };
 
 use crate::support::{
@@ -404,7 +405,7 @@ fn a_running_node_that_is_said_to_have_stopped_raises_its_generation() {
     deliver(&mut b, endpoint(A), &syns);
     talk(&mut a, &mut b);
     let (old, new) = (Generation::new(200), Generation::new(201));
-    assert_eq!(b.events(), [Event::GenerationRaised { old, new }]);
+    assert_eq!(b.events(), [Event::GenerationRaised { old, new, cause: RaiseCause::KnownGreater }]);
     assert_eq!(b.gossiper.generation(), new);
     assert!(b.gossiper.max_version(endpoint(B)).unwrap() < Version::new(100), "versions go on as they were");
 

@@ -1,6 +1,6 @@
 //! Events that must not be lost.
 
-use crate::event::Event;
+use crate::event::{Event, RaiseCause};
 use crate::gossiper::removal::MAX_ASSASSINATIONS;
 use crate::version::Generation;
 
@@ -9,7 +9,7 @@ use crate::version::Generation;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Vital {
     // These are told before all others.
-    raised: Option<(Generation, Generation)>,
+    raised: Option<(Generation, Generation, RaiseCause)>,
     removed: Option<Generation>,
     // These are told in their order among the others, and are here only if there was no room.
     /// The end of the shadow round.
@@ -24,9 +24,14 @@ impl Vital {
     /// Keeps an event that is told before or after all others, and gives back any other.
     pub(super) const fn keep(&mut self, event: Event) -> Option<Event> {
         match event {
-            Event::GenerationRaised { old, new } => {
-                let old = if let Some((first, _)) = self.raised { first } else { old };
-                self.raised = Some((old, new));
+            Event::GenerationRaised { old, new, cause } => {
+                let (old, cause) = match self.raised {
+                    // Of two causes the one counts that the operator does not know of.
+                    Some((first, _, RaiseCause::KnownGreater)) => (first, RaiseCause::KnownGreater),
+                    Some((first, ..)) => (first, cause),
+                    None => (old, cause),
+                };
+                self.raised = Some((old, new, cause));
             }
             Event::Removed { generation } => self.removed = Some(generation),
             Event::Stopped => self.is_stopped = true,
@@ -52,8 +57,8 @@ impl Vital {
 
     /// What is told before all others. What is to be stored comes first.
     pub(super) fn next(&mut self) -> Option<Event> {
-        if let Some((old, new)) = self.raised.take() {
-            return Some(Event::GenerationRaised { old, new });
+        if let Some((old, new, cause)) = self.raised.take() {
+            return Some(Event::GenerationRaised { old, new, cause });
         }
         self.removed.take().map(|generation| Event::Removed { generation })
     }
