@@ -7,6 +7,7 @@ use gossip_adapter::{ApplicationState, Endpoint};
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
+use crate::hosts::{Hosts, ResolveArgs};
 use crate::model::{EndpointModel, Ports};
 use crate::names::StateArgs;
 use crate::text::printable;
@@ -16,6 +17,8 @@ pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
     #[arg(long)]
     print_port: bool,
+    #[command(flatten)]
+    resolve: ResolveArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -39,27 +42,52 @@ pub(crate) fn gossipinfo(args: &Args) -> Result<(), Failure> {
             endpoints
         }
     };
+    let hosts = args.resolve.hosts(&endpoints, args.client.timeout);
     match args.client.format {
-        Format::Json => print_json(&endpoints),
+        Format::Json => print_json(&endpoints.iter().map(|one| Named::new(one, &hosts)).collect::<Vec<_>>()),
         // The tool prints the text, which ends in a new line, as a line.
-        Format::Text => print(&(render(&endpoints, Ports::choose(args.print_port, &endpoints)) + "\n")),
+        Format::Text => {
+            print(&(render(&endpoints, Ports::choose(args.print_port, &endpoints), &hosts) + "\n"))
+        }
+    }
+}
+
+/// An endpoint, and the name of its host if it was looked up and found.
+#[derive(serde::Serialize)]
+struct Named<'a> {
+    #[serde(flatten)]
+    endpoint: &'a EndpointModel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_name: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn new(endpoint: &'a EndpointModel, hosts: &'a Hosts) -> Self {
+        Self { endpoint, host_name: hosts.name(endpoint.endpoint) }
     }
 }
 
 /// The text of `nodetool gossipinfo`, by ascending address.
-pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
+pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports, hosts: &Hosts) -> String {
     let mut sorted: Vec<_> = endpoints.iter().collect();
     sorted.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
     let mut text = String::new();
     for endpoint in sorted {
         // Writing to a string never fails.
-        let _ = render_endpoint(&mut text, endpoint, ports);
+        let _ = render_endpoint(&mut text, endpoint, ports, hosts);
     }
     text
 }
 
-fn render_endpoint(text: &mut String, endpoint: &EndpointModel, ports: Ports) -> core::fmt::Result {
-    writeln!(text, "/{}", ports.show(endpoint.endpoint))?;
+fn render_endpoint(
+    text: &mut String,
+    endpoint: &EndpointModel,
+    ports: Ports,
+    hosts: &Hosts,
+) -> core::fmt::Result {
+    // The slash stands before an address without a name.
+    let slash = if hosts.name(endpoint.endpoint).is_some() { "" } else { "/" };
+    writeln!(text, "{slash}{}", hosts.show(endpoint.endpoint, ports))?;
     writeln!(text, "  generation:{}", endpoint.generation)?;
     writeln!(text, "  heartbeat:{}", endpoint.heartbeat)?;
     let is_tokens = |key: i32| key == ApplicationState::TOKENS.number();
@@ -81,7 +109,7 @@ mod tests {
 
     #[test]
     fn layout_of_cassandra_4_0() {
-        let text = render(&[sample("10.0.0.2:7000")], Ports::Hidden);
+        let text = render(&[sample("10.0.0.2:7000")], Ports::Hidden, &Hosts::default());
         let expected = "\
 /10.0.0.2
   generation:1700000321
@@ -112,11 +140,11 @@ mod tests {
         };
         let blocks = |addresses: [&str; 3]| addresses.into_iter().map(block).collect::<Vec<_>>().concat();
         assert_eq!(
-            render(&endpoints, Ports::choose(false, &endpoints)),
+            render(&endpoints, Ports::choose(false, &endpoints), &Hosts::default()),
             blocks(["10.0.0.9", "10.0.0.10", "2001:db8:0:0:0:0:0:1"])
         );
         assert_eq!(
-            render(&endpoints, Ports::choose(true, &endpoints)),
+            render(&endpoints, Ports::choose(true, &endpoints), &Hosts::default()),
             blocks(["10.0.0.9:7000", "10.0.0.10:7000", "[2001:db8:0:0:0:0:0:1]:7000"])
         );
     }
@@ -125,7 +153,7 @@ mod tests {
     fn ports_show_where_addresses_collide() {
         let endpoints = [sample("127.0.0.1:7001"), sample("127.0.0.2:7000"), sample("127.0.0.1:7000")];
         let ports = Ports::choose(false, &endpoints);
-        let heads: Vec<_> = render(&endpoints, ports)
+        let heads: Vec<_> = render(&endpoints, ports, &Hosts::default())
             .lines()
             .filter(|line| line.starts_with('/'))
             .map(String::from)

@@ -58,6 +58,10 @@ pub(crate) fn normalise(line: impl IntoIterator<Item = OsString>, command: &Comm
         };
         match text {
             "-pp" => part.push("--print-port".into()),
+            // The value may be written behind it without a blank.
+            _ if text.len() > 2 && text.starts_with("-h") => {
+                part.extend(["--host".into(), OsString::from(&text[2..])]);
+            }
             "-h" => match words.next_if(is_value) {
                 Some(host) => part.extend(["--host".into(), host.clone()]),
                 None => part.push("--help".into()),
@@ -121,6 +125,8 @@ mod tests {
             ("g status -h -p 7080", "g status --help -p 7080"),
             ("g -h 10.0.0.1 -p 7080 status", "g status --host 10.0.0.1 -p 7080"),
             ("g status -h 10.0.0.1 -p 7080 -pp", "g status --host 10.0.0.1 -p 7080 --print-port"),
+            ("g -h10.0.0.1 -p7080 status", "g status --host 10.0.0.1 -p7080"),
+            ("g status -h::1 -r", "g status --host ::1 -r"),
             ("g -h status -pp gossipinfo", "g status --help --print-port gossipinfo"),
             ("g --admin 1.2.3.4:5 --format json info", "g info --admin 1.2.3.4:5 --format json"),
             ("g --admin=1.2.3.4:5 info", "g info --admin=1.2.3.4:5"),

@@ -20,6 +20,7 @@ mod failuredetector;
 mod file;
 mod getseeds;
 mod gossipinfo;
+mod hosts;
 mod info;
 mod lab;
 mod line;

@@ -7,6 +7,7 @@ use gossip_adapter::{ApplicationState, Endpoint, StatusKind};
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
+use crate::hosts::{Hosts, ResolveArgs};
 use crate::model::{EndpointModel, Ports, StandingModel};
 use crate::names::Names;
 use crate::text::printable;
@@ -22,6 +23,8 @@ pub(crate) struct Args {
     /// Prints ports, also where every endpoint has an address of its own (also: -pp)
     #[arg(long)]
     print_port: bool,
+    #[command(flatten)]
+    resolve: ResolveArgs,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -39,18 +42,19 @@ pub(crate) fn status(args: &Args) -> Result<(), Failure> {
         None => args.client.client()?.endpoints()?,
     };
     let ports = Ports::choose(args.print_port, &endpoints);
+    let hosts = args.resolve.hosts(&endpoints, args.client.timeout);
     match args.client.format {
         Format::Json => {
             let members: Vec<_> = members(&endpoints);
             let shared = shared_host_ids(&members);
-            print_json(&members.iter().map(|member| member.json(&shared)).collect::<Vec<_>>())
+            print_json(&members.iter().map(|member| member.json(&shared, &hosts)).collect::<Vec<_>>())
         }
-        Format::Text => print(&render(&endpoints, ports)),
+        Format::Text => print(&render(&endpoints, ports, &hosts)),
     }
 }
 
 /// The text of `nodetool status`; within a data center by ascending address. Ownership is not computed.
-pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
+pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports, hosts: &Hosts) -> String {
     let members = members(endpoints);
     let shared = shared_host_ids(&members);
     let one_token = members.iter().all(|member| member.tokens.len() <= 1);
@@ -66,7 +70,7 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
     let row = |member: &Member<'_>| {
         let [state, address, load, owns, host_id, rack] = [
             member.letters(),
-            ports.show(member.endpoint.endpoint),
+            hosts.show(member.endpoint.endpoint, ports),
             member.load.clone(),
             "?".into(),
             printable(member.host_id).into_owned() + if shared.contains(member.host_id) { "!" } else { "" },
@@ -108,18 +112,18 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
         let holders: Vec<_> = holders.map(|member| member.endpoint.endpoint.to_string()).collect();
         format!("! Host id {} is that of several live nodes: {}\n", printable(host_id), holders.join(", "))
     });
-    tables.join("\n") + "\n" + &notes.collect::<String>() + &gossip_only(endpoints, ports)
+    tables.join("\n") + "\n" + &notes.collect::<String>() + &gossip_only(endpoints, ports, hosts)
 }
 
 /// A line with those who are only in gossip, if there are any: nodetool does not show them.
-fn gossip_only(endpoints: &[EndpointModel], ports: Ports) -> String {
+fn gossip_only(endpoints: &[EndpointModel], ports: Ports, hosts: &Hosts) -> String {
     let shown = endpoints.iter().filter(|endpoint| endpoint.gossip_only).map(|endpoint| {
         let standing = match endpoint.standing() {
             StandingModel::Live => "up",
             StandingModel::Unreachable => "down",
             StandingModel::Unverified => "?",
         };
-        format!("{} ({standing})", ports.show(endpoint.endpoint))
+        format!("{} ({standing})", hosts.show(endpoint.endpoint, ports))
     });
     let shown: Vec<_> = shown.collect();
     if shown.is_empty() { String::new() } else { format!("Gossip-only, no members: {}\n", shown.join(", ")) }
@@ -178,8 +182,8 @@ impl<'a> Member<'a> {
         [standing, state_letter(self.endpoint).unwrap_or('?')].iter().collect()
     }
 
-    fn json(&self, shared: &BTreeSet<&str>) -> serde_json::Value {
-        serde_json::json!({
+    fn json(&self, shared: &BTreeSet<&str>, hosts: &Hosts) -> serde_json::Value {
+        let mut member = serde_json::json!({
             "shared_host_id": self.is_up() && shared.contains(self.host_id),
             "state": self.letters(),
             "endpoint": self.endpoint.endpoint,
@@ -191,7 +195,11 @@ impl<'a> Member<'a> {
             "host_id": self.endpoint.text(ApplicationState::HOST_ID),
             "load": self.endpoint.text(ApplicationState::LOAD),
             "tokens": self.tokens,
-        })
+        });
+        if let Some(name) = hosts.name(self.endpoint.endpoint) {
+            member["host_name"] = name.into();
+        }
+        member
     }
 }
 
@@ -281,7 +289,7 @@ Status=Up/Down
 ?L  10.0.0.10  ?           1       ?     7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e  rack1
 
 ";
-        assert_eq!(render(&[c, b, a], Ports::Hidden), expected);
+        assert_eq!(render(&[c, b, a], Ports::Hidden, &Hosts::default()), expected);
     }
 
     #[test]
@@ -301,16 +309,17 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
 
 ";
         let endpoints = [a, b, gone];
-        assert_eq!(render(&endpoints, Ports::choose(false, &endpoints)), expected);
+        assert_eq!(render(&endpoints, Ports::choose(false, &endpoints), &Hosts::default()), expected);
     }
 
     #[test]
     fn a_host_id_that_several_live_nodes_have_is_marked() {
         let live = |address| member(address, StandingModel::Live, "NORMAL", None, &[]);
         let gone = member("127.0.0.1:7002", StandingModel::Unreachable, "NORMAL", None, &[]);
-        let text = render(&[live("127.0.0.1:7000"), gone.clone()], Ports::Shown);
+        let text = render(&[live("127.0.0.1:7000"), gone.clone()], Ports::Shown, &Hosts::default());
         assert!(!text.contains('!'), "{text}");
-        let text = render(&[live("127.0.0.1:7000"), live("127.0.0.1:7001"), gone], Ports::Shown);
+        let text =
+            render(&[live("127.0.0.1:7000"), live("127.0.0.1:7001"), gone], Ports::Shown, &Hosts::default());
         assert!(text.ends_with("of several live nodes: 127.0.0.1:7000, 127.0.0.1:7001\n"), "{text}");
     }
 
@@ -323,7 +332,7 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
         // As earlier releases left, and as real nodes tell it.
         let gone = member("10.0.0.10:7000", StandingModel::Unreachable, "shutdown", Some("0.0"), &[]);
         let endpoints = [a, watching, gone].map(|endpoint| endpoint.in_cluster(partitioner));
-        let shown = render(&endpoints, Ports::Hidden);
+        let shown = render(&endpoints, Ports::Hidden, &Hosts::default());
         assert!(shown.contains("\nUN  10.0.0.1 "), "{shown}");
         assert!(!shown.contains("DN"), "{shown}");
         assert!(shown.ends_with("\n\nGossip-only, no members: 10.0.0.9 (up), 10.0.0.10 (down)\n"), "{shown}");

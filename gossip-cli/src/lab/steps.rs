@@ -1,11 +1,13 @@
 //! The steps of the lab, one function each.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::time::Instant;
 
 use super::view::View;
 use super::{Halt, Lab, Unmet};
 use crate::gossipinfo;
+use crate::hosts::Hosts;
 use crate::model::Ports;
 
 /// The node that the others ask first.
@@ -18,6 +20,8 @@ const KILLED: usize = 2;
 const ROUNDS_TO_CONVICTION: f64 = 18.4;
 /// How suspicious a node must have become before it is convicted, at the least; the threshold is 8.
 const MIN_PHI: f64 = 4.0;
+/// For how many rounds at the most phi may go unseen on its way there.
+const MAX_BLIND_ROUNDS: u32 = 4;
 
 /// Walks through all steps.
 pub(super) fn walk(lab: &mut Lab) -> Result<(), Halt> {
@@ -59,7 +63,7 @@ fn converge(lab: &mut Lab) -> Result<(), Halt> {
 fn show_gossip(lab: &mut Lab) -> Result<(), Halt> {
     let before = look(lab, SEED, |lab| lab.views(SEED))?;
     let models: Vec<_> = before.iter().map(|view| view.0.clone()).collect();
-    lab.report.quote("gossipinfo of node 1:", &gossipinfo::render(&models, Ports::Shown));
+    lab.report.quote("gossipinfo of node 1:", &gossipinfo::render(&models, Ports::Shown, &Hosts::default()));
     let after = lab.until(30, &[SEED], "node 1 shows a greater heartbeat of every node", |lab| {
         let after = lab.views(SEED)?;
         let grown = |view: &View| {
@@ -110,6 +114,8 @@ fn kill(lab: &mut Lab) -> Result<(), Halt> {
         ROUNDS_TO_CONVICTION * lab.interval.as_secs_f64()
     ));
     let mut highest = 0.0_f64;
+    // A machine that is busy with something else may look too rarely to see phi grow.
+    let (mut looked, mut longest) = (killed, Duration::ZERO);
     let mut next_sample = killed + lab.interval * 2;
     let mut waiting = others(lab, KILLED);
     lab.until(60, &[SEED], "all others show node 3 DOWN", |lab| {
@@ -118,6 +124,9 @@ fn kill(lab: &mut Lab) -> Result<(), Halt> {
             let view = lab.view(observer, endpoint)?;
             let after = killed.elapsed().as_secs_f64();
             if !view.0.is_live() {
+                if observer == SEED {
+                    longest = longest.max(looked.elapsed());
+                }
                 lab.report
                     .say(&format!("{} convicts node 3, {after:.1} s after the kill", lab.nodes[observer]));
                 waiting.retain(|waiting| *waiting != observer);
@@ -127,6 +136,8 @@ fn kill(lab: &mut Lab) -> Result<(), Halt> {
             seen = format!("{} shows it {view}, phi {phi:.2}", lab.nodes[observer]);
             if observer == SEED {
                 highest = highest.max(phi);
+                longest = longest.max(looked.elapsed());
+                looked = Instant::now();
                 if Instant::now() >= next_sample {
                     next_sample += lab.interval * 3;
                     lab.report.say(&format!("phi at node 1: {phi:5.2}  {}", bar(phi)));
@@ -135,7 +146,7 @@ fn kill(lab: &mut Lab) -> Result<(), Halt> {
         }
         if waiting.is_empty() { Ok(()) } else { Err(seen) }
     })?;
-    if highest < MIN_PHI {
+    if highest < MIN_PHI && longest <= lab.interval * MAX_BLIND_ROUNDS {
         return Err(Halt::Unmet(Unmet {
             expected: format!("phi at node 1 grows to more than {MIN_PHI} before node 3 is convicted"),
             seen: format!("it reached {highest:.2}"),
@@ -143,7 +154,14 @@ fn kill(lab: &mut Lab) -> Result<(), Halt> {
             suspects: vec![SEED],
         }));
     }
-    lab.report.check(&format!("phi grew to {highest:.2}; the threshold is 8"));
+    if highest < MIN_PHI {
+        lab.report.say(&format!(
+            "this machine is too busy to watch phi: it was not looked at for {:.1} s",
+            longest.as_secs_f64()
+        ));
+    } else {
+        lab.report.check(&format!("phi grew to {highest:.2}; the threshold is 8"));
+    }
     let took = killed.elapsed().as_secs_f64();
     lab.report.check(&format!("all others show node 3 DOWN, {took:.1} s after the kill"));
     Ok(())
