@@ -96,6 +96,8 @@ pub struct Config {
     pub(crate) max_datagram_rate: u32,
     #[cfg(feature = "seal")]
     pub(crate) keys: Option<crate::KeyRing>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::Tls>,
 }
 
 impl Config {
@@ -207,6 +209,8 @@ pub struct ConfigBuilder<M = Member> {
     max_datagram_rate: u32,
     #[cfg(feature = "seal")]
     keys: Option<crate::KeyRing>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::Tls>,
 }
 
 macro_rules! setters {
@@ -304,7 +308,17 @@ impl<M> ConfigBuilder<M> {
             max_datagram_rate: 1 << 20,
             #[cfg(feature = "seal")]
             keys: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// Uses TLS on connections. Needs [`Transport::Internode`]: packets are sealed with keys instead. Default: all connections are
+    /// plain.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     setters! {
@@ -529,6 +543,10 @@ impl<M> ConfigBuilder<M> {
         if self.keys.is_some() && self.transport != Transport::Datagram {
             return Err(ConfigError::NothingToSeal);
         }
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() && self.transport != Transport::Internode {
+            return Err(ConfigError::NoConnections);
+        }
         if self.local.is_unspecified() {
             return Err(ConfigError::UnspecifiedAddress { endpoint: self.local });
         }
@@ -616,6 +634,8 @@ impl<M> ConfigBuilder<M> {
             max_datagram_rate: self.max_datagram_rate,
             #[cfg(feature = "seal")]
             keys: self.keys,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
         })
     }
 }

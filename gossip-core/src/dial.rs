@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::internode::{HandshakeError, OutboundError};
+use crate::tls_fault::TlsFault;
 
 /// Why a peer could not be reached, or did not answer: what became of the last attempt.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -30,6 +31,8 @@ pub enum DialFailure {
     Silent,
     /// As [`DialFailure::Silent`], and somebody has opened a connection to this node with TLS meanwhile.
     SilentAndTls,
+    /// The peer was dialled with TLS, and that came to nothing.
+    Tls(TlsFault),
     /// The system did not dial, for another reason.
     Other,
 }
@@ -64,6 +67,7 @@ impl DialFailure {
             Self::NoAnswer => Some(2),
             // A node that is about to stop does that as well.
             Self::Closed => Some(3),
+            Self::Tls(fault) => fault.is_clear_after(),
             _ => None,
         }
     }
@@ -77,6 +81,7 @@ impl DialFailure {
 impl fmt::Display for DialFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tls(fault) => return fault.fmt(f),
             Self::Refused => "connection refused",
             Self::Unreachable => "no route to it",
             Self::TimedOut => "no answer to the dial in time",

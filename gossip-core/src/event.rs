@@ -7,6 +7,7 @@ use crate::application_state::ApplicationState;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::limit::Limit;
+use crate::tls_fault::TlsFault;
 use crate::uuid::Uuid;
 use crate::version::{Generation, Version};
 
@@ -208,6 +209,15 @@ pub enum Event {
         /// How often in a row for this reason; of a peer that is silent, how many questions it was asked.
         times: u32,
     },
+    /// A connection with TLS failed, or a plain one was refused. Told at most once an hour for each peer and fault.
+    TlsFailed {
+        /// The other side, as far as it is known: the endpoint that was dialled, or that which a dialler says it is.
+        peer: Option<Endpoint>,
+        /// Whether this node dialled.
+        is_dialled: bool,
+        /// Why.
+        fault: TlsFault,
+    },
     /// A limit was reached that is otherwise only counted. Told at most once an hour for each limit.
     LimitReached {
         /// Which limit.
@@ -281,6 +291,7 @@ impl Event {
                 | Self::ProbeFailed { .. }
                 | Self::PeerAsks { .. }
                 | Self::DialFailed { .. }
+                | Self::TlsFailed { .. }
                 | Self::LimitReached { .. }
                 | Self::FutureGeneration { .. }
                 | Self::NotTaken { .. }
@@ -339,6 +350,7 @@ impl Event {
             | Self::NotTaken { by }
             | Self::Withdrawn { by, .. } => Some(by),
             Self::PeerAsks { peer } => Some(peer),
+            Self::TlsFailed { peer, .. } => peer,
             Self::ForeignCluster { from }
             | Self::ForeignPartitioner { from }
             | Self::PacketRefused { from, .. } => Some(from),

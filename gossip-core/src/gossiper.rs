@@ -695,6 +695,12 @@ impl Gossiper {
         self.last_id
     }
 
+    /// Tells of something that concerns the connections alone.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.journal.tell(event);
+    }
+
     fn stop(&mut self) {
         if self.mode != Mode::Stopped {
             self.abort_assassinations();

@@ -73,11 +73,17 @@ mod stats;
 mod status;
 mod table;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
+mod tls_fault;
 mod tokens;
 mod uuid;
 mod verb;
 mod version;
 pub mod wire;
+
+#[cfg(feature = "tls")]
+pub use rustls;
 
 pub use application_state::{ApplicationState, Pad};
 pub use config::{
@@ -107,6 +113,9 @@ pub use status::{Status, StatusKind};
 #[cfg(feature = "std")]
 pub use time::Clock;
 pub use time::Timestamp;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsBuilder, TlsError, TlsIncoming, TlsOutgoing, TlsScope};
+pub use tls_fault::{CertificateFault, TlsFault};
 pub use tokens::{decode_tokens, encode_tokens};
 pub use uuid::{Uuid, UuidError};
 pub use verb::Verb;

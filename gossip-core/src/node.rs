@@ -4,9 +4,12 @@ mod budget;
 mod connections;
 mod frames;
 mod packets;
+#[cfg(feature = "tls")]
+mod secure;
 mod streams;
 
 use alloc::boxed::Box;
+use core::net::IpAddr;
 
 use self::packets::Packets;
 use self::streams::Streams;
@@ -99,7 +102,13 @@ impl Node {
     fn take_in(&mut self, input: Input<'_>) {
         let Self { gossiper, transport, now } = self;
         match (input, transport) {
-            (Input::WallClock { unix_ms }, _) => gossiper.handle_wall_clock(*now, unix_ms),
+            (Input::WallClock { unix_ms }, _transport) => {
+                gossiper.handle_wall_clock(*now, unix_ms);
+                #[cfg(feature = "tls")]
+                if let Carrier::Streams(streams) = _transport {
+                    streams.set_wall_clock(unix_ms);
+                }
+            }
             // What is due is done after every input.
             (Input::Timeout, _) => {}
             (input, Carrier::Streams(streams)) => streams.take_in(gossiper, *now, input),
@@ -175,11 +184,16 @@ impl Node {
 
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        self.accept_from(now, None)
+    }
+
+    /// As [`Node::accept`], with the address that the connection comes from, if the driver knows it. A certificate may have to name it.
+    pub fn accept_from(&mut self, now: Timestamp, source: Option<IpAddr>) -> Option<ConnectionId> {
         self.now = self.now.max(now);
         self.notice_pause();
         let is_listening = self.is_listening();
         let accepted = match &mut self.transport {
-            Carrier::Streams(streams) if is_listening => streams.accept(&mut self.gossiper, self.now),
+            Carrier::Streams(streams) if is_listening => streams.accept(&mut self.gossiper, self.now, source),
             _ => None,
         };
         if accepted.is_none() {
@@ -276,6 +290,19 @@ impl Node {
                 true
             }
             Carrier::Streams(_) => false,
+        }
+    }
+
+    /// Replaces the settings of TLS: certificates, keys, what is trusted, and who has to use it. They hold for connections that are
+    /// opened from now on; those that are open go on. Says whether the node gossips over connections at all.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&mut self, tls: Option<crate::Tls>) -> bool {
+        match &mut self.transport {
+            Carrier::Streams(streams) => {
+                streams.set_tls(tls);
+                true
+            }
+            Carrier::Packets(_) => false,
         }
     }
 

@@ -122,6 +122,16 @@ stats! {
     pub connections_refused: u64,
     /// Connections closed because there were too many, and others needed the room more.
     pub connections_displaced: u64,
+    /// Connections on which the handshake of TLS came to its end.
+    pub tls_opened: u64,
+    /// Connections that were closed because TLS failed on them.
+    pub tls_failed: u64,
+    /// Connections closed because they were plain, and TLS is demanded.
+    pub plain_refused: u64,
+    /// Connections closed because they began with TLS, and TLS is off for connections that are accepted.
+    pub tls_refused: u64,
+    /// Peers that were dialled without TLS, because they did not answer to it.
+    pub tls_fallbacks: u64,
     /// Calls to the system that failed for reasons of our own when something was to be accepted, received or sent.
     pub socket_errors: u64,
     /// Messages of verbs that do not concern gossip.

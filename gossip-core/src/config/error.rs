@@ -59,6 +59,9 @@ pub enum ConfigError {
     /// There are keys, and no packets that could be sealed with them.
     #[cfg(feature = "seal")]
     NothingToSeal,
+    /// There are settings of TLS, and no connections that it could protect.
+    #[cfg(feature = "tls")]
+    NoConnections,
     /// A value that is to be published from the start never could be.
     State(SetStateError),
 }
@@ -86,6 +89,10 @@ impl fmt::Display for ConfigError {
             }
             #[cfg(feature = "seal")]
             Self::NothingToSeal => f.write_str("keys seal datagrams; take that transport, or no keys"),
+            #[cfg(feature = "tls")]
+            Self::NoConnections => f.write_str(
+                "TLS protects connections, and datagrams have none: take the other transport, or no TLS",
+            ),
             Self::State(error) => error.fmt(f),
         }
     }

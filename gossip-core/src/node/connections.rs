@@ -1,6 +1,8 @@
 //! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
 
 mod room;
+#[cfg(feature = "tls")]
+mod secured;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -11,6 +13,8 @@ use core::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+#[cfg(feature = "tls")]
+pub(super) use self::secured::Last;
 use crate::config::Config;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
@@ -100,6 +104,9 @@ struct Peer {
     failures: u8,
     is_stranger: bool,
     large: Option<Large>,
+    /// Whether it is dialled without TLS next, because it did not answer to TLS.
+    #[cfg(feature = "tls")]
+    prefers_plain: bool,
 }
 
 /// A message that goes out in pieces.
@@ -120,6 +127,11 @@ pub(super) struct Connection {
     heard: Timestamp,
     /// Of an accepted one: who says it is the dialler, and of which type it is.
     owner: Option<(Endpoint, ConnectionType)>,
+    #[cfg(feature = "tls")]
+    pub(super) guard: super::secure::Guard,
+    /// Of an accepted one: which address it comes from, if that is known.
+    #[cfg(feature = "tls")]
+    pub(super) source: Option<core::net::IpAddr>,
     pub(super) side: Side,
 }
 
@@ -176,12 +188,20 @@ pub(super) enum Action {
     Initiate(ConnectionId),
     Accept(ConnectionId, [u8; Accept::SIZE]),
     Close(ConnectionId),
+    /// Writes what TLS has to say.
+    #[cfg(feature = "tls")]
+    Flush(ConnectionId),
+    /// Writes the last of a connection that is closed then.
+    #[cfg(feature = "tls")]
+    Last(ConnectionId, Last),
 }
 
 impl Action {
     const fn connection(self) -> ConnectionId {
         match self {
             Self::Connect(id, _) | Self::Initiate(id) | Self::Accept(id, _) | Self::Close(id) => id,
+            #[cfg(feature = "tls")]
+            Self::Flush(id) | Self::Last(id, _) => id,
         }
     }
 }
@@ -396,6 +416,10 @@ impl Connections {
     /// All that was to be written is written.
     pub(super) fn on_writable(&mut self, now: Timestamp, id: ConnectionId) {
         let idle = now + self.limits.idle_timeout;
+        #[cfg(feature = "tls")]
+        if self.has_more(id) {
+            return;
+        }
         if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
             dialled.is_writable = true;
             if matches!(dialled.stage, Stage::Established(_)) {
@@ -436,13 +460,14 @@ impl Connections {
         let Limits { handshake_timeout, idle_timeout, max_inbound_bytes, .. } = self.limits;
         let keeps = self.inbound_bytes <= max_inbound_bytes / 4;
         let (mut before, mut after, mut greeted) = (0, 0, None);
-        if let Some(Connection { side: Side::Accepted(accepted), deadline, heard, .. }) = self.get_mut(id) {
+        if let Some(connection) = self.get_mut(id) {
+            let (buffered, capacity) = connection.held(keeps);
+            let Connection { side: Side::Accepted(accepted), deadline, heard, .. } = connection else {
+                return false;
+            };
             *heard = now;
-            if accepted.machine.buffered() == 0 {
+            if buffered == 0 {
                 accepted.unfinished_since = None;
-                if !keeps {
-                    accepted.machine.shrink();
-                }
             } else if has_finished || accepted.unfinished_since.is_none() {
                 accepted.unfinished_since = Some(now);
             }
@@ -459,7 +484,7 @@ impl Connections {
                 accepted.is_greeted = true;
             }
             before = accepted.capacity;
-            after = accepted.machine.capacity();
+            after = capacity;
             accepted.capacity = after;
         }
         self.inbound_bytes = self.inbound_bytes - before + after;
@@ -587,6 +612,8 @@ impl Connections {
 
     /// Closes a connection of ours and tells the driver.
     pub(super) fn close(&mut self, now: Timestamp, id: ConnectionId) -> Gone {
+        #[cfg(feature = "tls")]
+        self.say_goodbye(id);
         let gone = self.on_gone(now, id);
         self.actions.push_back(Action::Close(id));
         gone
@@ -753,8 +780,18 @@ impl Connections {
         };
         self.opened += 1;
         let id = ConnectionId::new(self.opened << PLACE_BITS | u64::from(place));
-        self.places[place as usize] =
-            Some(Connection { id, opened: now, deadline, heard: now, owner: None, side });
+        self.places[place as usize] = Some(Connection {
+            id,
+            opened: now,
+            deadline,
+            heard: now,
+            owner: None,
+            #[cfg(feature = "tls")]
+            guard: super::secure::Guard::Plain,
+            #[cfg(feature = "tls")]
+            source: None,
+            side,
+        });
         Some(id)
     }
 
@@ -786,6 +823,8 @@ impl Connections {
             failures: 0,
             is_stranger,
             large: None,
+            #[cfg(feature = "tls")]
+            prefers_plain: false,
         });
         let Self { index, hash, peers, .. } = self;
         index.insert_unique(hash.hash_one(endpoint), at, |at| {

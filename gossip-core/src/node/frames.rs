@@ -28,8 +28,14 @@ pub(super) const PIECE: usize = 32 * 1024;
 /// The size of a buffer that has room for any frame, compressed or not.
 pub(super) const MIN_BUFFER: usize = {
     let compressed = Lz4Encoder::room(MAX_URGENT_MESSAGE);
-    if compressed > PLAIN { compressed } else { PLAIN }
+    if compressed > PLAIN { compressed + TLS } else { PLAIN + TLS }
 };
+
+/// How much longer a frame is once it is encrypted.
+#[cfg(feature = "tls")]
+const TLS: usize = crate::tls::ROOM;
+#[cfg(not(feature = "tls"))]
+const TLS: usize = 0;
 
 /// Makes frames in one framing.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Cassandra's connections under the protocol: bytes in, frames out.
 
+use core::net::IpAddr;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::log;
 use crate::message::{Codec, Message};
 use crate::rng::{Purpose, Rng};
 use crate::time::Timestamp;
+#[cfg(feature = "tls")]
+use crate::tls_fault::TlsFault;
 use crate::verb::Verb;
 use crate::version::MessagingVersion;
 use crate::wire::Writer;
@@ -31,7 +34,9 @@ const TLS_HANDSHAKE: u32 = 0x1603;
 /// All connections of a node, and what it takes to write to them.
 #[derive(Debug)]
 pub(super) struct Streams {
-    connections: Connections,
+    pub(super) connections: Connections,
+    #[cfg(feature = "tls")]
+    pub(super) secure: super::secure::Secure,
     framer: Framer,
     scratch: Scratch,
     next_housekeeping: Timestamp,
@@ -49,6 +54,8 @@ impl Streams {
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
         Self {
             connections: Connections::new(config, hash_key),
+            #[cfg(feature = "tls")]
+            secure: super::secure::Secure::new(config.tls.as_ref()),
             framer: Framer::new(if config.compression { Framing::Lz4 } else { Framing::Crc }),
             scratch: Scratch::new(),
             next_housekeeping: now + HOUSEKEEPING,
@@ -69,13 +76,24 @@ impl Streams {
         self.next_housekeeping
     }
 
-    pub(super) fn accept(&mut self, gossiper: &mut Gossiper, now: Timestamp) -> Option<ConnectionId> {
+    /// A connection that was accepted, from `source` if that is known.
+    pub(super) fn accept(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        _source: Option<IpAddr>,
+    ) -> Option<ConnectionId> {
         // The answer to the question for everything is one message, of whatever size. `max_inbound_bytes` bounds it all the same.
         let max_message = match gossiper.phase() {
             Phase::Asking => self.max_message.max(self.max_inbound_bytes),
             _ => self.max_message,
         };
         let accepted = self.connections.accept(now, max_message, |from| gossiper.is_met(from));
+        #[cfg(feature = "tls")]
+        if let Some(id) = accepted {
+            self.connections.protect(id, self.secure.guard());
+            self.connections.comes_from(id, _source);
+        }
         self.tell_displaced(gossiper);
         accepted
     }
@@ -105,6 +123,10 @@ impl Streams {
     pub(super) fn take_in(&mut self, gossiper: &mut Gossiper, now: Timestamp, input: Input<'_>) {
         match input {
             Input::Opened { connection } => {
+                #[cfg(feature = "tls")]
+                if !self.protect(gossiper, now, connection) {
+                    return;
+                }
                 let patience = gossiper.asks_as_guest().then(|| gossiper.question_handshake());
                 self.connections.on_opened(now, connection, patience);
             }
@@ -117,6 +139,8 @@ impl Streams {
                     Some(DialFailure::NoAnswer) | None => DialFailure::Closed,
                     Some(other) => other,
                 };
+                #[cfg(feature = "tls")]
+                let failure = self.connections.tls_cut(connection).map_or(failure, DialFailure::Tls);
                 self.end(gossiper, now, connection, failure);
             }
             Input::Writable { connection } => {
@@ -146,6 +170,8 @@ impl Streams {
         log::debug!(%connection, peer = %Shown(self.connections.peer_of(connection)), "a connection is gone");
         self.connections.forget_actions(connection);
         let gone = self.connections.on_gone(now, connection);
+        #[cfg(feature = "tls")]
+        let gone = self.fall_back(gossiper, now, gone, failure);
         Self::on_gone(gossiper, gone, failure);
     }
 
@@ -168,15 +194,37 @@ impl Streams {
                     Action::Accept(connection, accept) => {
                         let bytes = &mut buffer[..accept.len()];
                         bytes.copy_from_slice(&accept);
-                        return Some(Output::Write { connection, bytes });
+                        #[cfg(feature = "tls")]
+                        if let Some(written) = self.next_ciphertext(connection, buffer, Some(accept.len())) {
+                            let Some(len) = written else { continue };
+                            return Some(Output::Write { connection, bytes: &buffer[..len] });
+                        }
+                        return Some(Output::Write { connection, bytes: &buffer[..accept.len()] });
                     }
                     Action::Initiate(connection) => {
                         let mut out = Writer::new(buffer);
                         let initiate = self.connections.outbound(connection);
                         if initiate.is_some_and(|outbound| outbound.initiate_bytes(&mut out).is_ok()) {
                             let len = out.len();
+                            #[cfg(feature = "tls")]
+                            if let Some(written) = self.next_ciphertext(connection, buffer, Some(len)) {
+                                let Some(len) = written else { continue };
+                                return Some(Output::Write { connection, bytes: &buffer[..len] });
+                            }
                             return Some(Output::Write { connection, bytes: &buffer[..len] });
                         }
+                    }
+                    #[cfg(feature = "tls")]
+                    Action::Flush(connection) => {
+                        if let Some(Some(len)) = self.next_ciphertext(connection, buffer, None) {
+                            return Some(Output::Write { connection, bytes: &buffer[..len] });
+                        }
+                    }
+                    #[cfg(feature = "tls")]
+                    Action::Last(connection, last) => {
+                        let last = last.as_slice();
+                        buffer[..last.len()].copy_from_slice(last);
+                        return Some(Output::Write { connection, bytes: &buffer[..last.len()] });
                     }
                 }
                 continue;
@@ -191,6 +239,8 @@ impl Streams {
                 return None;
             };
             if let Some((connection, frame)) = served {
+                #[cfg(feature = "tls")]
+                let Some(frame) = self.encrypt(gossiper, now, connection, buffer, frame) else { continue };
                 gossiper.stats_mut().bytes_sent += frame.len() as u64;
                 return Some(Output::Write { connection, bytes: &buffer[frame] });
             }
@@ -219,7 +269,7 @@ impl Streams {
     }
 
     /// A peer that was not reached has to do without what was due to it; one whose connection broke gets it over another.
-    fn on_gone(gossiper: &mut Gossiper, gone: Gone, failure: DialFailure) {
+    pub(super) fn on_gone(gossiper: &mut Gossiper, gone: Gone, failure: DialFailure) {
         match gone {
             Gone::Other => {}
             Gone::Unreached(peer) => {
@@ -239,6 +289,21 @@ impl Streams {
 
     fn on_bytes(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, bytes: &[u8]) {
         gossiper.stats_mut().bytes_received += bytes.len() as u64;
+        #[cfg(feature = "tls")]
+        if self.connections.is_guarded(id) {
+            return self.on_guarded_bytes(gossiper, now, id, bytes);
+        }
+        self.on_plain_bytes(gossiper, now, id, bytes);
+    }
+
+    /// Takes in what a connection says, once it is plain.
+    pub(super) fn on_plain_bytes(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        id: ConnectionId,
+        bytes: &[u8],
+    ) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match &mut connection.side {
             Side::Accepted(_) => self.on_inbound_bytes(gossiper, now, id, bytes),
@@ -261,9 +326,17 @@ impl Streams {
         }
     }
 
-    fn fail(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId, failure: DialFailure) {
+    pub(super) fn fail(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        id: ConnectionId,
+        failure: DialFailure,
+    ) {
         gossiper.stats_mut().connections_failed += 1;
         let gone = self.connections.close(now, id);
+        #[cfg(feature = "tls")]
+        let gone = self.fall_back(gossiper, now, gone, failure);
         Self::on_gone(gossiper, gone, failure);
     }
 
@@ -275,6 +348,10 @@ impl Streams {
         let mut answer = None;
         let mut failed = false;
         let mut has_finished = false;
+        #[cfg(feature = "tls")]
+        let is_plain = !connections.is_guarded(id);
+        #[cfg(feature = "tls")]
+        let mut refused = None;
         {
             let Some(Side::Accepted(accepted)) = connections.get_mut(id).map(|found| &mut found.side) else {
                 return;
@@ -286,6 +363,11 @@ impl Streams {
             while let Some(event) = machine.next(&mut input, scratch) {
                 match event {
                     InboundEvent::Initiated { initiate, accept, incompatible } => {
+                        #[cfg(feature = "tls")]
+                        if is_plain && self.secure.demands_tls(gossiper, initiate.from) {
+                            (refused, failed) = (Some(initiate.from), true);
+                            break;
+                        }
                         answer = Some((accept, initiate.from));
                         // Nobody can be answered under an address that is none, and we need not talk to ourselves.
                         failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
@@ -344,6 +426,12 @@ impl Streams {
         }
         // What is held of unfinished messages counts together.
         let is_beyond = connections.heard(now, id, has_finished);
+        #[cfg(feature = "tls")]
+        if let Some(from) = refused {
+            gossiper.stats_mut().plain_refused += 1;
+            self.secure.tell(gossiper, now, Some(from), false, TlsFault::PlainRefused);
+            connections.say_last(id, self.secure.refusal());
+        }
         if let Some((accept, from)) = answer {
             connections.answer_initiate(id, accept);
             connections.forgive(now, from);
@@ -355,12 +443,26 @@ impl Streams {
             self.fail(gossiper, now, id, DialFailure::Other);
         }
         if is_beyond {
-            while let Some(next) = self.connections.next_to_go(now) {
-                log::debug!(connection = %next, "a connection holds too much of what has not arrived whole");
-                self.fail(gossiper, now, next, DialFailure::Other);
-            }
+            self.free_memory(gossiper, now);
         }
         self.tell_displaced(gossiper);
+    }
+
+    /// Something came over a connection that is not worth more than its memory.
+    #[cfg(feature = "tls")]
+    pub(super) fn note_held(&mut self, gossiper: &mut Gossiper, now: Timestamp, id: ConnectionId) {
+        if self.connections.heard(now, id, false) {
+            self.free_memory(gossiper, now);
+        }
+        self.tell_displaced(gossiper);
+    }
+
+    /// Closes who holds the most, until all together hold no more than they may.
+    fn free_memory(&mut self, gossiper: &mut Gossiper, now: Timestamp) {
+        while let Some(next) = self.connections.next_to_go(now) {
+            log::debug!(connection = %next, "a connection holds too much of what has not arrived whole");
+            self.fail(gossiper, now, next, DialFailure::Other);
+        }
     }
 
     /// Writes what is due to `peer` into one frame, if one of its connections takes it now.

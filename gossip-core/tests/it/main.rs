@@ -37,6 +37,8 @@ mod sealed;
 mod shared;
 mod stopping;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod transcripts;
 mod unanswered;
 mod under_attack;

@@ -38,6 +38,27 @@ impl Connection {
         }
     }
 
+    /// How many bytes of something unfinished an accepted connection holds, and how much memory its buffers take. Those in which nothing
+    /// lies are given back unless `keeps` says so.
+    pub(super) fn held(&mut self, keeps: bool) -> (usize, usize) {
+        #[cfg(feature = "tls")]
+        let guard = &mut self.guard;
+        let Side::Accepted(accepted) = &mut self.side else { return (0, 0) };
+        let machine = &mut accepted.machine;
+        if !keeps && machine.buffered() == 0 {
+            machine.shrink();
+        }
+        let held = (machine.buffered(), machine.capacity());
+        #[cfg(feature = "tls")]
+        let held = {
+            if let Some(layer) = guard.layer_mut().filter(|_| !keeps) {
+                layer.shrink();
+            }
+            (held.0 + guard.buffered(), held.1 + guard.capacity())
+        };
+        held
+    }
+
     fn dialled(&self) -> Option<&Dialled> {
         match &self.side {
             Side::Dialled(dialled) => Some(dialled),
@@ -103,11 +124,11 @@ impl Connections {
             return None;
         }
         let Self { places, inbound_bytes, .. } = self;
-        for accepted in places.iter_mut().flatten().filter_map(Connection::accepted_mut) {
-            if accepted.machine.buffered() == 0 {
-                accepted.machine.shrink();
-                *inbound_bytes = *inbound_bytes - accepted.capacity + accepted.machine.capacity();
-                accepted.capacity = accepted.machine.capacity();
+        for connection in places.iter_mut().flatten() {
+            let (_, capacity) = connection.held(false);
+            if let Some(accepted) = connection.accepted_mut() {
+                *inbound_bytes = *inbound_bytes - accepted.capacity + capacity;
+                accepted.capacity = capacity;
             }
         }
         if self.inbound_bytes <= self.limits.max_inbound_bytes {
