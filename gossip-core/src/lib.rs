@@ -52,6 +52,7 @@ extern crate std;
 mod application_state;
 mod config;
 pub mod datagram;
+mod debug;
 mod delta;
 mod dial;
 mod digest;
@@ -72,6 +73,8 @@ mod snapshot;
 mod stats;
 mod status;
 mod table;
+#[cfg(feature = "serde")]
+mod text_form;
 mod time;
 #[cfg(feature = "tls")]
 mod tls;
