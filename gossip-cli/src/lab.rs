@@ -70,6 +70,9 @@ pub(super) fn option_name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// How long an interrupted lab waits for somebody to read its last lines.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// About how many gossip intervals the lab takes.
 const ROUNDS: u32 = 35;
 
@@ -99,7 +102,20 @@ pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
         option_name(args.runtime)
     ));
     lab.report.remark(&format!("This takes about {:.0} s.", (ROUNDS * args.interval).as_secs_f64() + 5.0));
-    match steps::walk(&mut lab) {
+    // It goes with the nodes, or stays if a check has failed.
+    let mut scratch = Some(scratch);
+    let walked = tell(&mut lab, &mut scratch);
+    // What is left to be read is waited for until a signal comes; after one, for a second.
+    let deadline = Instant::now() + LAST_WORDS;
+    let Lab { report, interrupt, .. } = &mut lab;
+    report.end(|| interrupt.check().is_ok() || Instant::now() < deadline);
+    drop(lab);
+    walked
+}
+
+/// Walks through all steps, and says how it ended.
+fn tell(lab: &mut Lab, scratch: &mut Option<Scratch>) -> Result<(), Failure> {
+    match steps::walk(lab) {
         Ok(()) => {
             lab.report.finish();
             Ok(())
@@ -114,9 +130,10 @@ pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
             for node in unmet.suspects.iter().filter_map(|suspect| lab.nodes.get(*suspect)) {
                 lab.report.quote(&format!("the end of the log of {node}:"), &node.log_tail());
             }
+            let kept = scratch.take().map(Scratch::keep).unwrap_or_default();
             Err(Failure::failed(format!(
                 "lab: a check failed (data and logs are kept in {})",
-                scratch.keep().display()
+                kept.display()
             )))
         }
     }

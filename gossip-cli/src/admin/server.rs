@@ -31,17 +31,37 @@ use super::{WATCH_PATH, refusal};
 const MAX_CONNECTIONS: usize = 64;
 /// How many connections may watch.
 const MAX_WATCHERS: usize = 64;
-/// How long a connection may take to send the head of a request, from its start or from its last answer on.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request may take until it is answered, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a client may take nothing of its answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the log tells of too many connections, or of such as cannot be accepted.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a connection may take for what.
+#[derive(Clone, Copy, Debug)]
+struct TimeLimits {
+    /// To send the head of a request, from its start or from its last answer on.
+    idle: Duration,
+    /// To be answered, the body of the request included.
+    request: Duration,
+    /// To take something of its answer.
+    write: Duration,
+}
+
+const TIME_LIMITS: TimeLimits = TimeLimits {
+    idle: Duration::from_secs(10),
+    request: Duration::from_secs(60),
+    write: Duration::from_secs(30),
+};
+
 /// Answers on `listener`; from `end` on only the answers that are under way.
 pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
+    serve_within(listener, router, end, TIME_LIMITS).await;
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()>,
+    limits: TimeLimits,
+) {
     let mut end = pin!(end);
     let connections = Connections::default();
     let mut tasks = JoinSet::new();
@@ -72,7 +92,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Futur
             );
         }
         if let Admission::Free(place) | Admission::InsteadOfAnother(place) = admission {
-            tasks.spawn(converse(stream, router.clone(), place));
+            tasks.spawn(converse(stream, router.clone(), place, limits));
         }
     }
     drop(listener);
@@ -81,19 +101,19 @@ pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Futur
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, router: Router, place: Place) {
+async fn converse(stream: TcpStream, router: Router, place: Place, limits: TimeLimits) {
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(limits.write));
     let router = TowerToHyperService::new(router);
     let (ending, closing) = (place.ending.clone(), place.closing.clone());
     let place = Arc::new(place);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (router, place) = (router.clone(), place.clone());
-        async move { Ok::<_, Infallible>(answer(request, router, &place).await) }
+        async move { Ok::<_, Infallible>(answer(request, router, &place, limits.request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT)
+        .header_read_timeout(limits.idle)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -111,13 +131,14 @@ async fn answer(
     request: hyper::Request<Incoming>,
     router: TowerToHyperService<Router>,
     place: &Place,
+    patience: Duration,
 ) -> Response {
     let is_watch = request.uri().path() == WATCH_PATH;
     if !place.begin(is_watch) {
         let why = format!("{MAX_WATCHERS} clients watch already (end one of them)");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &why);
     }
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, router.call(request)).await {
+    let response = match tokio::time::timeout(patience, router.call(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long (try again)"),
@@ -236,6 +257,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::{get, post};
+
     use super::*;
 
     fn admitted(connections: &Connections) -> Place {
@@ -243,6 +266,70 @@ mod tests {
             Admission::Free(place) => place,
             _ => panic!("there is room"),
         }
+    }
+
+    const LONG: Duration = Duration::from_secs(120);
+    const SHORT: Duration = Duration::from_millis(50);
+    const NO_LIMITS: TimeLimits = TimeLimits { idle: LONG, request: LONG, write: LONG };
+
+    /// Serves until `end` is told, dials, and sends a request.
+    async fn serve_and_dial(
+        router: Router,
+        end: Arc<Notify>,
+        limits: TimeLimits,
+        request: &str,
+    ) -> (tokio::task::JoinHandle<()>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = serve_within(listener, router, async move { end.notified().await }, limits);
+        let server = tokio::spawn(server);
+        let client = TcpStream::connect(address).await.unwrap();
+        client.writable().await.unwrap();
+        assert_eq!(client.try_write(request.as_bytes()).unwrap(), request.len());
+        (server, client)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_refused() {
+        let router = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .route("/body", post(|_: axum::body::Bytes| async {}));
+        // One is never answered, the other is not sent to its end.
+        for request in [
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf",
+        ] {
+            let limits = TimeLimits { request: SHORT, ..NO_LIMITS };
+            let (_, client) = serve_and_dial(router.clone(), Arc::default(), limits, request).await;
+            let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+            while answer.len() < 12 {
+                client.readable().await.unwrap();
+                if let Ok(count) = client.try_read(&mut buffer) {
+                    assert!(count > 0, "{request}: hung up on after {answer:?}");
+                    answer.extend_from_slice(&buffer[..count]);
+                }
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 408"), "{request}: {answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_its_answer_is_hung_up_on() {
+        let (asked, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let told = asked.clone();
+        let large = move || {
+            told.notify_one();
+            async { vec![b'x'; 64 << 20] }
+        };
+        let limits = TimeLimits { write: SHORT, ..NO_LIMITS };
+        let router = Router::new().route("/", get(large));
+        let request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let (server, client) = serve_and_dial(router, end.clone(), limits, request).await;
+        asked.notified().await;
+        // It ends with its last answer, which nobody takes.
+        end.notify_one();
+        tokio::time::timeout(LONG, server).await.expect("nothing is waited for").unwrap();
+        drop(client);
     }
 
     #[tokio::test]

@@ -33,6 +33,30 @@ fn an_interrupted_lab_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_lab_whose_lines_nobody_reads_goes_on_and_can_be_interrupted() {
+    let (full, _unread) = crate::limits::full();
+    let closed = std::io::pipe().unwrap().1;
+    for stdout in [full, closed.into()] {
+        let dir = TempDir::new().unwrap();
+        let mut lab = command(&["lab", "--interval", INTERVAL])
+            .env("TMPDIR", dir.path())
+            .stdout(stdout)
+            .spawn()
+            .unwrap();
+        // All nodes have logs once they were started.
+        until("the nodes are started", || {
+            let scratch = dir.path().read_dir().unwrap().next()?.unwrap().path();
+            scratch.join("node-3.log").exists().then_some(())
+        });
+        assert!(lab.try_wait().unwrap().is_none());
+        signal("INT", lab.id());
+        let status = until("the lab ends", || lab.try_wait().unwrap());
+        assert_eq!(status.code(), Some(130));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn a_killed_lab_leaves_no_process_behind() {
     let dir = TempDir::new().unwrap();
     let (mut lab, admins) = start_lab(&dir);

@@ -1,13 +1,15 @@
 //! Clients that keep connections, and readers that do not read.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use crate::node::{Node, PATIENCE, command, signal, until};
+use serde_json::Value;
+
+use crate::node::{Node, PATIENCE, command, gossip, signal, until};
 
 #[test]
 fn idle_admin_connections_leave_open_files_for_gossip_and_for_the_operator() {
@@ -73,6 +75,43 @@ fn a_log_that_nobody_reads_does_not_keep_a_node_from_stopping() {
 }
 
 #[test]
+fn lines_that_the_log_had_no_room_for_are_counted_and_told() {
+    let (full, unread) = full();
+    let run = ["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let options = ["--log-level", "debug", "--transport", "datagram", "--exit-with-stdin"];
+    let mut node = command(&[&run[..], &options].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addresses = line.trim_end().strip_prefix("listening on ").unwrap();
+    let (listen, admin) = addresses.split_once(", admin on ").unwrap();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    until("lines are dropped", || {
+        // Each packet makes a line.
+        for _ in 0..1_000 {
+            stranger.send_to(b"nonsense", listen).unwrap();
+        }
+        let info = gossip(&["info", "--admin", admin, "--format", "json"]).stdout;
+        let info: Value = serde_json::from_str(&info).unwrap();
+        info["counters"]["log_lines_dropped"].as_u64().filter(|count| *count > 0)
+    });
+    // Now somebody reads.
+    unread.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut lines = BufReader::new(unread).lines();
+    let told = lines.find(|line| {
+        let line = line.as_ref().unwrap();
+        line.contains("WARN") && line.contains("lines of this log were dropped")
+    });
+    assert!(told.is_some());
+    drop((lines, node.stdin.take()));
+    assert_eq!(until("it ends", || node.try_wait().unwrap()).code(), Some(0));
+}
+
+#[test]
 fn a_first_line_that_nobody_reads_does_not_keep_a_node_from_stopping() {
     let (full, _unread) = full();
     let mut node = command(&["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -89,12 +128,12 @@ fn a_first_line_that_nobody_reads_does_not_keep_a_node_from_stopping() {
 #[test]
 fn an_error_that_nobody_reads_does_not_keep_a_command_from_ending() {
     let (full, _unread) = full();
-    let mut refused = command(&["run", "--listen", "nowhere"]).stderr(full).spawn().unwrap();
+    let mut refused = command(&["run", "--listen", "10.0.0.256"]).stderr(full).spawn().unwrap();
     assert_eq!(until("it ends", || refused.try_wait().unwrap()).code(), Some(2));
 }
 
 /// An end to write to that takes nothing more, and the other end, which is not read.
-fn full() -> (Stdio, UnixStream) {
+pub(crate) fn full() -> (Stdio, UnixStream) {
     let (mut writer, reader) = UnixStream::pair().unwrap();
     writer.set_nonblocking(true).unwrap();
     for chunk in [4_096, 1] {

@@ -13,6 +13,7 @@ mod identity;
 mod lab;
 mod large;
 mod limits;
+mod many;
 mod membership;
 mod node;
 mod operations;
