@@ -76,8 +76,6 @@ mod troubles;
 mod view;
 
 pub use answer::{Answer, this_thread};
-pub use bytestring::ByteString;
-
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 #[cfg(feature = "async")]
 pub use driver::Driver;
@@ -103,17 +101,16 @@ pub use socket::{
 };
 pub use stopped::Stopped;
 pub use troubles::{Trouble, Troubles};
-pub use view::{KnownEndpoint, KnownState, Snapshot, View};
+pub use view::{KnownEndpoint, Snapshot, View};
 
 /// What applications need of all this: each adapter passes it on.
 pub mod application {
     pub use crate::{
-        AbortCause, Answer, ApplicationState, AssassinateError, ByteString, Common, ConfigBuilder,
-        ConfigError, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events,
-        EventsError, ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, KnownState, LeaveError,
-        Member, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
-        StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View,
-        WeakHandle,
+        AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError,
+        DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError,
+        ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase,
+        SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped,
+        Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View, WeakHandle,
     };
     #[cfg(feature = "seal")]
     pub use crate::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -4,6 +4,8 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::net::ToSocketAddrs;
 
+use crate::failure::Failure;
+
 /// The port of Cassandra's internode connections.
 pub(crate) const GOSSIP_PORT: u16 = 7000;
 /// The port of our admin interface.
@@ -68,12 +70,12 @@ pub(crate) fn check_syntax(text: &str, default_port: u16) -> Result<Option<Socke
     }
 }
 
-/// As [`resolve`], and tells whether there may be an address later.
+/// The addresses that `text` stands for: an IP address or a host name, with or without a port.
 ///
 /// # Errors
 ///
-/// Why it stands for none now.
-pub(crate) fn resolve_or_tell(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
+/// Why it stands for none now, and whether it may later.
+pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
     let (host, port) = match written(text, default_port).map_err(Unresolved::for_good)? {
         Written::Address(address) => return Ok(vec![address]),
         Written::Name(host, port) => (host, port),
@@ -90,15 +92,6 @@ pub(crate) fn resolve_or_tell(text: &str, default_port: u16) -> Result<Vec<Socke
     }
 }
 
-/// The addresses that `text` stands for: an IP address or a host name, with or without a port.
-///
-/// # Errors
-///
-/// Why it stands for none, and what would.
-pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
-    resolve_or_tell(text, default_port).map_err(|unresolved| unresolved.error)
-}
-
 /// Refuses what nobody can be reached at.
 ///
 /// # Errors
@@ -111,15 +104,20 @@ pub(crate) fn reachable(address: SocketAddr) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// The first address that `text` stands for, IPv4 before IPv6.
+/// The first address that `text` stands for, IPv4 before IPv6. `option` is what it was given with, and may be empty.
 ///
 /// # Errors
 ///
-/// As [`resolve`].
-pub(crate) fn resolve_one(text: &str, default_port: u16) -> Result<SocketAddr, String> {
-    let addresses = resolve(text, default_port)?;
+/// Misuse, if it is no address and no name. A name that has no address now may be right: that is a failure.
+pub(crate) fn resolve_one(option: &str, text: &str, default_port: u16) -> Result<SocketAddr, Failure> {
+    let said = |error: String| if option.is_empty() { error } else { format!("{option}: {error}") };
+    let addresses = resolve(text, default_port).map_err(|Unresolved { error, may_come }| match may_come {
+        true => Failure::failed(said(error)),
+        false => Failure::misuse(said(error)),
+    })?;
     let ipv4 = addresses.iter().find(|address| address.is_ipv4());
-    ipv4.or(addresses.first()).copied().ok_or_else(|| format!("'{text}' has no address"))
+    let first = ipv4.or(addresses.first()).copied();
+    first.ok_or_else(|| Failure::failed(said(format!("'{text}' has no address"))))
 }
 
 /// Whether `host` could be a host name. Digits and dots alone are a mistyped IPv4 address: no top-level domain is a
@@ -210,9 +208,18 @@ mod tests {
         for text in
             ["", "10.0.0.256", "10.0.0.1:", "10.0.0.1:70000", "a b:1", ":7000", "[::1", "1.2.3:9", "-x:1"]
         {
-            let error = resolve(text, GOSSIP_PORT).unwrap_err();
+            let Unresolved { error, may_come } = resolve(text, GOSSIP_PORT).unwrap_err();
             assert!(error.contains("is no address") && error.lines().count() == 1, "{text}: {error}");
+            assert!(
+                !may_come && matches!(resolve_one("", text, GOSSIP_PORT), Err(Failure::Misuse(_))),
+                "{text}"
+            );
         }
+        // RFC 6761: no name under this has an address, which another name may have tomorrow.
+        let Err(Failure::Failed(error)) = resolve_one("--seed", "nobody.invalid", GOSSIP_PORT) else {
+            panic!("it has none")
+        };
+        assert!(error.starts_with("--seed: the host name 'nobody.invalid'"), "{error}");
     }
 
     #[test]

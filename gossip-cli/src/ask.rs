@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
 use gossip_adapter::{
-    DialFailure, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, Version,
+    DialFailure, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, StartError, Version,
 };
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
@@ -156,9 +156,12 @@ struct Question<'a> {
 impl<'a> Question<'a> {
     fn new(seed: &str, cluster: &'a str, listen: Option<&str>, patience: Duration) -> Result<Self, Failure> {
         let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
-        let seed = resolve_one(seed, GOSSIP_PORT).and_then(reachable).map_err(misuse("--seed"))?;
+        let seed = reachable(resolve_one("--seed", seed, GOSSIP_PORT)?).map_err(misuse("--seed"))?;
+        if cluster.trim().is_empty() {
+            return Err(Failure::misuse("--cluster: the name is empty (write that of the member's cluster)"));
+        }
         check_name(cluster).map_err(misuse("--cluster"))?;
-        let listen = listen.map(|text| resolve_one(text, 0)).transpose().map_err(misuse("--listen"))?;
+        let listen = listen.map(|text| resolve_one("--listen", text, 0)).transpose()?;
         if listen.is_some_and(|listen| listen.ip().is_unspecified()) {
             return Err(Failure::misuse("--listen: the member needs one address that it can dial (name it)"));
         }
@@ -227,7 +230,15 @@ impl<'a> Question<'a> {
             .tune(|config| {
                 config.only_asks(true).max_endpoints(100_000).max_states(250).max_state_bytes(64 << 20)
             });
-        node.start().await.map_err(|error| Failure::failed(format!("the question cannot be asked: {error}")))
+        node.start().await.map_err(|error| {
+            let advice = match error {
+                StartError::Bind { .. } => {
+                    " (name an address of this machine with --listen, or leave it out)"
+                }
+                _ => "",
+            };
+            Failure::failed(format!("the question cannot be asked: {error}{advice}"))
+        })
     }
 
     fn answer(&self, partitioner: &str, infos: &[EndpointInfo], names: &Names) -> Answer {

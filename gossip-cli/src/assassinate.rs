@@ -39,10 +39,10 @@ pub(crate) struct Args {
 /// The node cannot be asked, or refuses; the endpoint is alive.
 pub(crate) fn assassinate(args: &Args) -> Result<(), Failure> {
     // Whether it is an address at all does not depend on the node.
-    resolve_one(&args.endpoint, GOSSIP_PORT).and_then(reachable).map_err(Failure::misuse)?;
+    resolve_one("", &args.endpoint, GOSSIP_PORT).and_then(|at| reachable(at).map_err(Failure::misuse))?;
     let client = args.client.client()?;
     let node = client.node()?;
-    let endpoint = resolve_one(&args.endpoint, node.endpoint.port()).map_err(Failure::misuse)?;
+    let endpoint = resolve_one("", &args.endpoint, node.endpoint.port())?;
     client.assassinate(endpoint, args.force)?;
     let interval = Duration::from_millis(node.interval_ms);
     let mut is_told = false;

@@ -1,6 +1,6 @@
 //! Asks a node over its admin port.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::env::VarError;
 use std::io::{BufRead, BufReader};
@@ -132,12 +132,17 @@ impl Client {
     pub(crate) fn new(origin: &str, admin: &str, patience: Duration) -> Result<Self, Failure> {
         let is_authority = |text: &str| {
             let Some((host, port)) = text.rsplit_once(':') else { return false };
-            let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
-            !host.is_empty() && host.chars().all(is_host_char) && port.parse::<u16>().is_ok()
+            let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let is_ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let is_host = match is_ipv6 {
+                Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+                None => !host.is_empty() && host.chars().all(is_host_char),
+            };
+            is_host && port.parse::<u16>().is_ok()
         };
         if !is_authority(admin) {
             return Err(Failure::misuse(format!(
-                "{origin}: '{admin}' is no address (write ADDR:PORT, such as {ADMIN})"
+                "{origin}: '{admin}' is no address (write ADDR:PORT, such as {ADMIN} or [::1]:{ADMIN_PORT})"
             )));
         }
         let config = ureq::Agent::config_builder()

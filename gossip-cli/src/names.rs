@@ -159,7 +159,7 @@ fn means_the_same_everywhere(key: ApplicationState) -> bool {
 /// There is no `=`, or no key.
 pub(crate) fn split_assignment(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key, value)),
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim(), value)),
         _ => Err(format!("'{text}' sets nothing (write KEY=VALUE)")),
     }
 }

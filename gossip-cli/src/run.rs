@@ -21,7 +21,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use gossip_adapter::{
-    Builder, ConfigBuilder, Endpoint, Events, Generation, GossipOnly, KeyRing, Pad, Runtime, StartError,
+    Builder, ConfigBuilder, ConfigError, Endpoint, Events, Generation, GossipOnly, KeyRing, Pad, Runtime,
+    StartError,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -222,11 +223,7 @@ async fn first_seeds(options: &Options, can_wait: bool) -> Result<Seeds, Failure
                 told.push(warning);
             }
         }
-        let is_new = seeds.warnings.iter().any(|warning| !told.contains(warning));
-        if is_new {
-            seeds.warn();
-            told.extend(seeds.warnings.iter().cloned());
-        }
+        options.seeds.warn(&seeds);
         if !seeds.addresses.is_empty() || options.seeds.is_empty() || !can_wait {
             return Ok(seeds);
         }
@@ -369,6 +366,11 @@ fn start_failure(error: StartError) -> Failure {
             "cannot listen on {address}: {error} (choose another address or port with --listen)"
         )),
         StartError::UnspecifiedBroadcast { listen } => options::wildcard_without_broadcast(listen),
+        StartError::Config(ConfigError::OutOfRange { field: "the number of states", value, max, .. }) => {
+            Failure::misuse(format!(
+                "--max-states: this node publishes {value} states, and {max} would be kept (take at least {value})"
+            ))
+        }
         StartError::Config(error) => {
             Failure::misuse(format!("the node cannot run so: {error} (see `gossip run --help`)"))
         }

@@ -38,7 +38,7 @@ pub enum Transport {
 }
 
 /// What a node is told when it is made. One that exists is valid.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) cluster: Vec<u8>,
     pub(crate) partitioner: Vec<u8>,
@@ -151,7 +151,7 @@ impl Config {
 ///
 /// Times that the protocol measures in rounds (those whose default is given as so many intervals) scale with
 /// [`ConfigBuilder::interval`] unless they are set.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct ConfigBuilder<M = Member> {
     cluster: String,

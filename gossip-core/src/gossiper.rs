@@ -56,7 +56,6 @@ use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
 use crate::rng::{Purpose, Rng};
 use crate::snapshot::{EndpointInfo, Standing, StateInfo};
 use crate::stats::Stats;
-use crate::status::StatusKind;
 use crate::table::{EndpointTable, Slot};
 use crate::time::Timestamp;
 use crate::verb::Verb;
@@ -66,6 +65,7 @@ use crate::wire::{JavaStr, Writer};
 /// The gossip protocol of one node, without a transport.
 ///
 /// [`Node`](crate::Node) drives it over Cassandra's connections; simulations and benches drive it directly.
+#[derive(Debug)]
 pub struct Gossiper {
     config: Config,
     clock: Clock,
@@ -252,7 +252,6 @@ impl Gossiper {
         session: &mut Session,
         message: &Message<'_>,
     ) {
-        log::of_exchange!(from, message.verb(), id);
         self.advance(now);
         log::trace!(%from, verb = %message.verb(), id, entries = message.entries(), "received");
         match self.mode {
@@ -587,11 +586,6 @@ impl Gossiper {
     /// Where an endpoint stands, if it is known. The node itself is live.
     pub fn standing(&self, endpoint: Endpoint) -> Option<Standing> {
         self.table.find(endpoint).map(|slot| self.table.standing(slot))
-    }
-
-    /// What the keyword of an endpoint's status says, if the endpoint is known.
-    pub fn status(&self, endpoint: Endpoint) -> Option<StatusKind> {
-        self.table.find(endpoint).map(|slot| self.table.status(slot))
     }
 
     /// An endpoint's generation and heartbeat, if it is known.

@@ -52,7 +52,6 @@ extern crate std;
 mod application_state;
 mod config;
 pub mod datagram;
-mod debug;
 mod delta;
 mod dial;
 mod digest;
@@ -73,8 +72,6 @@ mod snapshot;
 mod stats;
 mod status;
 mod table;
-#[cfg(feature = "serde")]
-mod text_form;
 mod time;
 #[cfg(feature = "tls")]
 mod tls;

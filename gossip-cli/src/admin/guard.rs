@@ -59,7 +59,11 @@ fn is_own_host(host: &str, own: SocketAddr) -> bool {
         _ => (host, Some(80)),
     };
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    let is_own_ip = |ip: IpAddr| ip.is_loopback() || ip == own.ip() || own.ip().is_unspecified();
+    let is_own_ip = |ip: IpAddr| {
+        // One of IPv4 may be written as IPv6.
+        let ip = ip.to_canonical();
+        ip.is_loopback() || ip == own.ip().to_canonical() || own.ip().is_unspecified()
+    };
     let is_own_name = bare.parse().is_ok_and(is_own_ip) || name.eq_ignore_ascii_case("localhost");
     named_port == Some(own.port()) && is_own_name
 }
@@ -83,7 +87,14 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_its_own() {
-        for host in ["127.0.0.1:7079", "127.0.0.2:7079", "localhost:7079", "LOCALHOST:7079", "[::1]:7079"] {
+        for host in [
+            "127.0.0.1:7079",
+            "127.0.0.2:7079",
+            "localhost:7079",
+            "LOCALHOST:7079",
+            "[::1]:7079",
+            "[::ffff:127.0.0.1]:7079",
+        ] {
             assert!(is_own_host(host, own(7079)), "{host}");
         }
         for host in [

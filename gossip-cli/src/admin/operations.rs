@@ -109,7 +109,7 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &format!("the seeds stay as they are: {error}"))
         }
         Ok(read) => {
-            read.warn();
+            admin.seeds.warn(&read);
             let addresses = read.addresses.iter().copied().map(Endpoint::from).collect();
             if admin.handle.set_seeds(addresses).await == Ok(true) {
                 tracing::info!("the seeds have changed");

@@ -1,6 +1,7 @@
 //! The log of a node: one line for each thing that its operator may want to know.
 
 use core::fmt;
+use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,9 +74,9 @@ impl LogDropped {
             tokio::time::sleep(DROPPED_EVERY).await;
             let dropped = self.lines();
             if dropped > told {
+                // All in all, since the line that told of some may have been dropped as well.
                 tracing::warn!(
-                    "{} lines of this log were dropped: it is not read fast enough",
-                    dropped - told
+                    "{dropped} lines of this log were dropped since the start: it is not read fast enough"
                 );
                 told = dropped;
             }
@@ -237,9 +238,8 @@ impl End {
                  remove its data directory, or start it with --rejoin)"
             ),
             Self::Unanswered => format!(
-                "no seed answered before {local} joined: {}{} ({}; or join without asking, with --no-shadow-round)",
-                shown_seeds(options),
-                silence,
+                "no seed answered before {local} joined: {} ({}; or join without asking, with --no-shadow-round)",
+                silence.describe(&options.seeds.asked(), local),
                 what_to_check(silence, options, local)
             ),
             Self::Conflict { generation } => format!(
@@ -263,15 +263,29 @@ impl End {
     }
 }
 
-/// After a list of those who were asked.
-impl fmt::Display for Silence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (endpoint, failure, times) in &self.failures {
-            write!(f, "; {endpoint}: {}", outcome(*failure, *times))?;
-        }
-        self.asking
-            .iter()
-            .try_for_each(|peer| write!(f, "; {peer} answers that it asks before it joins, too"))
+impl Silence {
+    /// Who was asked, and what is known of each.
+    fn describe(&self, asked: &[SocketAddr], local: Endpoint) -> String {
+        let is_named = |endpoint| {
+            let mut named = self.failures.iter().map(|(named, ..)| named).chain(&self.asking);
+            named.any(|named| *named == endpoint)
+        };
+        // A seed does not ask itself.
+        let is_silent = |one: &SocketAddr| !is_named(Endpoint::from(*one)) && Endpoint::from(*one) != local;
+        let silent: Vec<_> = asked.iter().copied().filter(is_silent).collect();
+        let failures = self.failures.iter().map(|(endpoint, failure, times)| {
+            let outcome = outcome(*failure, *times);
+            format!("{endpoint}: {outcome}")
+        });
+        let asking =
+            self.asking.iter().map(|peer| format!("{peer} answers that it asks before it joins, too"));
+        let known: Vec<_> = failures.chain(asking).collect();
+        let silent = match (silent.is_empty(), known.is_empty()) {
+            (false, _) => Some(listed(&silent)),
+            (true, true) => Some("the endpoints that were known before".into()),
+            (true, false) => None,
+        };
+        silent.into_iter().chain(known).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -310,11 +324,6 @@ pub(crate) fn withdrawn(by: Endpoint, sign: UpgradeSign) -> String {
     )
 }
 
-fn shown_seeds(options: &Options) -> String {
-    let seeds = options.seeds.asked();
-    if seeds.is_empty() { "whoever was known before".into() } else { listed(&seeds) }
-}
-
 fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> String {
     let asked = Asked { cluster: &options.cluster, partitioner: options.partitioner(), listen: local.into() };
     let mut advices: Vec<_> =
@@ -337,8 +346,9 @@ fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> Strin
             if options.keys.is_some() { "the same keys" } else { "without keys" },
         ),
         _ => format!(
-            "check that a seed runs there, that its cluster is named {cluster:?} and its partitioner {partitioner:?}, as its log would \
-             say, and that it can connect back to {local}"
+            "check that a seed runs there{}, that its cluster is named {cluster:?} and its partitioner {partitioner:?}, as its log \
+             would say, and that it can connect back to {local}",
+            if options.cassandra { "" } else { " without --transport datagram" },
         ),
     }
 }
@@ -554,8 +564,8 @@ impl EventLog {
     fn log_silent_seeds(&mut self, waited: f64) {
         let silence = core::mem::take(&mut self.silence);
         tracing::warn!(
-            "no seed has answered for {waited:.1} s: {}{silence} ({})",
-            shown_seeds(&self.options),
+            "no seed has answered for {waited:.1} s: {} ({})",
+            silence.describe(&self.options.seeds.asked(), self.handle.local_endpoint()),
             what_to_check(&silence, &self.options, self.handle.local_endpoint())
         );
     }
@@ -564,6 +574,23 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_asked_is_named_once() {
+        let [a, b, c] = ["10.0.0.1:7000", "10.0.0.2:7000", "10.0.0.3:7000"].map(|text| text.parse().unwrap());
+        let mut silence = Silence::default();
+        let local = "10.0.0.9:7000".parse().unwrap();
+        assert_eq!(silence.describe(&[], local), "the endpoints that were known before");
+        assert_eq!(silence.describe(&[a, b], local), "10.0.0.1:7000, 10.0.0.2:7000");
+        assert_eq!(silence.describe(&[a, b], a.into()), "10.0.0.2:7000", "a seed does not ask itself");
+        silence.failures.push((b.into(), DialFailure::Refused, 1));
+        silence.asking.push(c.into());
+        let refused = outcome(DialFailure::Refused, 1);
+        let known =
+            format!("10.0.0.2:7000: {refused}; 10.0.0.3:7000 answers that it asks before it joins, too");
+        assert_eq!(silence.describe(&[b], local), known);
+        assert_eq!(silence.describe(&[a, b, c], local), format!("10.0.0.1:7000; {known}"));
+    }
 
     #[test]
     fn a_misspelt_level_is_refused() {

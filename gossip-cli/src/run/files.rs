@@ -20,13 +20,13 @@ pub(super) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
     Ok(seeds)
 }
 
-/// The assignments in a file. Values are taken as they are, white space included.
+/// The assignments in a file, each with the number of its line. Values are taken as they are, white space included.
 ///
 /// # Errors
 ///
 /// It cannot be read.
-pub(super) fn assignments(path: &Path) -> Result<Vec<String>, String> {
-    lines(path)
+pub(super) fn assignments(path: &Path) -> Result<Vec<(usize, String)>, String> {
+    numbered_lines(path)
 }
 
 /// The keys in a file, each with the number of its line.
@@ -61,7 +61,7 @@ mod tests {
         let path = dir.path().join("list");
         std::fs::write(&path, "# seeds\n\n 10.0.0.1 \n10.0.0.2:7001\n").unwrap();
         assert_eq!(seed_texts(&path).unwrap(), ["10.0.0.1", "10.0.0.2:7001"]);
-        assert_eq!(assignments(&path).unwrap(), [" 10.0.0.1 ", "10.0.0.2:7001"]);
+        assert_eq!(lines(&path).unwrap(), [" 10.0.0.1 ", "10.0.0.2:7001"]);
         std::fs::write(&path, "\u{feff}10.0.0.1 , 10.0.0.2,\r\n").unwrap();
         assert_eq!(seed_texts(&path).unwrap(), ["10.0.0.1", "10.0.0.2"]);
         std::fs::write(&path, "# none\n").unwrap();

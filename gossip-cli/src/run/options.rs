@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use gossip_adapter::{ApplicationState, ConfigBuilder, Pad, Transport};
@@ -123,13 +123,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
     max_state_bytes: usize,
     /// Host id; without, the stored one, or a random one
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = parse_host_id)]
     host_id: Option<Uuid>,
     /// Release to publish
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     release_version: String,
     /// Publishes a client address: the broadcast address with this port; without, none
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     native_port: Option<u16>,
     /// What to log: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG may hold it, else it is info
     #[arg(long, value_name = "LEVEL")]
@@ -227,9 +227,9 @@ pub(crate) struct Tuning {
 
 impl Options {
     /// The node's own addresses.
-    pub(super) const fn own(&self) -> reach::Own {
+    pub(super) fn own(&self) -> reach::Own {
         let Self { listen, broadcast, admin, transport, .. } = *self;
-        reach::Own { listen, broadcast, admin, transport }
+        reach::Own { listen, broadcast, admin, transport }.canonical()
     }
 
     /// Under which partitioner the node gossips.
@@ -246,10 +246,10 @@ impl Options {
     pub(crate) fn new(args: Args) -> Result<Self, Failure> {
         let of = |option: &'static str| move |error: String| Failure::misuse(format!("{option}: {error}"));
         check(&args)?;
-        let listen = resolve_one(&args.listen, GOSSIP_PORT).map_err(of("--listen"))?;
+        let listen = resolve_one("--listen", &args.listen, GOSSIP_PORT)?;
         // Without a port of its own the broadcast address takes the one that is listened on.
-        let broadcast = args.broadcast.as_deref().map(|text| resolve_one(text, 0)).transpose();
-        let broadcast = broadcast.map_err(of("--broadcast"))?;
+        let broadcast =
+            args.broadcast.as_deref().map(|text| resolve_one("--broadcast", text, 0)).transpose()?;
         match broadcast {
             None if listen.ip().is_unspecified() => return Err(wildcard_without_broadcast(listen)),
             Some(broadcast) if broadcast.ip().is_unspecified() => {
@@ -267,8 +267,8 @@ impl Options {
                 "--cassandra: there is nobody to learn of the cluster from (name one of its nodes with --seed)",
             ));
         }
-        let admin = resolve_one(&args.admin, ADMIN_PORT).map_err(of("--admin"))?;
-        reach::Own { listen, broadcast, admin, transport: args.transport.into() }.check()?;
+        let admin = resolve_one("--admin", &args.admin, ADMIN_PORT)?;
+        reach::Own { listen, broadcast, admin, transport: args.transport.into() }.canonical().check()?;
         let admin_token = args.admin_token_file.as_deref().map(Token::read).transpose();
         let admin_token = admin_token.map_err(of("--admin-token-file"))?;
         if !admin.ip().is_loopback() && admin_token.is_none() {
@@ -294,25 +294,29 @@ impl Options {
         let flavour = Flavour::of(Some(&args.release_version), None).unwrap_or_default();
         let mut set = Vec::new();
         let from_file = args.set_file.as_deref().map(assignments).transpose().map_err(of("--set-file"))?;
-        for text in args.set.iter().chain(from_file.iter().flatten()) {
-            let (key, value) = names.assignment(text, flavour).map_err(of("--set"))?;
+        let from_file = from_file.unwrap_or_default().into_iter().map(|(number, text)| {
+            let file = args.set_file.as_deref().unwrap_or_else(|| Path::new(""));
+            (format!("--set-file: {}, line {number}", file.display()), text)
+        });
+        let given = args.set.iter().map(|text| ("--set".to_owned(), text.clone()));
+        for (origin, text) in given.chain(from_file) {
+            let text = text.as_str();
+            let of = |error: String| Failure::misuse(format!("{origin}: {error}"));
+            let (key, value) = names.assignment(text, flavour).map_err(of)?;
             // The release to publish is that of the cluster, which nobody knows yet.
             if args.cassandra && text.split_once('=').is_some_and(|(name, _)| is_pad_name(name)) {
-                return Err(Failure::misuse(format!(
-                    "--set '{text}': pads are called so under other numbers in each release (write the number, \
+                return Err(of(format!(
+                    "'{text}': pads are called so under other numbers in each release (write the number, \
                      21 to 28)"
                 )));
             }
             if args.cassandra && Pad::new(key.number()).is_none() {
                 let error = gossip_core::SetStateError::NotPad { key };
-                return Err(Failure::misuse(format!("--set: {error}")));
+                return Err(of(error.to_string()));
             }
-            own_state(key, value).map_err(of("--set"))?;
+            own_state(key, value).map_err(of)?;
             if set.iter().any(|(other, _)| *other == key) {
-                return Err(Failure::misuse(format!(
-                    "--set: {} is set twice (set it once)",
-                    names.name(key, flavour)
-                )));
+                return Err(of(format!("{} is set twice (set it once)", names.name(key, flavour))));
             }
             set.push((key, value.to_owned()));
         }
@@ -389,8 +393,6 @@ fn check(args: &Args) -> Result<(), Failure> {
     }
     let error = if Release::parse(&args.release_version).is_none() {
         format!("--release-version: '{}' is no release (write numbers, such as 4.1.8)", args.release_version)
-    } else if args.native_port == Some(0) {
-        "--native-port: no client can reach port 0 (name the port that clients are served on)".into()
     } else if args.host_id.is_some_and(|id| id.is_nil()) {
         "--host-id: the nil UUID is nobody's (leave it out for a random one)".into()
     } else if args.max_endpoints < 2 {
@@ -430,6 +432,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+fn parse_host_id(text: &str) -> Result<Uuid, String> {
+    text.trim().parse().map_err(|_| {
+        "it is no UUID (write 32 hexadecimal digits, as in 8c9b5bd1-0a0e-4b4e-9f53-2f8a1e1d6a10, or leave it out)".into()
+    })
 }
 
 /// A threshold of phi. Cassandra takes 5 to 16.
@@ -590,7 +598,6 @@ mod tests {
             &["--cluster", "a\u{202e}b"],
             &["--partitioner", ""],
             &["--release-version", "banana"],
-            &["--native-port", "0"],
             &["--host-id", "00000000-0000-0000-0000-000000000000"],
             &["--max-endpoints", "1"],
             &["--max-state-bytes", "1"],

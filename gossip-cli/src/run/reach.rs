@@ -49,6 +49,16 @@ fn unreachable(ip: IpAddr) -> Option<&'static str> {
 }
 
 impl Own {
+    /// As the node has its addresses: one of IPv4 that is written as IPv6 is the former.
+    pub(super) fn canonical(self) -> Self {
+        Self {
+            listen: canonical(self.listen),
+            broadcast: self.broadcast.map(canonical),
+            admin: canonical(self.admin),
+            ..self
+        }
+    }
+
     /// The address that others are told, but for a port that is not known yet.
     fn told(&self) -> SocketAddr {
         let mut told = self.broadcast.unwrap_or(self.listen);
@@ -125,6 +135,7 @@ impl Own {
             ));
         }
         for seed in seeds {
+            *seed = canonical(*seed);
             let is_listened_on = seed.ip() == listen || (listen.is_unspecified() && is_here(seed.ip()));
             if *seed != told && is_listened_on && seed.port() == self.listen.port() && seed.port() != 0 {
                 warnings.push(format!(
@@ -153,6 +164,10 @@ impl Own {
         }
         Ok(warnings)
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Whether an address is one of this machine's: a socket can have it.
@@ -243,5 +258,19 @@ mod tests {
         let (seeds, warnings) =
             check(own("0.0.0.0:7000", Some("192.0.2.1:7000")), &["10.0.0.1:7000"]).unwrap();
         assert_eq!((&seeds[..], warnings.len()), (&["192.0.2.1:7000".to_owned()][..], 1));
+    }
+
+    #[test]
+    fn an_address_of_ipv4_is_the_same_when_it_is_written_as_ipv6() {
+        for (listen, seed) in [
+            ("[::ffff:127.0.0.1]:7000", "127.0.0.1:7000"),
+            ("127.0.0.1:7000", "[::ffff:127.0.0.1]:7000"),
+            ("[::ffff:10.0.0.1]:7000", "10.0.0.2:7000"),
+        ] {
+            let (seeds, warnings) = check(own(listen, None).canonical(), &[seed]).unwrap();
+            assert_eq!(warnings, [""; 0], "{listen} {seed}");
+            assert_eq!(seeds, [seed.replace("[::ffff:", "").replace(']', "")]);
+        }
+        assert!(check(own("[::ffff:127.0.0.1]:7000", None).canonical(), &["10.0.0.2:7000"]).is_err());
     }
 }

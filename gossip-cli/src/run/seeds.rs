@@ -10,7 +10,7 @@ use gossip_adapter::{Common, Endpoint, Handle};
 
 use super::files::seed_texts;
 use super::reach;
-use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, resolve_or_tell};
+use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, resolve};
 
 /// After how many intervals names without an address are looked up again, and for how long at least and at most.
 const LOOK_UP_PERIOD: u32 = 10;
@@ -31,6 +31,8 @@ struct Known {
     addresses: BTreeMap<String, Vec<SocketAddr>>,
     /// The addresses that the node was given.
     asked: Vec<SocketAddr>,
+    /// What was warned of when the seeds were read last.
+    warned: Vec<String>,
 }
 
 /// The seeds as they are now.
@@ -82,7 +84,8 @@ impl SeedSource {
                         Some(before) => format!("; it keeps the addresses that it had, {}", listed(before)),
                         None => String::new(),
                     };
-                    seeds.warnings.push(format!("{option}: {error}{kept}"));
+                    let then = if may_come { "it is looked up again" } else { "this seed is left out" };
+                    seeds.warnings.push(format!("{option}: {error}{kept}; {then}"));
                     seeds.addresses.extend(before.unwrap_or_default());
                 }
             }
@@ -115,7 +118,6 @@ impl SeedSource {
 
     /// Looks names without an address up again, until all have one.
     pub(crate) async fn look_up_again(self, handle: Handle<Common>, interval: Duration) {
-        let mut told = Vec::new();
         loop {
             tokio::time::sleep(Self::pause(interval)).await;
             let source = self.clone();
@@ -129,16 +131,26 @@ impl SeedSource {
             if !seeds.is_unresolved {
                 return tracing::info!("all names of seeds have addresses now");
             }
-            if seeds.warnings != told {
-                seeds.warn();
-                told = seeds.warnings;
-            }
+            self.warn(&seeds);
         }
+    }
+
+    /// Logs a line for each seed that is not good, unless the log says so since the seeds were read before.
+    pub(crate) fn warn(&self, seeds: &Seeds) {
+        for warning in self.news(seeds) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// What is to be warned of that was not when the seeds were read before.
+    fn news(&self, seeds: &Seeds) -> Vec<String> {
+        let before = core::mem::replace(&mut self.known().warned, seeds.warnings.clone());
+        seeds.warnings.iter().filter(|warning| !before.contains(warning)).cloned().collect()
     }
 
     /// A name may have addresses of both families, of which our peers hear only one.
     fn addresses_of(&self, text: &str) -> Result<Vec<SocketAddr>, Unresolved> {
-        let addresses = resolve_or_tell(text, GOSSIP_PORT)?;
+        let addresses = resolve(text, GOSSIP_PORT)?;
         for address in &addresses {
             reach::check_seed(*address).map_err(Unresolved::for_good)?;
         }
@@ -153,21 +165,17 @@ impl SeedSource {
     }
 }
 
-impl Seeds {
-    /// Logs a line for each that is not good.
-    pub(crate) fn warn(&self) {
-        for warning in &self.warnings {
-            match self.is_unresolved {
-                true => tracing::warn!("{warning}; names without an address are looked up again"),
-                false => tracing::warn!("{warning}; this seed is left out"),
-            }
-        }
-    }
-}
+/// How many addresses a line names.
+const MAX_LISTED: usize = 16;
 
-/// Addresses in a line.
+/// Addresses in a line; of very many the first.
 pub(crate) fn listed(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let mut named: Vec<_> = addresses.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    match addresses.len() - named.len() {
+        0 => {}
+        more => named.push(format!("and {more} more")),
+    }
+    named.join(", ")
 }
 
 #[cfg(test)]
@@ -203,10 +211,27 @@ mod tests {
         let source = source(&["127.0.0.2"], Some(file.clone())).unwrap();
         let seeds = source.read().unwrap();
         assert_eq!(listed(&seeds.addresses), "127.0.0.2:7000, 127.0.0.3:7000");
-        assert_eq!((seeds.warnings.len(), source.asked()), (4, seeds.addresses));
+        assert_eq!((seeds.warnings.len(), source.asked()), (4, seeds.addresses.clone()));
+        let then = |warning: &String| warning.rsplit_once("; ").unwrap().1.to_owned();
+        let [bad, name, port, group] = &seeds.warnings[..] else { panic!("{seeds:?}") };
+        assert_eq!(then(name), "it is looked up again");
+        assert!(
+            [bad, port, group].iter().all(|warning| then(warning) == "this seed is left out"),
+            "{seeds:?}"
+        );
+        assert_eq!(source.news(&seeds), seeds.warnings);
+        assert_eq!(source.news(&source.read().unwrap()), [""; 0], "nothing has changed");
         std::fs::write(&file, "10.0.0\n").unwrap();
         let seeds = source.read().unwrap();
         assert_eq!((listed(&seeds.addresses), seeds.is_unresolved), ("127.0.0.2:7000".into(), false));
+    }
+
+    #[test]
+    fn of_very_many_addresses_a_line_names_the_first() {
+        let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        assert_eq!(listed(&[at(1), at(2)]), "10.0.0.1:1, 10.0.0.1:2");
+        let line = listed(&(1..=10_000).map(at).collect::<Vec<_>>());
+        assert!(line.ends_with("10.0.0.1:16, and 9984 more"), "{line}");
     }
 
     #[test]

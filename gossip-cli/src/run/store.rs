@@ -16,7 +16,7 @@ use gossip_adapter::{
     StatusKind, Tombstone,
 };
 use gossip_store::{
-    Recovered, StoreError, StoredEndpoint, StoredNode, StoredTombstone, recover, write, write_both,
+    CURRENT, Recovered, StoreError, StoredEndpoint, StoredNode, StoredTombstone, recover, write, write_both,
 };
 use uuid::Uuid;
 
@@ -117,7 +117,8 @@ impl Store {
     fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> Result<bool, StoreError> {
         let mut changed = self.node.clone();
         change(&mut changed);
-        if changed == self.node {
+        // Whoever removes the file of a running node takes its identity away: it is written again, or it is told that it cannot be.
+        if changed == self.node && self.dir.join(CURRENT).exists() {
             return Ok(false);
         }
         let is_replaceable =

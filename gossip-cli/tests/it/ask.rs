@@ -64,6 +64,10 @@ fn what_is_wrong_with_a_question_is_one_line() {
     let line = refused(1, &[&["gossipinfo", "--timeout", "3s", "--seed", &silent], &CLUSTER[..]].concat());
     assert!(line.contains("no answer from") && !line.contains("TLS"), "nothing is known: {line}");
 
+    // RFC 5737: no machine has this address.
+    let line = refused(1, &[&ask[..], &[&seed, "--listen", "192.0.2.1"], &CLUSTER].concat());
+    assert!(line.contains("192.0.2.1") && line.contains("with --listen"), "{line}");
+
     refused(2, &["gossipinfo", "--seed", &seed]);
     refused(2, &["gossipinfo", "--cluster", "x"]);
     refused(2, &[&ask[..], &[&seed, "--admin", &node.admin.to_string()], &CLUSTER].concat());

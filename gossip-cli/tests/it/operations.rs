@@ -259,8 +259,11 @@ fn the_admin_port_is_named_as_users_of_nodetool_do() {
     let (host, port) = (node.admin.ip().to_string(), node.admin.port().to_string());
     let expected = node.ask(&["status", "--print-port"]).stdout;
     assert!(expected.contains(&node.gossip.to_string()), "{expected}");
+    let [attached_host, attached_port] = [format!("-h{host}"), format!("-p{port}")];
     for line in [
         &["-h", &host, "-p", &port, "-pp", "status"][..],
+        &[&attached_host, &attached_port, "status", "-r"],
+        &["status", &attached_host, &attached_port, "--resolve-ip"],
         &["status", "-h", &host, "-p", &port, "-pp"],
         &["--port", &port, "status", "-pp"],
         &["--admin", &node.admin.to_string(), "status", "--print-port"],

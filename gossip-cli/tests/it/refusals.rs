@@ -63,9 +63,45 @@ fn misuse_is_exit_code_2() {
         (&["status", "--token-file", "/no/such/file"], "/no/such/file"),
         (&["set", "LOAD"], "KEY=VALUE"),
         (&["status", "--admin", "7079"], "ADDR:PORT"),
+        (&["status", "--admin", "::1:7079"], "[::1]:7079"),
+        (&["run", "--host-id", "nonsense"], "32 hexadecimal digits"),
+        (&["run", "--max-states", "1"], "--max-states: this node publishes"),
+        (&["run", "--native-port", "70000"], "1..=65535"),
+        (&["gossipinfo", "--seed", "127.0.0.1", "--cluster", ""], "write that of the member's cluster"),
+        (&["-h127.0.0.1", "-p7199"], "subcommand"),
     ] {
         let line = refused(2, &on_free_ports(args));
         assert!(line.contains(word), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn a_name_without_an_address_is_no_misuse() {
+    // RFC 6761: no name under this has an address.
+    for args in [
+        &["run", "--listen", "nobody.invalid", "--admin", "127.0.0.1:0"][..],
+        &["gossipinfo", "--seed", "nobody.invalid", "--cluster", "c"],
+        &["watch", "--seed", "nobody.invalid", "--cluster", "c"],
+        &["assassinate", "nobody.invalid"],
+    ] {
+        let line = refused(1, args);
+        assert!(line.contains("the host name 'nobody.invalid'"), "{line}");
+    }
+}
+
+#[test]
+fn a_wrong_line_of_a_file_is_named() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("states");
+    for (text, number, words) in [
+        ("# what this node is\nRPC_READY = true\n", 2, "RPC_READY is true or false"),
+        ("SEVERITY=1\n\nROLE=x\n", 3, "no state is called 'ROLE'"),
+        ("LOAD=1\nLOAD=2", 2, "set twice"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let line = refused(2, &on_free_ports(&["run", "--set-file", file.to_str().unwrap()]));
+        let place = format!("--set-file: {}, line {number}: ", file.display());
+        assert!(line.contains(&place) && line.contains(words), "{line}");
     }
 }
 

@@ -33,7 +33,6 @@ const SAVED_PERIOD: u64 = 60;
 
 /// An endpoint that is known from an earlier run of the node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct SavedEndpoint {
     /// Its address.
     pub endpoint: Endpoint,

@@ -47,6 +47,20 @@ fn a_lost_file_is_replaced_by_its_predecessor() {
 }
 
 #[test]
+fn what_is_removed_under_a_running_node_is_written_again_or_told() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("data");
+    let (mut store, _) = open(&path, NOW);
+    assert!(!store.update(|_| {}).unwrap(), "nothing has changed");
+    fs::remove_file(path.join(CURRENT)).unwrap();
+    assert!(store.update(|_| {}).unwrap() && path.join(CURRENT).exists());
+    fs::remove_dir_all(&path).unwrap();
+    assert!(store.update(|_| {}).is_err());
+    store.update_and_log(|_| {});
+    assert!(store.failing.is_some_and(|text| text.contains("node.json")));
+}
+
+#[test]
 fn with_all_files_lost_a_node_starts_afresh() {
     let dir = TempDir::new().unwrap();
     let host_id = run(&dir, NOW);
