@@ -14,8 +14,8 @@ use self::membership::Cassandra;
 pub use self::membership::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::gossiper::{MIN_PEERS, SavedEndpoint};
 use crate::quarantine::Tombstone;
+use crate::saved::SavedEndpoint;
 use crate::uuid::Uuid;
 use crate::version::Generation;
 use crate::wire::{MAX_CASSANDRA_LEN, encode_str, encoded_len};
@@ -25,6 +25,9 @@ pub const DEFAULT_PARTITIONER: &str = "org.gossip.NoPartitioner";
 
 /// The partitioner that nearly all Cassandra clusters have.
 pub const CASSANDRA_PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
+
+/// For how many peers there is always a place, however few are known: strangers ask for things, too.
+pub(crate) const MIN_PEERS: usize = 256;
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use crate::application_state::ApplicationState;
+use crate::asked::Asked;
 use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
-use crate::gossiper::Asked;
 use crate::message::{Codec, encode_heartbeat};
+use crate::release::Release;
 use crate::table::{EndpointTable, Place, Slot, Values};
 use crate::time::Timestamp;
 use crate::version::Version;
@@ -130,6 +131,12 @@ pub(crate) fn is_stopped_nobody(table: &EndpointTable, slot: Slot) -> bool {
 /// Whether these values name tokens.
 pub(crate) fn has_tokens(values: &Values) -> bool {
     values.get(ApplicationState::TOKENS).is_some_and(|(text, _)| crate::tokens::has_tokens(text))
+}
+
+/// The release that an endpoint names, if it names one.
+pub(crate) fn release_of(table: &EndpointTable, slot: Slot) -> Option<Release<'_>> {
+    let (text, _) = table.values(slot).get(ApplicationState::RELEASE_VERSION)?;
+    Release::parse(text.as_str()?)
 }
 
 impl Receiver {

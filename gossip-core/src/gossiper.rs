@@ -5,7 +5,6 @@
 
 mod acceptance;
 mod apply;
-mod asked;
 mod cassandra;
 mod clock;
 mod clocks;
@@ -14,8 +13,7 @@ mod identity;
 mod journal;
 mod liveness;
 mod local;
-mod news;
-mod outbox;
+mod messages;
 mod phase;
 mod questions;
 mod removal;
@@ -28,16 +26,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::acceptance::Acceptance;
-pub(crate) use self::asked::Asked;
 use self::clock::Clock;
 use self::clocks::Clocks;
+use self::exchange::{Exchange, Writing};
 use self::identity::Identity;
-pub use self::identity::SavedEndpoint;
 use self::journal::Journal;
 use self::local::Refutations;
-use self::news::News;
-pub(crate) use self::outbox::MIN_PEERS;
-use self::outbox::Outbox;
 pub use self::phase::{End, Phase};
 use self::questions::Questions;
 pub use self::removal::{AssassinateError, LeaveError};
@@ -46,8 +40,6 @@ use self::shadow::Shadow;
 pub use self::shutdown::{DisableError, EnableError};
 use crate::application_state::ApplicationState;
 use crate::config::Config;
-use crate::delta::Scratch;
-use crate::digest::Seen;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, UpgradeSign};
 use crate::log;
@@ -70,15 +62,10 @@ pub struct Gossiper {
     config: Config,
     clock: Clock,
     journal: Journal,
+    exchange: Exchange,
     table: EndpointTable,
-    outbox: Outbox,
-    asked: Asked,
-    news: News,
-    coverage: round::Coverage,
     quarantine: Quarantine,
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
-    scratch: Scratch,
-    seen: Seen,
     rng: Rng,
     mode: Mode,
     /// Why the node stops, once it does.
@@ -87,11 +74,6 @@ pub struct Gossiper {
     /// The status to go back to when gossip is enabled again.
     status_before: Vec<u8>,
     next_round: Timestamp,
-    /// Where in the order of endpoints the next SYN begins.
-    rotation: usize,
-    /// Whether a SYN was sent since the start: without one, an ACK answers somebody else's.
-    syn_sent: bool,
-    last_id: u64,
     pauses: liveness::Pauses,
     refutations: Refutations,
     contact: round::Contact,
@@ -169,8 +151,6 @@ impl Gossiper {
             max: config.max_arrival_interval,
         };
         let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
-        let mut outbox =
-            Outbox::new(hash_key.rotate_left(32), config.max_pending_acks, config.max_pending_peers);
         let mut journal = Journal::new(config.max_pending_events);
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
         // The table holds at least one endpoint, and this is the first.
@@ -195,32 +175,21 @@ impl Gossiper {
         let mut identity = Identity::default();
         identity.reserve(table.len());
         table.sort();
-        outbox.reserve(table.len());
-        let mut news = News::new();
-        news.reserve(table.len());
-        let mut seen = Seen::default();
-        seen.reserve(table.len());
+        let mut exchange = Exchange::new(&config, hash_key);
+        exchange.reserve(&table);
         let mut gossiper = Self {
             clock: Clock::new(now),
             journal,
+            exchange,
             table,
-            outbox,
-            asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
-            news,
-            coverage: round::Coverage { listed: 1, of: 1 },
             quarantine,
             assassinations: [None; MAX_ASSASSINATIONS],
-            scratch: Scratch::new(),
-            seen,
             rng: Rng::new(&config.entropy, Purpose::Targets),
             mode: Mode::Running,
             end: None,
             shadow: Shadow::new(now, 0),
             status_before: Vec::new(),
             next_round: now + config.interval,
-            rotation: 0,
-            syn_sent: false,
-            last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
             pauses: liveness::Pauses::default(),
             refutations: Refutations::default(),
             contact: round::Contact::new(now),
@@ -335,50 +304,48 @@ impl Gossiper {
     /// The next peer to which something is due. It is not named again before something new is due to it, or
     /// [`Gossiper::resume`] is called.
     pub fn next_peer(&mut self) -> Option<Endpoint> {
-        self.outbox.next_ready()
+        self.exchange.next_peer()
     }
 
     /// Says that there is room again for what is due to `to`.
     pub fn resume(&mut self, to: Endpoint) {
-        self.outbox.resume(to);
+        self.exchange.resume(to);
     }
 
     /// Drops what is due to `to`, who cannot be reached.
     pub fn forget(&mut self, to: Endpoint) {
-        self.journal.stats.messages_dropped += self.outbox.forget(to);
+        self.exchange.forget(to, &mut self.journal);
     }
 
     /// Drops the answers that are due to `to`, where another process is now than the one that asked: it would take a part of a
     /// state, which is all that the other lacked, for the whole.
     pub(crate) fn forget_answers(&mut self, to: Endpoint) {
-        self.journal.stats.messages_dropped += self.outbox.forget_answers(to);
+        self.exchange.forget_answers(to, &mut self.journal);
     }
 
     /// Whether anything is due to `to`.
     pub fn is_due(&mut self, to: Endpoint) -> bool {
-        self.outbox.due(to).is_some_and(|due| !due.is_nothing())
+        self.exchange.is_due(to)
     }
 
     /// Whether anything is due to anybody who may have room for it.
     pub(crate) fn has_ready_peer(&self) -> bool {
-        self.outbox.has_ready()
+        self.exchange.has_ready_peer()
     }
 
     /// Whether a part of a SYN to `to` went out, and another is to follow.
     pub(crate) fn is_within_syn(&mut self, to: Endpoint) -> bool {
-        self.outbox.due(to).is_some_and(|due| due.syn.is_some_and(|syn| syn.start.is_some()))
+        self.exchange.is_within_syn(to)
     }
 
     /// Lets what went out of a SYN to `to` be all of it.
     pub(crate) fn end_syn(&mut self, to: Endpoint) {
-        if let Some(due) = self.outbox.due(to) {
-            due.syn.take_if(|syn| syn.start.is_some());
-        }
+        self.exchange.end_syn(to);
     }
 
     /// Whether connections to `to` are to be closed before anything else is sent. Asking takes it as done.
     pub fn take_reset(&mut self, to: Endpoint) -> bool {
-        self.outbox.due(to).is_some_and(|due| core::mem::take(&mut due.reset))
+        self.exchange.take_reset(to)
     }
 
     /// Writes the body of the next message to `to`: the most urgent that is due and fits, from the newest state.
@@ -386,15 +353,11 @@ impl Gossiper {
     /// Messages with a body are written only if `out` has room for at least [`Gossiper::MIN_ROOM`] bytes; they take as
     /// much of it as there is to say.
     pub fn encode(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Option<Outgoing> {
-        let mut outgoing = None;
-        // What does not fit at all is dropped, and the next may.
-        while outgoing.is_none()
-            && out.room() >= Self::MIN_ROOM
-            && self.outbox.due(to).is_some_and(|due| due.has_body_for(codec))
-        {
-            outgoing = self.encode_with_body(to, codec, out);
+        let written = self.writing().encode(to, codec, out);
+        if let Some(asked) = self.exchange.take_question() {
+            self.note_question(asked);
         }
-        let outgoing = outgoing.or_else(|| self.encode_without_body(to, codec))?;
+        let outgoing = written?;
         self.journal.stats.messages_sent += 1;
         log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, bytes = out.len(), "sent");
         Some(outgoing)
@@ -402,14 +365,12 @@ impl Gossiper {
 
     /// Whether something is due to `to` that is too large for an ordinary message.
     pub fn is_large_due(&mut self, to: Endpoint) -> bool {
-        self.outbox.due(to).is_some_and(|due| due.large.is_some())
+        self.exchange.is_large_due(to)
     }
 
     /// Drops what is due to `to` and too large for an ordinary message.
     pub fn forget_large(&mut self, to: Endpoint) {
-        if self.outbox.due(to).and_then(|due| due.large.take()).is_some() {
-            self.journal.stats.messages_dropped += 1;
-        }
+        self.exchange.forget_large(to, &mut self.journal);
     }
 
     /// Writes what is due to `to` and too large for an ordinary message into memory of its own.
@@ -423,7 +384,7 @@ impl Gossiper {
         codec: Codec,
         limit: usize,
     ) -> Result<(Outgoing, Vec<u8>), usize> {
-        let written = self.encode_due_large(to, codec, limit)?;
+        let written = self.writing().encode_due_large(to, codec, limit)?;
         log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent, over the large connection");
         self.journal.stats.messages_sent += 1;
         self.journal.stats.snapshots += 1;
@@ -431,7 +392,12 @@ impl Gossiper {
     }
 
     /// The least room that a message with a body needs.
-    pub const MIN_ROOM: usize = 128;
+    pub const MIN_ROOM: usize = exchange::MIN_ROOM;
+
+    fn writing(&mut self) -> Writing<'_> {
+        let Self { exchange, table, config, clock, journal, .. } = self;
+        Writing { exchange, table, config, clock, journal }
+    }
 
     /// What is known so far of the process at the other end of a new connection from `from`.
     pub fn open_session(&self, from: Endpoint) -> Session {
@@ -688,26 +654,13 @@ impl Gossiper {
         }
     }
 
-    fn next_id(&mut self) -> u64 {
-        self.last_id = (self.last_id + 1) & 0x7fff_ffff;
-        // Cassandra never gives out 0.
-        self.last_id = self.last_id.max(1);
-        self.last_id
-    }
-
-    /// Tells of something that concerns the connections alone.
-    #[cfg(feature = "tls")]
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.journal.tell(event);
-    }
-
     fn stop(&mut self) {
         if self.mode != Mode::Stopped {
             self.abort_assassinations();
             self.end_with(End::Asked);
             self.mode = Mode::Stopped;
             if self.config.is_gossip_only {
-                self.outbox.forget_all();
+                self.exchange.forget_all();
             }
             self.journal.tell(Event::Stopped);
         }
@@ -722,15 +675,5 @@ mod tests {
     fn it_can_be_sent_between_threads() {
         fn assert_send_sync<T: Send + Sync>() {}
         assert_send_sync::<Gossiper>();
-    }
-
-    #[test]
-    fn b11_ids_are_never_zero() {
-        let local = Endpoint::v4([10, 0, 0, 1], 7000);
-        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
-        let mut gossiper = Gossiper::new(config, Timestamp::ZERO);
-        gossiper.last_id = 0x7fff_fffd;
-        let ids: Vec<u64> = (0..4).map(|_| gossiper.next_id()).collect();
-        assert_eq!(ids, [0x7fff_fffe, 0x7fff_ffff, 1, 2]);
     }
 }

@@ -50,6 +50,7 @@ extern crate alloc;
 extern crate std;
 
 mod application_state;
+mod asked;
 mod config;
 pub mod datagram;
 mod delta;
@@ -68,6 +69,7 @@ mod phi;
 mod quarantine;
 mod release;
 mod rng;
+mod saved;
 mod snapshot;
 mod stats;
 mod status;
@@ -98,8 +100,7 @@ pub use event::{
     AbortCause, ClockSuspect, DownCause, Event, ForgetCause, PacketRefusal, RaiseCause, UpgradeSign,
 };
 pub use gossiper::{
-    AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, SavedEndpoint,
-    Session,
+    AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, Session,
 };
 pub use io::{ConnectionId, Input, Output};
 pub use limit::Limit;
@@ -107,6 +108,7 @@ pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;
 pub use release::Release;
+pub use saved::SavedEndpoint;
 pub use snapshot::{EndpointInfo, Standing, StateInfo};
 pub use stats::{Counter, Stats};
 pub use status::{Status, StatusKind};

@@ -139,14 +139,14 @@ impl Gossiper {
             // Whoever the other knows by its address alone is nobody yet.
             None if source == Source::Shadow && generation == Generation::SAVED => {}
             None if (source == Source::Shadow && self.is_told_whole(state))
-                || self.asked.take(endpoint, from, self.clock.now()) =>
+                || self.exchange.take_asked(endpoint, from, self.clock.now()) =>
             {
                 self.learn(endpoint, state);
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
             None => {
                 self.journal.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation, self.clock.now());
+                self.exchange.want(endpoint, generation, self.clock.now());
             }
         }
     }
@@ -169,11 +169,11 @@ impl Gossiper {
                 Source::Shadow => self.is_told_whole(state),
                 Source::Other => false,
             };
-            if self.asked.take(endpoint, from, self.clock.now()) || is_whole {
+            if self.exchange.take_asked(endpoint, from, self.clock.now()) || is_whole {
                 self.replace(slot, endpoint, state);
             } else {
                 self.journal.stats.hollow_states += 1;
-                self.asked.want(endpoint, generation, self.clock.now());
+                self.exchange.want(endpoint, generation, self.clock.now());
             }
             return;
         }
@@ -214,10 +214,8 @@ impl Gossiper {
         self.journal.stats.endpoints_learned += 1;
         self.quarantine.forget(endpoint);
         self.table.set_updated(slot, self.clock.now());
-        self.outbox.reserve(self.table.len());
-        self.news.reserve(self.table.places().len());
-        self.seen.reserve(self.table.places().len());
-        self.news.note(slot);
+        self.exchange.reserve(&self.table);
+        self.exchange.note_news(slot);
         self.table.report(slot, self.clock.now());
         self.journal.tell(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
@@ -235,7 +233,7 @@ impl Gossiper {
         }
         self.table.report(slot, self.clock.now());
         self.table.reset(slot, state.heartbeat);
-        self.news.note(slot);
+        self.exchange.note_news(slot);
         self.table.set_updated(slot, self.clock.now());
         self.quarantine.forget(endpoint);
         self.table.set_standing(slot, Standing::Unverified);
@@ -246,9 +244,7 @@ impl Gossiper {
             self.journal.tell(Event::Restarted { endpoint, old, new });
         }
         // Connections to the earlier process lead nowhere.
-        if self.outbox.reset(endpoint).is_err() {
-            self.journal.stats.messages_dropped += 1;
-        }
+        self.exchange.reset(endpoint, &mut self.journal);
         self.begin(slot, endpoint, state);
         self.compare_host_id(slot, old_host_id);
         if was_live && self.table.standing(slot) == Standing::Unreachable {
@@ -322,7 +318,7 @@ impl Gossiper {
         if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
             self.journal.stats.values_grown += 1;
         }
-        self.news.note(slot);
+        self.exchange.note_news(slot);
         self.journal.tell(Event::StateChanged { endpoint, key, version: value.version });
         if key == ApplicationState::HOST_ID {
             self.compare_host_id(slot, old_host_id);

@@ -5,13 +5,14 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::exchange::own_schema;
 use super::{End, Gossiper};
 use crate::application_state::ApplicationState;
 use crate::config::DEFAULT_PARTITIONER;
-use crate::delta::{Receiver, has_tokens, is_stopped_nobody};
+use crate::delta::{has_tokens, release_of};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::message::{Ack, Codec, EndpointState};
+use crate::message::{Ack, EndpointState};
 use crate::release::Release;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
@@ -19,13 +20,10 @@ use crate::table::Slot;
 use crate::time::Timestamp;
 use crate::tokens;
 use crate::uuid::Uuid;
-use crate::wire::{JavaStr, MAX_CASSANDRA_LEN};
+use crate::wire::JavaStr;
 
 /// The longest release that is followed, in bytes. A longer one is a mistake, or worse.
 const MAX_RELEASE: usize = 64;
-
-/// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
-const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
 
 /// Whether a value is a status of `shutdown`.
 pub(super) fn is_shutdown_mark(key: ApplicationState, text: JavaStr<'_>) -> bool {
@@ -92,7 +90,7 @@ impl Gossiper {
             let Some(schema) = schema.and_then(|(text, _)| Uuid::from_text(text.as_bytes()).ok()) else {
                 continue;
             };
-            let release = self.release_of(slot);
+            let release = release_of(&self.table, slot);
             if let Some(tally) = tallies.iter_mut().find(|tally| tally.schema == schema) {
                 tally.members += 1;
                 tally.release = tally.release.into_iter().chain(release).min();
@@ -146,12 +144,6 @@ impl Gossiper {
             && !state.value(ApplicationState::TOKENS).is_some_and(|value| tokens::has_tokens(value.text))
     }
 
-    /// Whether nobody is told of an endpoint: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
-    /// of its stop.
-    pub(super) fn is_untold(&self, slot: Slot) -> bool {
-        self.config.is_gossip_only && is_stopped_nobody(&self.table, slot)
-    }
-
     /// Whether a value of the node's own is never published: those that would make more of a gossip-only member than it is.
     pub(super) const fn may_not_publish(&self, key: ApplicationState) -> bool {
         self.config.is_gossip_only && (key.is_status() || key.number() == ApplicationState::TOKENS.number())
@@ -196,46 +188,22 @@ impl Gossiper {
             return self.config.failed_bootstrap_timeout;
         }
         // `gossip-semantics.md` §1. What others still keep would come back to us, and the other way round.
-        let intervals =
-            if self.release_of(Slot::FIRST).is_some_and(|release| release.major() >= 5) { 300 } else { 60 };
+        let intervals = if release_of(&self.table, Slot::FIRST).is_some_and(|release| release.major() >= 5) {
+            300
+        } else {
+            60
+        };
         Some(self.config.interval.saturating_mul(intervals))
-    }
-
-    /// What `to` can decode in messages written so.
-    pub(super) fn receiver(&self, to: Endpoint, codec: Codec) -> Receiver {
-        if !self.config.is_gossip_only {
-            return Receiver::of_everything(codec);
-        }
-        let release = self.table.find(to).and_then(|slot| self.release_of(slot));
-        Receiver::of_cassandra(
-            codec,
-            release.map_or(ALWAYS_DECODED, Release::highest_state),
-            MAX_CASSANDRA_LEN,
-        )
-    }
-
-    fn release_of(&self, slot: Slot) -> Option<Release<'_>> {
-        let (text, _) = self.table.values(slot).get(ApplicationState::RELEASE_VERSION)?;
-        Release::parse(text.as_str()?)
     }
 
     /// Somebody asks for the version of our schema. Whoever follows none yet does not answer, and neither does a member of our own
     /// clusters, which have no schema.
     pub(crate) fn handle_schema_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
         self.advance(now);
-        if !self.is_running() || self.own_schema().is_none() {
+        if !self.is_running() || own_schema(&self.table, &self.config).is_none() {
             self.journal.stats.skipped += 1;
-        } else if self.outbox.schema_response(from, id).is_err() {
-            self.journal.stats.messages_dropped += 1;
+        } else {
+            self.exchange.schema_response(from, id, &mut self.journal);
         }
-    }
-
-    /// The schema that we follow.
-    pub(super) fn own_schema(&self) -> Option<Uuid> {
-        if !self.config.is_gossip_only {
-            return None;
-        }
-        let (text, _) = self.table.values(Slot::FIRST).get(ApplicationState::SCHEMA)?;
-        Uuid::from_text(text.as_bytes()).ok()
     }
 }

@@ -1,555 +1,386 @@
-//! SYN, ACK, ACK2: taking them in, and writing what is due.
+//! The exchange, and what is due.
+//!
+//! Owns: what is due to each peer, the lists of running exchanges, the requests that wait for an answer, the order of the digests of
+//! the next SYN, and the ids of messages.
+//! May see: the journal, in which it counts what it drops. It is given the table of endpoints, the settings and the time.
+//!
+//! Rules: what is due is bounded by peer and in all; something newer of a kind replaces the older. A state is taken as a whole only
+//! if it was requested from the start. An id is never 0.
 
-use alloc::vec;
-use alloc::vec::Vec;
+mod news;
+mod outbox;
+mod write;
 
-use super::outbox::{Due, LargeDue, ListId, SynDue};
-use super::round::Coverage;
-use super::{Gossiper, Mode, Outgoing, Session};
-use crate::config::Transport;
-use crate::delta::{self, Receiver, Rest};
-use crate::digest::{self, Entry, Progress};
+use self::news::News;
+use self::outbox::Outbox;
+pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
+use super::journal::Journal;
+use crate::asked::Asked;
+use crate::config::Config;
+use crate::delta::Scratch;
+use crate::digest::{self, Entry, Examined, Seen};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
-use crate::gossiper::apply::Source;
-use crate::log;
-use crate::message::{Ack, Ack2, Codec, Syn};
-use crate::table::{Cursor, Slot};
-use crate::verb::Verb;
-use crate::version::{Known, Version};
-use crate::wire::{Full, JavaStr, Writer};
+use crate::message::{Ack, Codec, Syn};
+use crate::quarantine::Quarantine;
+use crate::rng::{Purpose, Rng};
+use crate::table::{Cursor, EndpointTable, Slot};
+use crate::time::Timestamp;
+use crate::version::{Generation, Known, Version};
 
 /// The id of the SYN of a node that only asks, by which a node of ours knows it. Ids mean nothing to receivers of a SYN.
-const QUESTION_ID: u64 = 0x676f_7373;
+pub(super) const QUESTION_ID: u64 = 0x676f_7373;
 
-impl Gossiper {
-    /// `gossip-semantics.md` §5.
-    pub(super) fn on_syn(&mut self, from: Endpoint, id: u64, session: &mut Session, syn: &Syn<'_>) {
-        self.journal.stats.syns_received += 1;
-        if !self.is_of_this_cluster(from, id, syn) {
-            return;
+/// What is due, and what an exchange needs while it runs.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    outbox: Outbox,
+    asked: Asked,
+    news: News,
+    scratch: Scratch,
+    seen: Seen,
+    coverage: Coverage,
+    /// Where in the order of endpoints the next SYN begins.
+    rotation: usize,
+    /// Whether a SYN was sent since the start: without one, an ACK answers somebody else's.
+    syn_sent: bool,
+    last_id: u64,
+    /// To whom a question for everything was written, until that is noted.
+    question: Option<Endpoint>,
+}
+
+/// How many endpoints our last SYN listed, of all that are known.
+#[derive(Clone, Copy, Debug)]
+struct Coverage {
+    listed: usize,
+    of: usize,
+}
+
+impl Coverage {
+    const fn is_partial(self) -> bool {
+        self.listed < self.of
+    }
+
+    /// After how many SYNs everybody was listed.
+    fn rotation(self) -> u32 {
+        u32::try_from(self.of.div_ceil(self.listed.max(1))).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// What an ACK asks of us.
+pub(super) struct Requested {
+    /// Whether its sender has nothing of us, and asks for everything.
+    pub(super) everything_of_us: bool,
+    /// Whether its sender knows of us.
+    pub(super) us: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(config: &Config, hash_key: u64) -> Self {
+        Self {
+            outbox: Outbox::new(hash_key.rotate_left(32), config.max_pending_acks, config.max_pending_peers),
+            asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
+            news: News::new(),
+            scratch: Scratch::new(),
+            seen: Seen::default(),
+            coverage: Coverage { listed: 1, of: 1 },
+            rotation: 0,
+            syn_sent: false,
+            last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
+            question: None,
         }
-        self.contact.heard(self.clock.now());
-        if syn.digests.is_empty() {
-            // A shadow SYN: its sender takes no part yet, and wants to know everything.
-            if self.outbox.shadow_reply(from).is_err() {
-                self.journal.stats.exchanges_dropped += 1;
-            }
-            return;
-        }
+    }
+
+    /// Takes memory for exchanges about all that the table holds.
+    pub(super) fn reserve(&mut self, table: &EndpointTable) {
+        self.outbox.reserve(table.len());
+        self.news.reserve(table.places().len());
+        self.seen.reserve(table.places().len());
+    }
+
+    /// A new round begins: requests that nobody answers are given up.
+    pub(super) fn begin_round(&mut self, now: Timestamp, journal: &mut Journal) {
+        journal.stats.messages_displaced = self.outbox.stolen();
+        self.news.begin_round();
+        self.asked.expire(now);
+    }
+
+    /// After how many rounds our SYNs have listed everybody.
+    pub(super) fn digest_rotation(&self) -> u32 {
+        self.coverage.rotation()
+    }
+
+    /// An id for a message or an echo.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id = (self.last_id + 1) & 0x7fff_ffff;
+        // Cassandra never gives out 0.
+        self.last_id = self.last_id.max(1);
+        self.last_id
+    }
+
+    /// Whether a SYN was sent since the start.
+    pub(super) const fn has_sent_syn(&self) -> bool {
+        self.syn_sent
+    }
+
+    /// Whether an ACK from `from` answers a SYN of ours; each has one answer.
+    pub(super) fn take_awaited(&mut self, from: Endpoint) -> bool {
+        self.outbox.take_awaited(from)
+    }
+
+    /// To whom a question for everything was written since the last call.
+    pub(super) const fn take_question(&mut self) -> Option<Endpoint> {
+        self.question.take()
+    }
+
+    // What is new, and what has to be requested.
+
+    /// Something of an endpoint is new, but its heartbeat: the next SYNs list it first.
+    pub(super) fn note_news(&mut self, slot: Slot) {
+        self.news.note(slot);
+    }
+
+    /// The row will be somebody else's.
+    pub(super) fn forget_news(&mut self, slot: Slot) {
+        self.news.forget(slot);
+    }
+
+    /// Takes rows out of all lists that will be somebody else's.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
+        self.outbox.retain(is_kept);
+    }
+
+    /// Whether a state of `endpoint` that comes from `from` answers a request for everything. Each request has one answer.
+    pub(super) fn take_asked(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) -> bool {
+        self.asked.take(endpoint, from, now)
+    }
+
+    /// Notes that everything of `endpoint` has to be requested.
+    pub(super) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
+        self.asked.want(endpoint, generation, now);
+    }
+
+    // What becomes due.
+
+    /// Compares the digests of a SYN with what is known, and notes the ACK that answers it. Nothing if there is no room.
+    pub(super) fn answer_syn(
+        &mut self,
+        (table, quarantine): (&EndpointTable, &Quarantine),
+        syn: &Syn<'_>,
+        context: &digest::Context,
+        reply_limit: Option<u32>,
+        journal: &mut Journal,
+    ) -> Option<Examined> {
         let Some(list) = self.outbox.take_list() else {
-            self.journal.stats.exchanges_dropped += 1;
-            return;
+            journal.stats.exchanges_dropped += 1;
+            return None;
         };
-        let newest = self.clock.newest_generation();
-        let examined = digest::examine(
-            &self.table,
-            &self.quarantine,
-            &syn.digests,
-            &digest::Context { sender: from, newest, now: self.clock.now() },
-            (self.outbox.list_mut(list), &mut self.seen),
-        );
-        self.journal.stats.future_generations += u64::from(examined.future);
-        if let Some((endpoint, generation)) = examined.first_future {
-            self.on_future_generation(endpoint, generation);
+        let lists = (self.outbox.list_mut(list), &mut self.seen);
+        let examined = digest::examine(table, quarantine, &syn.digests, context, lists);
+        if self.outbox.ack(context.sender, list, reply_limit).is_err() {
+            journal.stats.exchanges_dropped += 1;
         }
-        if examined.sender.is_some() {
-            session.generation = examined.sender;
-        }
-        if self.outbox.ack(from, list, session.reply_limit).is_err() {
-            self.journal.stats.exchanges_dropped += 1;
-        }
+        Some(examined)
     }
 
-    /// Whether a SYN comes from our own cluster. Others are not answered, but for one that only asks: it is told our names.
-    pub(super) fn is_of_this_cluster(&mut self, from: Endpoint, id: u64, syn: &Syn<'_>) -> bool {
-        let is_ours = syn.cluster.as_bytes() == self.config.cluster
-            && syn.partitioner.as_bytes() == self.config.partitioner;
-        if !is_ours
-            && id == QUESTION_ID
-            && syn.digests.is_empty()
-            && self.config.transport == Transport::Internode
-        {
-            return self.correct(from);
-        }
-        let silence = self.config.interval.saturating_mul(60);
-        if syn.cluster.as_bytes() != self.config.cluster {
-            self.journal.stats.foreign_cluster += 1;
-            if self.journal.foreign_cluster.note(from, syn.cluster, self.clock.now(), silence) {
-                self.journal.tell(Event::ForeignCluster { from });
-            }
-            return false;
-        }
-        if syn.partitioner.as_bytes() != self.config.partitioner {
-            self.journal.stats.foreign_partitioner += 1;
-            if self.journal.foreign_partitioner.note(from, syn.partitioner, self.clock.now(), silence) {
-                self.journal.tell(Event::ForeignPartitioner { from });
-            }
-            return false;
-        }
-        true
-    }
-
-    /// Tells `from`, which only asks and does not know what our cluster or partitioner is called, by a SYN that lists nobody. Nothing is
-    /// wrong with either side, so that it is no event.
-    ///
-    /// Deviation: Cassandra leaves it without an answer. It never gives an empty SYN this id, and so never has this answer.
-    fn correct(&mut self, from: Endpoint) -> bool {
-        self.journal.stats.questions_corrected += 1;
-        log::debug!(%from, "a question names another cluster or partitioner: it is told ours");
-        // Two that ask would go on telling each other.
-        if !self.config.only_asks && self.outbox.shadow_syn(from).is_err() {
-            self.journal.stats.exchanges_dropped += 1;
-        }
-        false
-    }
-
-    /// Says to somebody in its shadow round that we are in ours.
-    pub(super) fn answer_in_shadow(&mut self, from: Endpoint) {
-        if let Some(list) = self.outbox.take_list()
-            && self.outbox.ack(from, list, None).is_err()
-        {
-            self.journal.stats.exchanges_dropped += 1;
-        }
-    }
-
-    /// `gossip-semantics.md` §7.
-    pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
-        self.journal.stats.acks_received += 1;
-        // An answer that tells of nobody is one as well: what comes after it answers an earlier process of ours. In packets an answer
-        // has several parts, and none to an earlier process is taken in.
-        let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
-            && self.outbox.take_awaited(from);
-        if !ack.states.is_empty() {
-            let is_rest = self.is_rest_of_shadow_reply(from, ack);
-            if !self.syn_sent && !is_rest {
-                self.journal.stats.stray_acks += 1;
-                return;
-            }
-            // An answer to an earlier process of ours tells little of what we lack.
-            let own = self.generation();
-            let is_ours = is_awaited
-                && ack
-                    .requests
-                    .iter()
-                    .all(|request| request.endpoint != self.config.local || request.generation == own);
-            let source = if is_rest {
-                Source::Shadow
-            } else if is_ours {
-                Source::Ack
-            } else {
-                Source::Other
-            };
-            self.apply(from, session, &ack.states, source);
-            if is_rest {
-                // It answers a question that is answered already.
-                return;
-            }
-        }
-        self.contact.heard(self.clock.now());
+    /// Notes the ACK2 that answers the requests of an ACK.
+    pub(super) fn answer_ack(
+        &mut self,
+        table: &EndpointTable,
+        from: Endpoint,
+        ack: &Ack<'_>,
+        journal: &mut Journal,
+    ) -> Option<Requested> {
         let Some(list) = self.outbox.take_list() else {
-            self.journal.stats.exchanges_dropped += 1;
-            return;
+            journal.stats.exchanges_dropped += 1;
+            return None;
         };
         let pending = self.outbox.list_mut(list);
         self.seen.clear();
         let mut cursor = Cursor::default();
-        let mut wants_all_of_us = false;
-        let mut is_known = false;
+        let mut requested = Requested { everything_of_us: false, us: false };
         for request in ack.requests.iter() {
             // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
             // at the generation, and may give a part of a whole that the asker has nothing of.
-            if let Some((slot, _)) = self.table.find_next(request.endpoint, &mut cursor)
+            if let Some((slot, _)) = table.find_next(request.endpoint, &mut cursor)
                 && self.seen.insert(slot)
             {
-                wants_all_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
-                is_known |= slot == Slot::FIRST;
+                requested.everything_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
+                requested.us |= slot == Slot::FIRST;
                 pending.give(Entry::new(slot, Known::new(request.generation, request.max_version)));
             }
         }
         if self.outbox.ack2(from, list).is_err() {
-            self.journal.stats.exchanges_dropped += 1;
+            journal.stats.exchanges_dropped += 1;
         }
-        self.on_answer(from, is_known);
-        if wants_all_of_us {
-            self.on_asked_for_everything(from);
-        }
+        Some(requested)
     }
 
-    pub(super) fn on_ack2(&mut self, from: Endpoint, session: &mut Session, ack2: &Ack2<'_>) {
-        self.journal.stats.ack2s_received += 1;
-        self.contact.heard(self.clock.now());
-        self.apply(from, session, &ack2.states, Source::Other);
-    }
-
-    /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
-    pub(super) fn encode_with_body(
-        &mut self,
-        to: Endpoint,
-        codec: Codec,
-        out: &mut Writer<'_>,
-    ) -> Option<Outgoing> {
-        let receiver = self.receiver(to, codec);
-        let written = self.encode_with_body_for(to, &receiver, codec, out);
-        self.journal.stats.values_withheld += receiver.withheld();
-        written
-    }
-
-    fn encode_with_body_for(
-        &mut self,
-        to: Endpoint,
-        receiver: &Receiver,
-        codec: Codec,
-        out: &mut Writer<'_>,
-    ) -> Option<Outgoing> {
-        let due = self.outbox.due(to)?;
-        if due.shutdown && codec.version.has_shutdown_body() {
-            due.shutdown = false;
-            let whole = out.atomically(|out| delta::encode_shutdown(&self.table, receiver, out));
-            // Of a state that does not fit, the status is what receivers require.
-            let written =
-                whole.or_else(|Full| out.atomically(|out| delta::encode_shutdown_status(&self.table, out)));
-            return self.finish(Verb::GOSSIP_SHUTDOWN, written);
-        }
-        if let Some(id) = due.schema_response.take() {
-            let written = out.array(self.own_schema()?.to_bytes());
-            return written.ok().map(|()| Outgoing { verb: Verb::SCHEMA_VERSION_RSP, id });
-        }
-        if let Some(list) = due.ack2.take() {
-            let rest = self.rest();
-            let pending = self.outbox.list_mut(list);
-            let before = pending.progress;
-            let written = out.atomically(|out| {
-                delta::encode_states(&self.table, pending, &mut self.scratch, rest, receiver, out)
-            });
-            // The first goes out even if there is nothing to say: the protocol has it so.
-            let is_first = before == Progress::default();
-            let may_go_on = rest == Rest::Follows && written.is_ok() && pending.progress != before;
-            let has_more = may_go_on && !pending.has_no_more_states();
-            self.keep_or_free(list, has_more, |due| due.ack2 = Some(list), to);
-            if !is_first && written.is_ok() && out.len() <= 4 {
-                return None;
-            }
-            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written);
-        }
-        if let Some(list) = due.ack.take() {
-            let limit = due.ack_limit.take();
-            let rest = self.rest();
-            let pending = self.outbox.list_mut(list);
-            let before = pending.progress;
-            let now = self.clock.now();
-            let room = limit.map_or(usize::MAX, |limit| limit as usize);
-            let start = out.len();
-            let written = out.within(room, |out| {
-                out.atomically(|out| {
-                    delta::encode_requests(&self.table, pending, (&mut self.asked, to, now), codec, out)?;
-                    delta::encode_states(&self.table, pending, &mut self.scratch, rest, receiver, out)
-                })
-            });
-            let is_first = before == Progress::default();
-            let may_go_on =
-                rest == Rest::Follows && limit.is_none() && written.is_ok() && pending.progress != before;
-            let has_more = may_go_on && !(pending.has_no_more_states() && pending.has_no_more_requests());
-            self.keep_or_free(list, has_more, |due| due.ack = Some(list), to);
-            if !is_first && written.is_ok() && out.len() - start <= 8 {
-                return None;
-            }
-            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
-        }
-        if let Some(at) = due.shadow_reply.take() {
-            if self.rest() == Rest::Follows {
-                return self.encode_part_of_shadow_reply(to, at, receiver, out);
-            }
-            if out.atomically(|out| self.encode_shadow_reply(receiver, out)).is_err() {
-                // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
-                if let Some(due) = self.outbox.due(to) {
-                    due.large = Some(LargeDue::ShadowReply);
-                }
-                return None;
-            }
-            return Some(self.outgoing(Verb::GOSSIP_DIGEST_ACK));
-        }
-        if due.shadow_syn {
-            due.shadow_syn = false;
-            self.note_question(to);
-            let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
-            let outgoing = self.finish(Verb::GOSSIP_DIGEST_SYN, written)?;
-            let id = if self.config.only_asks { QUESTION_ID } else { outgoing.id };
-            return Some(Outgoing { id, ..outgoing });
-        }
-        if let Some(mut syn) = due.syn.take() {
-            let is_first = syn.start.is_none();
-            let written = out.atomically(|out| self.encode_syn(to, &mut syn, codec, out));
-            if written.is_ok()
-                && syn.left > 0
-                && let Some(due) = self.outbox.due(to)
-            {
-                due.syn = Some(syn);
-            }
-            self.outbox.await_ack(to, is_first);
-            self.syn_sent = true;
-            return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
-        }
-        None
-    }
-
-    /// What becomes of what finds no room in one message.
-    fn rest(&self) -> Rest {
-        match self.config.transport {
-            Transport::Internode => Rest::Waits,
-            Transport::Datagram => Rest::Follows,
-        }
-    }
-
-    /// Keeps a list of which there is more to tell, else gives it back to the pool.
-    fn keep_or_free(&mut self, list: ListId, has_more: bool, keep: impl FnOnce(&mut Due), to: Endpoint) {
-        match self.outbox.due(to) {
-            Some(due) if has_more => keep(due),
-            _ => self.outbox.free_list(list),
-        }
-    }
-
-    /// Takes out a due message that has none.
-    pub(super) fn encode_without_body(&mut self, to: Endpoint, codec: Codec) -> Option<Outgoing> {
-        let due = self.outbox.due(to)?;
-        if let Some(id) = due.pop_echo_response() {
-            return Some(Outgoing { verb: Verb::ECHO_RSP, id });
-        }
-        if let Some(id) = due.echo_request.take() {
-            return Some(Outgoing { verb: Verb::ECHO_REQ, id: id.into() });
-        }
-        if due.shutdown && !codec.version.has_shutdown_body() {
-            due.shutdown = false;
-            return Some(self.outgoing(Verb::GOSSIP_SHUTDOWN));
-        }
-        None
-    }
-
-    fn outgoing(&mut self, verb: Verb) -> Outgoing {
-        Outgoing { verb, id: self.next_id() }
-    }
-
-    fn finish(&mut self, verb: Verb, written: Result<(), Full>) -> Option<Outgoing> {
-        match written {
-            Ok(()) => Some(self.outgoing(verb)),
-            Err(Full) => {
-                self.journal.stats.messages_dropped += 1;
-                None
-            }
-        }
-    }
-
-    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own.
-    fn finish_states(
-        &mut self,
-        to: Endpoint,
-        verb: Verb,
-        written: Result<Option<Entry>, Full>,
-    ) -> Option<Outgoing> {
-        if let Ok(Some(too_large)) = written {
-            match self.rest() {
-                Rest::Waits => {
-                    if let Some(due) = self.outbox.due(to) {
-                        due.large.get_or_insert(LargeDue::State(too_large));
-                    }
-                }
-                // Somebody with larger packets set it.
-                Rest::Follows => self.journal.stats.values_unsendable += 1,
-            }
-        }
-        self.finish(verb, written.map(|_| ()))
-    }
-
-    /// Writes what is due and too large for an ordinary message.
-    pub(super) fn encode_due_large(
-        &mut self,
-        to: Endpoint,
-        codec: Codec,
-        limit: usize,
-    ) -> Result<(Outgoing, Vec<u8>), usize> {
-        let due = self.outbox.due(to).and_then(|due| due.large).ok_or(0_usize)?;
-        let form = codec.address_form();
-        let size = match due {
-            LargeDue::ShadowReply => {
-                8 + self.table.slots().map(|slot| delta::state_size(&self.table, slot, form)).sum::<usize>()
-            }
-            LargeDue::State(entry) => 4 + delta::state_size(&self.table, entry.slot(), form),
-        };
-        if size > limit {
-            return Err(size);
-        }
-        if let Some(due) = self.outbox.due(to) {
-            due.large = None;
-        }
-        let receiver = self.receiver(to, codec);
-        let mut body = vec![0; size];
-        let mut out = Writer::new(&mut body);
-        let (verb, written) = match due {
-            LargeDue::ShadowReply => (Verb::GOSSIP_DIGEST_ACK, self.encode_shadow_reply(&receiver, &mut out)),
-            LargeDue::State(entry) => {
-                (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(&self.table, entry, &receiver, &mut out))
-            }
-        };
-        self.journal.stats.values_withheld += receiver.withheld();
-        let len = out.len();
-        body.truncate(len);
-        let outgoing = self.finish(verb, written).ok_or(0_usize)?;
-        Ok((outgoing, body))
-    }
-
-    /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
-    /// moves on each time, by as many as found room where not all did.
-    ///
-    /// Where the messages of a SYN cannot list everybody, those with news come first, and take three quarters of the room if
-    /// they are so many.
-    ///
-    /// Deviation: Cassandra lists everybody, in a message of any size.
-    fn encode_syn(
-        &mut self,
-        to: Endpoint,
-        syn: &mut SynDue,
-        codec: Codec,
-        out: &mut Writer<'_>,
-    ) -> Result<(), Full> {
-        self.encode_syn_head(codec, out)?;
-        let count = out.reserve_i32()?;
-        let (table, is_gossip_only) = (&self.table, self.config.is_gossip_only);
-        digest::encode(table, Slot::FIRST, codec, out)?;
-        let wanted = self.asked.encode_wanted(to, self.clock.now(), codec, out);
-        let mut written = 1 + wanted;
-        let order = table.sorted();
-        let start = *syn.start.get_or_insert_with(|| {
-            self.news.begin_list();
-            u32::try_from(self.rotation % order.len().max(1)).unwrap_or(0)
-        });
-        // Where messages follow one another, endpoints may have been removed between them.
-        let start = (start as usize).min(order.len());
-        let has_first = self.coverage.is_partial();
-        if has_first {
-            let rounds = 2 * (usize::BITS - order.len().leading_zeros());
-            let kept = out.room() / 4;
-            while out.room() > kept
-                && let Some(newest) = self.news.newest(syn.news as usize, rounds)
-            {
-                syn.news += 1;
-                let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
-                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST).filter(is_told) {
-                    if digest::encode(table, slot, codec, out).is_err() {
-                        break;
-                    }
-                    self.news.list(slot);
-                    written += 1;
-                }
-            }
-        }
-        // Whoever is asked for from the start, or listed before, is not listed a second time.
-        let is_left = |slot: Slot| {
-            slot != Slot::FIRST
-                && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
-                && !(wanted > 0 && self.asked.is_asked(table.endpoint(slot)))
-                && !(has_first && self.news.is_listed(slot))
-        };
-        let (before, after) = order.split_at(start);
-        let covered = syn.covered as usize;
-        let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
-            .map(Option::unwrap_or_default);
-        for part in &mut left {
-            written += if wanted == 0 && !has_first && !is_gossip_only {
-                digest::encode_all(table, part, |slot| slot != Slot::FIRST, codec, out)
-            } else {
-                digest::encode_all(table, part, is_left, codec, out)
-            };
-            if !part.is_empty() {
-                break;
-            }
-        }
-        let listed = order.len() - left.iter().map(|part| part.len()).sum::<usize>();
-        syn.covered = u32::try_from(listed).unwrap_or(u32::MAX);
-        out.fill(count, written);
-        syn.left = if listed < order.len() { syn.left.saturating_sub(1) } else { 0 };
-        if syn.left == 0 {
-            // What an ACK cuts off for want of room must not be the same each time.
-            let step = if listed < order.len() { listed } else { order.len() / 8 + 1 };
-            self.rotation = (start + step) % order.len().max(1);
-            self.coverage = Coverage { listed, of: order.len() };
-        }
-        Ok(())
-    }
-
-    fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
-        let cluster = JavaStr::from_checked(&self.config.cluster);
-        let partitioner = JavaStr::from_checked(&self.config.partitioner);
-        crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)
-    }
-
-    /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;
-    /// and somebody, since an answer of nothing means that we are asking ourselves.
-    fn encode_part_of_shadow_reply(
-        &mut self,
-        to: Endpoint,
-        at: u32,
-        receiver: &Receiver,
-        out: &mut Writer<'_>,
-    ) -> Option<Outgoing> {
-        let is_gossip_only = self.config.is_gossip_only;
-        let asker = self.table.find(to);
-        let begin = at as usize;
-        let everything = Version::new(i32::MIN);
-        let Self { table, scratch, .. } = &mut *self;
-        let mut next = None;
-        let written = out.atomically(|out| {
-            out.i32(0)?;
-            let count = out.reserve_i32()?;
-            let mut written = 0;
-            let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
-            if let Some(asker) = asker.filter(|_| begin == 0).filter(is_told) {
-                written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
-            }
-            for slot in table.places().skip(begin) {
-                if !table.is_occupied(slot)
-                    || Some(slot) == asker
-                    || (is_gossip_only && delta::is_stopped_nobody(table, slot))
-                {
-                    continue;
-                }
-                if delta::encode_if_whole(table, slot, everything, receiver, out) {
-                    written += 1;
-                } else if written == 0 {
-                    // It fits no message whole. The rest of it is asked for later.
-                    written += i32::from(delta::encode_part(table, slot, everything, scratch, receiver, out));
-                } else {
-                    next = Some(slot.number());
-                    break;
-                }
-            }
-            out.fill(count, written);
-            Ok(())
-        });
-        if written.is_ok()
-            && next.is_some()
-            && let Some(due) = self.outbox.due(to)
+    /// An ACK without content: so a node in its shadow round answers another one.
+    pub(super) fn empty_ack(&mut self, to: Endpoint, journal: &mut Journal) {
+        if let Some(list) = self.outbox.take_list()
+            && self.outbox.ack(to, list, None).is_err()
         {
-            due.shadow_reply = next;
+            journal.stats.exchanges_dropped += 1;
         }
-        self.finish(Verb::GOSSIP_DIGEST_ACK, written)
     }
 
-    /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.
-    fn encode_shadow_reply(&self, receiver: &Receiver, out: &mut Writer<'_>) -> Result<(), Full> {
-        out.i32(0)?;
-        let count = out.reserve_i32()?;
-        let mut written = 0;
-        for slot in self.table.slots().filter(|slot| !self.is_untold(*slot)) {
-            out.endpoint(self.table.endpoint(slot), receiver.address_form())?;
-            delta::encode_newer(&self.table, slot, Version::new(i32::MIN), receiver, out)?;
-            written += 1;
-        }
-        out.fill(count, written);
-        Ok(())
+    /// Everything that is known, for a node in its shadow round.
+    pub(super) fn shadow_reply(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.exchanges_dropped += u64::from(self.outbox.shadow_reply(to).is_err());
     }
 
-    /// Whether the node takes part and means to go on, or says only that it will leave.
-    pub(super) const fn is_running(&self) -> bool {
-        matches!(self.mode, Mode::Running | Mode::Leaving { .. })
+    /// An empty SYN that tells our names to a node that asks under others.
+    pub(super) fn correction(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.exchanges_dropped += u64::from(self.outbox.shadow_syn(to).is_err());
+    }
+
+    /// The question for everything.
+    pub(super) fn shadow_syn(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.shadow_syn(to).is_err());
+    }
+
+    /// A SYN, in so many messages at most.
+    pub(super) fn syn(&mut self, to: Endpoint, messages: u16, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.syn(to, messages).is_err());
+    }
+
+    pub(super) fn echo_request(&mut self, to: Endpoint, id: u32, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.echo_request(to, id).is_err());
+    }
+
+    pub(super) fn echo_response(&mut self, to: Endpoint, id: u64, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.echo_response(to, id).is_err());
+    }
+
+    pub(super) fn schema_response(&mut self, to: Endpoint, id: u64, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.schema_response(to, id).is_err());
+    }
+
+    pub(super) fn shutdown(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.shutdown(to).is_err());
+    }
+
+    /// Connections to `to` are to be closed; what else is due to it stays.
+    pub(super) fn reset(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.reset(to).is_err());
+    }
+
+    // What the transport asks.
+
+    /// The next peer that may have room for what is due to it.
+    pub(super) fn next_peer(&mut self) -> Option<Endpoint> {
+        self.outbox.next_ready()
+    }
+
+    pub(super) fn has_ready_peer(&self) -> bool {
+        self.outbox.has_ready()
+    }
+
+    /// There is room again for what is due to `to`.
+    pub(super) fn resume(&mut self, to: Endpoint) {
+        self.outbox.resume(to);
+    }
+
+    /// Drops what is due to `to`.
+    pub(super) fn forget(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += self.outbox.forget(to);
+    }
+
+    /// Drops the answers that are due to `to`.
+    pub(super) fn forget_answers(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += self.outbox.forget_answers(to);
+    }
+
+    /// Drops what is due to everybody.
+    pub(super) fn forget_all(&mut self) {
+        self.outbox.forget_all();
+    }
+
+    /// Lets no shutdown be due to anybody.
+    pub(super) fn forget_shutdowns(&mut self) {
+        self.outbox.forget_shutdowns();
+    }
+
+    pub(super) fn is_due(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| !due.is_nothing())
+    }
+
+    /// Whether a message with a body is due.
+    pub(super) fn is_body_due(&mut self, to: Endpoint, codec: Codec) -> bool {
+        self.outbox.due(to).is_some_and(|due| due.has_body_for(codec))
+    }
+
+    pub(super) fn is_large_due(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| due.large.is_some())
+    }
+
+    pub(super) fn forget_large(&mut self, to: Endpoint, journal: &mut Journal) {
+        if self.outbox.due(to).and_then(|due| due.large.take()).is_some() {
+            journal.stats.messages_dropped += 1;
+        }
+    }
+
+    /// Whether a part of a SYN to `to` went out, and another is to follow.
+    pub(super) fn is_within_syn(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| due.syn.is_some_and(|syn| syn.start.is_some()))
+    }
+
+    /// Lets what went out of a SYN to `to` be all of it.
+    pub(super) fn end_syn(&mut self, to: Endpoint) {
+        if let Some(due) = self.outbox.due(to) {
+            due.syn.take_if(|syn| syn.start.is_some());
+        }
+    }
+
+    /// Whether connections to `to` are to be closed before anything else is sent. Asking takes it as done.
+    pub(super) fn take_reset(&mut self, to: Endpoint) -> bool {
+        self.outbox.due(to).is_some_and(|due| core::mem::take(&mut due.reset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);
+
+    fn exchange() -> (Exchange, Journal) {
+        let local = Endpoint::v4([10, 0, 0, 1], 7000);
+        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
+        (Exchange::new(&config, 1), Journal::new(16))
+    }
+
+    #[test]
+    fn b11_ids_are_never_zero() {
+        let (mut exchange, _) = exchange();
+        exchange.last_id = 0x7fff_fffd;
+        let ids = [exchange.next_id(), exchange.next_id(), exchange.next_id(), exchange.next_id()];
+        assert_eq!(ids, [0x7fff_fffe, 0x7fff_ffff, 1, 2]);
+    }
+
+    #[test]
+    fn a_state_is_taken_as_a_whole_only_if_it_was_requested_and_only_once() {
+        let (mut exchange, _) = exchange();
+        let now = Timestamp::ZERO + Duration::from_secs(1);
+        let endpoint = Endpoint::v4([10, 0, 0, 3], 7000);
+        assert!(!exchange.take_asked(endpoint, PEER, now));
+        assert!(exchange.asked.ask(endpoint, Generation::new(5), PEER, now));
+        assert!(!exchange.take_asked(endpoint, endpoint, now), "another peer was asked");
+        assert!(exchange.take_asked(endpoint, PEER, now));
+        assert!(!exchange.take_asked(endpoint, PEER, now));
+    }
+
+    #[test]
+    fn what_is_due_goes_when_its_peer_is_forgotten_and_is_counted() {
+        let (mut exchange, mut journal) = exchange();
+        exchange.syn(PEER, 1, &mut journal);
+        exchange.echo_response(PEER, 7, &mut journal);
+        assert!(exchange.is_due(PEER));
+        assert_eq!(exchange.next_peer(), Some(PEER));
+        exchange.forget(PEER, &mut journal);
+        assert!(!exchange.is_due(PEER));
+        assert_eq!(journal.stats.messages_dropped, 2);
     }
 }

@@ -12,6 +12,7 @@ use super::Gossiper;
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, ForgetCause};
+use crate::saved::SavedEndpoint;
 use crate::snapshot::Standing;
 use crate::table::Slot;
 use crate::time::Timestamp;
@@ -30,25 +31,6 @@ const PROOF: u32 = 5;
 
 /// Every how many rounds saved addresses are looked at.
 const SAVED_PERIOD: u64 = 60;
-
-/// An endpoint that is known from an earlier run of the node.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SavedEndpoint {
-    /// Its address.
-    pub endpoint: Endpoint,
-    /// The host that had this address, if it is known. The address is forgotten when this host is found live at another one.
-    pub host_id: Option<Uuid>,
-    /// When news of it came last, in milliseconds since the Unix epoch, if it is known. The address is forgotten once this is longer
-    /// ago than [`ConfigBuilder::tombstone_ttl`](crate::ConfigBuilder::tombstone_ttl), unless it is heard of.
-    pub heard_unix_ms: Option<u64>,
-}
-
-impl SavedEndpoint {
-    /// An endpoint of which only the address is known.
-    pub const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, host_id: None, heard_unix_ms: None }
-    }
-}
 
 /// What is watched of host ids.
 #[derive(Clone, Debug, Default)]

@@ -60,7 +60,7 @@ impl Gossiper {
     fn ask_for_echo(&mut self, slot: Slot) {
         let echo = Echo {
             // Of 31 bits.
-            id: u32::try_from(self.next_id()).unwrap_or(u32::MAX),
+            id: u32::try_from(self.exchange.next_id()).unwrap_or(u32::MAX),
             generation: self.table.generation(slot),
             deadline: self.clock.now() + self.config.echo_timeout,
         };
@@ -69,16 +69,14 @@ impl Gossiper {
     }
 
     fn send_echo(&mut self, slot: Slot, echo: Echo) {
-        if self.outbox.echo_request(self.table.endpoint(slot), echo.id).is_err() {
-            self.journal.stats.messages_dropped += 1;
-        }
+        self.exchange.echo_request(self.table.endpoint(slot), echo.id, &mut self.journal);
     }
 
     /// Deviation: an echo is not answered any more once the shutdown is announced, so that nobody finds us live again.
     pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
         self.on_known_to(from);
-        if self.is_running() && self.outbox.echo_response(from, id).is_err() {
-            self.journal.stats.messages_dropped += 1;
+        if self.is_running() {
+            self.exchange.echo_response(from, id, &mut self.journal);
         }
     }
 
@@ -120,10 +118,8 @@ impl Gossiper {
         let endpoint = self.table.endpoint(slot);
         self.journal.tell(Event::Down { endpoint, generation: self.table.generation(slot), cause });
         // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.
-        if matches!(cause, DownCause::Convicted { .. } | DownCause::Probe)
-            && self.outbox.reset(endpoint).is_err()
-        {
-            self.journal.stats.messages_dropped += 1;
+        if matches!(cause, DownCause::Convicted { .. } | DownCause::Probe) {
+            self.exchange.reset(endpoint, &mut self.journal);
         }
     }
 
@@ -186,9 +182,7 @@ impl Gossiper {
 
     /// A connection that is half open would swallow the next echo as well.
     fn reset_connections(&mut self, slot: Slot) {
-        if self.outbox.reset(self.table.endpoint(slot)).is_err() {
-            self.journal.stats.messages_dropped += 1;
-        }
+        self.exchange.reset(self.table.endpoint(slot), &mut self.journal);
     }
 
     /// A live endpoint did not answer a direct probe: what we hear of it comes from others.

@@ -76,7 +76,7 @@ impl Gossiper {
         if self.table.set_value(Slot::FIRST, key, text, version) == Stored::Grown {
             self.journal.stats.values_grown += 1;
         }
-        self.news.note(Slot::FIRST);
+        self.exchange.note_news(Slot::FIRST);
         self.journal.tell(Event::StateChanged { endpoint: self.config.local, key, version });
         version
     }
@@ -94,7 +94,7 @@ impl Gossiper {
             return;
         }
         // Only what we asked for is known to be all that is claimed.
-        if !self.asked.take(self.config.local, from, self.clock.now()) && source != Source::Ack {
+        if !self.exchange.take_asked(self.config.local, from, self.clock.now()) && source != Source::Ack {
             self.journal.stats.hollow_states += 1;
             return;
         }

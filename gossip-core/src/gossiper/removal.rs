@@ -179,9 +179,9 @@ impl Gossiper {
 
     /// Takes those that were removed out of what holds their rows: at once for all, since there may be thousands.
     fn let_go_of_removed(&mut self) {
-        let Self { table, outbox, .. } = self;
+        let Self { table, exchange, .. } = self;
         table.drop_removed();
-        outbox.retain(|slot| table.is_occupied(slot));
+        exchange.retain(|slot| table.is_occupied(slot));
     }
 
     /// As [`Gossiper::evict`]; what holds its row has to let go of it afterwards.
@@ -201,10 +201,8 @@ impl Gossiper {
         if generation != Generation::SAVED {
             self.quarantine.insert(endpoint, generation, refusal, self.evidence(endpoint));
         }
-        self.news.forget(slot);
-        if self.outbox.reset(endpoint).is_err() {
-            self.journal.stats.messages_dropped += 1;
-        }
+        self.exchange.forget_news(slot);
+        self.exchange.reset(endpoint, &mut self.journal);
         self.table.remove(slot);
         self.journal.stats.endpoints_forgotten += 1;
         self.journal.tell(Event::Forgotten { endpoint, generation, cause });
@@ -380,9 +378,7 @@ impl Gossiper {
     fn remember(&mut self, endpoint: Endpoint, heartbeat: HeartbeatState) -> Result<Slot, TableFull> {
         let slot = self.table.insert(endpoint, heartbeat)?;
         self.journal.stats.endpoints_learned += 1;
-        self.outbox.reserve(self.table.len());
-        self.news.reserve(self.table.places().len());
-        self.seen.reserve(self.table.places().len());
+        self.exchange.reserve(&self.table);
         self.table.set_updated(slot, self.clock.now());
         Ok(slot)
     }
@@ -401,7 +397,7 @@ impl Gossiper {
                 self.journal.stats.values_grown += 1;
             }
         }
-        self.news.note(slot);
+        self.exchange.note_news(slot);
         self.table.meet(slot);
         self.journal.stats.generations_learned += 1;
         self.on_status(slot, StatusKind::Left);

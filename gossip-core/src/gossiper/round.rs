@@ -35,24 +35,6 @@ impl Contact {
     }
 }
 
-/// How many endpoints our last SYN listed, of all that are known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Coverage {
-    pub(super) listed: usize,
-    pub(super) of: usize,
-}
-
-impl Coverage {
-    pub(super) const fn is_partial(self) -> bool {
-        self.listed < self.of
-    }
-
-    /// After how many SYNs everybody was listed.
-    fn rotation(self) -> u32 {
-        u32::try_from(self.of.div_ceil(self.listed.max(1))).unwrap_or(u32::MAX).max(1)
-    }
-}
-
 impl Gossiper {
     /// After how many rounds our SYNs have listed everybody: 1 unless more endpoints are known than the messages of a SYN have room
     /// for (some 4,300 over connections; about 1,300 in 16 packets of 1,400 bytes).
@@ -60,7 +42,7 @@ impl Gossiper {
     /// The intervals by which silence is judged are so many times as long as configured, and so is the time until a dead
     /// endpoint is convicted, at the most.
     pub fn digest_rotation(&self) -> u32 {
-        self.coverage.rotation()
+        self.exchange.digest_rotation()
     }
 
     pub(super) fn on_round(&mut self) {
@@ -68,15 +50,13 @@ impl Gossiper {
             return;
         }
         self.journal.stats.rounds += 1;
-        self.journal.stats.messages_displaced = self.outbox.stolen();
         let version = self.clock.next_version();
         self.table.set_heartbeat(Slot::FIRST, version);
         self.table.sort();
-        self.news.begin_round();
+        self.exchange.begin_round(self.clock.now(), &mut self.journal);
         // Heartbeats come round as seldom as digests do.
         let rotation = self.digest_rotation();
         self.table.set_rotation(rotation);
-        self.asked.expire(self.clock.now());
         self.follow_members();
         self.choose_targets();
         self.check_liveness();
@@ -132,10 +112,8 @@ impl Gossiper {
     }
 
     fn send_syn(&mut self, target: Option<Endpoint>) {
-        if let Some(target) = target
-            && self.outbox.syn(target, self.config.syn_messages()).is_err()
-        {
-            self.journal.stats.messages_dropped += 1;
+        if let Some(target) = target {
+            self.exchange.syn(target, self.config.syn_messages(), &mut self.journal);
         }
     }
 

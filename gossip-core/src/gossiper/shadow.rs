@@ -192,8 +192,8 @@ impl Gossiper {
     }
 
     fn ask(&mut self, whom: Endpoint) {
-        if !self.is_left_alone(whom) && self.outbox.shadow_syn(whom).is_err() {
-            self.journal.stats.messages_dropped += 1;
+        if !self.is_left_alone(whom) {
+            self.exchange.shadow_syn(whom, &mut self.journal);
         }
     }
 

@@ -146,11 +146,8 @@ impl Gossiper {
         }
         self.publish_status(Status::SHUTDOWN_TEXT);
         for slot in self.table.places().skip(1) {
-            if self.table.is_occupied(slot)
-                && self.table.standing(slot) == Standing::Live
-                && self.outbox.shutdown(self.table.endpoint(slot)).is_err()
-            {
-                self.journal.stats.messages_dropped += 1;
+            if self.table.is_occupied(slot) && self.table.standing(slot) == Standing::Live {
+                self.exchange.shutdown(self.table.endpoint(slot), &mut self.journal);
             }
         }
         self.mode = Mode::Stopping { until: self.clock.now() + self.config.shutdown_announce, then };
@@ -163,7 +160,7 @@ impl Gossiper {
             AfterShutdown::Stop => self.stop(),
             AfterShutdown::Disable if self.mode == Mode::Running => {
                 self.mode = Mode::Disabled;
-                self.outbox.forget_all();
+                self.exchange.forget_all();
             }
             AfterShutdown::Disable => {}
         }
@@ -200,7 +197,7 @@ impl Gossiper {
             return Err(EnableError::ClockBehind { needed, newest: self.clock.newest_own_generation() });
         }
         // What was not announced yet would name the process that begins now.
-        self.outbox.forget_shutdowns();
+        self.exchange.forget_shutdowns();
         self.mode = Mode::Running;
         if self.table.status(Slot::FIRST) == StatusKind::Shutdown {
             let before = core::mem::take(&mut self.status_before);
@@ -305,7 +302,7 @@ impl Gossiper {
     /// Gives a stopped endpoint the heartbeat that no later message of this generation is newer than, and takes it as down.
     pub(super) fn mark_as_shutdown(&mut self, slot: Slot) {
         self.table.set_heartbeat(slot, Version::SHUTDOWN);
-        self.news.note(slot);
+        self.exchange.note_news(slot);
         self.mark_down(slot, DownCause::Shutdown);
     }
 }

@@ -53,7 +53,7 @@ impl Gossiper {
         match self.mode {
             Mode::Running => {
                 self.mode = Mode::Disabled;
-                self.outbox.forget_all();
+                self.exchange.forget_all();
             }
             Mode::Shadow => {}
             Mode::Disabled => {}

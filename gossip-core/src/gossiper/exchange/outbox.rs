@@ -10,6 +10,7 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::config::MIN_PEERS;
 use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::message::Codec;
@@ -18,12 +19,9 @@ use crate::table::Slot;
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
 
-/// For how many peers there is always a place, however few are known: strangers ask for things, too.
-pub(crate) const MIN_PEERS: usize = 256;
-
 /// All that is due, to whomever.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub(super) struct Outbox {
     index: HashTable<u32>,
     hash: FixedState,
     peers: Vec<Peer>,
@@ -41,7 +39,7 @@ pub(crate) struct Outbox {
 
 /// Names a list of endpoints from the pool.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct ListId(u16);
+pub(super) struct ListId(u16);
 
 #[derive(Debug)]
 struct Peer {
@@ -54,25 +52,25 @@ struct Peer {
 
 /// What is due to one peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Due {
+pub(super) struct Due {
     /// Its connections lead to a process that is gone, or not heard any more.
-    pub(crate) reset: bool,
-    pub(crate) shutdown: bool,
-    pub(crate) syn: Option<SynDue>,
+    pub(super) reset: bool,
+    pub(super) shutdown: bool,
+    pub(super) syn: Option<SynDue>,
     /// The question for everything.
-    pub(crate) shadow_syn: bool,
+    pub(super) shadow_syn: bool,
     /// Everything: in one message, or from this place on in several.
-    pub(crate) shadow_reply: Option<u32>,
-    pub(crate) ack: Option<ListId>,
+    pub(super) shadow_reply: Option<u32>,
+    pub(super) ack: Option<ListId>,
     /// How many bytes of bodies the ACK may take together, if its receiver has not proven its address.
-    pub(crate) ack_limit: Option<u32>,
-    pub(crate) ack2: Option<ListId>,
-    pub(crate) echo_request: Option<u32>,
+    pub(super) ack_limit: Option<u32>,
+    pub(super) ack2: Option<ListId>,
+    pub(super) echo_request: Option<u32>,
     /// The answer to the question for our schema.
-    pub(crate) schema_response: Option<u64>,
+    pub(super) schema_response: Option<u64>,
     echo_responses: EchoResponses,
     /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
-    pub(crate) large: Option<LargeDue>,
+    pub(super) large: Option<LargeDue>,
 }
 
 // A cluster of thousands has as many peers.
@@ -108,26 +106,26 @@ impl EchoResponses {
 
 /// A SYN, in as many messages as it takes to list everybody, or as there may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SynDue {
+pub(super) struct SynDue {
     /// How many messages there may be yet.
-    pub(crate) left: u16,
+    pub(super) left: u16,
     /// Where in the order of endpoints the first began; `None` before it.
-    pub(crate) start: Option<u32>,
+    pub(super) start: Option<u32>,
     /// How many endpoints from there on are listed.
-    pub(crate) covered: u32,
+    pub(super) covered: u32,
     /// How many of those with news are listed.
-    pub(crate) news: u32,
+    pub(super) news: u32,
 }
 
 impl SynDue {
-    pub(crate) const fn new(messages: u16) -> Self {
+    pub(super) const fn new(messages: u16) -> Self {
         Self { left: messages, start: None, covered: 0, news: 0 }
     }
 }
 
 /// A message that is too large for an ordinary one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum LargeDue {
+pub(super) enum LargeDue {
     /// Everything, for somebody in its shadow round.
     ShadowReply,
     /// The state of one endpoint, of which a value does not fit an ordinary message.
@@ -141,7 +139,7 @@ impl Peer {
 }
 
 impl Due {
-    pub(crate) const fn is_nothing(&self) -> bool {
+    pub(super) const fn is_nothing(&self) -> bool {
         !self.reset
             && !self.shutdown
             && self.syn.is_none()
@@ -155,7 +153,7 @@ impl Due {
     }
 
     /// Whether a message is due that has a body in this version.
-    pub(crate) const fn has_body_for(&self, codec: Codec) -> bool {
+    pub(super) const fn has_body_for(&self, codec: Codec) -> bool {
         (self.shutdown && codec.version.has_shutdown_body())
             || self.schema_response.is_some()
             || self.syn.is_some()
@@ -166,17 +164,17 @@ impl Due {
     }
 
     /// The id of an echo to be answered, the oldest first.
-    pub(crate) fn pop_echo_response(&mut self) -> Option<u64> {
+    pub(super) fn pop_echo_response(&mut self) -> Option<u64> {
         self.echo_responses.pop()
     }
 }
 
 /// Why something could not be noted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoRoom;
+pub(super) struct NoRoom;
 
 impl Outbox {
-    pub(crate) fn new(hash_key: u64, max_lists: usize, max_peers: usize) -> Self {
+    pub(super) fn new(hash_key: u64, max_lists: usize, max_peers: usize) -> Self {
         let max_lists = u16::try_from(max_lists).unwrap_or(u16::MAX);
         let mut outbox = Self {
             index: HashTable::new(),
@@ -194,7 +192,7 @@ impl Outbox {
     }
 
     /// Takes memory for exchanges about so many endpoints, each of which may be a peer.
-    pub(crate) fn reserve(&mut self, endpoints: usize) {
+    pub(super) fn reserve(&mut self, endpoints: usize) {
         for list in &mut self.lists {
             list.reserve(endpoints);
         }
@@ -214,7 +212,7 @@ impl Outbox {
 
     /// A list from the pool, empty. When all are taken, that of a peer which does not take its messages: there always is
     /// one, or else all are about to go out.
-    pub(crate) fn take_list(&mut self) -> Option<ListId> {
+    pub(super) fn take_list(&mut self) -> Option<ListId> {
         let id = self.free_lists.pop().or_else(|| {
             let stuck =
                 |peer: &&mut Peer| !peer.is_ready && (peer.due.ack.is_some() || peer.due.ack2.is_some());
@@ -226,16 +224,16 @@ impl Outbox {
         Some(id)
     }
 
-    pub(crate) fn list_mut(&mut self, id: ListId) -> &mut Pending {
+    pub(super) fn list_mut(&mut self, id: ListId) -> &mut Pending {
         &mut self.lists[usize::from(id.0)]
     }
 
-    pub(crate) fn free_list(&mut self, id: ListId) {
+    pub(super) fn free_list(&mut self, id: ListId) {
         self.free_lists.push(id);
     }
 
     /// Takes rows out of all lists that will be somebody else's.
-    pub(crate) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         for list in &mut self.lists {
             list.retain(&is_kept);
         }
@@ -245,20 +243,20 @@ impl Outbox {
     }
 
     /// Notes a SYN in so many messages at most.
-    pub(crate) fn syn(&mut self, to: Endpoint, messages: u16) -> Result<(), NoRoom> {
+    pub(super) fn syn(&mut self, to: Endpoint, messages: u16) -> Result<(), NoRoom> {
         self.owe(to, |due| due.syn = Some(SynDue::new(messages)))
     }
 
-    pub(crate) fn shadow_syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+    pub(super) fn shadow_syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.shadow_syn = true)
     }
 
-    pub(crate) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+    pub(super) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.shadow_reply = Some(0))
     }
 
     /// Notes an ACK about the endpoints of `list`, which goes back to the pool when it is written or replaced.
-    pub(crate) fn ack(&mut self, to: Endpoint, list: ListId, limit: Option<u32>) -> Result<(), NoRoom> {
+    pub(super) fn ack(&mut self, to: Endpoint, list: ListId, limit: Option<u32>) -> Result<(), NoRoom> {
         self.owe_list(to, list, |due| {
             due.ack_limit = limit;
             due.ack.replace(list)
@@ -266,35 +264,35 @@ impl Outbox {
     }
 
     /// Notes an ACK2; as [`Outbox::ack`].
-    pub(crate) fn ack2(&mut self, to: Endpoint, list: ListId) -> Result<(), NoRoom> {
+    pub(super) fn ack2(&mut self, to: Endpoint, list: ListId) -> Result<(), NoRoom> {
         self.owe_list(to, list, |due| due.ack2.replace(list))
     }
 
-    pub(crate) fn echo_request(&mut self, to: Endpoint, id: u32) -> Result<(), NoRoom> {
+    pub(super) fn echo_request(&mut self, to: Endpoint, id: u32) -> Result<(), NoRoom> {
         self.owe(to, |due| due.echo_request = Some(id))
     }
 
-    pub(crate) fn echo_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+    pub(super) fn echo_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
         self.owe(to, |due| due.echo_responses.push(id))
     }
 
-    pub(crate) fn schema_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+    pub(super) fn schema_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
         self.owe(to, |due| due.schema_response = Some(id))
     }
 
-    pub(crate) fn shutdown(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+    pub(super) fn shutdown(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.shutdown = true)
     }
 
     /// Lets no shutdown be due to anybody.
-    pub(crate) fn forget_shutdowns(&mut self) {
+    pub(super) fn forget_shutdowns(&mut self) {
         for peer in &mut self.peers {
             peer.due.shutdown = false;
         }
     }
 
     /// Notes that connections to `to` are to be closed; what else is due to it stays.
-    pub(crate) fn reset(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+    pub(super) fn reset(&mut self, to: Endpoint) -> Result<(), NoRoom> {
         self.owe(to, |due| due.reset = true)
     }
 
@@ -388,7 +386,7 @@ impl Outbox {
 
     /// The next peer that is owed something and may have room for it. It is not named again before something new is due or
     /// [`Outbox::resume`] says that there is room.
-    pub(crate) fn next_ready(&mut self) -> Option<Endpoint> {
+    pub(super) fn next_ready(&mut self) -> Option<Endpoint> {
         loop {
             let at = self.ready.pop_front()?;
             let peer = &mut self.peers[at as usize];
@@ -400,7 +398,7 @@ impl Outbox {
     }
 
     /// Says that there is room again for what is due to `to`.
-    pub(crate) fn resume(&mut self, to: Endpoint) {
+    pub(super) fn resume(&mut self, to: Endpoint) {
         let Some(at) = self.find(to) else { return };
         let peer = &mut self.peers[at as usize];
         if !peer.is_ready && !peer.owes_nothing() {
@@ -410,7 +408,7 @@ impl Outbox {
     }
 
     /// A SYN was sent to `to`; `is_first` of those that belong together.
-    pub(crate) fn await_ack(&mut self, to: Endpoint, is_first: bool) {
+    pub(super) fn await_ack(&mut self, to: Endpoint, is_first: bool) {
         if let Some(at) = self.find(to) {
             let awaited = &mut self.peers[at as usize].awaited;
             *awaited = if is_first { 1 } else { awaited.saturating_add(1) };
@@ -418,7 +416,7 @@ impl Outbox {
     }
 
     /// Whether an ACK from `from` answers a SYN of ours; each has one answer.
-    pub(crate) fn take_awaited(&mut self, from: Endpoint) -> bool {
+    pub(super) fn take_awaited(&mut self, from: Endpoint) -> bool {
         let Some(at) = self.find(from) else { return false };
         let awaited = &mut self.peers[at as usize].awaited;
         let is_awaited = *awaited > 0;
@@ -427,23 +425,23 @@ impl Outbox {
     }
 
     /// Whether there are peers that are owed something and may have room for it.
-    pub(crate) fn has_ready(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// How much that was due was dropped to make room for something else.
-    pub(crate) const fn stolen(&self) -> u64 {
+    pub(super) const fn stolen(&self) -> u64 {
         self.stolen
     }
 
     /// What is due to `to`, to be taken out.
-    pub(crate) fn due(&mut self, to: Endpoint) -> Option<&mut Due> {
+    pub(super) fn due(&mut self, to: Endpoint) -> Option<&mut Due> {
         let at = self.find(to)?;
         Some(&mut self.peers[at as usize].due)
     }
 
     /// Forgets the answers that are due to `to`, who is another process than the one that asked; says how many messages that were.
-    pub(crate) fn forget_answers(&mut self, to: Endpoint) -> u64 {
+    pub(super) fn forget_answers(&mut self, to: Endpoint) -> u64 {
         let Some(due) = self.due(to) else { return 0 };
         let lists = [due.ack.take(), due.ack2.take()];
         let echoes = core::mem::take(&mut due.echo_responses);
@@ -458,7 +456,7 @@ impl Outbox {
     }
 
     /// Forgets what is due to everybody.
-    pub(crate) fn forget_all(&mut self) {
+    pub(super) fn forget_all(&mut self) {
         for at in 0..self.peers.len() {
             self.forget(self.peers[at].endpoint);
             self.peers[at].due = Due::default();
@@ -466,7 +464,7 @@ impl Outbox {
     }
 
     /// Forgets what is due to `to`; says how many messages that were.
-    pub(crate) fn forget(&mut self, to: Endpoint) -> u64 {
+    pub(super) fn forget(&mut self, to: Endpoint) -> u64 {
         let Some(due) = self.due(to) else { return 0 };
         let due = core::mem::take(due);
         if let Some(mine) = self.due(to) {

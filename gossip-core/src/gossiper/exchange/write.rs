@@ -1,0 +1,451 @@
+//! Writing what is due, when its transport has room for it, from the newest state.
+//!
+//! Owns: nothing. May see: the exchange, which it changes; the table of endpoints, the settings and the time, which it reads; the counters.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::outbox::{Due, LargeDue, ListId, SynDue};
+use super::{Coverage, Exchange, QUESTION_ID};
+use crate::application_state::ApplicationState;
+use crate::config::{Config, Transport};
+use crate::delta::{self, Receiver, Rest};
+use crate::digest::{self, Entry, Progress};
+use crate::endpoint::Endpoint;
+use crate::gossiper::Outgoing;
+use crate::gossiper::clock::Clock;
+use crate::gossiper::journal::Journal;
+use crate::message::Codec;
+use crate::release::Release;
+use crate::table::{EndpointTable, Slot};
+use crate::uuid::Uuid;
+use crate::verb::Verb;
+use crate::version::Version;
+use crate::wire::{Full, JavaStr, MAX_CASSANDRA_LEN, Writer};
+
+/// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
+const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
+
+/// The least room that a message with a body needs.
+pub(in super::super) const MIN_ROOM: usize = 128;
+
+/// What is seen while a message is written.
+pub(in super::super) struct Writing<'a> {
+    pub(in super::super) exchange: &'a mut Exchange,
+    pub(in super::super) table: &'a EndpointTable,
+    pub(in super::super) config: &'a Config,
+    pub(in super::super) clock: &'a Clock,
+    pub(in super::super) journal: &'a mut Journal,
+}
+
+impl Writing<'_> {
+    /// Writes the most urgent message that is due to `to` and fits.
+    pub(in super::super) fn encode(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Option<Outgoing> {
+        let mut outgoing = None;
+        // What does not fit at all is dropped, and the next may.
+        while outgoing.is_none() && out.room() >= MIN_ROOM && self.exchange.is_body_due(to, codec) {
+            outgoing = self.encode_with_body(to, codec, out);
+        }
+        outgoing.or_else(|| self.encode_without_body(to, codec))
+    }
+
+    /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
+    fn encode_with_body(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Option<Outgoing> {
+        let receiver = self.receiver(to, codec);
+        let written = self.encode_with_body_for(to, &receiver, codec, out);
+        self.journal.stats.values_withheld += receiver.withheld();
+        written
+    }
+
+    fn encode_with_body_for(
+        &mut self,
+        to: Endpoint,
+        receiver: &Receiver,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Option<Outgoing> {
+        let due = self.exchange.outbox.due(to)?;
+        if due.shutdown && codec.version.has_shutdown_body() {
+            due.shutdown = false;
+            let whole = out.atomically(|out| delta::encode_shutdown(self.table, receiver, out));
+            // Of a state that does not fit, the status is what receivers require.
+            let written =
+                whole.or_else(|Full| out.atomically(|out| delta::encode_shutdown_status(self.table, out)));
+            return self.finish(Verb::GOSSIP_SHUTDOWN, written);
+        }
+        if let Some(id) = due.schema_response.take() {
+            let written = out.array(own_schema(self.table, self.config)?.to_bytes());
+            return written.ok().map(|()| Outgoing { verb: Verb::SCHEMA_VERSION_RSP, id });
+        }
+        if let Some(list) = due.ack2.take() {
+            let rest = self.rest();
+            let pending = self.exchange.outbox.list_mut(list);
+            let before = pending.progress;
+            let written = out.atomically(|out| {
+                delta::encode_states(self.table, pending, &mut self.exchange.scratch, rest, receiver, out)
+            });
+            // The first goes out even if there is nothing to say: the protocol has it so.
+            let is_first = before == Progress::default();
+            let may_go_on = rest == Rest::Follows && written.is_ok() && pending.progress != before;
+            let has_more = may_go_on && !pending.has_no_more_states();
+            self.keep_or_free(list, has_more, |due| due.ack2 = Some(list), to);
+            if !is_first && written.is_ok() && out.len() <= 4 {
+                return None;
+            }
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written);
+        }
+        if let Some(list) = due.ack.take() {
+            let limit = due.ack_limit.take();
+            let rest = self.rest();
+            let pending = self.exchange.outbox.list_mut(list);
+            let before = pending.progress;
+            let now = self.clock.now();
+            let room = limit.map_or(usize::MAX, |limit| limit as usize);
+            let start = out.len();
+            let written = out.within(room, |out| {
+                out.atomically(|out| {
+                    delta::encode_requests(
+                        self.table,
+                        pending,
+                        (&mut self.exchange.asked, to, now),
+                        codec,
+                        out,
+                    )?;
+                    delta::encode_states(self.table, pending, &mut self.exchange.scratch, rest, receiver, out)
+                })
+            });
+            let is_first = before == Progress::default();
+            let may_go_on =
+                rest == Rest::Follows && limit.is_none() && written.is_ok() && pending.progress != before;
+            let has_more = may_go_on && !(pending.has_no_more_states() && pending.has_no_more_requests());
+            self.keep_or_free(list, has_more, |due| due.ack = Some(list), to);
+            if !is_first && written.is_ok() && out.len() - start <= 8 {
+                return None;
+            }
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
+        }
+        if let Some(at) = due.shadow_reply.take() {
+            if self.rest() == Rest::Follows {
+                return self.encode_part_of_shadow_reply(to, at, receiver, out);
+            }
+            if out.atomically(|out| self.encode_shadow_reply(receiver, out)).is_err() {
+                // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
+                if let Some(due) = self.exchange.outbox.due(to) {
+                    due.large = Some(LargeDue::ShadowReply);
+                }
+                return None;
+            }
+            return Some(self.outgoing(Verb::GOSSIP_DIGEST_ACK));
+        }
+        if due.shadow_syn {
+            due.shadow_syn = false;
+            self.exchange.question = Some(to);
+            let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
+            let outgoing = self.finish(Verb::GOSSIP_DIGEST_SYN, written)?;
+            let id = if self.config.only_asks { QUESTION_ID } else { outgoing.id };
+            return Some(Outgoing { id, ..outgoing });
+        }
+        if let Some(mut syn) = due.syn.take() {
+            let is_first = syn.start.is_none();
+            let written = out.atomically(|out| self.encode_syn(to, &mut syn, codec, out));
+            if written.is_ok()
+                && syn.left > 0
+                && let Some(due) = self.exchange.outbox.due(to)
+            {
+                due.syn = Some(syn);
+            }
+            self.exchange.outbox.await_ack(to, is_first);
+            self.exchange.syn_sent = true;
+            return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
+        }
+        None
+    }
+
+    /// What becomes of what finds no room in one message.
+    fn rest(&self) -> Rest {
+        match self.config.transport {
+            Transport::Internode => Rest::Waits,
+            Transport::Datagram => Rest::Follows,
+        }
+    }
+
+    /// Keeps a list of which there is more to tell, else gives it back to the pool.
+    fn keep_or_free(&mut self, list: ListId, has_more: bool, keep: impl FnOnce(&mut Due), to: Endpoint) {
+        match self.exchange.outbox.due(to) {
+            Some(due) if has_more => keep(due),
+            _ => self.exchange.outbox.free_list(list),
+        }
+    }
+
+    /// Takes out a due message that has none.
+    fn encode_without_body(&mut self, to: Endpoint, codec: Codec) -> Option<Outgoing> {
+        let due = self.exchange.outbox.due(to)?;
+        if let Some(id) = due.pop_echo_response() {
+            return Some(Outgoing { verb: Verb::ECHO_RSP, id });
+        }
+        if let Some(id) = due.echo_request.take() {
+            return Some(Outgoing { verb: Verb::ECHO_REQ, id: id.into() });
+        }
+        if due.shutdown && !codec.version.has_shutdown_body() {
+            due.shutdown = false;
+            return Some(self.outgoing(Verb::GOSSIP_SHUTDOWN));
+        }
+        None
+    }
+
+    fn outgoing(&mut self, verb: Verb) -> Outgoing {
+        Outgoing { verb, id: self.exchange.next_id() }
+    }
+
+    fn finish(&mut self, verb: Verb, written: Result<(), Full>) -> Option<Outgoing> {
+        match written {
+            Ok(()) => Some(self.outgoing(verb)),
+            Err(Full) => {
+                self.journal.stats.messages_dropped += 1;
+                None
+            }
+        }
+    }
+
+    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own.
+    fn finish_states(
+        &mut self,
+        to: Endpoint,
+        verb: Verb,
+        written: Result<Option<Entry>, Full>,
+    ) -> Option<Outgoing> {
+        if let Ok(Some(too_large)) = written {
+            match self.rest() {
+                Rest::Waits => {
+                    if let Some(due) = self.exchange.outbox.due(to) {
+                        due.large.get_or_insert(LargeDue::State(too_large));
+                    }
+                }
+                // Somebody with larger packets set it.
+                Rest::Follows => self.journal.stats.values_unsendable += 1,
+            }
+        }
+        self.finish(verb, written.map(|_| ()))
+    }
+
+    /// Writes what is due and too large for an ordinary message.
+    pub(in super::super) fn encode_due_large(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        limit: usize,
+    ) -> Result<(Outgoing, Vec<u8>), usize> {
+        let due = self.exchange.outbox.due(to).and_then(|due| due.large).ok_or(0_usize)?;
+        let form = codec.address_form();
+        let size = match due {
+            LargeDue::ShadowReply => {
+                8 + self.table.slots().map(|slot| delta::state_size(self.table, slot, form)).sum::<usize>()
+            }
+            LargeDue::State(entry) => 4 + delta::state_size(self.table, entry.slot(), form),
+        };
+        if size > limit {
+            return Err(size);
+        }
+        if let Some(due) = self.exchange.outbox.due(to) {
+            due.large = None;
+        }
+        let receiver = self.receiver(to, codec);
+        let mut body = vec![0; size];
+        let mut out = Writer::new(&mut body);
+        let (verb, written) = match due {
+            LargeDue::ShadowReply => (Verb::GOSSIP_DIGEST_ACK, self.encode_shadow_reply(&receiver, &mut out)),
+            LargeDue::State(entry) => {
+                (Verb::GOSSIP_DIGEST_ACK2, delta::encode_whole(self.table, entry, &receiver, &mut out))
+            }
+        };
+        self.journal.stats.values_withheld += receiver.withheld();
+        let len = out.len();
+        body.truncate(len);
+        let outgoing = self.finish(verb, written).ok_or(0_usize)?;
+        Ok((outgoing, body))
+    }
+
+    /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
+    /// moves on each time, by as many as found room where not all did.
+    ///
+    /// Where the messages of a SYN cannot list everybody, those with news come first, and take three quarters of the room if
+    /// they are so many.
+    ///
+    /// Deviation: Cassandra lists everybody, in a message of any size.
+    fn encode_syn(
+        &mut self,
+        to: Endpoint,
+        syn: &mut SynDue,
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        self.encode_syn_head(codec, out)?;
+        let count = out.reserve_i32()?;
+        let (table, is_gossip_only) = (self.table, self.config.is_gossip_only);
+        digest::encode(table, Slot::FIRST, codec, out)?;
+        let wanted = self.exchange.asked.encode_wanted(to, self.clock.now(), codec, out);
+        let mut written = 1 + wanted;
+        let order = table.sorted();
+        let start = *syn.start.get_or_insert_with(|| {
+            self.exchange.news.begin_list();
+            u32::try_from(self.exchange.rotation % order.len().max(1)).unwrap_or(0)
+        });
+        // Where messages follow one another, endpoints may have been removed between them.
+        let start = (start as usize).min(order.len());
+        let has_first = self.exchange.coverage.is_partial();
+        if has_first {
+            let rounds = 2 * (usize::BITS - order.len().leading_zeros());
+            let kept = out.room() / 4;
+            while out.room() > kept
+                && let Some(newest) = self.exchange.news.newest(syn.news as usize, rounds)
+            {
+                syn.news += 1;
+                let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
+                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST).filter(is_told) {
+                    if digest::encode(table, slot, codec, out).is_err() {
+                        break;
+                    }
+                    self.exchange.news.list(slot);
+                    written += 1;
+                }
+            }
+        }
+        // Whoever is asked for from the start, or listed before, is not listed a second time.
+        let is_left = |slot: Slot| {
+            slot != Slot::FIRST
+                && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
+                && !(wanted > 0 && self.exchange.asked.is_asked(table.endpoint(slot)))
+                && !(has_first && self.exchange.news.is_listed(slot))
+        };
+        let (before, after) = order.split_at(start);
+        let covered = syn.covered as usize;
+        let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
+            .map(Option::unwrap_or_default);
+        for part in &mut left {
+            written += if wanted == 0 && !has_first && !is_gossip_only {
+                digest::encode_all(table, part, |slot| slot != Slot::FIRST, codec, out)
+            } else {
+                digest::encode_all(table, part, is_left, codec, out)
+            };
+            if !part.is_empty() {
+                break;
+            }
+        }
+        let listed = order.len() - left.iter().map(|part| part.len()).sum::<usize>();
+        syn.covered = u32::try_from(listed).unwrap_or(u32::MAX);
+        out.fill(count, written);
+        syn.left = if listed < order.len() { syn.left.saturating_sub(1) } else { 0 };
+        if syn.left == 0 {
+            // What an ACK cuts off for want of room must not be the same each time.
+            let step = if listed < order.len() { listed } else { order.len() / 8 + 1 };
+            self.exchange.rotation = (start + step) % order.len().max(1);
+            self.exchange.coverage = Coverage { listed, of: order.len() };
+        }
+        Ok(())
+    }
+
+    fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
+        let cluster = JavaStr::from_checked(&self.config.cluster);
+        let partitioner = JavaStr::from_checked(&self.config.partitioner);
+        crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)
+    }
+
+    /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;
+    /// and somebody, since an answer of nothing means that we are asking ourselves.
+    fn encode_part_of_shadow_reply(
+        &mut self,
+        to: Endpoint,
+        at: u32,
+        receiver: &Receiver,
+        out: &mut Writer<'_>,
+    ) -> Option<Outgoing> {
+        let is_gossip_only = self.config.is_gossip_only;
+        let asker = self.table.find(to);
+        let begin = at as usize;
+        let everything = Version::new(i32::MIN);
+        let (table, scratch) = (self.table, &mut self.exchange.scratch);
+        let mut next = None;
+        let written = out.atomically(|out| {
+            out.i32(0)?;
+            let count = out.reserve_i32()?;
+            let mut written = 0;
+            let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
+            if let Some(asker) = asker.filter(|_| begin == 0).filter(is_told) {
+                written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
+            }
+            for slot in table.places().skip(begin) {
+                if !table.is_occupied(slot)
+                    || Some(slot) == asker
+                    || (is_gossip_only && delta::is_stopped_nobody(table, slot))
+                {
+                    continue;
+                }
+                if delta::encode_if_whole(table, slot, everything, receiver, out) {
+                    written += 1;
+                } else if written == 0 {
+                    // It fits no message whole. The rest of it is asked for later.
+                    written += i32::from(delta::encode_part(table, slot, everything, scratch, receiver, out));
+                } else {
+                    next = Some(slot.number());
+                    break;
+                }
+            }
+            out.fill(count, written);
+            Ok(())
+        });
+        if written.is_ok()
+            && next.is_some()
+            && let Some(due) = self.exchange.outbox.due(to)
+        {
+            due.shadow_reply = next;
+        }
+        self.finish(Verb::GOSSIP_DIGEST_ACK, written)
+    }
+
+    /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.
+    fn encode_shadow_reply(&self, receiver: &Receiver, out: &mut Writer<'_>) -> Result<(), Full> {
+        out.i32(0)?;
+        let count = out.reserve_i32()?;
+        let mut written = 0;
+        for slot in self.table.slots().filter(|slot| !self.is_untold(*slot)) {
+            out.endpoint(self.table.endpoint(slot), receiver.address_form())?;
+            delta::encode_newer(self.table, slot, Version::new(i32::MIN), receiver, out)?;
+            written += 1;
+        }
+        out.fill(count, written);
+        Ok(())
+    }
+
+    /// What `to` can decode in messages written so.
+    fn receiver(&self, to: Endpoint, codec: Codec) -> Receiver {
+        if !self.config.is_gossip_only {
+            return Receiver::of_everything(codec);
+        }
+        let release = self.table.find(to).and_then(|slot| delta::release_of(self.table, slot));
+        Receiver::of_cassandra(
+            codec,
+            release.map_or(ALWAYS_DECODED, Release::highest_state),
+            MAX_CASSANDRA_LEN,
+        )
+    }
+
+    /// Whether nobody is told of an endpoint: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
+    /// of its stop.
+    fn is_untold(&self, slot: Slot) -> bool {
+        self.config.is_gossip_only && delta::is_stopped_nobody(self.table, slot)
+    }
+}
+
+/// The schema that a gossip-only member follows.
+pub(in super::super) fn own_schema(table: &EndpointTable, config: &Config) -> Option<Uuid> {
+    if !config.is_gossip_only {
+        return None;
+    }
+    let (text, _) = table.values(Slot::FIRST).get(ApplicationState::SCHEMA)?;
+    Uuid::from_text(text.as_bytes()).ok()
+}

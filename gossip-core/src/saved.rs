@@ -1,0 +1,23 @@
+//! What a node keeps of others across its restarts.
+
+use crate::endpoint::Endpoint;
+use crate::uuid::Uuid;
+
+/// An endpoint that is known from an earlier run of the node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SavedEndpoint {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// The host that had this address, if it is known. The address is forgotten when this host is found live at another one.
+    pub host_id: Option<Uuid>,
+    /// When news of it came last, in milliseconds since the Unix epoch, if it is known. The address is forgotten once this is longer
+    /// ago than [`ConfigBuilder::tombstone_ttl`](crate::ConfigBuilder::tombstone_ttl), unless it is heard of.
+    pub heard_unix_ms: Option<u64>,
+}
+
+impl SavedEndpoint {
+    /// An endpoint of which only the address is known.
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, host_id: None, heard_unix_ms: None }
+    }
+}
