@@ -4,6 +4,7 @@
 //! a switch: what the dialler's bytes are at the moment stands in its [`Phase`], and each phase has a module that takes
 //! one thing at a time from the front of the [`Input`].
 
+mod answer;
 mod frames;
 mod handshake;
 mod input;
@@ -12,138 +13,25 @@ mod seek;
 
 use core::net::SocketAddr;
 
-use gossip_core::Endpoint;
-use gossip_core::internode::{ConnectionKind, Framing};
+use gossip_core::internode::Framing;
 
+use self::answer::{Answer, Opening};
 use self::frames::Frames;
 pub(crate) use self::frames::{messages, splits};
 pub(crate) use self::handshake::loose_answer;
-use self::handshake::{Answer, Opening};
 use self::input::Input;
-pub(crate) use self::input::Seen;
 use self::legacy::Legacy;
 pub(crate) use self::seek::framing_of;
-use self::seek::{Seek, Why};
+use self::seek::{Next, Seek, Why};
+use crate::env::{End, Ending, Env, Seen, Step, Who};
 use crate::fault::{bytes_of, end_after};
-use crate::learned::Learned;
-use crate::options::Options;
-use crate::record::{Damage, Note, Passed, Place, Record, Summary};
+use crate::record::{Passed, Record};
 use crate::version::Version;
 
 /// How many bytes of the dialler wait for the acceptor's answer. Then it is not in the capture.
 const MAX_WAITING: usize = 256 * 1024;
 /// For how long they wait, in microseconds of the capture: whoever sends them had the answer already.
 const MAX_WAIT_US: u64 = 1_000_000;
-
-/// Which end of a connection sent something.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum End {
-    Dialler,
-    Acceptor,
-}
-
-/// How a direction ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ending {
-    /// Its sender closed it in order, or the bytes were given as a whole: nothing may be left over.
-    Finished,
-    /// It was cut off: by a reset, by the end of the capture, or because nothing more is remembered of it.
-    Cut,
-}
-
-/// What a connection works with that is not its own.
-pub(crate) struct Env<'a> {
-    pub(crate) options: &'a Options,
-    pub(crate) learned: &'a mut Learned,
-    pub(crate) summary: &'a mut Summary,
-    /// What payloads are decompressed to.
-    pub(crate) scratch: &'a mut Vec<u8>,
-    pub(crate) sink: &'a mut dyn FnMut(Record),
-}
-
-impl Env<'_> {
-    pub(crate) fn tell(&mut self, record: Record) {
-        match &record {
-            Record::Handshake(_) => self.summary.handshakes += 1,
-            Record::Frame(_) => self.summary.frames += 1,
-            Record::Message(message) => {
-                self.summary.messages += 1;
-                let verb = gossip_core::Verb::new(message.verb);
-                self.summary.gossip_messages += u64::from(verb.is_gossip());
-            }
-            Record::Damage(_) => self.summary.damages += 1,
-            Record::Body(_) | Record::Passed(_) | Record::Note(_) | Record::Summary(_) => {}
-        }
-        (self.sink)(record);
-    }
-
-    pub(crate) fn note(&mut self, place: Place, text: impl Into<String>) {
-        self.tell(Record::Note(Note { place, text: text.into() }));
-    }
-
-    pub(crate) fn damage(&mut self, place: Place, expected: impl Into<String>, found: impl Into<String>) {
-        self.tell(Record::Damage(Damage {
-            place,
-            within: None,
-            expected: expected.into(),
-            found: found.into(),
-        }));
-    }
-
-    /// Counts bytes that should have been decoded.
-    pub(crate) fn lose(&mut self, bytes: usize) {
-        self.summary.undecoded_bytes += bytes as u64;
-    }
-}
-
-/// Whose connection it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Who {
-    /// Its number; none for bytes that were given as such.
-    pub(crate) number: Option<u64>,
-    /// Where it was dialled from, and where to.
-    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
-    /// Who the dialler says it is.
-    pub(crate) identity: Option<Endpoint>,
-    pub(crate) kind: Option<ConnectionKind>,
-}
-
-impl Who {
-    pub(crate) fn target(&self) -> Option<SocketAddr> {
-        self.ends.map(|(_, target)| target)
-    }
-
-    /// Whom the dialler's messages are from.
-    pub(crate) fn sender(&self) -> Option<SocketAddr> {
-        self.identity.map(SocketAddr::from).or(self.ends.map(|(source, _)| source))
-    }
-
-    pub(crate) fn place(&self, end: End, offset: u64, seen: Seen) -> Place {
-        let (from, to) = match end {
-            End::Dialler => (self.sender(), self.target()),
-            End::Acceptor => (self.target(), self.sender()),
-        };
-        Place {
-            unix_us: seen.unix_us,
-            packet: seen.packet,
-            connection: self.number,
-            from,
-            to,
-            offset,
-            uncompressed_offset: None,
-        }
-    }
-}
-
-/// What came of taking one thing from the front of the input.
-pub(crate) enum Step {
-    /// There may be more.
-    Again,
-    /// More bytes are needed.
-    Wait,
-    /// Where the next thing begins is not known any more.
-    Lost,
-}
 
 /// A connection.
 pub(crate) struct Connection {
@@ -412,8 +300,12 @@ impl Connection {
         let Phase::Seeking(seek) = &mut self.phase else { return Step::Again };
         let has_ended = self.dialler.has_ended;
         match seek.step(&mut self.dialler.input, &self.who, has_ended, env) {
-            Some(phase) => {
-                self.phase = phase;
+            Some(next) => {
+                self.phase = match next {
+                    Next::Frames(frames) => Phase::Frames(frames),
+                    Next::Legacy(legacy) => Phase::Legacy(legacy),
+                    Next::Lost => Phase::Lost,
+                };
                 Step::Again
             }
             None => Step::Wait,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pcap_file::DataLink;
 
 use crate::capture::{Capture, Captured};
-use crate::connection::{Env, Seen};
+use crate::env::{Env, Seen};
 use crate::fault::{Fault, end_after};
 use crate::learned::Learned;
 use crate::legacy::MAGIC;

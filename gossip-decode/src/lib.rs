@@ -30,6 +30,7 @@ mod body;
 mod capture;
 mod connection;
 mod decoder;
+mod env;
 mod fault;
 mod learned;
 mod legacy;

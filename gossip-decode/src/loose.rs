@@ -8,9 +8,8 @@ use gossip_core::wire::Reader;
 use gossip_core::{MessagingVersion, Verb};
 
 use crate::body::{Body, Reading, State};
-use crate::connection::{
-    Connection, End, Ending, Env, Seen, Who, framing_of, loose_answer, messages, splits,
-};
+use crate::connection::{Connection, framing_of, loose_answer, messages, splits};
+use crate::env::{End, Ending, Env, Seen, Who};
 use crate::fault::{Fault, bytes_of};
 use crate::learned::Learned;
 use crate::legacy::MAGIC;

@@ -6,7 +6,7 @@ use gossip_core::wire::{AddressForm, Reader};
 use gossip_core::{Endpoint, MessagingVersion, Verb};
 
 use crate::body::{Body, Reading, connection_type_name, uuid};
-use crate::connection::Env;
+use crate::env::Env;
 use crate::fault::Fault;
 use crate::record::{Damage, Message, Param, Place, Record};
 use crate::tokens::hex;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use self::half::{Half, Next};
-use crate::connection::{Connection, End, Ending, Env, Seen};
+use crate::connection::Connection;
+use crate::env::{End, Ending, Env, Seen};
 use crate::packet::Segment;
 
 /// The connections that are remembered.

@@ -7,8 +7,8 @@ use gossip_core::{Endpoint, MessagingVersion, Verb};
 use lz4_flex::block::decompress_into;
 
 use super::input::Input;
-use super::{End, Env, Step, Who};
 use crate::body::is_decoded;
+use crate::env::{End, Env, Step, Who};
 use crate::fault::{Fault, bytes_of, end_after};
 use crate::message::{Head, Spot};
 use crate::record::{Frame, Place, Record};

@@ -1,50 +1,21 @@
 //! How a connection is opened (`internode.md` §3, appendices A and B).
 
+use gossip_core::MessagingVersion;
 use gossip_core::internode::{Accept, ConnectionKind, HandshakeError, Initiate};
 use gossip_core::wire::{AddressForm, DecodeError, Reader};
-use gossip_core::{Endpoint, MessagingVersion};
 
+use super::answer::{Answer, Greeting};
 use super::frames::{Frames, framing_name};
 use super::legacy::Legacy;
 use super::seek::{Seek, Why};
-use super::{Connection, End, Env, MAX_WAIT_US, MAX_WAITING, Phase, STREAMING, Seen, Step, TLS};
+use super::{Connection, MAX_WAIT_US, MAX_WAITING, Phase, STREAMING, TLS};
+use crate::env::{End, Env, Step};
 use crate::fault::Fault;
 use crate::legacy::{LegacyHeader, MAGIC};
 use crate::message::kind_name;
 use crate::record::{self, Handshake, Record};
 use crate::tokens::hex;
 use crate::version::Version;
-
-/// What is known of a handshake that is under way.
-#[derive(Default)]
-pub(super) struct Opening {
-    greeting: Option<(Greeting, Seen)>,
-    /// What a dialler of before 4.0 says last: its version, and who it is.
-    identity: Option<(u32, Endpoint)>,
-    /// Since when bytes of the dialler wait for the answer.
-    waiting_since: Option<u64>,
-}
-
-/// What a dialler says first.
-#[derive(Clone, Copy)]
-pub(super) enum Greeting {
-    /// One of 4.0 or later.
-    Modern(Initiate),
-    /// One of before 4.0, or one that believes the acceptor to be so old.
-    Legacy { request: u8, min: u8, max: u8, is_compressed: bool, is_streaming: bool },
-}
-
-/// What the acceptor says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Answer {
-    #[default]
-    Awaited,
-    Modern(Accept),
-    /// One of before 4.0: its version.
-    Legacy(u32),
-    /// It is not in the capture, or cannot be read.
-    Absent,
-}
 
 /// The flags of a handshake of before 4.0 that say something.
 const LEGACY_COMPRESSED: u8 = 1 << 2;
@@ -55,27 +26,6 @@ const LEGACY_REQUESTS: core::ops::RangeInclusive<u8> = 8..=12;
 const OLD_VERSIONS: core::ops::RangeInclusive<u32> = 10..=14;
 /// The greatest number that is believed to be a version.
 const MAX_VERSION: u32 = 255;
-
-impl Answer {
-    pub(super) const fn is_awaited(&self) -> bool {
-        matches!(self, Self::Awaited)
-    }
-
-    /// The version that it settles, if it is one that we know.
-    pub(super) fn version(&self) -> Option<MessagingVersion> {
-        match self {
-            Self::Modern(accept) => MessagingVersion::from_number(accept.version),
-            Self::Legacy(version) => MessagingVersion::from_number(*version),
-            Self::Awaited | Self::Absent => None,
-        }
-    }
-}
-
-impl Opening {
-    pub(super) fn greeting(&self) -> Option<Greeting> {
-        self.greeting.map(|(greeting, _)| greeting)
-    }
-}
 
 impl Connection {
     /// Takes one step of the dialler's part of the handshake.

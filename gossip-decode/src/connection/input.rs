@@ -2,15 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::env::Seen;
+
 /// The capacity up to which the memory of bytes that are consumed is kept for the next ones.
 const KEPT_CAPACITY: usize = 4 * 1024;
-
-/// When and in which packet bytes were captured; nothing of it for bytes that were given as such.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Seen {
-    pub(crate) packet: Option<u64>,
-    pub(crate) unix_us: Option<u64>,
-}
 
 /// The bytes that follow what was consumed, in one piece.
 #[derive(Debug, Default)]

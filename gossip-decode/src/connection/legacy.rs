@@ -3,8 +3,8 @@
 use gossip_core::wire::Reader;
 
 use super::input::Input;
-use super::{End, Env, Step, Who};
 use crate::body::is_decoded;
+use crate::env::{End, Env, Step, Who};
 use crate::fault::{Fault, bytes_of};
 use crate::legacy::{BLOCK_HEADER, BLOCK_MAGIC, BlockHeader, LegacyHeader, MAGIC, Unread};
 use crate::message::{Head, Spot};

@@ -4,11 +4,11 @@ use gossip_core::MessagingVersion;
 use gossip_core::internode::{FrameHeader, FrameKind, Framing};
 use gossip_core::wire::{Reader, crc32};
 
+use super::answer::{Answer, Greeting};
 use super::frames::{Frames, framing_name, is_known, splits};
-use super::handshake::{Answer, Greeting};
 use super::input::Input;
 use super::legacy::Legacy;
-use super::{End, Env, Phase, Who};
+use crate::env::{End, Env, Who};
 use crate::fault::bytes_of;
 use crate::legacy::{BLOCK_HEADER, BlockHeader, LegacyHeader, MAGIC, Unread};
 use crate::options::Options;
@@ -47,6 +47,14 @@ pub(super) struct Seek {
     budget: u64,
     /// Up to which offset the bytes were counted for the budget.
     counted: u64,
+}
+
+/// What the dialler's next bytes are.
+pub(super) enum Next {
+    Frames(Frames),
+    Legacy(Legacy),
+    /// Nothing that could be decoded.
+    Lost,
 }
 
 /// What stands at some place.
@@ -107,7 +115,7 @@ impl Seek {
         who: &Who,
         has_ended: bool,
         env: &mut Env<'_>,
-    ) -> Option<Phase> {
+    ) -> Option<Next> {
         let end = input.offset() + input.len() as u64;
         self.budget += end.saturating_sub(self.counted.max(input.offset())) * CHECKED_PER_BYTE;
         self.counted = self.counted.max(end);
@@ -131,7 +139,7 @@ impl Seek {
         let phase = match found {
             Found::Nothing | Found::Incomplete if self.passed > MAX_PASSED => {
                 self.give_up(0, place, env);
-                Phase::Lost
+                Next::Lost
             }
             Found::Nothing | Found::Incomplete => return None,
             Found::Frames(framing) => {
@@ -140,7 +148,7 @@ impl Seek {
                     Version::assumed(agreed.unwrap_or(MessagingVersion::V12))
                 });
                 self.tell(framing_name(framing), version, place, env);
-                Phase::Frames(Frames::resumed(framing, version))
+                Next::Frames(Frames::resumed(framing, version))
             }
             Found::Legacy { is_compressed } => {
                 let before_4 = |version: &Version| version.number < MessagingVersion::V12;
@@ -148,7 +156,7 @@ impl Seek {
                 let version = version.unwrap_or(Version::assumed(MessagingVersion::V11));
                 let what = if is_compressed { "lz4_block" } else { "none" };
                 self.tell(what, version, place, env);
-                Phase::Legacy(Legacy::resumed(version, port, is_compressed))
+                Next::Legacy(Legacy::resumed(version, port, is_compressed))
             }
         };
         Some(phase)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::connection::Seen;
+use crate::env::Seen;
 
 /// How much a sequence number can be off and still belong to the connection, in bytes. No window is larger in practice;
 /// what is further away is another connection between the same ports, whose first packet was not captured.
