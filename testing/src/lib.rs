@@ -1,0 +1,12 @@
+//! What the tests of several crates share. No crate needs it but for its tests.
+//!
+//! * [`shared`]: Cassandra's files and captures of real nodes, which are no part of the repository.
+//! * [`floors`]: reads which module of a crate names which, and checks that no arrow points up.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
+
+pub mod floors;
+mod folder;
+
+pub use self::folder::shared;
