@@ -17,7 +17,6 @@ mod refusals;
 mod replay;
 #[cfg(feature = "seal")]
 mod seal;
-mod sealer;
 
 pub(crate) use self::cookie::Cookies;
 pub use self::packet::{ClusterId, Cookie, DatagramMessages, Header, PacketError, RawMessage, Seal};
@@ -26,7 +25,8 @@ pub(crate) use self::peers::{Arrival, Peer, Peers};
 pub(crate) use self::refusals::Refusals;
 #[cfg(feature = "seal")]
 pub use self::seal::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
-pub(crate) use self::sealer::{Refused, Sealer};
+#[cfg(feature = "seal")]
+pub(crate) use self::seal::{OpenError, TAG};
 
 /// The messaging version whose bodies packets hold.
 pub const BODIES: crate::MessagingVersion = crate::MessagingVersion::V12;

@@ -11,6 +11,9 @@ use crate::tls_fault::TlsFault;
 use crate::uuid::Uuid;
 use crate::version::{Generation, Version};
 
+/// How many assassinations may wait at the same time, and so how many outcomes of them are never lost.
+pub(crate) const MAX_OUTCOMES: usize = 8;
+
 /// Something that happened. Names whom it concerns; a changed value is read with
 /// [`Gossiper::value`](crate::Gossiper::value).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,56 +1,62 @@
 //! The protocol: messages in, intentions out.
 //!
-//! [`Gossiper`] is the switchboard. What it switches between lives in files of its own: the exchange, the round,
-//! liveness, shutdown. It knows neither connections nor packets; a transport feeds it messages and asks what is due to whom.
+//! [`Gossiper`] is the switchboard, and holds no state of its own. Each of its parts owns a part of the state, and says in its first
+//! lines what it owns and what it may see. A part sees only those above it in this list, which are below it in the house:
+//!
+//! | Part | Owns |
+//! | --- | --- |
+//! | `Clock` | the time, and the versions that order our values |
+//! | `Journal` | what happened: events and counters |
+//! | `Exchange` | the exchange, and what is due to each peer |
+//! | `Members` | who is known, and how each stands |
+//! | `Own` | who we are, and what we publish |
+//! | `Rounds` | the round and its chances |
+//! | `Life` | where we are in our life: asking, running, stopping |
+//!
+//! The gossiper knows neither connections nor packets. A transport feeds it messages and asks what is due to each peer.
 
-mod acceptance;
-mod apply;
-mod cassandra;
+mod asking;
 mod clock;
-mod clocks;
 mod exchange;
-mod identity;
 mod journal;
-mod liveness;
-mod local;
+mod leaving;
+mod life;
+mod members;
 mod messages;
+mod own;
 mod phase;
-mod questions;
-mod removal;
-mod round;
-mod shadow;
-mod shutdown;
+mod rounds;
+mod session;
+mod stopping;
 mod upgrade;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use self::acceptance::Acceptance;
 use self::clock::Clock;
-use self::clocks::Clocks;
 use self::exchange::{Exchange, Writing};
-use self::identity::Identity;
 use self::journal::Journal;
-use self::local::Refutations;
+pub use self::leaving::LeaveError;
+use self::life::{AfterShutdown, Life, Mode};
+pub use self::members::AssassinateError;
+use self::members::{Members, Membership};
+use self::own::{Own, Publishing};
 pub use self::phase::{End, Phase};
-use self::questions::Questions;
-pub use self::removal::{AssassinateError, LeaveError};
-use self::removal::{Assassination, MAX_ASSASSINATIONS};
-use self::shadow::Shadow;
-pub use self::shutdown::{DisableError, EnableError};
+use self::rounds::Rounds;
+pub use self::session::{Outgoing, Session};
+pub use self::stopping::{DisableError, EnableError};
 use crate::application_state::ApplicationState;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
-use crate::event::{Event, UpgradeSign};
+use crate::event::Event;
 use crate::log;
 use crate::message::{Codec, Message};
-use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
+use crate::quarantine::Tombstone;
 use crate::rng::{Purpose, Rng};
+use crate::slot::Slot;
 use crate::snapshot::{EndpointInfo, Standing, StateInfo};
 use crate::stats::Stats;
-use crate::table::{EndpointTable, Slot};
 use crate::time::Timestamp;
-use crate::verb::Verb;
 use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::{JavaStr, Writer};
 
@@ -63,146 +69,32 @@ pub struct Gossiper {
     clock: Clock,
     journal: Journal,
     exchange: Exchange,
-    table: EndpointTable,
-    quarantine: Quarantine,
-    assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
-    rng: Rng,
-    mode: Mode,
-    /// Why the node stops, once it does.
-    end: Option<End>,
-    shadow: Shadow,
-    /// The status to go back to when gossip is enabled again.
-    status_before: Vec<u8>,
-    next_round: Timestamp,
-    pauses: liveness::Pauses,
-    refutations: Refutations,
-    contact: round::Contact,
-    acceptance: Acceptance,
-    /// Who showed that the Cassandra cluster is being upgraded to 6.0.
-    upgrade: Option<(Endpoint, UpgradeSign)>,
-    clocks: Clocks,
-    identity: Identity,
-    /// How many endpoints may be left of which only the address is known; not fewer than there are.
-    saved_left: usize,
-    /// What became of questions and dials to seeds and saved endpoints.
-    questions: Questions,
-}
-
-/// What a node is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Mode {
-    /// Asking before it takes part.
-    Shadow,
-    /// Taking part.
-    Running,
-    /// Said that it leaves, and goes on until it says that it has left.
-    Leaving { until: Timestamp },
-    /// Said that it has left, and goes on until this moment so that all hear of it.
-    Left { until: Timestamp },
-    /// Announced its shutdown, and goes on until this moment.
-    Stopping { until: Timestamp, then: AfterShutdown },
-    /// Taking no part until gossip is enabled again.
-    Disabled,
-    /// Taking no part any more.
-    Stopped,
-}
-
-/// What follows an announced shutdown.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum AfterShutdown {
-    Stop,
-    Disable,
-}
-
-/// Which process of an endpoint is at the other end of a connection, as far as is known.
-///
-/// A shutdown without a body says nothing of the generation that it ends; it counts only for the one that its
-/// connection belongs to.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Session {
-    generation: Option<Generation>,
-    /// How many bytes the body of an answer may take, where whoever asks has not proven its address.
-    reply_limit: Option<u32>,
-}
-
-impl Session {
-    /// That of one packet, which names the process that sent it.
-    pub(crate) const fn of_packet(generation: Generation, reply_limit: Option<u32>) -> Self {
-        Self { generation: Some(generation), reply_limit }
-    }
-}
-
-/// A message that was written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Outgoing {
-    /// What it is.
-    pub verb: Verb,
-    /// Its id; that of the request if it is a response.
-    pub id: u64,
+    members: Members,
+    own: Own,
+    rounds: Rounds,
+    life: Life,
 }
 
 impl Gossiper {
     /// Starts to gossip: the first round is one interval after `now`.
     pub fn new(config: Config, now: Timestamp) -> Self {
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
-        let settings = crate::phi::Settings {
-            window: config.arrival_window,
-            initial: config.initial_arrival_interval,
-            max: config.max_arrival_interval,
-        };
-        let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
         let mut journal = Journal::new(config.max_pending_events);
-        let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
-        // The table holds at least one endpoint, and this is the first.
-        if let Ok(slot) = table.insert(config.local, local) {
-            table.set_standing(slot, Standing::Live);
-        }
-        let mut quarantine = Quarantine::new(config.max_tombstones);
-        for tombstone in &config.tombstones {
-            let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
-            quarantine.insert(tombstone.endpoint, tombstone.generation, refusal, Evidence::Met);
-        }
-        for saved in &config.saved {
-            // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
-            if quarantine.holds(saved.endpoint) {
-                continue;
-            }
-            match table.insert(saved.endpoint, HeartbeatState::EMPTY) {
-                Ok(slot) => table.set_standing(slot, Standing::Unreachable),
-                Err(_) => journal.stats.table_full += 1,
-            }
-        }
-        let mut identity = Identity::default();
-        identity.reserve(table.len());
-        table.sort();
+        let members = Members::new(&config, hash_key, &mut journal);
         let mut exchange = Exchange::new(&config, hash_key);
-        exchange.reserve(&table);
+        exchange.reserve(members.table());
         let mut gossiper = Self {
             clock: Clock::new(now),
             journal,
             exchange,
-            table,
-            quarantine,
-            assassinations: [None; MAX_ASSASSINATIONS],
-            rng: Rng::new(&config.entropy, Purpose::Targets),
-            mode: Mode::Running,
-            end: None,
-            shadow: Shadow::new(now, 0),
-            status_before: Vec::new(),
-            next_round: now + config.interval,
-            pauses: liveness::Pauses::default(),
-            refutations: Refutations::default(),
-            contact: round::Contact::new(now),
-            acceptance: Acceptance::default(),
-            upgrade: None,
-            clocks: Clocks::default(),
-            identity,
-            saved_left: config.saved.len(),
-            questions: Questions::new(),
+            members,
+            own: Own::default(),
+            rounds: Rounds::new(&config, now),
+            life: Life::new(now),
             config,
         };
         for (key, value) in core::mem::take(&mut gossiper.config.states) {
-            gossiper.publish(key, JavaStr::from_checked(&value));
+            gossiper.publishing().publish(key, JavaStr::from_checked(&value));
         }
         gossiper.journal.clear();
         gossiper.config.tombstones = Vec::new();
@@ -223,7 +115,7 @@ impl Gossiper {
     ) {
         self.advance(now);
         log::trace!(%from, verb = %message.verb(), id, entries = message.entries(), "received");
-        match self.mode {
+        match self.life.mode() {
             Mode::Stopped => return,
             Mode::Disabled => {
                 self.journal.stats.while_disabled += 1;
@@ -232,16 +124,14 @@ impl Gossiper {
             Mode::Shadow => return self.handle_shadow_message(from, id, message),
             Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
         }
-        if let Some(slot) = self.table.find(from) {
-            self.table.set_heard(slot, self.clock.now());
-        }
+        self.members.hear(from, self.clock.now());
         match message {
             Message::Syn(syn) => self.on_syn(from, id, session, syn),
             Message::Ack(ack) => self.on_ack(from, session, ack),
             Message::Ack2(ack2) => self.on_ack2(from, session, ack2),
             Message::EchoRequest => self.on_echo_request(from, id),
-            Message::EchoResponse => self.on_echo_response(from, id),
-            Message::Shutdown(shutdown) => self.on_shutdown(from, *session, shutdown),
+            Message::EchoResponse => self.membership().on_echo_response(from, id),
+            Message::Shutdown(shutdown) => self.membership().on_shutdown(from, *session, shutdown),
         }
     }
 
@@ -259,24 +149,78 @@ impl Gossiper {
     /// Lets time pass: does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
-        match self.mode {
-            Mode::Stopping { until, then } if self.clock.now() >= until => self.end_shutdown(then),
-            Mode::Leaving { until } if self.clock.now() >= until => self.announce_left(),
-            Mode::Left { until } if self.clock.now() >= until => {
-                self.end_with(End::Left);
-                self.stop();
-            }
-            _ => {}
+        if self.life.until().is_some_and(|until| self.clock.now() >= until) {
+            self.end_phase();
         }
-        if self.poll_timeout().is_some() && self.clock.now() >= self.next_round {
-            self.next_round = self.clock.now() + self.config.interval;
-            self.pauses.begin_interval(self.clock.now() + self.config.max_local_pause);
-            if self.mode == Mode::Shadow {
+        if self.life.has_rounds() && self.clock.now() >= self.rounds.next() {
+            self.rounds.begin(self.clock.now(), &self.config);
+            if self.life.mode() == Mode::Shadow {
                 self.on_shadow_timeout();
             } else {
                 self.on_round();
             }
         }
+    }
+
+    /// The phase is over that ends by itself.
+    fn end_phase(&mut self) {
+        match self.life.mode() {
+            Mode::Stopping { then, .. } => self.end_shutdown(then),
+            Mode::Leaving { .. } => self.announce_left(),
+            Mode::Left { .. } => self.stop_with(End::Left),
+            Mode::Shadow | Mode::Running | Mode::Disabled | Mode::Stopped => {}
+        }
+    }
+
+    fn on_round(&mut self) {
+        if self.withdraw_if_upgraded() {
+            return;
+        }
+        self.journal.stats.rounds += 1;
+        let version = self.clock.next_version();
+        self.members.begin_round(version, self.exchange.digest_rotation());
+        self.exchange.begin_round(self.clock.now(), &mut self.journal);
+        self.publishing().follow_members();
+        self.rounds.choose_targets(&self.members, &self.config, &mut self.exchange, &mut self.journal);
+        let may_convict = self.rounds.pauses.may_convict(self.clock.now(), self.config.max_local_pause);
+        let mut membership = self.membership();
+        membership.check_liveness(may_convict);
+        membership.check_removals(may_convict);
+        membership.check_identities();
+        self.journal.watch_limits(self.clock.now());
+        self.watch_seeds();
+    }
+
+    /// Tells, now and then, that nobody answers.
+    fn watch_seeds(&mut self) {
+        let silence = self.rounds.silence_of_seeds(&self.members, &self.config, self.clock.now());
+        if let Some(waited) = silence {
+            self.tell_who_asks();
+            self.tell_unreached();
+            self.journal.tell(Event::SeedsSilent { waited });
+        }
+    }
+
+    /// The process did not run for a while, and notices before anything else: whoever was to do something meanwhile could not be heard
+    /// doing it, and has as much longer for it. What others do by their own clocks goes on, such as the time of a tombstone.
+    fn on_pause(&mut self) {
+        let (now, allowed) = (self.clock.now(), self.config.max_local_pause);
+        let ended = self.rounds.pauses.end_pause(now, allowed, self.life.has_rounds());
+        let Some(pause) = ended else { return };
+        self.journal.tell(Event::LocalPause { pause });
+        let late = now.saturating_since(self.rounds.next());
+        self.members.put_off(late);
+        self.rounds.put_off(late);
+        self.life.put_off(late);
+    }
+
+    /// After how many rounds our SYNs have listed everybody: 1 unless more endpoints are known than the messages of a SYN have room
+    /// for (some 4,300 over connections; about 1,300 in 16 packets of 1,400 bytes).
+    ///
+    /// The intervals by which silence is judged are so many times as long as configured, and so is the time until a dead
+    /// endpoint is convicted, at the most.
+    pub fn digest_rotation(&self) -> u32 {
+        self.exchange.digest_rotation()
     }
 
     /// Takes a reading of the wall clock: milliseconds since the Unix epoch, now.
@@ -287,13 +231,8 @@ impl Gossiper {
 
     /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled or the node has stopped.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        match self.mode {
-            Mode::Shadow | Mode::Running => Some(self.next_round),
-            Mode::Leaving { until } | Mode::Left { until } | Mode::Stopping { until, .. } => {
-                Some(self.next_round.min(until))
-            }
-            Mode::Disabled | Mode::Stopped => None,
-        }
+        let next = self.rounds.next();
+        self.life.has_rounds().then(|| self.life.until().map_or(next, |until| next.min(until)))
     }
 
     /// What happened, one after the other.
@@ -395,14 +334,24 @@ impl Gossiper {
     pub const MIN_ROOM: usize = exchange::MIN_ROOM;
 
     fn writing(&mut self) -> Writing<'_> {
-        let Self { exchange, table, config, clock, journal, .. } = self;
-        Writing { exchange, table, config, clock, journal }
+        let Self { exchange, members, config, clock, journal, .. } = self;
+        Writing { exchange, table: members.table(), config, clock, journal }
+    }
+
+    fn membership(&mut self) -> Membership<'_> {
+        let Self { members, exchange, journal, clock, config, .. } = self;
+        Membership { members, exchange, journal, clock, config }
+    }
+
+    fn publishing(&mut self) -> Publishing<'_> {
+        let Self { own, members, exchange, journal, clock, config, .. } = self;
+        Publishing { own, members, exchange, journal, clock, config }
     }
 
     /// What is known so far of the process at the other end of a new connection from `from`.
     pub fn open_session(&self, from: Endpoint) -> Session {
-        let generation = self.table.find(from).map(|slot| self.table.generation(slot));
-        Session { generation, reply_limit: None }
+        let generation = self.members.table().find(from).map(|slot| self.members.table().generation(slot));
+        Session::of_connection(generation)
     }
 
     /// Publishes a value of the node's own, under a fresh version.
@@ -417,7 +366,8 @@ impl Gossiper {
         value: &str,
     ) -> Result<Version, crate::config::SetStateError> {
         self.advance(now);
-        self.set_local_state(key, value)
+        let is_over = self.life.is_over();
+        self.publishing().set_local_state(key, value, is_over)
     }
 
     /// Announces to all live members that the node stops, goes on for a while (`gossip-semantics.md` §13.1), and then is
@@ -453,7 +403,10 @@ impl Gossiper {
     /// [`AssassinateError`] if that cannot be begun.
     pub fn assassinate(&mut self, now: Timestamp, endpoint: Endpoint) -> Result<(), AssassinateError> {
         self.advance(now);
-        self.begin_assassination(endpoint)
+        match self.life.mode() {
+            Mode::Running => self.membership().begin_assassination(endpoint),
+            _ => Err(AssassinateError::NotRunning),
+        }
     }
 
     /// Announces a shutdown and then takes no part until [`Gossiper::enable`]. Where gossip is disabled already, it stays so. A
@@ -480,17 +433,17 @@ impl Gossiper {
 
     /// Whether the node takes no part any more, for good.
     pub(crate) const fn is_stopped(&self) -> bool {
-        matches!(self.mode, Mode::Stopped)
+        matches!(self.life.mode(), Mode::Stopped)
     }
 
     /// Whether the node takes no part now, and nobody is to notice that it is there: no connection is kept or accepted.
     pub(crate) const fn is_silent(&self) -> bool {
-        self.config.is_gossip_only && matches!(self.mode, Mode::Disabled)
+        self.config.is_gossip_only && matches!(self.life.mode(), Mode::Disabled)
     }
 
     /// Whether the node takes part in gossip.
     pub const fn is_enabled(&self) -> bool {
-        !matches!(self.mode, Mode::Disabled | Mode::Stopped | Mode::Shadow)
+        !matches!(self.life.mode(), Mode::Disabled | Mode::Stopped | Mode::Shadow)
     }
 
     /// Replaces the seeds, the node itself left out; says whether that changed anything. An empty list changes nothing.
@@ -515,7 +468,7 @@ impl Gossiper {
     /// [`ConfigBuilder::tombstone`](crate::ConfigBuilder::tombstone). They change with [`Event::Left`] and
     /// [`Event::Forgotten`].
     pub fn tombstones(&self) -> impl Iterator<Item = Tombstone> + '_ {
-        self.all_tombstones()
+        self.members.tombstones()
     }
 
     /// Who the node is.
@@ -525,48 +478,47 @@ impl Gossiper {
 
     /// The node's own generation, as it is now.
     pub fn generation(&self) -> Generation {
-        self.table.generation(Slot::FIRST)
+        self.members.table().generation(Slot::FIRST)
     }
 
     /// How many endpoints are known, the node itself included.
     pub const fn endpoint_count(&self) -> usize {
-        self.table.len()
+        self.members.table().len()
     }
 
     /// Everybody known, the node itself included, in no particular order.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
-        self.table.slots().map(|slot| self.table.endpoint(slot))
+        self.members.table().slots().map(|slot| self.members.table().endpoint(slot))
     }
 
     /// Everybody who is live, without the node itself.
     pub fn live_endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
-        self.others(Standing::Live).map(|slot| self.table.endpoint(slot))
+        self.members.others(Standing::Live).map(|slot| self.members.table().endpoint(slot))
     }
 
     /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.
     pub(crate) fn is_met(&self, endpoint: Endpoint) -> bool {
-        self.config.seeds.contains(&endpoint)
-            || self.table.find(endpoint).is_some_and(|slot| self.table.is_met(slot))
+        self.members.is_met(endpoint, &self.config)
     }
 
     /// Where an endpoint stands, if it is known. The node itself is live.
     pub fn standing(&self, endpoint: Endpoint) -> Option<Standing> {
-        self.table.find(endpoint).map(|slot| self.table.standing(slot))
+        self.members.table().find(endpoint).map(|slot| self.members.table().standing(slot))
     }
 
     /// An endpoint's generation and heartbeat, if it is known.
     pub fn heartbeat(&self, endpoint: Endpoint) -> Option<HeartbeatState> {
-        self.table.find(endpoint).map(|slot| self.table.heartbeat(slot))
+        self.members.table().find(endpoint).map(|slot| self.members.table().heartbeat(slot))
     }
 
     /// The greatest version of an endpoint's heartbeat and values, if it is known.
     pub fn max_version(&self, endpoint: Endpoint) -> Option<Version> {
-        self.table.find(endpoint).map(|slot| self.table.known(slot).max_version())
+        self.members.table().find(endpoint).map(|slot| self.members.table().known(slot).max_version())
     }
 
     /// A value of an endpoint and its version.
     pub fn value(&self, endpoint: Endpoint, key: ApplicationState) -> Option<(JavaStr<'_>, Version)> {
-        self.table.values(self.table.find(endpoint)?).get(key)
+        self.members.table().values(self.members.table().find(endpoint)?).get(key)
     }
 
     /// All values of an endpoint, by ascending key; none if it is not known.
@@ -574,17 +526,21 @@ impl Gossiper {
         &self,
         endpoint: Endpoint,
     ) -> impl Iterator<Item = (ApplicationState, JavaStr<'_>, Version)> + '_ {
-        self.table.find(endpoint).into_iter().flat_map(|slot| self.table.values(slot).iter())
+        self.members
+            .table()
+            .find(endpoint)
+            .into_iter()
+            .flat_map(|slot| self.members.table().values(slot).iter())
     }
 
     /// All that is known of an endpoint, copied.
     pub fn endpoint_info(&self, endpoint: Endpoint) -> Option<EndpointInfo> {
-        self.table.find(endpoint).map(|slot| self.info(slot))
+        self.members.table().find(endpoint).map(|slot| self.info(slot))
     }
 
     /// All that is known of everybody, copied, by ascending endpoint.
     pub fn snapshot(&self) -> Vec<EndpointInfo> {
-        let mut infos: Vec<EndpointInfo> = self.table.slots().map(|slot| self.info(slot)).collect();
+        let mut infos: Vec<EndpointInfo> = self.members.table().slots().map(|slot| self.info(slot)).collect();
         infos.sort_unstable_by_key(|info| info.endpoint);
         infos
     }
@@ -620,20 +576,21 @@ impl Gossiper {
     }
 
     fn info(&self, slot: Slot) -> EndpointInfo {
-        let endpoint = self.table.endpoint(slot);
-        let window = self.table.window(slot);
+        let endpoint = self.members.table().endpoint(slot);
+        let window = self.members.table().window(slot);
         EndpointInfo {
             endpoint,
             is_local: slot == Slot::FIRST,
             is_seed: self.config.seeds.contains(&endpoint),
-            standing: self.table.standing(slot),
-            status: self.table.status(slot),
-            heartbeat: self.table.heartbeat(slot),
+            standing: self.members.table().standing(slot),
+            status: self.members.table().status(slot),
+            heartbeat: self.members.table().heartbeat(slot),
             phi: window.last_phi(),
             mean_interval: window.mean(),
             heard_ago: window.last().map(|last| self.clock.now().saturating_since(last)),
             states: self
-                .table
+                .members
+                .table()
                 .values(slot)
                 .iter()
                 .map(|(key, text, version)| StateInfo { key, version, value: text.to_text().into_owned() })
@@ -641,29 +598,45 @@ impl Gossiper {
         }
     }
 
-    /// All rows but the node's own that stand so.
-    fn others(&self, standing: Standing) -> impl Iterator<Item = Slot> + '_ {
-        self.table.slots().skip(1).filter(move |slot| self.table.standing(*slot) == standing)
-    }
-
     /// Time never goes back here.
     fn advance(&mut self, now: Timestamp) {
         self.clock.advance(now);
-        if self.pauses.is_pause(self.clock.now()) {
+        if self.rounds.pauses.is_pause(self.clock.now()) {
             self.on_pause();
         }
     }
 
+    /// What the node is doing.
+    pub const fn phase(&self) -> Phase {
+        self.life.phase()
+    }
+
+    /// Why the node has stopped; `None` until then.
+    pub const fn end(&self) -> Option<End> {
+        self.life.end_once_stopped()
+    }
+
+    /// Stops for a reason, unless there was one before.
+    fn stop_with(&mut self, end: End) {
+        self.life.end_with(end);
+        self.stop();
+    }
+
     fn stop(&mut self) {
-        if self.mode != Mode::Stopped {
-            self.abort_assassinations();
-            self.end_with(End::Asked);
-            self.mode = Mode::Stopped;
+        if self.life.mode() != Mode::Stopped {
+            self.membership().abort_assassinations();
+            self.life.end_with(End::Asked);
+            self.life.enter(Mode::Stopped);
             if self.config.is_gossip_only {
                 self.exchange.forget_all();
             }
             self.journal.tell(Event::Stopped);
         }
+    }
+
+    /// Whether the node takes part and means to go on, or says only that it will leave.
+    const fn is_running(&self) -> bool {
+        self.life.is_running()
     }
 }
 

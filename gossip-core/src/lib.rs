@@ -70,6 +70,7 @@ mod quarantine;
 mod release;
 mod rng;
 mod saved;
+mod slot;
 mod snapshot;
 mod stats;
 mod status;

@@ -4,6 +4,7 @@ mod budget;
 mod connections;
 mod frames;
 mod packets;
+mod sealer;
 #[cfg(feature = "tls")]
 mod secure;
 mod streams;

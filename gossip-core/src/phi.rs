@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::time::{Timestamp, nanos};
 
 /// 1 / ln 10: turns silence in mean intervals into the negative decimal logarithm of its probability.

@@ -21,3 +21,9 @@ impl SavedEndpoint {
         Self { endpoint, host_id: None, heard_unix_ms: None }
     }
 }
+
+/// What is saved of an endpoint. `saved` is sorted.
+pub(crate) fn find(saved: &[SavedEndpoint], endpoint: Endpoint) -> Option<&SavedEndpoint> {
+    let at = saved.binary_search_by_key(&endpoint, |saved| saved.endpoint).ok()?;
+    saved.get(at)
+}

@@ -15,34 +15,12 @@ pub(crate) use self::values::{Place, Stored, Survey, Values};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::phi::{Arrivals, Settings, Window};
+use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
 use crate::time::Timestamp;
 use crate::version::{Generation, HeartbeatState, Known, Version};
 use crate::wire::JavaStr;
-
-/// Names a row of the table.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Slot(u32);
-
-impl Slot {
-    /// The row of the node itself.
-    pub(crate) const FIRST: Self = Self(0);
-
-    /// The row with this number, which the table gave out before.
-    #[cfg(test)]
-    pub(crate) const fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
-    pub(crate) const fn number(self) -> u32 {
-        self.0
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What a digest is held against: four of them fill a line of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -148,12 +126,15 @@ impl EndpointTable {
     /// All rows, in no particular order but always the same.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<'_> {
         // No more rows than `max_endpoints`, which fits.
-        (0..).zip(&self.rows).filter(|(_, row)| row.key != VACANT).map(|(number, _)| Slot(number))
+        (0..)
+            .zip(&self.rows)
+            .filter(|(_, row)| row.key != VACANT)
+            .map(|(number, _)| Slot::from_number(number))
     }
 
     /// Every place where a row may be: for walks that change rows.
     pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
-        (0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)).map(Slot)
+        (0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)).map(Slot::from_number)
     }
 
     /// Whether the place belongs to an endpoint.
@@ -178,7 +159,7 @@ impl EndpointTable {
         order.sort_unstable_by_key(|slot| self.endpoint(*slot));
         let following = order.iter().skip(1).chain(order.first());
         for (slot, next) in order.iter().zip(following) {
-            self.successors[slot.index()] = next.0;
+            self.successors[slot.index()] = next.number();
         }
         self.order = order;
     }
@@ -212,7 +193,7 @@ impl EndpointTable {
             }
         };
         cursor.0 = self.successors[slot as usize];
-        Some((Slot(slot), known))
+        Some((Slot::from_number(slot), known))
     }
 
     #[inline]
@@ -222,9 +203,9 @@ impl EndpointTable {
 
     fn find_key(&self, key: u64, endpoint: Endpoint) -> Option<Slot> {
         let found = self.index.find(self.hash.hash_one(key), |slot| {
-            self.rows[*slot as usize].key == key && self.endpoint(Slot(*slot)) == endpoint
+            self.rows[*slot as usize].key == key && self.endpoint(Slot::from_number(*slot)) == endpoint
         });
-        found.map(|slot| Slot(*slot))
+        found.map(|slot| Slot::from_number(*slot))
     }
 
     /// An IPv4 endpoint packed into 48 bits, or a hash of an IPv6 one behind the topmost bit.
@@ -246,7 +227,7 @@ impl EndpointTable {
         let slot = if self.vacant == NOWHERE {
             self.add_row()?
         } else {
-            let slot = Slot(self.vacant);
+            let slot = Slot::from_number(self.vacant);
             self.vacant = self.successors[slot.index()];
             self.vacancies -= 1;
             slot
@@ -262,15 +243,16 @@ impl EndpointTable {
         }
         self.pulses[i] = Pulse::EMPTY;
         self.reset(slot, heartbeat);
-        self.successors[i] = slot.0;
+        self.successors[i] = slot.number();
         self.is_sorted = false;
         let Self { index, hash, rows, .. } = self;
-        index.insert_unique(hash.hash_one(key), slot.0, |slot| hash.hash_one(rows[*slot as usize].key));
+        index
+            .insert_unique(hash.hash_one(key), slot.number(), |slot| hash.hash_one(rows[*slot as usize].key));
         Ok(slot)
     }
 
     fn add_row(&mut self) -> Result<Slot, TableFull> {
-        let slot = Slot(u32::try_from(self.rows.len()).map_err(|_| TableFull)?);
+        let slot = Slot::from_number(u32::try_from(self.rows.len()).map_err(|_| TableFull)?);
         if self.rows.len() == self.rows.capacity() {
             self.grow();
         }
@@ -305,13 +287,13 @@ impl EndpointTable {
     pub(crate) fn remove(&mut self, slot: Slot) {
         let i = slot.index();
         let hash = self.hash.hash_one(self.rows[i].key);
-        if let Ok(entry) = self.index.find_entry(hash, |found| *found == slot.0) {
+        if let Ok(entry) = self.index.find_entry(hash, |found| *found == slot.number()) {
             entry.remove();
         }
         self.rows[i].key = VACANT;
         self.values[i] = Values::default();
         self.successors[i] = self.vacant;
-        self.vacant = slot.0;
+        self.vacant = slot.number();
         self.vacancies += 1;
         self.is_sorted = false;
     }

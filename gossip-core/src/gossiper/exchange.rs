@@ -23,7 +23,8 @@ use crate::endpoint::Endpoint;
 use crate::message::{Ack, Codec, Syn};
 use crate::quarantine::Quarantine;
 use crate::rng::{Purpose, Rng};
-use crate::table::{Cursor, EndpointTable, Slot};
+use crate::slot::Slot;
+use crate::table::{Cursor, EndpointTable};
 use crate::time::Timestamp;
 use crate::version::{Generation, Known, Version};
 

@@ -1,14 +1,18 @@
 //! What SYN, ACK and ACK2 mean: which part is asked what, and in which order.
 
-use super::exchange::QUESTION_ID;
-use super::{Gossiper, Mode, Session};
+use super::Gossiper;
+use super::exchange::{QUESTION_ID, own_schema};
+use super::members::{About, Source};
+use super::session::Session;
 use crate::config::Transport;
 use crate::digest;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::gossiper::apply::Source;
 use crate::log;
-use crate::message::{Ack, Ack2, Syn};
+use crate::message::{Ack, Ack2, EndpointState, Run, StateMap, Syn};
+use crate::table::Cursor;
+use crate::time::Timestamp;
+use crate::version::Generation;
 
 impl Gossiper {
     /// `gossip-semantics.md` §5.
@@ -17,7 +21,7 @@ impl Gossiper {
         if !self.is_of_this_cluster(from, id, syn) {
             return;
         }
-        self.contact.heard(self.clock.now());
+        self.rounds.heard(self.clock.now());
         if syn.digests.is_empty() {
             // A shadow SYN: its sender takes no part yet, and wants to know everything.
             self.exchange.shadow_reply(from, &mut self.journal);
@@ -25,12 +29,17 @@ impl Gossiper {
         }
         let newest = self.clock.newest_generation();
         let context = digest::Context { sender: from, newest, now: self.clock.now() };
-        let known = (&self.table, &self.quarantine);
-        let answered = self.exchange.answer_syn(known, syn, &context, session.reply_limit, &mut self.journal);
+        let answered = self.exchange.answer_syn(
+            self.members.known(),
+            syn,
+            &context,
+            session.reply_limit,
+            &mut self.journal,
+        );
         let Some(examined) = answered else { return };
         self.journal.stats.future_generations += u64::from(examined.future);
         if let Some((endpoint, generation)) = examined.first_future {
-            self.on_future_generation(endpoint, generation);
+            self.membership().on_future_generation(endpoint, generation);
         }
         if examined.sender.is_some() {
             session.generation = examined.sender;
@@ -118,23 +127,92 @@ impl Gossiper {
                 return;
             }
         }
-        self.contact.heard(self.clock.now());
-        let answered = self.exchange.answer_ack(&self.table, from, ack, &mut self.journal);
+        self.rounds.heard(self.clock.now());
+        let answered = self.exchange.answer_ack(self.members.table(), from, ack, &mut self.journal);
         let Some(requested) = answered else { return };
-        self.on_answer(from, requested.us);
+        self.publishing().on_answer(from, requested.us);
         if requested.everything_of_us {
-            self.on_asked_for_everything(from);
+            self.publishing().on_asked_for_everything(from);
         }
     }
 
     pub(super) fn on_ack2(&mut self, from: Endpoint, session: &mut Session, ack2: &Ack2<'_>) {
         self.journal.stats.ack2s_received += 1;
-        self.contact.heard(self.clock.now());
+        self.rounds.heard(self.clock.now());
         self.apply(from, session, &ack2.states, Source::Other);
     }
 
-    /// Whether the node takes part and means to go on, or says only that it will leave.
-    pub(super) const fn is_running(&self) -> bool {
-        matches!(self.mode, Mode::Running | Mode::Leaving { .. })
+    /// Takes over what is newer, in the order of the message.
+    ///
+    /// Deviation: Cassandra 5.0 puts those who join last, since it tells of each before it looks at the next. Here nothing is
+    /// told before all is applied.
+    pub(super) fn apply(
+        &mut self,
+        from: Endpoint,
+        session: &mut Session,
+        states: &StateMap<'_>,
+        source: Source,
+    ) {
+        let believed = (self.clock.newest_generation(), source);
+        let mut cursor = Cursor::default();
+        for run in states.runs() {
+            match run {
+                Run::Heartbeats(mut rest) => {
+                    while let Some((endpoint, known)) =
+                        self.membership().apply_heartbeats(from, session, &mut rest, &mut cursor)
+                    {
+                        let state = EndpointState::of_heartbeat(known);
+                        self.apply_state(from, session, (endpoint, &state), &mut cursor, believed);
+                    }
+                }
+                Run::State(endpoint, state) => {
+                    self.apply_state(from, session, (endpoint, &state), &mut cursor, believed);
+                }
+            }
+        }
+    }
+
+    fn apply_state(
+        &mut self,
+        from: Endpoint,
+        session: &mut Session,
+        (endpoint, state): (Endpoint, &EndpointState<'_>),
+        cursor: &mut Cursor,
+        believed: (Generation, Source),
+    ) {
+        let about = self.membership().apply_state(from, session, (endpoint, state), cursor, believed);
+        if about == About::Us && believed.1 != Source::Shadow {
+            self.judge_own_state(state, from, believed.1);
+        }
+    }
+
+    /// Deviation: an echo is not answered any more once the shutdown is announced, so that nobody finds us live again.
+    pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
+        self.publishing().on_known_to(from);
+        if self.is_running() {
+            self.exchange.echo_response(from, id, &mut self.journal);
+        }
+    }
+
+    /// A peer knows something of us.
+    fn judge_own_state(&mut self, state: &EndpointState<'_>, from: Endpoint, source: Source) {
+        // While we stop, others rightly know a version that we never gave out.
+        if !self.is_running() {
+            return;
+        }
+        if let Some(end) = self.publishing().on_own_state(state, from, source) {
+            self.stop_with(end);
+        }
+    }
+
+    /// Somebody asks for the version of our schema. Whoever follows none yet does not answer, and neither does a member of our own
+    /// clusters, which have no schema.
+    pub(crate) fn handle_schema_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
+        self.advance(now);
+        if !self.is_running() || own_schema(self.members.table(), &self.config).is_none() {
+            self.journal.stats.skipped += 1;
+        } else {
+            self.exchange.schema_response(from, id, &mut self.journal);
+        }
     }
 }

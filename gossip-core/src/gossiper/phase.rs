@@ -1,6 +1,5 @@
 //! What a node is doing, and how it came to its end: what others wait for is read here, not only told.
 
-use super::{AfterShutdown, Gossiper, Mode};
 use crate::endpoint::Endpoint;
 use crate::event::UpgradeSign;
 use crate::version::Generation;
@@ -70,33 +69,4 @@ pub enum End {
     /// The node is gone without having stopped: its driver panicked, or the runtime of its driver ended. Adapters tell it of a node
     /// that said nothing itself; [`Gossiper::end`] never does.
     Dropped,
-}
-
-impl Gossiper {
-    /// What the node is doing.
-    pub const fn phase(&self) -> Phase {
-        match self.mode {
-            Mode::Shadow => Phase::Asking,
-            Mode::Running => Phase::Running,
-            Mode::Leaving { .. } => Phase::Leaving,
-            Mode::Left { .. } => Phase::Left,
-            Mode::Stopping { then: AfterShutdown::Stop, .. } => Phase::Stopping,
-            Mode::Stopping { then: AfterShutdown::Disable, .. } => Phase::Disabling,
-            Mode::Disabled => Phase::Disabled,
-            Mode::Stopped => Phase::Stopped,
-        }
-    }
-
-    /// Why the node has stopped; `None` until then.
-    pub const fn end(&self) -> Option<End> {
-        match self.mode {
-            Mode::Stopped => self.end,
-            _ => None,
-        }
-    }
-
-    /// Remembers why the node stops; the first reason counts.
-    pub(super) fn end_with(&mut self, end: End) {
-        self.end.get_or_insert(end);
-    }
 }

@@ -3,10 +3,11 @@
 use alloc::collections::VecDeque;
 
 use super::budget::Budget;
+use super::sealer::{Refused, Sealer};
 use crate::config::Config;
 use crate::datagram::{
     self, Arrival, ClusterId, Cookie, Cookies, DatagramMessages, HEAD, Header, Peer, Peers, RawMessage,
-    Refusals, Refused, Sealer,
+    Refusals,
 };
 use crate::endpoint::Endpoint;
 use crate::event::{Event, PacketRefusal};

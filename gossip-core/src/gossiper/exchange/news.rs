@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::table::Slot;
+use crate::slot::Slot;
 
 /// How many changes are remembered.
 const CAPACITY: usize = 4_096;

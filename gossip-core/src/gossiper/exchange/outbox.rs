@@ -14,7 +14,7 @@ use crate::config::MIN_PEERS;
 use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::message::Codec;
-use crate::table::Slot;
+use crate::slot::Slot;
 
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;

@@ -1,7 +1,6 @@
 //! Events that must not be lost.
 
-use crate::event::{Event, RaiseCause};
-use crate::gossiper::removal::MAX_ASSASSINATIONS;
+use crate::event::{Event, MAX_OUTCOMES, RaiseCause};
 use crate::version::Generation;
 
 /// Events that must not be lost, because something may wait for them. Each kind has a place of its own, so that no number of
@@ -15,7 +14,7 @@ pub(super) struct Vital {
     /// The end of the shadow round.
     shadow: Option<Event>,
     conflict: Option<Event>,
-    outcomes: [Option<Event>; MAX_ASSASSINATIONS],
+    outcomes: [Option<Event>; MAX_OUTCOMES],
     /// Told last of all.
     is_stopped: bool,
 }

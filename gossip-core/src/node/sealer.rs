@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::packet::{Header, Seal};
 use crate::config::Config;
+use crate::datagram::{Header, Seal};
 use crate::endpoint::Endpoint;
 
 #[cfg(feature = "seal")]
-use super::seal::{KeyRing, OpenError, TAG};
+use crate::datagram::{KeyRing, OpenError, TAG};
 #[cfg(feature = "seal")]
 use crate::rng::{Purpose, Rng};
 #[cfg(feature = "seal")]

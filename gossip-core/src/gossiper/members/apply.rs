@@ -1,19 +1,21 @@
 //! Taking newer states over (`gossip-semantics.md` §8).
 
+use super::Membership;
 use super::cassandra::is_shutdown_mark;
-use super::{Gossiper, Session};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
-use crate::message::{EndpointState, Run, StateMap, Value, read_heartbeat};
+use crate::gossiper::session::Session;
+use crate::message::{EndpointState, Value, read_heartbeat};
+use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
-use crate::table::{Cursor, Slot, Stored, Survey};
-use crate::version::{Generation, Version};
+use crate::table::{Cursor, Stored, Survey, effective_status};
+use crate::version::{Generation, Known, Version};
 
 /// Which message states came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Source {
+pub(in super::super) enum Source {
     /// They answer our SYN: of an endpoint whose generation we had as smaller they hold everything.
     Ack,
     /// They answer an ACK of ours, or nobody knows what.
@@ -22,60 +24,41 @@ pub(super) enum Source {
     Shadow,
 }
 
+/// Of whom a state tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in super::super) enum About {
+    Us,
+    Others,
+}
+
 /// How many heartbeats are looked up before they are taken in.
 const BEATS: usize = 64;
 
-impl Gossiper {
-    /// Takes over what is newer, in the order of the message.
-    ///
-    /// Deviation: Cassandra 5.0 puts those who join last, since it tells of each before it looks at the next. Here nothing is
-    /// told before all is applied.
-    pub(super) fn apply(
-        &mut self,
-        from: Endpoint,
-        session: &mut Session,
-        states: &StateMap<'_>,
-        source: Source,
-    ) {
-        let newest = self.clock.newest_generation();
-        let mut cursor = Cursor::default();
-        for run in states.runs() {
-            match run {
-                Run::Heartbeats(heartbeats) => {
-                    self.apply_heartbeats(from, session, heartbeats, &mut cursor, (newest, source));
-                }
-                Run::State(endpoint, state) => {
-                    self.apply_state(from, session, (endpoint, &state), &mut cursor, (newest, source));
-                }
-            }
-        }
-    }
-
-    /// Takes over heartbeats that come without values. Those that are newer are of the process that is known, but for very few.
+impl Membership<'_> {
+    /// Takes over heartbeats that come without values, until one needs more than that: gives back what it says of whom. Those that are
+    /// newer are of the process that is known, but for very few.
     ///
     /// Rows are looked up and raised first, for a number of them together; then what else hangs on a heartbeat is done for each. So the
     /// memory that either touches is fetched for several at a time.
-    fn apply_heartbeats(
+    pub(in super::super) fn apply_heartbeats(
         &mut self,
         from: Endpoint,
         session: &mut Session,
-        heartbeats: &[[u8; 19]],
+        rest: &mut &[[u8; 19]],
         cursor: &mut Cursor,
-        (newest, source): (Generation, Source),
-    ) {
+    ) -> Option<(Endpoint, Known)> {
         let mut beats = [(Slot::FIRST, Version::ZERO); BEATS];
         let sender = from.packed_v4();
-        let mut rest = heartbeats;
         while !rest.is_empty() {
             let mut count = 0;
             let mut other = None;
             while let Some((first, behind)) = rest.split_first()
                 && let Some(place) = beats.get_mut(count)
             {
-                rest = behind;
+                *rest = behind;
                 let (packed, theirs) = read_heartbeat(first);
                 let mut ahead = *cursor;
-                let newer = self.table.find_next_v4(packed, &mut ahead).filter(|(slot, ours)| {
+                let newer = self.members.table.find_next_v4(packed, &mut ahead).filter(|(slot, ours)| {
                     theirs.is_newer_of_same(*ours)
                         && *slot != Slot::FIRST
                         && theirs.max_version() != Version::SHUTDOWN
@@ -85,7 +68,7 @@ impl Gossiper {
                     break;
                 };
                 *cursor = ahead;
-                self.table.set_known(slot, theirs);
+                self.members.table.set_known(slot, theirs);
                 if Some(packed) == sender {
                     session.generation = session.generation.max(Some(theirs.generation()));
                 }
@@ -93,26 +76,26 @@ impl Gossiper {
                 count += 1;
             }
             for (slot, version) in beats.iter().take(count) {
-                if !self.table.beat(*slot, *version, self.clock.now()) {
+                if !self.members.table.beat(*slot, *version, self.clock.now()) {
                     self.verify(*slot);
                 }
             }
             if let Some((packed, known)) = other {
-                let state = EndpointState::of_heartbeat(known);
-                let endpoint = Endpoint::from_packed_v4(packed);
-                self.apply_state(from, session, (endpoint, &state), cursor, (newest, source));
+                return Some((Endpoint::from_packed_v4(packed), known));
             }
         }
+        None
     }
 
-    fn apply_state(
+    /// Takes over what is said of an endpoint. What is said of ourselves is not judged here: then it returns [`About::Us`].
+    pub(in super::super) fn apply_state(
         &mut self,
         from: Endpoint,
         session: &mut Session,
         (endpoint, state): (Endpoint, &EndpointState<'_>),
         cursor: &mut Cursor,
         (newest, source): (Generation, Source),
-    ) {
+    ) -> About {
         let generation = state.heartbeat.generation;
         if endpoint == from {
             session.generation = session.generation.max(Some(generation));
@@ -121,17 +104,20 @@ impl Gossiper {
         if generation > newest {
             self.journal.stats.future_generations += 1;
             self.on_future_generation(endpoint, generation);
-            return;
+            return About::Others;
         }
         if endpoint == self.config.local {
-            if source != Source::Shadow {
-                self.on_own_state(state, from, source);
-            }
-            return;
+            return About::Us;
         }
-        match self.table.find_next(endpoint, cursor) {
+        match self.members.table.find_next(endpoint, cursor) {
             Some((slot, _)) => self.apply_known(slot, from, state, source),
-            None if self.quarantine.refuses(endpoint, generation, state.max_version(), self.clock.now()) => {
+            None if self.members.quarantine.refuses(
+                endpoint,
+                generation,
+                state.max_version(),
+                self.clock.now(),
+            ) =>
+            {
                 self.journal.stats.quarantined += 1;
             }
             // Nobody can be reached under such an address, and we would dial ourselves.
@@ -149,11 +135,12 @@ impl Gossiper {
                 self.exchange.want(endpoint, generation, self.clock.now());
             }
         }
+        About::Others
     }
 
     fn apply_known(&mut self, slot: Slot, from: Endpoint, state: &EndpointState<'_>, source: Source) {
-        let endpoint = self.table.endpoint(slot);
-        let known = self.table.known(slot);
+        let endpoint = self.members.table.endpoint(slot);
+        let known = self.members.table.known(slot);
         let generation = state.heartbeat.generation;
         if generation < known.generation() {
             self.journal.stats.old_generations += 1;
@@ -178,23 +165,23 @@ impl Gossiper {
             return;
         }
         if state.heartbeat.version > known.max_version() {
-            self.table.report(slot, self.clock.now());
-            self.table.set_updated(slot, self.clock.now());
+            self.members.table.report(slot, self.clock.now());
+            self.members.table.set_updated(slot, self.clock.now());
         }
         // Deviation: a heartbeat never goes back within a generation.
-        if state.heartbeat.version > self.table.heartbeat(slot).version {
-            self.table.set_heartbeat(slot, state.heartbeat.version);
+        if state.heartbeat.version > self.members.table.heartbeat(slot).version {
+            self.members.table.set_heartbeat(slot, state.heartbeat.version);
         }
         // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
-            let before = self.table.status(slot);
+            let before = self.members.table.status(slot);
             self.apply_values(slot, endpoint, state);
-            let after = self.table.status(slot);
+            let after = self.members.table.status(slot);
             if before != after {
                 self.on_status(slot, after);
             }
         }
-        if self.has_stopped(slot) && self.table.standing(slot) == Standing::Live {
+        if self.has_stopped(slot) && self.members.table.standing(slot) == Standing::Live {
             self.mark_down(slot, DownCause::Shutdown);
         }
         self.verify(slot);
@@ -202,41 +189,41 @@ impl Gossiper {
 
     /// Adds an endpoint that was not known.
     fn learn(&mut self, endpoint: Endpoint, state: &EndpointState<'_>) {
-        let mut inserted = self.table.insert(endpoint, state.heartbeat);
+        let mut inserted = self.members.table.insert(endpoint, state.heartbeat);
         if inserted.is_err() && self.make_room() {
-            inserted = self.table.insert(endpoint, state.heartbeat);
+            inserted = self.members.table.insert(endpoint, state.heartbeat);
         }
         let Ok(slot) = inserted else {
             self.journal.stats.table_full += 1;
             return;
         };
-        self.identity.reserve(self.table.len());
+        self.members.identity.reserve(self.members.table.len());
         self.journal.stats.endpoints_learned += 1;
-        self.quarantine.forget(endpoint);
-        self.table.set_updated(slot, self.clock.now());
-        self.exchange.reserve(&self.table);
+        self.members.quarantine.forget(endpoint);
+        self.members.table.set_updated(slot, self.clock.now());
+        self.exchange.reserve(&self.members.table);
         self.exchange.note_news(slot);
-        self.table.report(slot, self.clock.now());
+        self.members.table.report(slot, self.clock.now());
         self.journal.tell(Event::Joined { endpoint, generation: state.heartbeat.generation });
         self.begin(slot, endpoint, state);
-        self.identity.note();
+        self.members.identity.note();
     }
 
     /// Replaces what is known of an endpoint by the state of a later process of it (`gossip-semantics.md` §8.3).
     fn replace(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
         self.journal.stats.generations_learned += 1;
-        let old = self.table.generation(slot);
+        let old = self.members.table.generation(slot);
         let old_host_id = self.host_id(slot);
-        let was_live = self.table.standing(slot) == Standing::Live;
+        let was_live = self.members.table.standing(slot) == Standing::Live;
         if !was_live {
-            self.table.forget_arrivals(slot);
+            self.members.table.forget_arrivals(slot);
         }
-        self.table.report(slot, self.clock.now());
-        self.table.reset(slot, state.heartbeat);
+        self.members.table.report(slot, self.clock.now());
+        self.members.table.reset(slot, state.heartbeat);
         self.exchange.note_news(slot);
-        self.table.set_updated(slot, self.clock.now());
-        self.quarantine.forget(endpoint);
-        self.table.set_standing(slot, Standing::Unverified);
+        self.members.table.set_updated(slot, self.clock.now());
+        self.members.quarantine.forget(endpoint);
+        self.members.table.set_standing(slot, Standing::Unverified);
         let new = state.heartbeat.generation;
         if old == Generation::SAVED {
             self.journal.tell(Event::Joined { endpoint, generation: new });
@@ -244,10 +231,10 @@ impl Gossiper {
             self.journal.tell(Event::Restarted { endpoint, old, new });
         }
         // Connections to the earlier process lead nowhere.
-        self.exchange.reset(endpoint, &mut self.journal);
+        self.exchange.reset(endpoint, self.journal);
         self.begin(slot, endpoint, state);
         self.compare_host_id(slot, old_host_id);
-        if was_live && self.table.standing(slot) == Standing::Unreachable {
+        if was_live && self.members.table.standing(slot) == Standing::Unreachable {
             let cause = if self.has_stopped(slot) { DownCause::Shutdown } else { DownCause::Status };
             self.journal.tell(Event::Down { endpoint, generation: new, cause });
         }
@@ -258,19 +245,19 @@ impl Gossiper {
         // At once, not value by value.
         let (count, bytes) =
             state.values().fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.text.len()));
-        self.table.reserve_values(
+        self.members.table.reserve_values(
             slot,
             count.min(self.config.max_states),
             bytes.min(self.config.max_state_bytes),
         );
         self.apply_values(slot, endpoint, state);
-        match self.table.status(slot) {
+        match self.members.table.status(slot) {
             StatusKind::Shutdown => {
                 self.invent_shutdown(slot);
                 self.mark_as_shutdown(slot);
             }
             status if status.is_dead() => {
-                self.table.set_standing(slot, Standing::Unreachable);
+                self.members.table.set_standing(slot, Standing::Unreachable);
                 self.on_status(slot, status);
             }
             _ if self.has_stopped(slot) => self.mark_as_shutdown(slot),
@@ -280,7 +267,12 @@ impl Gossiper {
 
     /// Stores the values that are newer than what is there, and tells of each: the status first, so that nobody sees other
     /// values of a member without knowing that it is one.
-    pub(super) fn apply_values(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+    pub(in super::super) fn apply_values(
+        &mut self,
+        slot: Slot,
+        endpoint: Endpoint,
+        state: &EndpointState<'_>,
+    ) {
         let is_mark = self.is_mark_of_nobody(slot, state);
         for status in [true, false] {
             for (key, value) in state.values().filter(|(key, _)| key.is_status() == status) {
@@ -289,20 +281,25 @@ impl Gossiper {
                 }
             }
         }
-        if is_mark && self.claimed_status(state) == StatusKind::Shutdown {
+        if is_mark && claimed_status(state) == StatusKind::Shutdown {
             self.mark_as_shutdown(slot);
         }
     }
 
-    /// As [`Gossiper::apply_values`], of all values but the status.
-    pub(super) fn apply_other_values(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
+    /// As [`Membership::apply_values`], of all values but the status.
+    pub(in super::super) fn apply_other_values(
+        &mut self,
+        slot: Slot,
+        endpoint: Endpoint,
+        state: &EndpointState<'_>,
+    ) {
         for (key, value) in state.values().filter(|(key, _)| !key.is_status()) {
             self.apply_value(slot, endpoint, key, value);
         }
     }
 
     fn apply_value(&mut self, slot: Slot, endpoint: Endpoint, key: ApplicationState, value: Value<'_>) {
-        let Survey { count, bytes, found } = self.table.values(slot).survey(key);
+        let Survey { count, bytes, found } = self.members.table.values(slot).survey(key);
         let replaced = match found {
             Some((version, _)) if value.version <= version => return,
             Some((_, length)) => length,
@@ -315,7 +312,7 @@ impl Gossiper {
             return;
         }
         let old_host_id = if key == ApplicationState::HOST_ID { self.host_id(slot) } else { None };
-        if self.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
+        if self.members.table.set_value(slot, key, value.text, value.version) == Stored::Grown {
             self.journal.stats.values_grown += 1;
         }
         self.exchange.note_news(slot);
@@ -329,7 +326,7 @@ impl Gossiper {
     ///
     /// Deviation: whoever says that it stops is down from then on, by whatever way we hear of it; Cassandra waits for its
     /// message, or for the silence.
-    pub(super) fn on_status(&mut self, slot: Slot, status: StatusKind) {
+    pub(in super::super) fn on_status(&mut self, slot: Slot, status: StatusKind) {
         if status == StatusKind::Shutdown {
             self.mark_down(slot, DownCause::Shutdown);
         } else if status.is_dead() {
@@ -339,4 +336,18 @@ impl Gossiper {
             self.on_left(slot);
         }
     }
+
+    /// Whether the answer holds all there is of somebody.
+    ///
+    /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
+    /// values. A host id is published before all else and never again, so that only a whole has it. Whoever has none is asked for.
+    fn is_told_whole(&self, state: &EndpointState<'_>) -> bool {
+        self.config.only_asks || state.value(ApplicationState::HOST_ID).is_some()
+    }
+}
+
+/// The status that a state claims.
+pub(in super::super) fn claimed_status(state: &EndpointState<'_>) -> StatusKind {
+    let value = |key| state.value(key).map(|value| (value.text, value.version));
+    effective_status(value(ApplicationState::STATUS_WITH_PORT), value(ApplicationState::STATUS))
 }

@@ -8,13 +8,13 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Gossiper;
+use super::Membership;
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, ForgetCause};
-use crate::saved::SavedEndpoint;
+use crate::saved::{self, SavedEndpoint};
+use crate::slot::Slot;
 use crate::snapshot::Standing;
-use crate::table::Slot;
 use crate::time::Timestamp;
 use crate::uuid::Uuid;
 use crate::version::Generation;
@@ -56,53 +56,53 @@ impl Identity {
     }
 }
 
-impl Gossiper {
-    pub(super) fn host_id(&self, slot: Slot) -> Option<Uuid> {
-        if self.table.generation(slot) == Generation::SAVED && slot != Slot::FIRST {
-            return self.saved(self.table.endpoint(slot))?.host_id;
+impl Membership<'_> {
+    /// The host id of an endpoint, if it is known: of an address that is only saved, the host that had it.
+    pub(in super::super) fn host_id(&self, slot: Slot) -> Option<Uuid> {
+        if self.members.table.generation(slot) == Generation::SAVED && slot != Slot::FIRST {
+            return self.saved(self.members.table.endpoint(slot))?.host_id;
         }
-        let (text, _) = self.table.values(slot).get(ApplicationState::HOST_ID)?;
+        let (text, _) = self.members.table.values(slot).get(ApplicationState::HOST_ID)?;
         Uuid::from_text(text.as_bytes()).ok()
     }
 
-    pub(super) fn saved(&self, endpoint: Endpoint) -> Option<&SavedEndpoint> {
-        let at = self.config.saved.binary_search_by_key(&endpoint, |saved| saved.endpoint).ok()?;
-        self.config.saved.get(at)
+    fn saved(&self, endpoint: Endpoint) -> Option<&SavedEndpoint> {
+        saved::find(&self.config.saved, endpoint)
     }
 
     /// Looks once a round, where something has changed, whether two have one host id.
-    pub(super) fn check_identities(&mut self) {
+    pub(in super::super) fn check_identities(&mut self) {
         if self.journal.stats.rounds.is_multiple_of(SAVED_PERIOD) {
             self.forget_old_addresses();
         }
-        if !core::mem::take(&mut self.identity.is_changed) {
+        if !core::mem::take(&mut self.members.identity.is_changed) {
             return;
         }
-        let mut found = core::mem::take(&mut self.identity.found);
+        let mut found = core::mem::take(&mut self.members.identity.found);
         found.clear();
-        found.extend(self.table.slots().filter_map(|slot| Some((self.host_id(slot)?, slot))));
+        found.extend(self.members.table.slots().filter_map(|slot| Some((self.host_id(slot)?, slot))));
         found.sort_unstable();
         for same in found.chunk_by(|one, other| one.0 == other.0).filter(|same| same.len() > 1) {
             self.compare_holders(same);
         }
-        self.identity.found = found;
+        self.members.identity.found = found;
     }
 
     /// Several endpoints have one host id.
     fn compare_holders(&mut self, same: &[(Uuid, Slot)]) {
-        let is_live = |slot: Slot| self.table.standing(slot) == Standing::Live;
+        let is_live = |slot: Slot| self.members.table.standing(slot) == Standing::Live;
         let live = same.iter().filter(|(_, slot)| is_live(*slot));
-        let newest = live.clone().max_by_key(|(_, slot)| self.table.generation(*slot));
+        let newest = live.clone().max_by_key(|(_, slot)| self.members.table.generation(*slot));
         let Some((host_id, newest)) = newest.copied() else { return };
-        let generation = self.table.generation(newest);
+        let generation = self.members.table.generation(newest);
         if live.count() > 1 {
             self.suspect(host_id, same, newest);
         }
         for (_, slot) in same {
             let is_former = *slot != Slot::FIRST
-                && self.table.standing(*slot) == Standing::Unreachable
-                && self.table.generation(*slot) < generation
-                && (!self.table.status(*slot).is_dead() || self.has_stopped(*slot));
+                && self.members.table.standing(*slot) == Standing::Unreachable
+                && self.members.table.generation(*slot) < generation
+                && (!self.members.table.status(*slot).is_dead() || self.has_stopped(*slot));
             if is_former {
                 self.evict(*slot, ForgetCause::Moved);
             }
@@ -111,37 +111,37 @@ impl Gossiper {
 
     /// Several endpoints with one host id seem to be live: tells of it once that is sure.
     fn suspect(&mut self, host_id: Uuid, same: &[(Uuid, Slot)], newest: Slot) {
-        let (now, endpoint) = (self.clock.now(), self.table.endpoint(newest));
+        let (now, endpoint) = (self.clock.now(), self.members.table.endpoint(newest));
         let proof = self.config.interval.saturating_mul(PROOF);
-        let suspected = &mut self.identity.suspected;
+        let suspected = &mut self.members.identity.suspected;
         let since = suspected.iter().find(|(other, _)| *other == endpoint).map(|(_, since)| *since);
         let Some(since) = since else {
             // Whoever is suspected for long is none of those that wait for proof.
             suspected.retain(|(_, since)| now.saturating_since(*since) < PAUSE);
             if suspected.len() < MAX_TOLD {
                 suspected.push((endpoint, now));
-                self.identity.note();
+                self.members.identity.note();
             }
             return;
         };
         let is_proven = |slot: Slot| {
-            self.table.standing(slot) == Standing::Live
-                && (slot == Slot::FIRST || self.table.updated(slot) >= since + proof)
+            self.members.table.standing(slot) == Standing::Live
+                && (slot == Slot::FIRST || self.members.table.updated(slot) >= since + proof)
         };
         if same.iter().filter(|(_, slot)| is_proven(*slot)).count() > 1 {
-            self.identity.suspected.retain(|(other, _)| *other != endpoint);
+            self.members.identity.suspected.retain(|(other, _)| *other != endpoint);
             if self.may_tell_of(newest) {
                 self.journal.tell(Event::SharedHostId { endpoint, host_id });
             }
         } else {
             // Looked at again in the next round.
-            self.identity.note();
+            self.members.identity.note();
         }
     }
 
     fn may_tell_of(&mut self, slot: Slot) -> bool {
-        let (now, endpoint) = (self.clock.now(), self.table.endpoint(slot));
-        let told = &mut self.identity.told;
+        let (now, endpoint) = (self.clock.now(), self.members.table.endpoint(slot));
+        let told = &mut self.members.identity.told;
         told.retain(|(_, told)| now.saturating_since(*told) < PAUSE);
         if told.len() == MAX_TOLD || told.iter().any(|(other, _)| *other == endpoint) {
             return false;
@@ -151,12 +151,12 @@ impl Gossiper {
     }
 
     /// A process of another host has taken an address over.
-    pub(super) fn compare_host_id(&mut self, slot: Slot, old: Option<Uuid>) {
-        self.identity.note();
+    pub(in super::super) fn compare_host_id(&mut self, slot: Slot, old: Option<Uuid>) {
+        self.members.identity.note();
         if let Some(old) = old
             && self.host_id(slot).is_some_and(|new| new != old)
         {
-            self.journal.tell(Event::HostIdChanged { endpoint: self.table.endpoint(slot), old });
+            self.journal.tell(Event::HostIdChanged { endpoint: self.members.table.endpoint(slot), old });
         }
     }
 
@@ -164,11 +164,13 @@ impl Gossiper {
     fn forget_old_addresses(&mut self) {
         let Some(unix_ms) = self.clock.unix_ms() else { return };
         let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
-        for slot in self.table.places().skip(1) {
-            if !self.table.is_occupied(slot) || self.table.generation(slot) != Generation::SAVED {
+        for slot in self.members.table.places().skip(1) {
+            if !self.members.table.is_occupied(slot)
+                || self.members.table.generation(slot) != Generation::SAVED
+            {
                 continue;
             }
-            let heard = self.saved(self.table.endpoint(slot)).and_then(|saved| saved.heard_unix_ms);
+            let heard = self.saved(self.members.table.endpoint(slot)).and_then(|saved| saved.heard_unix_ms);
             if heard.is_some_and(|heard| heard.saturating_add(ttl) < unix_ms) {
                 self.evict(slot, ForgetCause::Unheard);
             }
@@ -176,17 +178,18 @@ impl Gossiper {
     }
 
     /// Makes room where the table is full: an address that is only saved gives way to somebody who is there. Says whether there was one.
-    pub(super) fn make_room(&mut self) -> bool {
-        if self.saved_left == 0 {
+    pub(in super::super) fn make_room(&mut self) -> bool {
+        if self.members.saved_left == 0 {
             return false;
         }
-        let is_saved = |slot: &Slot| self.table.generation(*slot) == Generation::SAVED;
-        let heard =
-            |slot: &Slot| self.saved(self.table.endpoint(*slot)).and_then(|saved| saved.heard_unix_ms);
-        let oldest = self.table.slots().skip(1).filter(is_saved).min_by_key(heard);
+        let is_saved = |slot: &Slot| self.members.table.generation(*slot) == Generation::SAVED;
+        let heard = |slot: &Slot| {
+            self.saved(self.members.table.endpoint(*slot)).and_then(|saved| saved.heard_unix_ms)
+        };
+        let oldest = self.members.table.slots().skip(1).filter(is_saved).min_by_key(heard);
         match oldest {
             Some(slot) => self.evict(slot, ForgetCause::Unheard),
-            None => self.saved_left = 0,
+            None => self.members.saved_left = 0,
         }
         oldest.is_some()
     }

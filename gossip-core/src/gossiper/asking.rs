@@ -1,42 +1,30 @@
-//! Asking before joining: the shadow round (`gossip-semantics.md` §10).
+//! Asking before joining: the shadow round (`gossip-semantics.md` §10), and what is made of its answers.
 //!
 //! The answer, which holds everything, decides whether somebody else uses our address. If nobody does, it is what we know to
 //! begin with.
 //!
 //! Deviation: Cassandra throws it away, and learns all of it once more by gossip, which carries 64 KiB at a time here.
+//!
+//! Owns nothing. May see all parts.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use smallvec::SmallVec;
-
-use super::{End, Gossiper, Mode, Session};
+use super::Gossiper;
+use super::life::{Mode, UNANSWERED, Verdict};
+use super::members::{Source, claimed_status};
+use super::phase::End;
+use super::session::Session;
 use crate::application_state::ApplicationState;
 use crate::config::Transport;
+use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::gossiper::apply::Source;
 use crate::message::{Ack, EndpointState};
+use crate::saved;
+use crate::slot::Slot;
 use crate::status::StatusKind;
-use crate::table::Slot;
-use crate::time::Timestamp;
-use crate::version::{Generation, HeartbeatState, Version};
+use crate::version::{Generation, HeartbeatState};
 use crate::wire::JavaStr;
-
-/// How many intervals lie between two questions.
-const REPEAT: u32 = 5;
-
-/// How many intervals lie between two questions while it is not yet clear whether a claimed identity is live.
-const REPEAT_CHECK: u32 = 2;
-
-/// How long the heartbeat of whoever claims our identity may stand still, in intervals: then it is not live.
-const CHECK: u32 = 10;
-
-/// How often its heartbeat has to grow to prove it live. Once may be late news of somebody dead.
-const PROOF: u32 = 2;
-
-/// How many peers that ask as well are remembered by name.
-const MAX_NAMED: usize = 16;
 
 /// After how many intervals a node that is one of its seeds, or was a member before, goes on alone.
 const SEED_PATIENCE: u32 = 30;
@@ -44,85 +32,20 @@ const SEED_PATIENCE: u32 = 30;
 /// After how many intervals any other node gives up.
 const PATIENCE: u32 = 60;
 
-/// How far the shadow round is.
-#[derive(Clone, Debug)]
-pub(super) struct Shadow {
-    started: Timestamp,
-    next_question: Timestamp,
-    asked_once: bool,
-    /// Seeds that are in their own shadow round.
-    in_shadow: Vec<Endpoint>,
-    /// Known peers, seeds or not, that are in theirs: the first that said so, and when one of them said so last.
-    asking: SmallVec<[Endpoint; 4]>,
-    asking_heard: Option<Timestamp>,
-    /// Who has our address under another host id, and who has our host id at another address.
-    claims: [Option<Claim>; 2],
-    /// Until when further parts of the answer are taken, where it comes in several.
-    rest_until: Option<Timestamp>,
-    /// Whether a part of the answer has come since the last look, for a node that only asks; `None` before the first.
-    is_coming: Option<bool>,
-}
-
-/// Somebody else whom the cluster knows under our address or our host id, and whether it is live.
-///
-/// No message says who is live. But the heartbeat of who is grows, at every peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Claim {
-    /// Whose answer showed it. Others may know less, or more.
-    by: Endpoint,
-    endpoint: Endpoint,
-    heartbeat: HeartbeatState,
-    since: Timestamp,
-    growth: u32,
-}
-
-/// What is known of a claim.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
-    Undecided,
-    Live,
-    NotLive,
-}
-
-impl Shadow {
-    pub(super) fn new(now: Timestamp, seeds: usize) -> Self {
-        Self {
-            started: now,
-            next_question: now,
-            asked_once: false,
-            in_shadow: Vec::with_capacity(seeds),
-            asking: SmallVec::new(),
-            asking_heard: None,
-            claims: [None; 2],
-            rest_until: None,
-            is_coming: None,
-        }
-    }
-
-    pub(super) fn put_off(&mut self, pause: Duration) {
-        self.started = self.started + pause;
-        self.rest_until = self.rest_until.map(|until| until + pause);
-    }
-}
-
 impl Gossiper {
     /// Begins to ask, if there is anybody to ask.
     pub(super) fn begin_shadow_round(&mut self) {
         if self.config.seeds.is_empty() && self.config.saved.is_empty() {
             return;
         }
-        self.shadow = Shadow::new(self.clock.now(), self.config.seeds.len());
-        self.mode = Mode::Shadow;
-        self.next_round = self.clock.now();
+        self.life.begin_to_ask(self.clock.now(), self.config.seeds.len());
+        self.rounds.set_next(self.clock.now());
     }
 
     /// Once an interval: asks again, or gives up.
     pub(super) fn on_shadow_timeout(&mut self) {
-        match self.shadow.is_coming {
-            Some(true) => {
-                self.shadow.is_coming = Some(false);
-                return;
-            }
+        match self.life.shadow.look_for_parts() {
+            Some(true) => return,
             Some(false) => return self.end_question(),
             None => {}
         }
@@ -133,7 +56,7 @@ impl Gossiper {
         }
         let may_go_on_alone = self.config.is_seed || self.is_among_others_that_ask();
         let patience = if may_go_on_alone { SEED_PATIENCE } else { PATIENCE };
-        if self.clock.now().saturating_since(self.shadow.started) > interval.saturating_mul(patience) {
+        if self.life.shadow.waited(self.clock.now()) > interval.saturating_mul(patience) {
             if may_go_on_alone {
                 if !self.config.is_seed {
                     self.journal.tell(Event::BeganAlone);
@@ -145,20 +68,16 @@ impl Gossiper {
             return;
         }
         self.watch_seeds();
-        if self.clock.now() < self.shadow.next_question {
-            return;
-        }
-        self.shadow.next_question = self.clock.now() + interval.saturating_mul(REPEAT);
+        let Some(asked_before) = self.life.shadow.begin_question(self.clock.now(), interval) else { return };
         for at in 0..self.config.seeds.len() {
             self.ask(self.config.seeds[at]);
         }
         // From the second time on whoever was known before is asked, too.
-        if self.shadow.asked_once {
+        if asked_before {
             for at in 0..self.config.saved.len() {
                 self.ask(self.config.saved[at].endpoint);
             }
         }
-        self.shadow.asked_once = true;
     }
 
     /// Whether the node was a member before, and hears from nobody but known peers that ask as it does: nobody is left to answer any
@@ -166,14 +85,9 @@ impl Gossiper {
     ///
     /// Deviation: in Cassandra seeds alone go on, and without one a cluster that was stopped as a whole stays so.
     fn is_among_others_that_ask(&self) -> bool {
-        let lately = self.config.interval.saturating_mul(2 * REPEAT);
         !self.config.saved.is_empty()
             && !self.config.is_gossip_only
-            && self.shadow.claims == [None; 2]
-            && self
-                .shadow
-                .asking_heard
-                .is_some_and(|heard| self.clock.now().saturating_since(heard) <= lately)
+            && self.life.shadow.is_among_others_that_ask(self.clock.now(), self.config.interval)
     }
 
     /// Nobody has answered, and nobody will.
@@ -181,12 +95,11 @@ impl Gossiper {
         self.tell_who_asks();
         self.tell_unreached();
         self.journal.tell(Event::ShadowRoundFailed);
-        self.end_with(End::Unanswered);
-        self.stop();
+        self.stop_with(End::Unanswered);
     }
 
     pub(super) fn tell_who_asks(&mut self) {
-        for peer in core::mem::take(&mut self.shadow.asking) {
+        for peer in self.life.shadow.take_asking() {
             self.journal.tell(Event::PeerAsks { peer });
         }
     }
@@ -203,8 +116,8 @@ impl Gossiper {
             self.journal.stats.stray_acks += 1;
             return;
         }
-        self.contact.heard(self.clock.now());
-        self.note_answer(from);
+        self.rounds.heard(self.clock.now());
+        self.life.questions.note_answer(from);
         if self.config.only_asks {
             return self.take_answer(from, ack);
         }
@@ -213,15 +126,15 @@ impl Gossiper {
         }
         let local = self.config.local;
         let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == local).last().map(|(_, state)| state);
-        let status = own.as_ref().map(|state| self.claimed_status(state));
+        let status = own.as_ref().map(|state| claimed_status(state));
         // Whoever hibernates runs, and has the address, though nobody calls it live.
         let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
         let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
         if own.is_some() && claimed.is_none() && !is_gone {
             return;
         }
-        if self.is_host_id_of_member(ack) {
-            return self.stop();
+        if let Some(endpoint) = self.membership().host_id_of_member(ack) {
+            return self.stop_with(End::HostIdOfMember { endpoint });
         }
         let moved = self.own_host_id_elsewhere(ack);
         let is_others = !is_gone && claimed.is_some_and(|claimed| !self.is_own_host_id(claimed.text));
@@ -234,26 +147,24 @@ impl Gossiper {
         {
             let generation = state.heartbeat.generation;
             self.journal.tell(Event::AddressConflict { generation });
-            self.end_with(End::Conflict { generation });
-            return self.stop();
+            return self.stop_with(End::Conflict { generation });
         }
         let at_our_address = own.as_ref().filter(|_| is_others).map(|state| (local, state.heartbeat, status));
         let mut is_undecided = false;
         for (at, claim) in [at_our_address, moved].into_iter().enumerate() {
-            match self.judge(at, from, claim) {
+            match self.life.shadow.judge(at, from, claim, (self.clock.now(), self.config.interval)) {
                 Verdict::NotLive => {}
                 Verdict::Undecided => is_undecided = true,
                 Verdict::Live => {
                     let (endpoint, generation) =
                         claim.map_or((local, Generation::SAVED), |claim| (claim.0, claim.1.generation));
                     self.journal.tell(Event::IdentityInUse { endpoint, generation });
-                    self.end_with(End::InUse { endpoint, generation });
-                    return self.stop();
+                    return self.stop_with(End::InUse { endpoint, generation });
                 }
             }
         }
         if is_undecided {
-            self.shadow.next_question = self.clock.now() + self.config.interval.saturating_mul(REPEAT_CHECK);
+            self.life.shadow.ask_soon(self.clock.now(), self.config.interval);
             return;
         }
         match own {
@@ -265,27 +176,21 @@ impl Gossiper {
 
     /// A peer is in its own shadow round.
     fn on_peer_asks(&mut self, from: Endpoint) {
-        if !self.is_asked(from) {
-            return;
-        }
-        self.shadow.asking_heard = Some(self.clock.now());
-        if !self.shadow.asking.contains(&from) && self.shadow.asking.len() < MAX_NAMED {
-            self.shadow.asking.push(from);
-        }
-        if self.config.seeds.contains(&from) && !self.shadow.in_shadow.contains(&from) {
-            self.shadow.in_shadow.push(from);
-            if self.shadow.in_shadow.len() == self.config.seeds.len() {
-                self.end_shadow_round();
-            }
+        if self.is_asked(from) && self.life.shadow.note_asking(from, &self.config.seeds, self.clock.now()) {
+            self.end_shadow_round();
         }
     }
 
     pub(super) fn is_asked(&self, peer: Endpoint) -> bool {
-        self.config.seeds.contains(&peer) || self.saved(peer).is_some()
+        self.config.seeds.contains(&peer) || saved::find(&self.config.saved, peer).is_some()
     }
 
     fn is_own_host_id(&self, text: JavaStr<'_>) -> bool {
-        self.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).is_some_and(|(ours, _)| ours == text)
+        self.members
+            .table()
+            .values(Slot::FIRST)
+            .get(ApplicationState::HOST_ID)
+            .is_some_and(|(ours, _)| ours == text)
     }
 
     /// Whom an answer knows under our host id at another address: the newest, if there are several.
@@ -295,60 +200,7 @@ impl Gossiper {
                 && state.value(ApplicationState::HOST_ID).is_some_and(|id| self.is_own_host_id(id.text))
         });
         let newest = others.max_by_key(|(_, state)| state.heartbeat.generation)?;
-        Some((newest.0, newest.1.heartbeat, Some(self.claimed_status(&newest.1))))
-    }
-
-    /// Whether whoever claims our identity is live, as far as the answers of `from` show.
-    fn judge(
-        &mut self,
-        at: usize,
-        from: Endpoint,
-        claim: Option<(Endpoint, HeartbeatState, Option<StatusKind>)>,
-    ) -> Verdict {
-        let now = self.clock.now();
-        let limit = self.config.interval.saturating_mul(CHECK);
-        let place = &mut self.shadow.claims[at];
-        let Some((endpoint, heartbeat, status)) = claim else {
-            *place = None;
-            return Verdict::NotLive;
-        };
-        if endpoint == from {
-            return Verdict::Live;
-        }
-        // It has stopped, as it said, or is gone.
-        let is_over = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate)
-            || status == Some(StatusKind::Shutdown)
-            || heartbeat.version == Version::SHUTDOWN
-            || heartbeat.generation == Generation::SAVED;
-        if is_over {
-            *place = None;
-            return Verdict::NotLive;
-        }
-        let fresh = Claim { by: from, endpoint, heartbeat, since: now, growth: 0 };
-        let Some(seen) = place.as_mut().filter(|seen| seen.endpoint == endpoint) else {
-            *place = Some(fresh);
-            return Verdict::Undecided;
-        };
-        if seen.by != from {
-            // Whoever answered first may be gone.
-            if now.saturating_since(seen.since) > limit.saturating_mul(2) {
-                *seen = fresh;
-            }
-            return Verdict::Undecided;
-        }
-        let order = |state: HeartbeatState| (state.generation, state.version);
-        if order(heartbeat) > order(seen.heartbeat) {
-            seen.heartbeat = heartbeat;
-            seen.growth += 1;
-        }
-        if seen.growth >= PROOF {
-            return Verdict::Live;
-        }
-        if now.saturating_since(seen.since) < limit {
-            return Verdict::Undecided;
-        }
-        *place = None;
-        Verdict::NotLive
+        Some((newest.0, newest.1.heartbeat, Some(claimed_status(&newest.1))))
     }
 
     /// Whether an ACK can be an answer to our question. Others are answers to an earlier process of ours: they would end the question
@@ -364,7 +216,7 @@ impl Gossiper {
                 .iter()
                 .any(|(endpoint, state)| endpoint == from && state.value(ApplicationState::HOST_ID).is_some())
         };
-        self.shadow.asked_once
+        self.life.shadow.has_asked()
             && ack.requests.is_empty()
             && (self.config.only_asks || self.is_asked(from) || tells_of_itself())
     }
@@ -379,18 +231,18 @@ impl Gossiper {
         match self.config.transport {
             Transport::Internode => self.end_question(),
             // Further packets may follow: it is over when an interval passes without.
-            Transport::Datagram => self.shadow.is_coming = Some(true),
+            Transport::Datagram => self.life.shadow.part_has_come(),
         }
     }
 
     fn end_question(&mut self) {
-        self.mode = Mode::Disabled;
+        self.life.enter(Mode::Disabled);
         self.journal.tell(Event::ShadowRoundDone);
     }
 
     /// Somebody who is to answer could not, before we had proven our address. Now we can.
     pub(crate) fn ask_again(&mut self, from: Endpoint) {
-        if self.mode == Mode::Shadow && self.is_asked(from) {
+        if self.life.mode() == Mode::Shadow && self.is_asked(from) {
             self.ask(from);
         }
     }
@@ -398,42 +250,109 @@ impl Gossiper {
     /// Whether an ACK is one of those that follow the first answer, where that is too large for one message. Nothing else brings states
     /// of which we asked nothing, and there is no late answer to an earlier process of ours: that would not know our cookie.
     pub(super) fn is_rest_of_shadow_reply(&self, from: Endpoint, ack: &Ack<'_>) -> bool {
-        ack.requests.is_empty()
-            && self.shadow.rest_until.is_some_and(|until| self.clock.now() <= until)
-            && self.is_asked(from)
-    }
-
-    /// Whether the answer holds all there is of somebody.
-    ///
-    /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
-    /// values. A host id is published before all else and never again, so that only a whole has it. Whoever has none is asked for.
-    pub(super) fn is_told_whole(&self, state: &EndpointState<'_>) -> bool {
-        self.config.only_asks || state.value(ApplicationState::HOST_ID).is_some()
+        ack.requests.is_empty() && self.life.shadow.takes_rest(self.clock.now()) && self.is_asked(from)
     }
 
     /// Takes over what the answer says of others.
     fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
         if self.config.transport == Transport::Datagram {
-            self.shadow.rest_until = Some(self.clock.now() + self.config.echo_timeout);
+            self.life.shadow.take_rest_until(self.clock.now() + self.config.echo_timeout);
         }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
         if !self.withdraw_if_upgraded() {
-            self.follow_members();
+            self.publishing().follow_members();
         }
     }
 
     /// Joins above a generation that others already know of this address.
     fn end_shadow_round_above(&mut self, state: &EndpointState<'_>) {
         if state.heartbeat.generation >= self.generation() {
-            self.raise_generation_above(state.heartbeat.generation);
+            self.publishing().raise_generation_above(state.heartbeat.generation);
         }
         self.end_shadow_round();
     }
 
     fn end_shadow_round(&mut self) {
-        self.mode = Mode::Running;
-        self.contact.heard(self.clock.now());
-        self.next_round = self.clock.now() + self.config.interval;
+        self.life.enter(Mode::Running);
+        self.rounds.heard(self.clock.now());
+        self.rounds.set_next(self.clock.now() + self.config.interval);
         self.journal.tell(Event::ShadowRoundDone);
+    }
+}
+
+impl Gossiper {
+    /// Whether it is others' cluster that is asked.
+    fn is_guest(&self) -> bool {
+        self.config.is_gossip_only || self.config.only_asks
+    }
+
+    /// Whether the node asks in a cluster of others: then it waits for no handshake as long as it otherwise would.
+    pub(crate) fn asks_as_guest(&self) -> bool {
+        self.life.mode() == Mode::Shadow && self.is_guest()
+    }
+
+    /// How long a handshake of a node that asks may take.
+    pub(crate) fn question_handshake(&self) -> Duration {
+        self.config.interval.saturating_mul(UNANSWERED)
+    }
+
+    /// Notes why a peer could not be reached, or did not answer. It is told if nobody answers.
+    pub(crate) fn note_unreached(&mut self, peer: Endpoint, failure: DialFailure) {
+        if !self.is_asked(peer) {
+            return;
+        }
+        self.life.questions.note_failure(peer, failure);
+        // Whoever only asks may stop waiting at any time, and then wants to know.
+        if self.config.only_asks {
+            self.tell_unreached();
+        }
+    }
+
+    /// Tells why those who did not answer did not, as far as that is known.
+    pub(super) fn tell_unreached(&mut self) {
+        for (endpoint, failure, times) in self.life.questions.take_failures() {
+            self.journal.tell(Event::DialFailed { endpoint, failure, times });
+        }
+    }
+
+    /// A question goes out to `peer`.
+    pub(super) fn note_question(&mut self, peer: Endpoint) {
+        if self.life.mode() == Mode::Shadow && self.config.transport == Transport::Internode {
+            self.life.questions.note_question(peer, self.clock.now());
+        }
+    }
+
+    /// Somebody has dialled this node with TLS.
+    pub(crate) fn note_tls(&mut self) {
+        if self.life.mode() == Mode::Shadow {
+            self.life.questions.note_tls();
+        }
+    }
+
+    /// Notes who has left its last question without an answer for so long that there is none to come.
+    pub(super) fn note_silence(&mut self) {
+        if !self.is_guest() {
+            return;
+        }
+        for (peer, failure) in self.life.questions.newly_silent(self.clock.now(), self.config.interval) {
+            self.note_unreached(peer, failure);
+        }
+    }
+
+    /// Whether `peer` is to be left alone for now, since it takes questions and does not answer.
+    ///
+    /// Deviation: Cassandra asks every five seconds, and a node with another name of the cluster logs a warning each time.
+    pub(super) fn is_left_alone(&self, peer: Endpoint) -> bool {
+        self.is_guest() && self.life.questions.is_silent(peer, self.clock.now(), self.config.interval)
+    }
+
+    /// Whether all who are asked have shown, as often as that takes, that they will not answer: further questions would only cost them
+    /// lines in their logs.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let Self { config, life, clock, .. } = self;
+        let is_clear =
+            |peer: &Endpoint| life.questions.is_clear(*peer, clock.now(), config.interval, !config.only_asks);
+        let saved = config.saved.iter().map(|saved| &saved.endpoint);
+        self.is_guest() && config.seeds.iter().chain(saved).all(is_clear)
     }
 }

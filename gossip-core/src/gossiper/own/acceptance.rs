@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::Gossiper;
+use super::Publishing;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::time::Timestamp;
@@ -48,14 +48,14 @@ struct Doubt {
     is_told: bool,
 }
 
-impl Gossiper {
+impl Publishing<'_> {
     /// `by` asks for everything of us.
-    pub(super) fn on_asked_for_everything(&mut self, by: Endpoint) {
+    pub(in super::super) fn on_asked_for_everything(&mut self, by: Endpoint) {
         let (patience, memory) =
             (self.config.interval.saturating_mul(PATIENCE), self.config.interval.saturating_mul(MEMORY));
         let fresh = Doubt { by, since: self.clock.now(), last: self.clock.now(), is_told: false };
-        let Some(doubt) = &mut self.acceptance.doubtful else {
-            self.acceptance.doubtful = Some(fresh);
+        let Some(doubt) = &mut self.own.acceptance.doubtful else {
+            self.own.acceptance.doubtful = Some(fresh);
             return;
         };
         if self.clock.now().saturating_since(doubt.last) > memory {
@@ -63,12 +63,12 @@ impl Gossiper {
         } else if doubt.by == by {
             doubt.last = self.clock.now();
             // A peer could have it told again and again.
-            let told = self.acceptance.ignored_told;
+            let told = self.own.acceptance.ignored_told;
             let is_silent = told.is_none_or(|told| self.clock.now().saturating_since(told) > memory);
             let since = self.clock.now().saturating_since(doubt.since);
             if !doubt.is_told && is_silent && since >= patience {
                 doubt.is_told = true;
-                self.acceptance.ignored_told = Some(self.clock.now());
+                self.own.acceptance.ignored_told = Some(self.clock.now());
                 let at_most = self.config.quarantine.saturating_sub(since);
                 self.journal.tell(Event::Ignored { by, at_most });
             }
@@ -77,23 +77,24 @@ impl Gossiper {
 
     /// `by` has answered a SYN of ours, which lists ourselves. Whoever did not know us asks for our state then, and whoever knows us by
     /// others asks whether we can be reached; unless it refuses what we are.
-    pub(super) fn on_answer(&mut self, by: Endpoint, is_known: bool) {
-        self.acceptance.is_taken |= is_known;
-        if self.acceptance.is_taken {
+    pub(in super::super) fn on_answer(&mut self, by: Endpoint, is_known: bool) {
+        self.own.acceptance.is_taken |= is_known;
+        if self.own.acceptance.is_taken {
             return;
         }
-        self.acceptance.answers = self.acceptance.answers.saturating_add(1);
-        let is_due = self.acceptance.told.is_none_or(|told| self.clock.now().saturating_since(told) >= PAUSE);
-        if self.acceptance.answers >= ANSWERS && is_due {
-            self.acceptance.told = Some(self.clock.now());
+        self.own.acceptance.answers = self.own.acceptance.answers.saturating_add(1);
+        let is_due =
+            self.own.acceptance.told.is_none_or(|told| self.clock.now().saturating_since(told) >= PAUSE);
+        if self.own.acceptance.answers >= ANSWERS && is_due {
+            self.own.acceptance.told = Some(self.clock.now());
             self.journal.tell(Event::NotTaken { by });
         }
     }
 
     /// `by` asks whether we can be reached, which it does of whom it knows.
-    pub(super) fn on_known_to(&mut self, by: Endpoint) {
-        self.acceptance.is_taken = true;
-        if let Some(doubt) = self.acceptance.doubtful.take_if(|doubt| doubt.by == by)
+    pub(in super::super) fn on_known_to(&mut self, by: Endpoint) {
+        self.own.acceptance.is_taken = true;
+        if let Some(doubt) = self.own.acceptance.doubtful.take_if(|doubt| doubt.by == by)
             && doubt.is_told
         {
             self.journal.tell(Event::Accepted { by });

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Gossiper;
+use super::Membership;
 use crate::endpoint::Endpoint;
 use crate::event::{ClockSuspect, Event};
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::time::Timestamp;
 use crate::version::Generation;
 
@@ -26,16 +26,16 @@ pub(super) struct Clocks {
     told: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
 }
 
-impl Gossiper {
+impl Membership<'_> {
     /// A generation was refused because it is more than a year ahead of the wall clock.
-    pub(super) fn on_future_generation(&mut self, endpoint: Endpoint, generation: Generation) {
+    pub(in super::super) fn on_future_generation(&mut self, endpoint: Endpoint, generation: Generation) {
         // Whoever speaks of us is not whom it concerns.
         if endpoint == self.config.local {
             return;
         }
         let now = self.clock.now();
         let is_over = |told: Timestamp| now.saturating_since(told) >= PAUSE;
-        let told = &mut self.clocks.told;
+        let told = &mut self.members.clocks.told;
         match told.iter_mut().find(|(other, _)| *other == endpoint) {
             Some((_, told)) if !is_over(*told) => return,
             Some((_, told)) => *told = now,
@@ -53,10 +53,11 @@ impl Gossiper {
         let agrees = |other: Generation| {
             other > Generation::SAVED && i64::from(other.get()) <= seconds.saturating_add(TOLERANCE)
         };
-        let others = self.table.slots().skip(1).filter(|slot| self.table.endpoint(*slot) != endpoint);
-        let suspect = if others.map(|slot: Slot| self.table.generation(slot)).any(agrees) {
+        let others =
+            self.members.table.slots().skip(1).filter(|slot| self.members.table.endpoint(*slot) != endpoint);
+        let suspect = if others.map(|slot: Slot| self.members.table.generation(slot)).any(agrees) {
             ClockSuspect::Theirs
-        } else if self.clocks.told.len() > 1 {
+        } else if self.members.clocks.told.len() > 1 {
             ClockSuspect::Ours
         } else {
             ClockSuspect::Either

@@ -1,0 +1,237 @@
+//! Who is known, and how each stands.
+//!
+//! Owns: the table of endpoints, our own row included; who is refused (the quarantine); what is watched of host ids and of clocks; the
+//! assassinations that wait.
+//! May see: the exchange, in which it notes what becomes due; the journal; the time; the settings.
+//!
+//! Nothing else writes to the table. A rule is a method of [`Membership`], which holds what it may see and no more.
+
+mod apply;
+mod assassination;
+mod cassandra;
+mod future;
+mod identity;
+mod liveness;
+mod removal;
+mod stops;
+
+use core::time::Duration;
+
+pub(super) use self::apply::{About, Source, claimed_status};
+pub use self::assassination::AssassinateError;
+use self::assassination::{Assassination, MAX_ASSASSINATIONS};
+pub(super) use self::cassandra::MAX_RELEASE;
+use self::future::Clocks;
+use self::identity::Identity;
+pub(super) use self::removal::LEFT_LIFETIME;
+use super::clock::Clock;
+use super::exchange::Exchange;
+use super::journal::Journal;
+use crate::application_state::ApplicationState;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::phi;
+use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
+use crate::slot::Slot;
+use crate::snapshot::Standing;
+use crate::table::{EndpointTable, Stored};
+use crate::time::Timestamp;
+use crate::version::{Generation, HeartbeatState, Version};
+use crate::wire::JavaStr;
+
+/// All endpoints that are known, and those that are refused.
+#[derive(Debug)]
+pub(super) struct Members {
+    table: EndpointTable,
+    quarantine: Quarantine,
+    identity: Identity,
+    assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
+    clocks: Clocks,
+    /// How many endpoints may be left of which only the address is known; not fewer than there are.
+    saved_left: usize,
+}
+
+/// The members, and what their rules may see beside them.
+pub(super) struct Membership<'a> {
+    pub(super) members: &'a mut Members,
+    pub(super) exchange: &'a mut Exchange,
+    pub(super) journal: &'a mut Journal,
+    pub(super) clock: &'a mut Clock,
+    pub(super) config: &'a Config,
+}
+
+impl Members {
+    /// We ourselves, the tombstones, and who was saved.
+    pub(super) fn new(config: &Config, hash_key: u64, journal: &mut Journal) -> Self {
+        let settings = phi::Settings {
+            window: config.arrival_window,
+            initial: config.initial_arrival_interval,
+            max: config.max_arrival_interval,
+        };
+        let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
+        let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
+        // The table holds at least one endpoint, and this is the first.
+        if let Ok(slot) = table.insert(config.local, local) {
+            table.set_standing(slot, Standing::Live);
+        }
+        let mut quarantine = Quarantine::new(config.max_tombstones);
+        for tombstone in &config.tombstones {
+            let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
+            quarantine.insert(tombstone.endpoint, tombstone.generation, refusal, Evidence::Met);
+        }
+        for saved in &config.saved {
+            // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
+            if quarantine.holds(saved.endpoint) {
+                continue;
+            }
+            match table.insert(saved.endpoint, HeartbeatState::EMPTY) {
+                Ok(slot) => table.set_standing(slot, Standing::Unreachable),
+                Err(_) => journal.stats.table_full += 1,
+            }
+        }
+        let mut identity = Identity::default();
+        identity.reserve(table.len());
+        table.sort();
+        Self {
+            table,
+            quarantine,
+            identity,
+            assassinations: [None; MAX_ASSASSINATIONS],
+            clocks: Clocks::default(),
+            saved_left: config.saved.len(),
+        }
+    }
+
+    /// The table, to be read.
+    pub(super) const fn table(&self) -> &EndpointTable {
+        &self.table
+    }
+
+    /// Who is known, and who is refused.
+    pub(super) const fn known(&self) -> (&EndpointTable, &Quarantine) {
+        (&self.table, &self.quarantine)
+    }
+
+    /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.
+    pub(super) fn is_met(&self, endpoint: Endpoint, config: &Config) -> bool {
+        config.seeds.contains(&endpoint)
+            || self.table.find(endpoint).is_some_and(|slot| self.table.is_met(slot))
+    }
+
+    /// All rows but our own that stand so.
+    pub(super) fn others(&self, standing: Standing) -> impl Iterator<Item = Slot> + '_ {
+        self.table.slots().skip(1).filter(move |slot| self.table.standing(*slot) == standing)
+    }
+
+    /// The endpoints that are gone for good, by ascending endpoint.
+    pub(super) fn tombstones(&self) -> impl Iterator<Item = Tombstone> + '_ {
+        self.quarantine.tombstones()
+    }
+
+    /// Something came from an endpoint itself.
+    pub(super) fn hear(&mut self, from: Endpoint, now: Timestamp) {
+        if let Some(slot) = self.table.find(from) {
+            self.table.set_heard(slot, now);
+        }
+    }
+
+    /// A round begins: our heartbeat grows. Heartbeats of others come round as seldom as digests do.
+    pub(super) fn begin_round(&mut self, version: Version, rotation: u32) {
+        self.table.set_heartbeat(Slot::FIRST, version);
+        self.table.sort();
+        self.table.set_rotation(rotation);
+    }
+
+    /// Stores a value of our own.
+    pub(super) fn set_own(&mut self, key: ApplicationState, text: JavaStr<'_>, version: Version) -> Stored {
+        self.table.set_value(Slot::FIRST, key, text, version)
+    }
+
+    /// Takes another generation for ourselves.
+    pub(super) fn set_own_generation(&mut self, generation: Generation) {
+        self.table.set_generation(Slot::FIRST, generation);
+    }
+
+    /// We heard nobody for a while, on purpose: the silence of others begins now.
+    pub(super) fn listen_again(&mut self, now: Timestamp) {
+        for slot in self.table.places().skip(1) {
+            self.table.set_updated(slot, now);
+            self.table.set_heard(slot, now);
+            self.table.set_echo(slot, None);
+        }
+    }
+
+    /// The process did not run for so long: others have as much longer for what they were to do.
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        self.table.put_off(pause);
+        for assassination in self.assassinations.iter_mut().flatten() {
+            assassination.put_off(pause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{DownCause, Event};
+
+    const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);
+
+    /// The part with all that it may see, and nothing else.
+    struct Rig {
+        members: Members,
+        exchange: Exchange,
+        journal: Journal,
+        clock: Clock,
+        config: Config,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let local = Endpoint::v4([10, 0, 0, 1], 7000);
+            let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
+            let mut journal = Journal::new(16);
+            let members = Members::new(&config, 1, &mut journal);
+            let mut exchange = Exchange::new(&config, 1);
+            exchange.reserve(members.table());
+            Self { members, exchange, journal, clock: Clock::new(Timestamp::ZERO), config }
+        }
+
+        fn membership(&mut self) -> Membership<'_> {
+            let Self { members, exchange, journal, clock, config } = self;
+            Membership { members, exchange, journal, clock, config }
+        }
+
+        fn with_peer() -> (Self, Slot) {
+            let mut rig = Self::new();
+            let heartbeat = HeartbeatState { generation: Generation::new(5), version: Version::new(3) };
+            let slot = rig.members.table.insert(PEER, heartbeat).unwrap();
+            rig.exchange.reserve(rig.members.table());
+            (rig, slot)
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_live_once_it_answers_its_echo() {
+        let (mut rig, slot) = Rig::with_peer();
+        rig.membership().verify(slot);
+        let echo = rig.members.table.echo(slot).unwrap();
+        rig.membership().on_echo_response(PEER, u64::from(echo.id) + 1);
+        assert_ne!(rig.members.table.standing(slot), Standing::Live, "an answer to another question");
+        rig.membership().on_echo_response(PEER, u64::from(echo.id));
+        assert_eq!(rig.members.table.standing(slot), Standing::Live);
+        let up = Event::Up { endpoint: PEER, generation: Generation::new(5) };
+        assert_eq!(rig.journal.next(), Some(up));
+    }
+
+    #[test]
+    fn a_live_endpoint_that_is_marked_down_is_told_once() {
+        let (mut rig, slot) = Rig::with_peer();
+        rig.members.table.set_standing(slot, Standing::Live);
+        rig.membership().mark_down(slot, DownCause::Probe);
+        rig.membership().mark_down(slot, DownCause::Probe);
+        let down = Event::Down { endpoint: PEER, generation: Generation::new(5), cause: DownCause::Probe };
+        assert_eq!((rig.journal.next(), rig.journal.next()), (Some(down), None));
+        assert!(rig.exchange.take_reset(PEER), "its connections may be half open");
+    }
+}

@@ -1,0 +1,167 @@
+//! Who is live: proven by echo, lost by silence.
+
+use super::Membership;
+use crate::endpoint::Endpoint;
+use crate::event::{DownCause, Event};
+use crate::slot::Slot;
+use crate::snapshot::Standing;
+use crate::table::Echo;
+
+/// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
+const MAX_PROBES: u32 = 16;
+
+impl Membership<'_> {
+    /// Asks an endpoint that is not live whether it can be reached (`gossip-semantics.md` §8.6). One question at a time.
+    ///
+    /// Deviation: whoever has stopped is not asked again before it comes back with a greater generation.
+    pub(in super::super) fn verify(&mut self, slot: Slot) {
+        let status = self.members.table.status(slot);
+        // Nobody is to hear of a node that only asks.
+        if self.config.only_asks
+            || self.members.table.standing(slot) == Standing::Live
+            || status.is_dead()
+            || self.has_stopped(slot)
+            || self.members.table.echo(slot).is_some()
+        {
+            return;
+        }
+        self.ask_for_echo(slot);
+    }
+
+    fn ask_for_echo(&mut self, slot: Slot) {
+        let echo = Echo {
+            // Of 31 bits.
+            id: u32::try_from(self.exchange.next_id()).unwrap_or(u32::MAX),
+            generation: self.members.table.generation(slot),
+            deadline: self.clock.now() + self.config.echo_timeout,
+        };
+        self.members.table.set_echo(slot, Some(echo));
+        self.send_echo(slot, echo);
+    }
+
+    fn send_echo(&mut self, slot: Slot, echo: Echo) {
+        self.exchange.echo_request(self.members.table.endpoint(slot), echo.id, self.journal);
+    }
+
+    pub(in super::super) fn on_echo_response(&mut self, from: Endpoint, id: u64) {
+        let slot = self.members.table.find(from);
+        if let Some(slot) = slot.filter(|slot| self.members.table.standing(*slot) == Standing::Live)
+            && self.members.table.echo(slot).is_some_and(|echo| u64::from(echo.id) == id)
+        {
+            // The answer to a direct probe; that it came is all there is to know.
+            self.members.table.set_echo(slot, None);
+            return;
+        }
+        let answered = slot.filter(|slot| {
+            let generation = self.members.table.generation(*slot);
+            self.members.table.echo(*slot).is_some_and(|echo| {
+                u64::from(echo.id) == id && echo.generation == generation && echo.deadline >= self.clock.now()
+            })
+        });
+        let Some(slot) = answered else {
+            self.journal.stats.late_echoes += 1;
+            return;
+        };
+        self.members.table.set_echo(slot, None);
+        self.members.table.set_standing(slot, Standing::Live);
+        self.members.table.set_updated(slot, self.clock.now());
+        self.members.identity.note();
+        self.journal.tell(Event::Up { endpoint: from, generation: self.members.table.generation(slot) });
+    }
+
+    /// An endpoint is not live any more. Tells of it if it was.
+    pub(in super::super) fn mark_down(&mut self, slot: Slot, cause: DownCause) {
+        let was = self.members.table.standing(slot);
+        self.members.table.set_standing(slot, Standing::Unreachable);
+        self.members.table.set_echo(slot, None);
+        self.members.identity.note();
+        if was != Standing::Live {
+            return;
+        }
+        let endpoint = self.members.table.endpoint(slot);
+        self.journal.tell(Event::Down { endpoint, generation: self.members.table.generation(slot), cause });
+        // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.
+        if matches!(cause, DownCause::Convicted { .. } | DownCause::Probe) {
+            self.exchange.reset(endpoint, self.journal);
+        }
+    }
+
+    /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
+    pub(in super::super) fn check_liveness(&mut self, may_convict: bool) {
+        let mut probes = MAX_PROBES;
+        for slot in self.members.table.places().skip(1) {
+            if !self.members.table.is_occupied(slot) {
+                continue;
+            }
+            self.check_echo(slot, &mut probes, may_convict);
+            if !may_convict {
+                continue;
+            }
+            let phi = self.members.table.phi(slot, self.clock.now());
+            if let Some(phi) = phi.filter(|phi| *phi > self.config.phi_convict_threshold)
+                && self.members.table.standing(slot) == Standing::Live
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
+                self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
+            }
+        }
+    }
+
+    /// Repeats an echo that was not answered, or gives it up; begins a direct probe of who is live only by hearsay.
+    fn check_echo(&mut self, slot: Slot, probes: &mut u32, may_convict: bool) {
+        let is_live = self.members.table.standing(slot) == Standing::Live;
+        match self.members.table.echo(slot) {
+            // Deviation: an echo is repeated each round, under its id, until its time is over.
+            Some(echo) if self.clock.now() < echo.deadline => self.send_echo(slot, echo),
+            Some(_) => {
+                self.members.table.set_echo(slot, None);
+                if is_live {
+                    // After a pause the answer may lie in a socket, or at a peer that found us silent.
+                    if may_convict {
+                        self.on_probe_failed(slot);
+                    }
+                } else {
+                    // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
+                    // live nor unreachable until somebody brings news of it.
+                    self.members.table.set_standing(slot, Standing::Unreachable);
+                    self.members.identity.note();
+                    self.reset_connections(slot);
+                }
+            }
+            None if is_live && *probes > 0 && self.silence(slot) > self.config.probe_after => {
+                *probes -= 1;
+                self.journal.stats.probes_sent += 1;
+                self.ask_for_echo(slot);
+            }
+            None => {}
+        }
+    }
+
+    /// How long nothing came from the endpoint itself.
+    fn silence(&self, slot: Slot) -> core::time::Duration {
+        self.clock.now().saturating_since(self.members.table.heard(slot))
+    }
+
+    /// A connection that is half open would swallow the next echo as well.
+    fn reset_connections(&mut self, slot: Slot) {
+        self.exchange.reset(self.members.table.endpoint(slot), self.journal);
+    }
+
+    /// A live endpoint did not answer a direct probe: what we hear of it comes from others.
+    fn on_probe_failed(&mut self, slot: Slot) {
+        self.journal.stats.probes_failed += 1;
+        let silence = self.silence(slot);
+        // What came over the last interval may have come from itself.
+        let is_relayed =
+            self.members.table.updated(slot) > self.members.table.heard(slot) + self.config.interval;
+        self.journal.tell(Event::ProbeFailed {
+            endpoint: self.members.table.endpoint(slot),
+            silence,
+            is_relayed,
+        });
+        self.reset_connections(slot);
+        if self.config.probe_convicts {
+            self.mark_down(slot, DownCause::Probe);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The round and its chances: when it is due, to whom it goes, and whether anybody answers (`gossip-semantics.md` §4).
+//!
+//! Owns: the time of the next round, the random choice, the pauses of our own process, and when anybody was heard last.
+//! May see: the members, which it reads; the exchange, in which it notes a SYN; the journal; the settings. It is given the time.
+//!
+//! Rules: at most three peers a round. Nobody is convicted during and after a pause of our own. Silent seeds are told of, but seldom.
+
+mod pause;
+
+use core::time::Duration;
+
+pub(super) use self::pause::Pauses;
+use super::exchange::Exchange;
+use super::journal::Journal;
+use super::members::Members;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::rng::{Purpose, Rng};
+use crate::slot::Slot;
+use crate::snapshot::Standing;
+use crate::table::EndpointTable;
+use crate::time::Timestamp;
+
+/// After how many intervals without an answer it is told that the seeds are silent, and how often then.
+const SILENCE: u32 = 10;
+const SILENCE_REPEATED: u32 = 60;
+
+/// When rounds are due, and how targets are chosen.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    next: Timestamp,
+    rng: Rng,
+    contact: Contact,
+    /// Pauses of our own process.
+    pub(super) pauses: Pauses,
+}
+
+/// When anybody was heard last.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    heard: Timestamp,
+    told: Option<Timestamp>,
+}
+
+impl Contact {
+    const fn new(now: Timestamp) -> Self {
+        Self { heard: now, told: None }
+    }
+}
+
+impl Rounds {
+    /// The first round is one interval after `now`.
+    pub(super) fn new(config: &Config, now: Timestamp) -> Self {
+        Self {
+            next: now + config.interval,
+            rng: Rng::new(&config.entropy, Purpose::Targets),
+            contact: Contact::new(now),
+            pauses: Pauses::default(),
+        }
+    }
+
+    /// When the next round is due.
+    pub(super) const fn next(&self) -> Timestamp {
+        self.next
+    }
+
+    /// Lets the next round be due at this moment.
+    pub(super) const fn set_next(&mut self, at: Timestamp) {
+        self.next = at;
+    }
+
+    /// A round begins: the next is due after an interval, and much later than that it is a pause.
+    pub(super) fn begin(&mut self, now: Timestamp, config: &Config) {
+        self.next = now + config.interval;
+        self.pauses.begin_interval(now + config.max_local_pause);
+    }
+
+    /// Anybody was heard.
+    pub(super) const fn heard(&mut self, now: Timestamp) {
+        self.contact = Contact::new(now);
+    }
+
+    /// The process did not run for so long: silence counts from as much later.
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        self.contact.heard = self.contact.heard + pause;
+        self.contact.told = self.contact.told.map(|told| told + pause);
+    }
+
+    /// Notes a SYN to at most three peers: one that is live, perhaps one that is unreachable, perhaps a seed.
+    pub(super) fn choose_targets(
+        &mut self,
+        members: &Members,
+        config: &Config,
+        exchange: &mut Exchange,
+        journal: &mut Journal,
+    ) {
+        let table = members.table();
+        let is_live = |slot: Slot| table.standing(slot) == Standing::Live;
+        // Deviation: whoever is gone by its status counts neither for the probability nor for the choice, where Cassandra
+        // leaves it in the former (`pitfalls.md` §4.4).
+        let may_come_back =
+            |slot: Slot| table.standing(slot) == Standing::Unreachable && !table.status(slot).is_dead();
+        let mut send_syn = |target: Option<Endpoint>| {
+            if let Some(target) = target {
+                exchange.syn(target, config.syn_messages(), journal);
+            }
+        };
+        let live = count(table, is_live);
+        let mut talked_to_seed = false;
+        if live > 0 {
+            let target = self.pick(table, live, is_live);
+            talked_to_seed = target.is_some_and(|target| config.seeds.contains(&target));
+            send_syn(target);
+        }
+        let unreachable = count(table, may_come_back);
+        if self.rng.chance(unreachable, live + 1) {
+            send_syn(self.pick(table, unreachable, may_come_back));
+        }
+        let seeds = u32::try_from(config.seeds.len()).unwrap_or(u32::MAX);
+        let asks_seed = !talked_to_seed || live < seeds;
+        if asks_seed && seeds > 0 && (live == 0 || self.rng.chance(seeds, live + unreachable)) {
+            let chosen = self.rng.below(seeds) as usize;
+            send_syn(config.seeds.get(chosen).copied());
+        }
+    }
+
+    /// One of the `count` endpoints that belong, each equally likely.
+    fn pick(
+        &mut self,
+        table: &EndpointTable,
+        count: u32,
+        belongs: impl Fn(Slot) -> bool,
+    ) -> Option<Endpoint> {
+        let chosen = self.rng.below(count) as usize;
+        let slot = table.slots().skip(1).filter(|slot| belongs(*slot)).nth(chosen)?;
+        Some(table.endpoint(slot))
+    }
+
+    /// For how long nobody was heard, if it is to be told now: nobody is live, and no answer comes. The operator may have mistyped a
+    /// name or an address, which nothing else would tell.
+    pub(super) fn silence_of_seeds(
+        &mut self,
+        members: &Members,
+        config: &Config,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        if config.seeds.is_empty() || members.others(Standing::Live).next().is_some() {
+            return None;
+        }
+        let (since, patience) = match self.contact.told {
+            None => (self.contact.heard, SILENCE),
+            Some(told) => (told, SILENCE_REPEATED),
+        };
+        if now.saturating_since(since) < config.interval.saturating_mul(patience) {
+            return None;
+        }
+        self.contact.told = Some(now);
+        Some(now.saturating_since(self.contact.heard))
+    }
+}
+
+fn count(table: &EndpointTable, belongs: impl Fn(Slot) -> bool) -> u32 {
+    let count = table.slots().skip(1).filter(|slot| belongs(*slot)).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::Generation;
+
+    const SEED: Endpoint = Endpoint::v4([10, 0, 0, 9], 7000);
+
+    fn config() -> Config {
+        let local = Endpoint::v4([10, 0, 0, 1], 7000);
+        Config::builder("c", local, Generation::new(1), [3; 32]).seed(SEED).build().unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_seed_is_asked_where_nobody_is_live() {
+        let config = config();
+        let mut journal = Journal::new(16);
+        let members = Members::new(&config, 1, &mut journal);
+        let mut exchange = Exchange::new(&config, 1);
+        let mut rounds = Rounds::new(&config, at(0));
+        for _ in 0..20 {
+            rounds.choose_targets(&members, &config, &mut exchange, &mut journal);
+            assert_eq!((exchange.next_peer(), exchange.next_peer()), (Some(SEED), None));
+            exchange.forget(SEED, &mut journal);
+        }
+    }
+
+    #[test]
+    fn silent_seeds_are_told_of_but_seldom() {
+        let config = config();
+        let members = Members::new(&config, 1, &mut Journal::new(16));
+        let mut rounds = Rounds::new(&config, at(0));
+        rounds.heard(at(5));
+        let told: alloc::vec::Vec<u64> = (0..200)
+            .filter(|second| rounds.silence_of_seeds(&members, &config, at(*second)).is_some())
+            .collect();
+        assert_eq!(told, [15, 75, 135, 195]);
+    }
+
+    #[test]
+    fn nobody_is_convicted_for_a_while_after_a_pause_of_our_own() {
+        let config = config();
+        let mut rounds = Rounds::new(&config, at(0));
+        rounds.begin(at(1), &config);
+        let limit = config.max_local_pause;
+        assert!(!rounds.pauses.is_pause(at(1) + limit) && rounds.pauses.may_convict(at(1), limit));
+        let late = at(1) + limit + Duration::from_secs(1);
+        assert!(rounds.pauses.is_pause(late));
+        assert_eq!(rounds.pauses.end_pause(late, limit, true), Some(limit + Duration::from_secs(1)));
+        assert!(!rounds.pauses.may_convict(late, limit));
+        assert!(rounds.pauses.may_convict(late + limit, limit));
+    }
+}

@@ -1,0 +1,36 @@
+//! What a message needs to know of its connection, and what is said of a message that was written.
+
+use crate::verb::Verb;
+use crate::version::Generation;
+
+/// Which process of an endpoint is at the other end of a connection, as far as is known.
+///
+/// A shutdown without a body says nothing of the generation that it ends; it counts only for the one that its
+/// connection belongs to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Session {
+    pub(super) generation: Option<Generation>,
+    /// How many bytes the body of an answer may take, where whoever asks has not proven its address.
+    pub(super) reply_limit: Option<u32>,
+}
+
+impl Session {
+    /// That of a new connection, from a peer whose process is known or not.
+    pub(super) const fn of_connection(generation: Option<Generation>) -> Self {
+        Self { generation, reply_limit: None }
+    }
+
+    /// That of one packet, which names the process that sent it.
+    pub(crate) const fn of_packet(generation: Generation, reply_limit: Option<u32>) -> Self {
+        Self { generation: Some(generation), reply_limit }
+    }
+}
+
+/// A message that was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outgoing {
+    /// What it is.
+    pub verb: Verb,
+    /// Its id; that of the request if it is a response.
+    pub id: u64,
+}
