@@ -194,7 +194,7 @@ impl Engine {
 
     /// Lets the node name a connection that was accepted; `None` if it is to be closed again.
     pub fn accept(&mut self, from: SocketAddr) -> Option<ConnectionId> {
-        let connection = self.node.accept(self.clock.now());
+        let connection = self.node.accept_from(self.clock.now(), Some(from.ip()));
         if connection.is_none() {
             debug!(%from, "too many connections: one is refused");
         }

@@ -198,6 +198,13 @@ impl<M> Handle<M> {
         self.ask(move |node, _| node.set_seeds(&seeds))
     }
 
+    /// Replaces the settings of TLS; see [`Node::set_tls`](gossip_core::Node::set_tls). Connections that are open go on. Says whether the
+    /// node gossips over connections at all.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&self, tls: Option<gossip_core::Tls>) -> Answer<Result<bool, Stopped>> {
+        self.ask(move |node, _| node.set_tls(tls))
+    }
+
     /// Replaces the keys that seal packets: from now on everything has to be sealed. Says whether the node gossips in packets at
     /// all, since nothing else is sealed.
     #[cfg(feature = "seal")]

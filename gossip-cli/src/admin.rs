@@ -30,8 +30,9 @@ use crate::model::{
 };
 use crate::names::{Names, unknown};
 use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
+use crate::tls::TlsSource;
 use crate::token::Token;
-pub(crate) use operations::{Assassinations, reload};
+pub(crate) use operations::{Assassinations, reload, reload_tls};
 
 /// Where changes are streamed.
 const WATCH_PATH: &str = "/v1/watch";
@@ -56,6 +57,7 @@ pub(crate) struct Admin {
     pub(crate) token: Option<Token>,
     pub(crate) seeds: SeedSource,
     pub(crate) keys: Option<KeySource>,
+    pub(crate) tls: Option<TlsSource>,
     pub(crate) assassinations: Assassinations,
     /// Told when the node shall stop.
     pub(crate) stop: Arc<Notify>,
@@ -77,6 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Not
         .route("/v1/seeds", get(operations::seeds))
         .route("/v1/seeds/reload", post(operations::reload_seeds))
         .route("/v1/keys/reload", post(operations::reload_keys))
+        .route("/v1/ssl/reload", post(operations::reload_ssl))
         .route(WATCH_PATH, get(watch::watch))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such path") })
         .method_not_allowed_fallback(|| async {

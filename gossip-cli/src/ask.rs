@@ -8,6 +8,7 @@ use std::net::{TcpStream, UdpSocket};
 use gossip_adapter::{
     DialFailure, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, StartError, Version,
 };
+use gossip_core::{Tls, TlsFault};
 use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
@@ -16,7 +17,8 @@ use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
 use crate::run::check_name;
-use crate::unanswered::{Asked, advice, outcome};
+use crate::tls::{Rules, TlsArgs, TlsSource};
+use crate::unanswered::{Asked, advice, outcome, tls_advice};
 
 /// What nearly all clusters of Cassandra have. Cassandra logs a warning about any other; a node of ours that has another says which.
 const FIRST_PARTITIONER: &str = gossip_core::CASSANDRA_PARTITIONER;
@@ -45,6 +47,8 @@ pub(crate) struct SeedArgs {
     /// With --seed: where it is to send its answer, an address of this machine that it can reach; without, the one that leads there
     #[arg(long, value_name = "ADDR[:PORT]", requires = "seed")]
     listen: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// What a member answered.
@@ -63,6 +67,7 @@ pub(crate) struct Contact {
     pub(crate) cluster: String,
     pub(crate) partitioner: String,
     pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl SeedArgs {
@@ -134,6 +139,7 @@ impl SeedArgs {
                 cluster: question.cluster.into(),
                 partitioner,
                 listen: question.listen,
+                tls: question.tls,
             }),
         })
     }
@@ -141,7 +147,9 @@ impl SeedArgs {
     /// The question to the member, if one is named that can be reached.
     fn question(&self, patience: Duration) -> Option<Result<Question<'_>, Failure>> {
         let (seed, cluster) = (self.seed.as_ref()?, self.cluster.as_ref()?);
-        Some(Question::new(seed, cluster, self.listen.as_deref(), patience))
+        // Most clusters that are asked are Cassandra's, and the rules of our own are no use there.
+        let tls = self.tls.source(Rules::Cassandra);
+        Some(tls.and_then(|tls| Question::new(seed, cluster, self.listen.as_deref(), patience, tls.as_ref())))
     }
 }
 
@@ -151,10 +159,17 @@ struct Question<'a> {
     cluster: &'a str,
     listen: SocketAddr,
     patience: Duration,
+    tls: Option<Tls>,
 }
 
 impl<'a> Question<'a> {
-    fn new(seed: &str, cluster: &'a str, listen: Option<&str>, patience: Duration) -> Result<Self, Failure> {
+    fn new(
+        seed: &str,
+        cluster: &'a str,
+        listen: Option<&str>,
+        patience: Duration,
+        tls: Option<&TlsSource>,
+    ) -> Result<Self, Failure> {
         let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
         let seed = reachable(resolve_one("--seed", seed, GOSSIP_PORT)?).map_err(misuse("--seed"))?;
         if cluster.trim().is_empty() {
@@ -180,7 +195,8 @@ impl<'a> Question<'a> {
                 SocketAddr::new(ip, 0)
             }
         };
-        Ok(Self { seed, cluster, listen, patience })
+        let tls = tls.map(|source| source.read(listen.ip())).transpose().map_err(Failure::misuse)?;
+        Ok(Self { seed, cluster, listen, patience, tls })
     }
 
     /// What the member knows, and under which partitioner it said so: the given one, else that which it has.
@@ -189,7 +205,7 @@ impl<'a> Question<'a> {
         let mut is_told = false;
         loop {
             let (node, mut events) = self.begin(&partitioner).await?;
-            let mut last = None;
+            let mut last = Outcome::default();
             let told = timeout(self.patience, answer(&node, &mut events, &mut last)).await;
             let listen = node.local_endpoint().into();
             // Its port is free again then.
@@ -221,14 +237,20 @@ impl<'a> Question<'a> {
     }
 
     async fn begin(&self, partitioner: &str) -> Result<(Handle, Events), Failure> {
+        let tls = self.tls.clone();
         let node = Builder::new(self.cluster)
             .partitioner(partitioner)
             .listen(self.listen)
             .seed(self.seed)
             .interval(INTERVAL)
             // Whatever the member holds is to be shown.
-            .tune(|config| {
-                config.only_asks(true).max_endpoints(100_000).max_states(250).max_state_bytes(64 << 20)
+            .tune(move |config| {
+                let config =
+                    config.only_asks(true).max_endpoints(100_000).max_states(250).max_state_bytes(64 << 20);
+                match tls {
+                    Some(tls) => config.tls(tls),
+                    None => config,
+                }
             });
         node.start().await.map_err(|error| {
             let advice = match error {
@@ -254,9 +276,19 @@ impl<'a> Question<'a> {
     }
 
     /// Says what became of the question, and what may be wrong.
-    fn no_answer(&self, last: Option<(DialFailure, u32)>, asked: Asked<'_>) -> Failure {
+    fn no_answer(&self, last: Outcome, asked: Asked<'_>) -> Failure {
         let Self { seed, patience, .. } = self;
-        Failure::failed(match last {
+        // Where the question was taken and the answer was refused here, that says more than the silence.
+        if let (Some(fault), None | Some((DialFailure::Silent | DialFailure::SilentAndTls, _))) =
+            (last.refused, last.failure)
+        {
+            let advice = tls_advice(fault).unwrap_or("its log may say more");
+            return Failure::failed(format!(
+                "no answer from {seed}: a connection to {} was refused here meanwhile: {fault} ({advice})",
+                asked.listen
+            ));
+        }
+        Failure::failed(match last.failure {
             Some((failure, times)) => {
                 let outcome = outcome(failure, times);
                 let advice =
@@ -302,6 +334,15 @@ fn leads_to(seed: SocketAddr) -> std::io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// What became of a question so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    /// What the last attempt failed for, and how often in a row.
+    failure: Option<(DialFailure, u32)>,
+    /// For what a connection to us was refused meanwhile.
+    refused: Option<TlsFault>,
+}
+
 /// What a member answers.
 enum Told {
     /// Nothing, and there is nothing to come.
@@ -315,7 +356,7 @@ enum Told {
 }
 
 /// What the node was told, once it was; `last` becomes what the last attempt failed for, and how often in a row.
-async fn answer(node: &Handle, events: &mut Events, last: &mut Option<(DialFailure, u32)>) -> Told {
+async fn answer(node: &Handle, events: &mut Events, last: &mut Outcome) -> Told {
     loop {
         // What is so decides, whatever was told and missed. It takes no part once it has its answer.
         if node.phase().await == Ok(Phase::Disabled) {
@@ -325,7 +366,11 @@ async fn answer(node: &Handle, events: &mut Events, last: &mut Option<(DialFailu
             Ok(Event::ForeignCluster { .. } | Event::ForeignPartitioner { .. })
             | Err(EventsError::Lagged(_)) => true,
             Ok(Event::DialFailed { failure, times, .. }) => {
-                *last = Some((failure, times));
+                last.failure = Some((failure, times));
+                false
+            }
+            Ok(Event::TlsFailed { is_dialled: false, fault, .. }) => {
+                last.refused = Some(fault);
                 false
             }
             Ok(_) => false,

@@ -232,6 +232,11 @@ impl Client {
         self.get("/v1/seeds")
     }
 
+    /// Has the node read its files of TLS again.
+    pub(crate) fn reload_ssl(&self) -> Result<serde_json::Value, Failure> {
+        self.post("/v1/ssl/reload", &serde_json::json!({}))
+    }
+
     /// Has the node read its keys again.
     pub(crate) fn reload_keys(&self) -> Result<KeysModel, Failure> {
         self.post("/v1/keys/reload", &serde_json::json!({}))

@@ -23,6 +23,49 @@ const LOOK: Duration = Duration::from_millis(20);
 /// It cannot be read, is too long, says nothing in time, or is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let shown = path.display();
+    let bytes = read_bytes(path)?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text (save it as UTF-8)"))?;
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Into::into))
+}
+
+/// All of a file. As [`read_text`] otherwise.
+///
+/// # Errors
+///
+/// It cannot be read, is too long, or says nothing in time.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    read_checked(path, |_| Ok(()))
+}
+
+/// All of a file that holds a secret: nobody but its owner and its group may read it.
+///
+/// # Errors
+///
+/// As [`read_bytes`]; or others may read it.
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+    read_checked(path, |metadata| {
+        if is_open_to_others(metadata) {
+            let shown = path.display();
+            return Err(format!(
+                "{shown} may be read or changed by everybody on this machine (run chmod o= {shown})"
+            ));
+        }
+        Ok(())
+    })
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    metadata.is_file() && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o006 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Metadata) -> bool {
+    false
+}
+
+fn read_checked(path: &Path, check: impl FnOnce(&Metadata) -> Result<(), String>) -> Result<Vec<u8>, String> {
+    let shown = path.display();
     let cannot = |error: &dyn core::fmt::Display| {
         format!("{shown} cannot be read: {error} (check its name and its mode)")
     };
@@ -31,7 +74,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     if metadata.is_dir() {
         return Err(format!("{shown} is a directory (name a file)"));
     }
-    let bytes = read(&mut file, is_pipe(&metadata), PATIENCE).map_err(|error| match error {
+    check(&metadata)?;
+    read(&mut file, is_pipe(&metadata), PATIENCE).map_err(|error| match error {
         Unreadable::TooLong => {
             format!("{shown} is longer than {} MiB (name a file of lines of text)", MAX_BYTES >> 20)
         }
@@ -42,9 +86,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
             )
         }
         Unreadable::Failed(error) => cannot(&error),
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text (save it as UTF-8)"))?;
-    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Into::into))
+    })
 }
 
 /// Opens without waiting for somebody at the other end of a pipe.

@@ -1,5 +1,6 @@
 //! `gossip lab`: a cluster of real processes on this machine, taken through what a cluster goes through.
 
+mod certificates;
 mod interrupt;
 mod process;
 mod report;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// What runs the nodes' sockets
     #[arg(long, value_enum, default_value_t)]
     runtime: LabRuntime,
+    /// Has the nodes speak TLS alone, with certificates that are made for it
+    #[arg(long)]
+    tls: bool,
 }
 
 /// What runs the sockets of the nodes of a lab.
@@ -83,11 +87,23 @@ const ROUNDS: u32 = 35;
 /// Something that had to happen did not, or a signal came.
 pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
+    if args.tls && args.transport == TransportName::Datagram {
+        return Err(Failure::misuse(
+            "--tls: datagrams have no TLS (leave it out, or use --transport internode)",
+        ));
+    }
     let scratch = Scratch::new()?;
+    if args.tls {
+        certificates::make(scratch.path())?;
+    }
     let node = |number| {
         let runtime = args.runtime.of(number);
         let (interval, transport) = (args.interval, args.transport);
-        NodeProcess::new(number, &Settings { interval, transport, runtime, dir: scratch.path().to_owned() })
+        let tls = args.tls;
+        NodeProcess::new(
+            number,
+            &Settings { interval, transport, runtime, tls, dir: scratch.path().to_owned() },
+        )
     };
     let nodes = (1..=args.nodes).map(node).collect();
     let mut lab = Lab { nodes, interval: args.interval, report: Report::start(), interrupt };
@@ -96,6 +112,7 @@ pub(crate) fn lab(args: &Args) -> Result<(), Failure> {
         args.nodes,
         show_interval(args.interval),
         match args.transport {
+            TransportName::Internode if args.tls => "Cassandra's connections under TLS",
             TransportName::Internode => "Cassandra's connections",
             TransportName::Datagram => "datagrams",
         },

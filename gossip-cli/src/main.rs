@@ -28,12 +28,14 @@ mod model;
 mod names;
 mod reloadkeys;
 mod reloadseeds;
+mod reloadssl;
 mod run;
 mod set;
 mod status;
 mod statusgossip;
 mod stop;
 mod text;
+mod tls;
 mod token;
 mod unanswered;
 mod wait;
@@ -99,6 +101,8 @@ enum Command {
     Reloadseeds(reloadseeds::Args),
     /// Has a node read its file of keys again
     Reloadkeys(reloadkeys::Args),
+    /// Has a node read its certificates and keys of TLS again
+    Reloadssl(reloadssl::Args),
     /// Makes bytes or a capture of Cassandra's connections readable
     Decode(decode::Args),
     /// Prints a script that teaches a shell to complete this command
@@ -126,6 +130,7 @@ fn main() -> ExitCode {
             Command::Getseeds(args) => getseeds::getseeds(&args),
             Command::Reloadseeds(args) => reloadseeds::reloadseeds(&args),
             Command::Reloadkeys(args) => reloadkeys::reloadkeys(&args),
+            Command::Reloadssl(args) => reloadssl::reloadssl(&args),
             Command::Decode(args) => decode::decode(&args),
             Command::Completions(args) => completions::completions(&args),
         },

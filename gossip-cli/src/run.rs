@@ -13,6 +13,7 @@ mod reach;
 mod seeds;
 mod signals;
 mod store;
+mod tls;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -134,6 +135,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         token: options.admin_token.clone(),
         seeds: options.seeds.clone(),
         keys: options.keys.clone(),
+        tls: options.tls.clone(),
         assassinations: Assassinations::default(),
         stop: stop.clone(),
         leaving: leaving.clone(),
@@ -150,6 +152,9 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         tokio::spawn(options.seeds.clone().look_up_again(handle.clone(), options.interval));
     }
     let log = tokio::spawn(events::log_events(events.clone(), handle.clone(), options.clone()));
+    if let Some(source) = options.tls.clone() {
+        tokio::spawn(tls::follow(source, handle.clone()));
+    }
     if let Node::Member(handle) = node {
         tokio::spawn(publish::publish_load(handle, options.interval, load));
     }
@@ -250,7 +255,9 @@ async fn start(
 ) -> Result<(Node, Events), Failure> {
     let keys = options.keys.as_ref().map(KeySource::read).transpose();
     let keys = keys.map_err(|error| Failure::misuse(format!("--key-file: {error}")))?;
-    let plan = Plan { options, keys, seeds, host_id, store };
+    let tls = options.tls.as_ref().map(|source| source.read(options.own_ip())).transpose();
+    let tls = tls.map_err(Failure::misuse)?;
+    let plan = Plan { options, keys, tls, seeds, host_id, store };
     let started = if options.cassandra {
         match options.runtime {
             RuntimeName::Tokio => plan.gossip_only::<gossip_tokio::Tokio>().start().await,
@@ -275,6 +282,7 @@ async fn start(
 struct Plan<'a> {
     options: &'a Options,
     keys: Option<KeyRing>,
+    tls: Option<gossip_core::Tls>,
     seeds: Vec<SocketAddr>,
     host_id: Uuid,
     store: Option<SharedStore>,
@@ -331,7 +339,7 @@ impl Plan<'_> {
         mut builder: Builder<R, M>,
         tune: impl FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send + 'static,
     ) -> Builder<R, M> {
-        let Self { options, seeds, store, .. } = self;
+        let Self { options, seeds, store, tls, .. } = self;
         let tuning = options.tuning;
         builder = builder.listen(options.listen).interval(options.interval);
         if let Some(partitioner) = &options.partitioner {
@@ -344,7 +352,13 @@ impl Plan<'_> {
         for seed in seeds {
             builder = builder.seed(seed);
         }
-        builder = builder.tune(move |config| tune(tuning.apply(config)));
+        builder = builder.tune(move |config| {
+            let config = tune(tuning.apply(config));
+            match tls {
+                Some(tls) => config.tls(tls),
+                None => config,
+            }
+        });
         if let Some(store) = store {
             for endpoint in store.known_endpoints() {
                 builder = builder.saved(endpoint);

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use gossip_adapter::DialFailure;
+use gossip_core::{CertificateFault, TlsFault};
 
 /// How a question was asked.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,7 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
     let Asked { cluster, partitioner, listen } = asked;
     Some(match failure {
         DialFailure::Closed => {
-            "it may require TLS between nodes, which gossip does not speak yet, or be a node of ours whose gossip is disabled: its log \
-             may say more"
+            "it may require TLS between nodes, which --tls is for, or be a node of ours whose gossip is disabled: its log may say more"
                 .into()
         }
         DialFailure::NoAnswer => {
@@ -35,7 +35,7 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
              process does not hang"
                 .into()
         }
-        DialFailure::Alert => "it takes nothing but TLS there, which gossip does not speak yet".into(),
+        DialFailure::Alert => "it takes nothing but TLS there: add --tls required with --tls-cert, --tls-key and --tls-ca".into(),
         DialFailure::Cql => {
             "that is its port for clients: name the storage port, which is 7000 unless configured".into()
         }
@@ -48,9 +48,64 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
              {partitioner:?}; gossip may be disabled there, as nodetool statusgossip tells; or it cannot connect to {listen}"
         ),
         DialFailure::SilentAndTls => format!(
-            "it may answer with TLS only, which gossip does not speak yet: so it is where internode_encryption is in force for \
-             {listen}"
+            "it may answer with TLS only, as where internode_encryption is in force for {listen}: add --tls optional with --tls-cert, \
+             --tls-key and --tls-ca"
         ),
+        DialFailure::Tls(fault) => tls_advice(fault)?.into(),
+        _ => return None,
+    })
+}
+
+/// What may be the cause where TLS failed with a node that was dialled, or that dialled, and what to do.
+pub(crate) const fn tls_advice(fault: TlsFault) -> Option<&'static str> {
+    Some(match fault {
+        TlsFault::NotSpoken => {
+            "it may not speak TLS there: try --tls optional, which takes plain then, or leave --tls out"
+        }
+        TlsFault::NotTls => {
+            "it does not speak TLS there: check that it is the storage port of a node, and try --tls optional or leave --tls out"
+        }
+        TlsFault::Closed => "its log may say what it does not like",
+        // `tls.md` T5: a node with OpenSSL says nothing more, whatever it does not like about the certificate.
+        TlsFault::Alert(80) => {
+            "Cassandra nodes answer so when they do not trust the certificate that --tls-cert or --tls-keystore holds: import the \
+             authority that issued it into their truststore, and where require_endpoint_verification is on, have it name the \
+             address of this machine"
+        }
+        TlsFault::Alert(42 | 43 | 46 | 48 | 49) => {
+            "it does not trust the certificate that --tls-cert or --tls-keystore holds: it must trust the authority that issued it, \
+             and may want it to name the address of this machine"
+        }
+        TlsFault::Alert(45) => {
+            "by its clock the certificate of this node has expired: have a new one issued, or check its clock"
+        }
+        TlsFault::Alert(116) => {
+            "it demands a certificate: name one with --tls-cert and --tls-key, or --tls-keystore"
+        }
+        TlsFault::Alert(40) => {
+            "it may demand a certificate that it does not get, or have no cipher suite in common: gossip has those with ECDHE and \
+             AES-GCM"
+        }
+        TlsFault::Alert(70) | TlsFault::NothingInCommon => {
+            "gossip speaks TLS 1.2 and 1.3 with ECDHE and AES-GCM: accepted_protocols and cipher_suites of the node must allow one of them"
+        }
+        TlsFault::Certificate(CertificateFault::UnknownIssuer) => {
+            "add the authority that issued it to --tls-ca or --tls-truststore, or have the node present the whole chain"
+        }
+        TlsFault::Certificate(CertificateFault::Expired) => "have a new one issued for that node",
+        TlsFault::Certificate(CertificateFault::NotYetValid) => "compare the clocks of the two machines",
+        TlsFault::Certificate(CertificateFault::WrongAddress) => {
+            "have one issued that names the address of that node, or use --tls-verify-address false"
+        }
+        TlsFault::Certificate(CertificateFault::WrongPurpose) => {
+            "have one issued whose extended key usage has serverAuth and clientAuth, or that has none"
+        }
+        TlsFault::Certificate(_) => "look at it with openssl s_client -connect",
+        TlsFault::NoCertificate => {
+            "give that node a certificate, or do not demand one: --tls-client-auth off"
+        }
+        TlsFault::PlainRefused => "have it speak TLS with this node, or accept both here: --tls optional",
+        TlsFault::TlsRefused => "accept both here: --tls optional or required",
         _ => return None,
     })
 }

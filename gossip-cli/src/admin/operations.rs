@@ -20,6 +20,7 @@ use super::{Admin, refusal, stopped};
 use crate::model::{
     AssassinateRequest, AssassinationModel, GossipRequest, KeysModel, LeaveResponse, Outcome, SeedsModel,
 };
+use crate::tls::TlsSource;
 
 /// For how many endpoints it is remembered what became of their assassination.
 const MAX_OUTCOMES: usize = 64;
@@ -131,19 +132,59 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
 
 /// Reads the files of seeds and keys again, as a signal asks for. What comes of it is in the log.
 pub(crate) async fn reload(admin: Arc<Admin>) {
-    let (has_seeds, has_keys) = (admin.seeds.has_file(), admin.keys.is_some());
+    let (has_seeds, has_keys, has_tls) = (admin.seeds.has_file(), admin.keys.is_some(), admin.tls.is_some());
     if has_seeds {
         tracing::info!("SIGHUP: reading the seeds again");
         reload_seeds(State(admin.clone())).await;
     }
     if has_keys {
         tracing::info!("SIGHUP: reading the keys again");
-        reload_keys(State(admin)).await;
+        reload_keys(State(admin.clone())).await;
     }
-    if !has_seeds && !has_keys {
+    if has_tls {
+        tracing::info!("SIGHUP: reading the files of TLS again");
+        reload_ssl(State(admin)).await;
+    }
+    if !has_seeds && !has_keys && !has_tls {
         tracing::info!(
-            "SIGHUP: there is no file to read again (--seeds-file, --key-file); stop the node with SIGTERM"
+            "SIGHUP: there is no file to read again (--seeds-file, --key-file, --tls); stop the node with SIGTERM"
         );
+    }
+}
+
+/// Reads the files of TLS again.
+pub(super) async fn reload_ssl(State(admin): State<Arc<Admin>>) -> Response {
+    let Some(source) = admin.tls.clone() else {
+        let why = "the node has no files of TLS to read (start it with --tls)";
+        return refusal(StatusCode::CONFLICT, why);
+    };
+    match reload_tls(source, &admin.handle).await {
+        Ok(()) => Json(serde_json::json!({ "reloaded": true })).into_response(),
+        Err(error) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &error),
+    }
+}
+
+/// Reads the files of TLS, and has the node use them. If something is wrong in them, all stays as it is.
+///
+/// # Errors
+///
+/// What is wrong, which was logged as well.
+pub(crate) async fn reload_tls(source: TlsSource, handle: &Handle<Common>) -> Result<(), String> {
+    let address = core::net::SocketAddr::from(handle.local_endpoint()).ip();
+    let read = tokio::task::spawn_blocking(move || source.read(address)).await;
+    match read.unwrap_or_else(|_| Err("the files of TLS could not be read".into())) {
+        Ok(tls) => {
+            if handle.set_tls(Some(tls)).await.is_err() {
+                return Err("the node has stopped".into());
+            }
+            tracing::info!("new connections use the certificates as they are now; those that are open go on");
+            Ok(())
+        }
+        Err(error) => {
+            let error = format!("the certificates in use stay: {error}");
+            tracing::warn!("{error}");
+            Err(error)
+        }
     }
 }
 

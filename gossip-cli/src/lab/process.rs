@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
-use super::option_name;
+use super::{certificates, option_name};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::run::{RuntimeName, TransportName};
@@ -24,6 +24,7 @@ pub(super) struct Settings {
     pub(super) interval: Duration,
     pub(super) transport: TransportName,
     pub(super) runtime: RuntimeName,
+    pub(super) tls: bool,
     pub(super) dir: PathBuf,
 }
 
@@ -77,8 +78,18 @@ impl NodeProcess {
         };
         let log = File::options().create(true).append(true).open(self.log_path()).map_err(broken)?;
         let mut command = Command::new(std::env::current_exe().map_err(broken)?);
+        if self.settings.tls {
+            let file = |name: &str| self.settings.dir.join(name).into_os_string();
+            command
+                .args(["run", "--tls", "required"].map(OsStr::new))
+                .args([OsStr::new("--tls-cert"), &file(certificates::CERTIFICATE)])
+                .args([OsStr::new("--tls-key"), &file(certificates::KEY)])
+                .args([OsStr::new("--tls-ca"), &file(certificates::AUTHORITY)]);
+        } else {
+            command.arg("run");
+        }
         command
-            .args(["run", "--exit-with-stdin", "--cluster", "gossip lab", "--log-level", "info"])
+            .args(["--exit-with-stdin", "--cluster", "gossip lab", "--log-level", "info"])
             .args(["--listen", &listen, "--admin", &admin])
             .args([OsStr::new("--data-dir"), self.data_dir().as_os_str()])
             .args(["--transport", &option_name(self.settings.transport)])

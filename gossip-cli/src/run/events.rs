@@ -23,9 +23,11 @@ use tracing_subscriber::fmt::format::Writer;
 
 use super::options::Options;
 use super::seeds::listed;
+use gossip_core::TlsFault;
+
 use crate::failure::Failure;
 use crate::text::printable;
-use crate::unanswered::{Asked, advice, outcome};
+use crate::unanswered::{Asked, advice, outcome, tls_advice};
 
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
@@ -289,6 +291,16 @@ impl Silence {
     }
 }
 
+fn log_tls(peer: Option<Endpoint>, is_dialled: bool, fault: TlsFault) {
+    let who = match (peer, is_dialled) {
+        (Some(peer), true) => format!("TLS with {peer}, which was dialled"),
+        (Some(peer), false) => format!("a connection of {peer}"),
+        (None, _) => "a connection of somebody who has not said who it is".to_owned(),
+    };
+    let what_to_do = tls_advice(fault).map_or_else(String::new, |advice| format!(" ({advice})"));
+    tracing::warn!("{who} failed: {fault}{what_to_do}; logged at most once an hour");
+}
+
 fn log_limit(limit: Limit, count: u64) {
     let what_to_do = match limit {
         Limit::Endpoints => " (raise --max-endpoints, or find out who fills it with `gossip status`)",
@@ -408,6 +420,7 @@ impl EventLog {
             Event::DialFailed { endpoint, failure, times } => {
                 self.silence.failures.push((endpoint, failure, times))
             }
+            Event::TlsFailed { peer, is_dialled, fault } => log_tls(peer, is_dialled, fault),
             Event::LimitReached { limit, count } => log_limit(limit, count),
             Event::FutureGeneration { endpoint, generation, ahead, suspect } => tracing::warn!(
                 "{endpoint} is refused: its generation {generation} is {} ahead of the clock here; {}",

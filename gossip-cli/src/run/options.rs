@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::names::{Names, StateArgs, is_pad_name};
 use crate::status::load;
 use crate::text::is_unprintable;
+use crate::tls::{Rules, TlsArgs, TlsSource};
 use crate::token::Token;
 
 /// What stays the same from release to release.
@@ -92,6 +93,8 @@ pub(crate) struct Args {
     /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; without, nothing is sealed
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Gossip interval; must be the same on all nodes
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
@@ -203,6 +206,7 @@ pub(crate) struct Options {
     pub(crate) transport: Transport,
     pub(crate) runtime: RuntimeName,
     pub(crate) keys: Option<KeySource>,
+    pub(crate) tls: Option<TlsSource>,
     pub(crate) interval: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) host_id: Option<Uuid>,
@@ -230,6 +234,11 @@ impl Options {
     pub(super) fn own(&self) -> reach::Own {
         let Self { listen, broadcast, admin, transport, .. } = *self;
         reach::Own { listen, broadcast, admin, transport }.canonical()
+    }
+
+    /// Under which address others know the node, as far as that is known before it starts.
+    pub(super) fn own_ip(&self) -> core::net::IpAddr {
+        self.broadcast.unwrap_or(self.listen).ip()
     }
 
     /// Under which partitioner the node gossips.
@@ -289,6 +298,16 @@ impl Options {
                 "--compression: datagrams are not compressed (leave it out, or use --transport internode)",
             ));
         }
+        let rules = if args.cassandra { Rules::Cassandra } else { Rules::Strict };
+        let tls = args.tls.source(rules)?;
+        if tls.is_some() && args.transport == TransportName::Datagram {
+            return Err(Failure::misuse(
+                "--tls: datagrams are sealed with keys instead (use --key-file, or --transport internode)",
+            ));
+        }
+        if let Some(source) = &tls {
+            source.read(own_ip).map_err(Failure::misuse)?;
+        }
         let keys = args.key_file.map(KeySource::new).transpose().map_err(of("--key-file"))?;
         let names = args.states.names_in(args.cassandra)?;
         let flavour = Flavour::of(Some(&args.release_version), None).unwrap_or_default();
@@ -338,6 +357,7 @@ impl Options {
             transport: args.transport.into(),
             runtime: args.runtime,
             keys,
+            tls,
             interval: args.interval,
             tuning: Tuning {
                 shadow_round: !args.no_shadow_round,

@@ -55,13 +55,21 @@ pub(super) fn watch(
 
 /// Takes part in the cluster.
 async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
-    let Contact { seed, cluster, partitioner, listen } = contact;
+    let Contact { seed, cluster, partitioner, listen, tls } = contact;
+    let tls = tls.clone();
     let mut node = Builder::gossip_only(cluster).partitioner(partitioner).listen(*listen).seed(*seed);
     // Under an address that was asked for it is the same each time: an earlier one may still be known.
     if listen.port() != 0 {
         node = node.host_id(host_id(*listen));
     }
-    let node = node.tune(|config| config.max_endpoints(100_000).max_states(250)).start().await;
+    let node = node.tune(move |config| {
+        let config = config.max_endpoints(100_000).max_states(250);
+        match tls {
+            Some(tls) => config.tls(tls),
+            None => config,
+        }
+    });
+    let node = node.start().await;
     let started = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")));
     let (node, mut events) = started?;
     loop {
