@@ -27,8 +27,27 @@ impl TooSlow {
     }
 }
 
+/// How the nodes of a scenario speak with each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Internode,
+    /// As `Internode`, under TLS alone.
+    Tls,
+    Datagram,
+}
+
+impl Kind {
+    const fn transport(self) -> Transport {
+        match self {
+            Self::Internode | Self::Tls => Transport::Internode,
+            Self::Datagram => Transport::Datagram,
+        }
+    }
+}
+
 pub(crate) struct Lab {
     cluster: String,
+    kind: Kind,
     adapters: &'static [Adapter],
     pub(crate) transport: Transport,
     /// The time between two rounds of its nodes.
@@ -38,28 +57,17 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Each scenario has a cluster of its own, so that nodes that get a port that somebody else has given up are left alone.
-    fn new(
-        name: &str,
-        adapters: &'static [Adapter],
-        first: usize,
-        transport: Transport,
-        interval: Duration,
-    ) -> Self {
+    fn new(name: &str, adapters: &'static [Adapter], first: usize, kind: Kind, interval: Duration) -> Self {
         let cluster = format!("{name} {first} {interval:?} {}", process::id());
-        Self { cluster, adapters, transport, interval, started: Cell::new(first) }
+        Self { cluster, kind, adapters, transport: kind.transport(), interval, started: Cell::new(first) }
     }
 
     /// Runs a scenario once for each adapter to be the first, so that each of them has each part in it. If nodes are convicted that
     /// should not be, it is run again with a longer interval: a node that is wrong is convicted at each of them.
-    pub(crate) fn each(
-        name: &str,
-        adapters: &'static [Adapter],
-        transport: Transport,
-        scenario: impl Fn(&Self),
-    ) {
+    pub(crate) fn each(name: &str, adapters: &'static [Adapter], kind: Kind, scenario: impl Fn(&Self)) {
         for first in 0..adapters.len() {
             let is_done = INTERVALS.iter().any(|interval| {
-                let lab = Self::new(name, adapters, first, transport, *interval);
+                let lab = Self::new(name, adapters, first, kind, *interval);
                 match panic::catch_unwind(AssertUnwindSafe(|| scenario(&lab))) {
                     Ok(()) => true,
                     Err(end) => match end.downcast::<TooSlow>() {
@@ -76,6 +84,15 @@ impl Lab {
     }
 
     pub(crate) fn spec(&self) -> NodeSpec {
+        let spec = self.plain_spec();
+        match self.kind {
+            Kind::Tls => spec.tune(|config| config.tls(crate::tls::required())),
+            Kind::Internode | Kind::Datagram => spec,
+        }
+    }
+
+    /// A node without TLS, whatever the others have.
+    pub(crate) fn plain_spec(&self) -> NodeSpec {
         NodeSpec::new(self.cluster.clone(), self.transport, self.interval)
     }
 

@@ -10,6 +10,7 @@ mod member;
 mod proxy;
 mod random;
 mod scenarios;
+mod tls;
 
 /// Makes a test of each scenario.
 macro_rules! tests {
@@ -19,7 +20,7 @@ macro_rules! tests {
             crate::lab::Lab::each(
                 concat!(module_path!(), "::", stringify!($scenario)),
                 $adapters,
-                gossip_adapter::Transport::$transport,
+                crate::lab::Kind::$transport,
                 crate::scenarios::$scenario,
             );
         })+
@@ -58,6 +59,26 @@ macro_rules! internode {
     };
 }
 
+/// Cassandra's connections under TLS, which is required in both directions.
+macro_rules! tls {
+    ($adapters:expr) => {
+        together!($adapters, Tls);
+        // The scenarios with a proxy between nodes, and with bytes that are thrown at one, read or write handshakes without TLS. The tests
+        // of the core show what becomes of such bytes here.
+        tests!(
+            $adapters, Tls:
+            restart,
+            port_taken,
+            last_handle_dropped,
+            silent_seed,
+            shutdown_while_seeds_are_silent,
+            slow_subscriber,
+            stalled_handshake,
+            everything_is_under_tls,
+        );
+    };
+}
+
 macro_rules! datagram {
     ($adapters:expr) => {
         anywhere!($adapters, Datagram);
@@ -79,6 +100,22 @@ mod tokio_one_thread_internode {
 
 mod tokio_one_thread_datagram {
     datagram!(&[crate::adapters::TOKIO_ONE_THREAD]);
+}
+
+mod tokio_tls {
+    tls!(&[crate::adapters::TOKIO]);
+}
+
+mod mio_tls {
+    tls!(&[crate::adapters::MIO]);
+}
+
+mod smol_tls {
+    tls!(&[crate::adapters::SMOL]);
+}
+
+mod async_std_tls {
+    tls!(&[crate::adapters::ASYNC_STD]);
 }
 
 mod mio_internode {
@@ -109,6 +146,11 @@ mod async_std_datagram {
 mod mixed {
     mod internode {
         together!(crate::adapters::ALL, Internode);
+    }
+
+    mod tls {
+        together!(crate::adapters::ALL, Tls);
+        tests!(crate::adapters::ALL, Tls: half_of_the_nodes_take_up_tls);
     }
 
     mod datagram {

@@ -7,6 +7,7 @@ mod garbage;
 mod membership;
 mod partition;
 mod peers;
+mod secured;
 mod values;
 
 pub(crate) use ends::{
@@ -18,4 +19,5 @@ pub(crate) use garbage::{garbage_packets, garbage_streams, stalled_handshake};
 pub(crate) use membership::converge;
 pub(crate) use partition::partition;
 pub(crate) use peers::{silent_seed, slow_peers};
+pub(crate) use secured::{everything_is_under_tls, half_of_the_nodes_take_up_tls};
 pub(crate) use values::set_state;

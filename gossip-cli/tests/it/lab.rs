@@ -18,6 +18,13 @@ fn all_checks_pass() {
 }
 
 #[test]
+fn all_checks_pass_under_tls() {
+    let output = gossip(&["lab", "--interval", INTERVAL, "--tls", "--runtime", "mixed"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    assert!(output.stdout.lines().any(|line| line.contains("under TLS")), "{}", output.stdout);
+}
+
+#[test]
 fn an_interrupted_lab_leaves_nothing_behind() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let dir = TempDir::new().unwrap();
