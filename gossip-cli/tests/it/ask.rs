@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use crate::node::{Node, gossip, refused, until};
+use crate::node::{Node, free_address, gossip, refused, until};
 
 const CLUSTER: [&str; 2] = ["--cluster", "Test Cluster"];
 
@@ -56,7 +56,7 @@ fn what_is_wrong_with_a_question_is_one_line() {
     // What answers is no member.
     let line = refused(1, &[&ask[..], &[&node.admin.to_string()], &CLUSTER].concat());
     assert!(line.contains("handshake") && line.contains("storage port"), "{line}");
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = free_address();
     let line = refused(1, &[&ask[..], &[&nobody], &CLUSTER].concat());
     assert!(line.contains(&nobody) && line.contains("cannot be reached"), "{line}");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

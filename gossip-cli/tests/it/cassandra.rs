@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{INTERVAL, Node, PATIENCE, command, gossip, refused, signal, until};
+use crate::node::{INTERVAL, Node, PATIENCE, command, free_address, gossip, refused, signal, until};
 
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 const SCHEMA: &str = "59adb24e-f3cd-3e02-97f0-5b395827453f";
@@ -286,7 +286,7 @@ fn a_member_that_is_asked_over_gossip_feeds_status_and_describecluster() {
 #[test]
 fn a_question_may_have_a_port_of_its_own() {
     let node = Node::start(&["--interval", INTERVAL]);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address();
     for _ in 0..2 {
         let asked = gossip(&[
             "gossipinfo",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::node::{cluster, signal, until};
+use crate::node::{cluster, loopback, signal, until};
 
 #[test]
 fn three_nodes_answer_like_nodetool() {
@@ -27,7 +27,8 @@ fn three_nodes_answer_like_nodetool() {
         let status = first.ask(&["status"]).stdout;
         let lines: Vec<_> = status.lines().collect();
         assert_eq!(&lines[..3], ["Datacenter: east", "================", "Status=Up/Down"]);
-        (lines.iter().filter(|line| line.starts_with("UN  127.0.0.1:")).count() == 3).then_some(())
+        (lines.iter().filter(|line| line.starts_with(&format!("UN  {}:", loopback()))).count() == 3)
+            .then_some(())
     });
 
     until("both others have a phi", || {

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::node::{Node, refused, until};
+use crate::node::{Node, free_address, refused, until};
 
 /// RFC 6761: no name under this has an address.
 const NOBODY: &str = "nobody.invalid";
@@ -56,7 +56,7 @@ fn addresses_that_cannot_work_are_misuse() {
 #[test]
 fn the_error_of_the_dial_is_told_with_the_silence_of_a_seed() {
     // Nobody listens there any more.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let gone = free_address();
     let node = Node::start(&["--seed", &gone]);
     let line = node.wait_for_log(&["WARN", "no seed has answered"]);
     assert!(line.contains(&format!("{gone}: connection refused")), "{line}");

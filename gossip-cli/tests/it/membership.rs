@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{INTERVAL, Node, cluster, refused, signal, until};
+use crate::node::{INTERVAL, Node, cluster, free_address, loopback, refused, signal, until};
 
 /// Nodes with data directories, which keep their addresses when they start again.
 struct Kept {
@@ -20,7 +20,7 @@ impl Kept {
         for index in 0..count {
             kept.dirs.push(TempDir::new().unwrap());
             kept.nodes.push(None);
-            kept.addresses.push(([127, 0, 0, 1], 0).into());
+            kept.addresses.push((loopback(), 0).into());
             kept.begin(index);
         }
         for index in 0..count {
@@ -206,8 +206,7 @@ fn members_that_crashed_are_forgotten_where_that_is_wanted() {
 
 #[test]
 fn clusters_that_started_apart_meet_through_a_seed_that_came_later() {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (first_seed, second_seed) = (free(), free());
+    let (first_seed, second_seed) = (free_address(), free_address());
     let seeds = format!("{first_seed},{second_seed}");
     let mut nodes = vec![Node::start_at(&first_seed, &["--seed", &seeds])];
     nodes.push(Node::start(&["--seed", &seeds]));

@@ -1,9 +1,10 @@
 //! Running the command from tests.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicU16, Ordering};
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +16,30 @@ use serde_json::Value;
 pub(crate) const INTERVAL: &str = "200ms";
 /// For whatever should happen soon, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static LOOPBACK: Ipv4Addr = next_loopback();
+}
+
+/// An address of this machine that this test alone uses. All nodes are of one cluster by their name: if the port of a node that has ended
+/// went to a node of another test, the two clusters would become one.
+pub(crate) fn loopback() -> Ipv4Addr {
+    LOOPBACK.with(|address| *address)
+}
+
+fn next_loopback() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [_, _, _, process] = std::process::id().to_be_bytes();
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let own = Ipv4Addr::new(127, 100 + process % 100, 1 + high, low);
+    // Some systems have the usual one alone.
+    if TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST }
+}
+
+/// A port of that address that nobody listens on.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind((loopback(), 0)).unwrap().local_addr().unwrap().to_string()
+}
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -85,7 +110,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node on free ports.
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", args)
+        Self::start_at(&format!("{}:0", loopback()), args)
     }
 
     pub(crate) fn start_at(listen: &str, args: &[&str]) -> Self {
@@ -97,7 +122,7 @@ impl Node {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_gossip")]);
-        Self::spawn(shell, "127.0.0.1:0", args)
+        Self::spawn(shell, &format!("{}:0", loopback()), args)
     }
 
     fn spawn(mut command: Command, listen: &str, args: &[&str]) -> Self {

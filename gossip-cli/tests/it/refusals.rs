@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::node::{Node, command, gossip, refused};
+use crate::node::{Node, command, free_address, gossip, refused};
 
 #[test]
 fn misuse_is_exit_code_2() {
@@ -148,7 +148,7 @@ fn a_misspelt_level_in_the_environment_is_refused() {
 
 #[test]
 fn nobody_on_the_admin_port_is_exit_code_1() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address();
     for command in [
         &["gossipinfo"][..],
         &["status"],

@@ -14,7 +14,7 @@ use gossip_core::wire::Writer;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{INTERVAL, Node, command, gossip, signal, until};
+use crate::node::{INTERVAL, Node, command, free_address, gossip, signal, until};
 
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 
@@ -199,7 +199,7 @@ impl Drop for Watching {
 fn watching_ends_in_silence() {
     for (version, name) in [(12, "TERM"), (13, "INT")] {
         let real = Recorded::start(version);
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listen: SocketAddr = free_address().parse().unwrap();
         let (seed, at) = (real.address.to_string(), listen.to_string());
         let args = ["watch", "--seed", &seed, "--cluster", "Test Cluster", "--listen", &at];
         let mut watching = Watching(command(&args).stdout(Stdio::null()).spawn().unwrap());
