@@ -10,8 +10,9 @@ use crate::lab::Lab;
 use crate::member::{Member, all_live, endpoints, eventually};
 use crate::proxy::{Network, address};
 
-/// How long a node waits for a peer that takes nothing.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a node waits for a peer that takes nothing. Its other peers have to answer its handshake within that time, through a proxy and
+/// on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A seed that takes everything and never says anything is given up and tried again, and keeps nobody from the others.
 pub(crate) fn silent_seed(lab: &Lab) {
