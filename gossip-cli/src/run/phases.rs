@@ -216,6 +216,7 @@ impl Driven {
             token: None,
             seeds: options.seeds.clone(),
             keys: None,
+            tls: None,
             assassinations: Assassinations::default(),
             stop: Arc::default(),
             leaving: Arc::default(),
