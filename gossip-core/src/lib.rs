@@ -64,6 +64,7 @@ mod io;
 mod limit;
 mod log;
 pub mod message;
+mod metadata;
 mod node;
 mod phi;
 mod quarantine;
@@ -105,6 +106,7 @@ pub use gossiper::{
 };
 pub use io::{ConnectionId, Input, Output};
 pub use limit::Limit;
+pub use metadata::MetadataId;
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;

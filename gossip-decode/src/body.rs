@@ -26,7 +26,7 @@ pub enum Body {
         partitioner: String,
         /// The id of its cluster metadata, in version 14.
         #[serde(skip_serializing_if = "Option::is_none")]
-        metadata_id: Option<u64>,
+        metadata_id: Option<i32>,
         /// What the sender knows of whom. None at all in a shadow SYN.
         digests: Vec<Digest>,
     },
@@ -189,7 +189,8 @@ impl Body {
                 Self::Syn {
                     cluster: syn.cluster.to_text().into_owned(),
                     partitioner,
-                    metadata_id: (reading.codec.version >= MessagingVersion::V14).then_some(syn.metadata_id),
+                    metadata_id: (reading.codec.version >= MessagingVersion::V14)
+                        .then_some(syn.metadata_id.get()),
                     digests: digests(&syn.digests),
                 }
             }

@@ -46,7 +46,7 @@ pub(crate) struct Head {
     pub(crate) sender: Option<Endpoint>,
     pub(crate) verb: Verb,
     pub(crate) id: i64,
-    pub(crate) epoch: Option<u64>,
+    pub(crate) epoch: Option<i64>,
     pub(crate) created_at: u32,
     pub(crate) expires_in: Option<i64>,
     pub(crate) flags: u64,

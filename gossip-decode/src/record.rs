@@ -132,9 +132,9 @@ pub struct Message {
     pub verb_group: Option<&'static str>,
     /// Its id; as Cassandra counts, signed.
     pub id: i64,
-    /// The epoch of the cluster metadata, in version 14.
+    /// The epoch of the cluster metadata, in version 14; negative while a cluster is upgraded to 6.0.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<u64>,
+    pub epoch: Option<i64>,
     /// When it was made: the low 32 bits of milliseconds since the Unix epoch.
     pub created_at: u32,
     /// The same in full, as the moment closest to the time of the capture.

@@ -15,8 +15,10 @@ pub const MAX_CLOCK_SKEW_MILLIS: u64 = 15 * 60 * 1_000;
 pub struct Header<'a> {
     /// What a response repeats; otherwise without meaning.
     pub id: u64,
-    /// Epoch of the cluster metadata: version 14 only, else 0.
-    pub epoch: u64,
+    /// Epoch of the cluster metadata: version 14 only, else 0. Negative while a cluster is upgraded to Cassandra 6.0.
+    ///
+    /// Anything but 0 that is ahead of the receiver's makes that ask for what it lacks: this crate never sends another.
+    pub epoch: i64,
     /// When the message was made: the low 32 bits of milliseconds since the Unix epoch, see [`created_at_millis`].
     pub created_at: u32,
     /// Milliseconds from then until nobody wants it any more; negative for a response that comes too late.
@@ -46,7 +48,7 @@ impl<'a> Header<'a> {
     pub fn decode(reader: &mut Reader<'a>, version: MessagingVersion) -> Result<Self, DecodeError> {
         const PAYLOAD_SIZE: &str = "the payload size";
         let id = reader.uvint("the message id")?;
-        let epoch = if version.has_metadata_id() { reader.uvint("the epoch")? } else { 0 };
+        let epoch = if version.has_metadata_id() { reader.uvint("the epoch")?.cast_signed() } else { 0 };
         let created_at = reader.u32("the creation time")?;
         let expires_in = reader.uvint("the time to expiry")?.cast_signed();
         let verb = Verb::new(reader.uvint("the verb")?);
@@ -71,7 +73,7 @@ impl<'a> Header<'a> {
         out.atomically(|out| {
             out.uvint(self.id)?;
             if version.has_metadata_id() {
-                out.uvint(self.epoch)?;
+                out.uvint(self.epoch.cast_unsigned())?;
             }
             out.u32(self.created_at)?;
             out.uvint(self.expires_in.cast_unsigned())?;
@@ -87,7 +89,7 @@ impl<'a> Header<'a> {
 
     /// How many bytes [`Header::encode`] writes.
     pub fn encoded_len(&self, version: MessagingVersion) -> usize {
-        let epoch = if version.has_metadata_id() { uvint_size(self.epoch) } else { 0 };
+        let epoch = if version.has_metadata_id() { uvint_size(self.epoch.cast_unsigned()) } else { 0 };
         uvint_size(self.id)
             + epoch
             + size_of::<u32>()
@@ -129,7 +131,8 @@ impl<'a> Header<'a> {
     ) -> Header<'static> {
         Header {
             id: self.id,
-            epoch: self.epoch,
+            // Never that of the request: whoever answers knows no more of the cluster's metadata for having been asked.
+            epoch: 0,
             created_at: low_word(now_millis),
             // Both are times; a difference beyond the range of the type means nothing either way.
             expires_in: expires_at.wrapping_sub(now_millis).cast_signed(),

@@ -1,6 +1,7 @@
 //! The SYN: opens an exchange (`gossip-messages.md` §7.1).
 
 use super::{Codec, Digests};
+use crate::metadata::MetadataId;
 use crate::wire::{DecodeError, Full, JavaStr, Reader, Writer};
 
 /// Opens an exchange: what the sender knows, as digests. Without any it asks for everything (a shadow SYN).
@@ -10,8 +11,8 @@ pub struct Syn<'a> {
     pub cluster: JavaStr<'a>,
     /// Class name of the sender's partitioner.
     pub partitioner: JavaStr<'a>,
-    /// Id of the cluster metadata: version 14 only, else 0.
-    pub metadata_id: u64,
+    /// Id of the cluster metadata: version 14 only, else none.
+    pub metadata_id: MetadataId,
     /// How far the sender knows which endpoint.
     pub digests: Digests<'a>,
 }
@@ -20,7 +21,8 @@ impl<'a> Syn<'a> {
     pub(super) fn decode(reader: &mut Reader<'a>, codec: Codec) -> Result<Self, DecodeError> {
         let cluster = reader.string("the cluster name")?;
         let partitioner = reader.string("the partitioner")?;
-        let metadata_id = if codec.version.has_metadata_id() { reader.uvint("the metadata id")? } else { 0 };
+        let has_id = codec.version.has_metadata_id();
+        let metadata_id = if has_id { MetadataId::decode(reader)? } else { MetadataId::NONE };
         let digests = Digests::decode(reader, codec.address_form())?;
         Ok(Self { cluster, partitioner, metadata_id, digests })
     }
@@ -35,11 +37,11 @@ impl<'a> Syn<'a> {
 pub(crate) fn encode_head(
     cluster: JavaStr<'_>,
     partitioner: JavaStr<'_>,
-    metadata_id: u64,
+    metadata_id: MetadataId,
     codec: Codec,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     out.string(cluster)?;
     out.string(partitioner)?;
-    if codec.version.has_metadata_id() { out.uvint(metadata_id) } else { Ok(()) }
+    if codec.version.has_metadata_id() { metadata_id.encode(out) } else { Ok(()) }
 }

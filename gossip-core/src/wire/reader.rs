@@ -155,6 +155,13 @@ pub enum DecodeError {
         /// Its announced length.
         length: u64,
     },
+    /// A number is greater, or smaller, than it can be.
+    OutOfRange {
+        /// What it is.
+        field: &'static str,
+        /// The number, as it was read.
+        value: u64,
+    },
     /// An address is neither 4 nor 16 bytes, with or without port as the version has it.
     AddressLength {
         /// The length byte.
@@ -181,6 +188,7 @@ impl fmt::Display for DecodeError {
             Self::Trailing { bytes } => write!(f, "{bytes} bytes follow the end"),
             Self::Count { field, count } => write!(f, "{field} is {count}, which cannot be"),
             Self::TooLong { field, length } => write!(f, "{field} is {length}, which is too much"),
+            Self::OutOfRange { field, value } => write!(f, "{field} is {value}, which is out of range"),
             Self::AddressLength { length } => write!(f, "an address of length {length}"),
             Self::DuplicateKey { key } => write!(f, "the key {key} stands twice in one state"),
             Self::String { field, valid_up_to } => {

@@ -54,7 +54,7 @@ fn whole_messages_decode() {
 fn the_longest_header_is_as_long_as_the_constant_says() {
     let longest = Header {
         id: u64::MAX,
-        epoch: u64::MAX,
+        epoch: -1,
         created_at: u32::MAX,
         expires_in: -1,
         verb: Verb::new(u64::MAX),

@@ -102,7 +102,7 @@ proptest! {
 
     #[test]
     fn headers_round_trip(
-        id: u64, epoch: u64, created_at: u32, expires_in: i64, verb: u64, flags: u64,
+        id: u64, epoch: i64, created_at: u32, expires_in: i64, verb: u64, flags: u64,
         payload_size in 0_usize..=0x7fff_ffff,
     ) {
         for version in [V12, MessagingVersion::V13, MessagingVersion::V14] {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use gossip_core::{ApplicationState, Event, Standing};
+use gossip_core::{ApplicationState, Event, MetadataId, Standing};
 
 use crate::support::{
     Content, Driven, Sent, State, ack, ack2, builder, digest, endpoint, heartbeat, java, syn, talk,
@@ -127,7 +127,7 @@ fn f9_other_cluster_or_partitioner_gets_no_answer() {
     let with = |cluster: &[u8], partitioner: &[u8], digests| Content::Syn {
         cluster: cluster.to_vec(),
         partitioner: partitioner.to_vec(),
-        metadata_id: 0,
+        metadata_id: MetadataId::NONE,
         digests,
     };
     for digests in [vec![digest(C, 100, 1)], vec![]] {

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use gossip_core::message::{Codec, Digest, EndpointState, Value};
 use gossip_core::wire::Reader;
-use gossip_core::{ApplicationState, MessagingVersion, Verb, Version};
+use gossip_core::{ApplicationState, MessagingVersion, MetadataId, Verb, Version};
 
 use crate::support::{
     Content, State, assert_versions_agree, decode, digest, encode, endpoint, heartbeat, java, names, read,
@@ -127,7 +127,7 @@ fn a6_gossip_file_of_5_1() {
     let syn = Content::Syn {
         cluster: java(CLUSTER),
         partitioner: java(PARTITIONER),
-        metadata_id: 20_240_430,
+        metadata_id: MetadataId::new(20_240_430),
         digests: expected,
     };
     assert_part(&bytes, 3332..4914, &syn, VERSION);
@@ -146,7 +146,7 @@ fn empty_messages(endpoints: [&str; 2]) -> [Content; 3] {
         Content::Syn {
             cluster: java(CLUSTER),
             partitioner: java(PARTITIONER),
-            metadata_id: 0,
+            metadata_id: MetadataId::NONE,
             digests: vec![],
         },
     ]

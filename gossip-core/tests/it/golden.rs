@@ -2,7 +2,7 @@
 
 use gossip_core::message::{Codec, EndpointState, MAX_STATES, Message, Value};
 use gossip_core::wire::{DecodeError, JavaStr, Reader};
-use gossip_core::{ApplicationState, MessagingVersion, Verb, Version};
+use gossip_core::{ApplicationState, MessagingVersion, MetadataId, Verb, Version};
 
 use crate::support::{
     Content, State, assert_versions_agree, decode, digest, encode, endpoint, heartbeat, hex, java, written,
@@ -138,7 +138,7 @@ fn syn() {
     ));
     assert_eq!(without_ports.len(), 89);
     let content = example_syn(
-        0,
+        MetadataId::NONE,
         vec![digest("10.0.0.1:7000", 1_700_000_000, 42), digest("10.0.0.2:7000", 1_700_000_100, 7)],
     );
     for version in V10_V11 {
@@ -156,11 +156,11 @@ fn shadow_syn() {
     for version in
         [MessagingVersion::V10, MessagingVersion::V11, MessagingVersion::V12, MessagingVersion::V13]
     {
-        assert_golden(version, &body, &example_syn(0, vec![]));
+        assert_golden(version, &body, &example_syn(MetadataId::NONE, vec![]));
     }
     let body = hex(&format!("{SYN_HEAD} e1 34 d8 2e 00 00 00 00"));
     assert_eq!(body.len(), 67);
-    assert_golden(MessagingVersion::V14, &body, &example_syn(20_240_430, vec![]));
+    assert_golden(MessagingVersion::V14, &body, &example_syn(MetadataId::new(20_240_430), vec![]));
 }
 
 #[test]
@@ -301,8 +301,9 @@ fn nonsensical_counts_are_refused_before_they_size_anything() {
 
 #[test]
 fn after_an_error_the_reader_stands_where_it_came_up() {
-    let body = example_syn(0, vec![digest("10.0.0.1:7000", 1, 2), digest("10.0.0.2:7000", 1, 2)])
-        .body(MessagingVersion::V12);
+    let body =
+        example_syn(MetadataId::NONE, vec![digest("10.0.0.1:7000", 1, 2), digest("10.0.0.2:7000", 1, 2)])
+            .body(MessagingVersion::V12);
     let stopped_at = |body: &[u8]| {
         let mut reader = Reader::new(body);
         Message::take(Verb::GOSSIP_DIGEST_SYN, &mut reader, Codec::new(MessagingVersion::V12))
@@ -350,7 +351,7 @@ fn example_state() -> State {
     )
 }
 
-fn example_syn(metadata_id: u64, digests: Vec<gossip_core::message::Digest>) -> Content {
+fn example_syn(metadata_id: MetadataId, digests: Vec<gossip_core::message::Digest>) -> Content {
     let (cluster, partitioner) = ("Test Cluster", "org.apache.cassandra.dht.Murmur3Partitioner");
     Content::Syn { cluster: java(cluster), partitioner: java(partitioner), metadata_id, digests }
 }

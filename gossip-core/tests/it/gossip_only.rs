@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use gossip_core::{
     ApplicationState, AssassinateError, CASSANDRA_PARTITIONER, Config, ConfigBuilder, EnableError, Event,
-    ForgetCause, Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, Pad, RaiseCause,
+    ForgetCause, Generation, GossipOnly, Gossiper, LeaveError, MessagingVersion, MetadataId, Pad, RaiseCause,
     SetStateError, Standing, Timestamp, UpgradeSign, Uuid, Verb, encode_tokens,
 };
 
@@ -34,7 +34,7 @@ fn config() -> ConfigBuilder<GossipOnly> {
 
 fn syn(digests: &[gossip_core::message::Digest]) -> Content {
     let (cluster, partitioner) = (java(CLUSTER), java(CASSANDRA_PARTITIONER));
-    Content::Syn { cluster, partitioner, metadata_id: 0, digests: digests.to_vec() }
+    Content::Syn { cluster, partitioner, metadata_id: MetadataId::NONE, digests: digests.to_vec() }
 }
 
 /// A real node, as far as gossip shows it.

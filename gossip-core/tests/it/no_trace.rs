@@ -11,7 +11,7 @@ use gossip_core::internode::{
 use gossip_core::message::Digest;
 use gossip_core::{
     ApplicationState, CASSANDRA_PARTITIONER, Config, ConnectionId, Endpoint, Event, Generation, Input,
-    MessagingVersion, Node, Output, Timestamp, Uuid, Verb, Version, encode_tokens,
+    MessagingVersion, MetadataId, Node, Output, Timestamp, Uuid, Verb, Version, encode_tokens,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -119,7 +119,7 @@ fn content() -> impl Strategy<Value = Content> {
         3 => digests().prop_map(|digests| Content::Syn {
             cluster: java(CLUSTER),
             partitioner: java(CASSANDRA_PARTITIONER),
-            metadata_id: 0,
+            metadata_id: MetadataId::NONE,
             digests,
         }),
         3 => (digests(), states()).prop_map(|(requests, states)| Content::Ack { requests, states }),

@@ -4,7 +4,9 @@ use alloc::collections::BTreeMap;
 
 use gossip_core::message::{Codec, Digest, EndpointState, Message, Value};
 use gossip_core::wire::{JavaStr, Reader};
-use gossip_core::{ApplicationState, Endpoint, Generation, HeartbeatState, MessagingVersion, Verb, Version};
+use gossip_core::{
+    ApplicationState, Endpoint, Generation, HeartbeatState, MessagingVersion, MetadataId, Verb, Version,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -151,7 +153,7 @@ fn has_one_form(version: MessagingVersion, message: &Message<'_>, body: &[u8]) -
             // Two lengths, the two strings.
             let id = &body[4 + syn.cluster.len() + syn.partitioner.len()..];
             let extra = id[0].leading_ones();
-            extra == 0 || syn.metadata_id >> (7 * extra) != 0
+            extra == 0 || i64::from(syn.metadata_id.get()).cast_unsigned() >> (7 * extra) != 0
         }
         _ => true,
     }
@@ -200,7 +202,8 @@ fn content(version: MessagingVersion) -> impl Strategy<Value = Content> {
     let digests = move || prop::collection::vec(digest(version), 0..8);
     let states = move || prop::collection::vec((address(version), state()), 0..5);
     // Every length of the variable-length integer is as likely.
-    let id = (any::<u64>(), 0..64_u32).prop_map(move |(id, shift)| if has_id { id >> shift } else { 0 });
+    let id = (any::<i32>(), 0..32_u32)
+        .prop_map(move |(id, shift)| MetadataId::new(if has_id { id >> shift } else { 0 }));
     prop_oneof![
         (text(), text(), id, digests()).prop_map(|(cluster, partitioner, metadata_id, digests)| {
             Content::Syn { cluster, partitioner, metadata_id, digests }

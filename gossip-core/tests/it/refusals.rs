@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, ConfigBuilder, DownCause, Event, Generation, Standing, StatusKind, Tombstone, Verb,
+    ApplicationState, ConfigBuilder, DownCause, Event, Generation, MetadataId, Standing, StatusKind,
+    Tombstone, Verb,
 };
 
 use crate::support::{Content, Driven, State, ack, ack2, builder, digest, endpoint, heartbeat, syn};
@@ -188,7 +189,7 @@ fn every_refusal_is_counted_by_its_reason() {
     let named = |cluster: &[u8], partitioner: &[u8]| Content::Syn {
         cluster: cluster.to_vec(),
         partitioner: partitioner.to_vec(),
-        metadata_id: 0,
+        metadata_id: MetadataId::NONE,
         digests: vec![],
     };
     let Content::Syn { cluster, partitioner, .. } = syn(&[]) else { unreachable!() };

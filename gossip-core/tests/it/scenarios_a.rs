@@ -3,7 +3,7 @@
 
 use gossip_core::message::{Codec, Digest, EndpointState, Message, Value};
 use gossip_core::wire::{DecodeError, Full, JavaStr, Reader, Writer};
-use gossip_core::{ApplicationState, MessagingVersion, Verb, Version};
+use gossip_core::{ApplicationState, MessagingVersion, MetadataId, Verb, Version};
 
 use crate::support::{
     Content, State, assert_versions_agree, decode, digest, encode, endpoint, heartbeat, hex, java, written,
@@ -36,7 +36,7 @@ fn a2_exactly_the_room_of_an_encoding_is_needed() {
         Content::Syn {
             cluster: java("c"),
             partitioner: java("p"),
-            metadata_id: 300,
+            metadata_id: MetadataId::new(300),
             digests: digests.clone(),
         },
         Content::Ack { requests: digests, states: vec![(at, state.clone())] },

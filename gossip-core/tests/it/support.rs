@@ -9,7 +9,7 @@ use gossip_core::message::{Codec, Digest, EndpointState, Message, Value};
 use gossip_core::wire::{DecodeError, JavaStr, Writer, encode_str};
 use gossip_core::{
     ApplicationState, Config, ConfigBuilder, DEFAULT_PARTITIONER, Endpoint, Event, Generation, Gossiper,
-    HeartbeatState, MessagingVersion, Session, Standing, Timestamp, Verb, Version,
+    HeartbeatState, MessagingVersion, MetadataId, Session, Standing, Timestamp, Verb, Version,
 };
 
 pub(crate) use crate::shared::shared;
@@ -114,7 +114,7 @@ impl State {
 /// What a message says, whatever the version it came in.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
-    Syn { cluster: Vec<u8>, partitioner: Vec<u8>, metadata_id: u64, digests: Vec<Digest> },
+    Syn { cluster: Vec<u8>, partitioner: Vec<u8>, metadata_id: MetadataId, digests: Vec<Digest> },
     Ack { requests: Vec<Digest>, states: Vec<(Endpoint, State)> },
     Ack2 { states: Vec<(Endpoint, State)> },
     Echo { verb: Verb },
@@ -165,7 +165,7 @@ impl Content {
                 body.extend(written(|out| out.string(JavaStr::new(cluster).unwrap())));
                 body.extend(written(|out| out.string(JavaStr::new(partitioner).unwrap())));
                 if version >= MessagingVersion::V14 {
-                    body.extend(written(|out| out.uvint(*metadata_id)));
+                    body.extend(written(|out| metadata_id.encode(out)));
                 }
                 write_digests(digests, version, &mut body);
             }
@@ -186,7 +186,9 @@ impl Content {
     pub(crate) fn through(&self, version: MessagingVersion) -> Option<Self> {
         let mut content = self.clone();
         match &mut content {
-            Self::Syn { metadata_id, .. } if version < MessagingVersion::V14 => *metadata_id = 0,
+            Self::Syn { metadata_id, .. } if version < MessagingVersion::V14 => {
+                *metadata_id = MetadataId::NONE
+            }
             // A shutdown of version 13 or later is nothing without its state.
             Self::Shutdown { state: None } if version >= MessagingVersion::V13 => return None,
             Self::Shutdown { state } if version < MessagingVersion::V13 => *state = None,
@@ -254,7 +256,7 @@ pub(crate) fn builder(at: &str, generation: i32) -> ConfigBuilder {
 
 pub(crate) fn syn(digests: &[Digest]) -> Content {
     let (cluster, partitioner) = (java(CLUSTER), java(DEFAULT_PARTITIONER));
-    Content::Syn { cluster, partitioner, metadata_id: 0, digests: digests.to_vec() }
+    Content::Syn { cluster, partitioner, metadata_id: MetadataId::NONE, digests: digests.to_vec() }
 }
 
 pub(crate) fn ack(requests: &[Digest], states: &[(&str, State)]) -> Content {

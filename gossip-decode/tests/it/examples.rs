@@ -45,7 +45,7 @@ fn digests() -> Vec<Digest> {
     vec![digest("10.0.0.1:7000", 1_700_000_000, 42), digest("10.0.0.2:7000", 1_700_000_100, 7)]
 }
 
-fn syn(metadata_id: Option<u64>, digests: Vec<Digest>) -> Body {
+fn syn(metadata_id: Option<i32>, digests: Vec<Digest>) -> Body {
     Body::Syn {
         cluster: "Test Cluster".into(),
         partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".into(),
@@ -160,7 +160,7 @@ fn what_says_too_little_is_not_guessed() {
 }
 
 /// What a message is: verb, id, version, epoch, flags, size of its body.
-type Facts = (&'static str, i64, u32, Option<u64>, u64, usize);
+type Facts = (&'static str, i64, u32, Option<i64>, u64, usize);
 
 fn facts(decoded: &Decoded) -> Vec<Facts> {
     let facts = decoded.messages().into_iter().map(|message| {

@@ -363,7 +363,7 @@ fn body(bytes: &[u8], verb: Verb, version: MessagingVersion) -> Checked {
             again.extend(utf(&syn.cluster.to_text()));
             again.extend(utf(&syn.partitioner.to_text()));
             if version == MessagingVersion::V14 {
-                again.extend(written(|out| out.uvint(syn.metadata_id)));
+                again.extend(written(|out| syn.metadata_id.encode(out)));
             }
             put_digests(syn.digests.iter(), syn.digests.len(), codec, &mut again);
         }

@@ -16,6 +16,7 @@ use crate::gossiper::clock::Clock;
 use crate::gossiper::journal::Journal;
 use crate::gossiper::session::Outgoing;
 use crate::message::Codec;
+use crate::metadata::MetadataId;
 use crate::release::Release;
 use crate::slot::Slot;
 use crate::table::EndpointTable;
@@ -353,7 +354,7 @@ impl Writing<'_> {
     fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         let cluster = JavaStr::from_checked(&self.config.cluster);
         let partitioner = JavaStr::from_checked(&self.config.partitioner);
-        crate::message::encode_syn_head(cluster, partitioner, 0, codec, out)
+        crate::message::encode_syn_head(cluster, partitioner, MetadataId::NONE, codec, out)
     }
 
     /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;

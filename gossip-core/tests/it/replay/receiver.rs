@@ -7,8 +7,8 @@ use core::time::Duration;
 use gossip_core::message::{Codec, Digest};
 use gossip_core::wire::Writer;
 use gossip_core::{
-    ApplicationState, Config, Endpoint, Generation, Gossiper, HeartbeatState, MessagingVersion, Session,
-    Timestamp, Verb, Version,
+    ApplicationState, Config, Endpoint, Generation, Gossiper, HeartbeatState, MessagingVersion, MetadataId,
+    Session, Timestamp, Verb, Version,
 };
 
 use crate::internode::Captured;
@@ -138,7 +138,7 @@ impl Receiver {
             let syn = Content::Syn {
                 cluster: java(CLUSTER),
                 partitioner: java(PARTITIONER),
-                metadata_id: 0,
+                metadata_id: MetadataId::NONE,
                 digests,
             };
             self.hand(now, from, &syn);
