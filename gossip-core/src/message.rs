@@ -6,6 +6,7 @@
 mod ack;
 mod ack2;
 mod digest;
+mod peer_log;
 mod shutdown;
 mod state;
 mod syn;
@@ -14,6 +15,7 @@ pub use ack::Ack;
 pub use ack2::Ack2;
 pub use digest::{Digest, Digests};
 pub(crate) use digest::{pack, read_packed};
+pub use peer_log::{PeerLog, PeerLogRequest};
 pub use shutdown::Shutdown;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
 pub(crate) use state::{Run, encode_head as encode_state_head, encode_heartbeat, read_heartbeat};

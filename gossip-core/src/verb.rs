@@ -91,6 +91,23 @@ macro_rules! verbs {
                     113 => Some("FAILED_SESSION_MSG"),
                     114 => Some("STATUS_REQ"),
                     115 => Some("STATUS_RSP"),
+                    801 => Some("TCM_COMMIT_RSP"),
+                    802 => Some("TCM_COMMIT_REQ"),
+                    803 => Some("TCM_FETCH_CMS_LOG_RSP"),
+                    804 => Some("TCM_FETCH_CMS_LOG_REQ"),
+                    805 => Some("TCM_REPLICATION"),
+                    806 => Some("TCM_NOTIFY_RSP"),
+                    807 => Some("TCM_NOTIFY_REQ"),
+                    808 => Some("TCM_CURRENT_EPOCH_REQ"),
+                    809 => Some("TCM_INIT_MIG_RSP"),
+                    810 => Some("TCM_INIT_MIG_REQ"),
+                    811 => Some("TCM_ABORT_MIG"),
+                    812 => Some("TCM_DISCOVER_RSP"),
+                    813 => Some("TCM_DISCOVER_REQ"),
+                    814 => Some("INITIATE_DATA_MOVEMENTS_RSP"),
+                    815 => Some("INITIATE_DATA_MOVEMENTS_REQ"),
+                    816 => Some("DATA_MOVEMENT_EXECUTED_RSP"),
+                    817 => Some("DATA_MOVEMENT_EXECUTED_REQ"),
                     _ => None,
                 }
             }
@@ -125,6 +142,11 @@ verbs! {
     PING_RSP = 97;
     /// The request could not be handled.
     FAILURE_RSP = 99;
+    /// Answers [`Verb::TCM_FETCH_PEER_LOG_REQ`].
+    TCM_FETCH_PEER_LOG_RSP = 818;
+    /// Asks a node of 6.0 for entries of the cluster metadata's log; the answer tells the identifier of the cluster. A node before 6.0
+    /// closes the connection.
+    TCM_FETCH_PEER_LOG_REQ = 819;
 }
 
 impl Verb {
@@ -141,7 +163,6 @@ impl Verb {
     /// What verbs around this number are for, where it has no name.
     pub const fn group(self) -> Option<&'static str> {
         match self.0 {
-            801..=819 => Some("cluster metadata, 5.1"),
             // They count down from the greatest number of two bytes.
             15_384..=16_383 => Some("custom"),
             _ => None,
@@ -180,7 +201,8 @@ mod tests {
         assert_eq!((Verb::ECHO_REQ.number(), Verb::ECHO_RSP.number()), (31, 91));
         assert_eq!((Verb::PING_REQ.number(), Verb::PING_RSP.number()), (37, 97));
         assert_eq!(Verb::new(200).name(), None);
-        assert_eq!((Verb::new(805).name(), Verb::new(805).group()), (None, Some("cluster metadata, 5.1")));
+        assert_eq!(Verb::new(813).name(), Some("TCM_DISCOVER_REQ"));
+        assert_eq!(Verb::new(16_383).group(), Some("custom"));
         let gossip: alloc::vec::Vec<u64> =
             (0..=1_000).filter(|number| Verb::new(*number).is_gossip()).collect();
         assert_eq!(gossip, [14, 15, 16, 29, 31, 91]);
@@ -191,8 +213,10 @@ mod tests {
         let named: alloc::vec::Vec<u64> =
             (0..=1_000).filter(|number| Verb::new(*number).name().is_some()).collect();
         let unnamed = [7, 8, 12, 13, 17, 21, 25, 26, 32, 36, 64, 67, 68, 81, 83, 85, 86, 89, 90, 92, 96];
-        let expected: alloc::vec::Vec<u64> =
-            (0..=115).filter(|number| !unnamed.contains(number) && !(70..=78).contains(number)).collect();
+        let expected: alloc::vec::Vec<u64> = (0..=115)
+            .filter(|number| !unnamed.contains(number) && !(70..=78).contains(number))
+            .chain(801..=819)
+            .collect();
         assert_eq!(named, expected);
     }
 }

@@ -3,9 +3,11 @@
 use core::net::SocketAddr;
 
 use gossip_core::internode::ConnectionType;
-use gossip_core::message::{self, Codec, Digests, EndpointState, Message, StateMap, Value};
+use gossip_core::message::{
+    self, Codec, Digests, EndpointState, Message, PeerLog, PeerLogRequest, StateMap, Value,
+};
 use gossip_core::wire::{JavaStr, Reader};
-use gossip_core::{ApplicationState, Endpoint, MessagingVersion, Verb, decode_tokens};
+use gossip_core::{ApplicationState, Endpoint, MessagingVersion, MetadataId, Verb, decode_tokens};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -62,6 +64,26 @@ pub enum Body {
         reason: u64,
         /// Why.
         reason_name: Option<&'static str>,
+    },
+    /// Of a TCM_FETCH_PEER_LOG_REQ.
+    PeerLogRequest {
+        /// What follows it in the log is asked for.
+        epoch: i64,
+    },
+    /// Of a TCM_FETCH_PEER_LOG_RSP, whose entries are not decoded.
+    PeerLog {
+        /// In which version the answer is written.
+        serialization_version: u64,
+        /// The id of the cluster metadata; absent below version 2.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metadata_id: Option<i32>,
+        /// Whether a state of the cluster stands before the entries.
+        base_state: bool,
+        /// How many entries follow; absent behind a state.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        entries: Option<i32>,
+        /// How many bytes state and entries take.
+        rest_bytes: usize,
     },
     /// No bytes, where none should be.
     Empty {},
@@ -141,6 +163,8 @@ pub(crate) const fn is_decoded(verb: Verb) -> bool {
                 | Verb::SCHEMA_VERSION_REQ
                 | Verb::SCHEMA_VERSION_RSP
                 | Verb::FAILURE_RSP
+                | Verb::TCM_FETCH_PEER_LOG_REQ
+                | Verb::TCM_FETCH_PEER_LOG_RSP
         )
 }
 
@@ -166,6 +190,9 @@ impl Body {
             Verb::FAILURE_RSP => reader
                 .uvint("the reason of a failure")
                 .map(|reason| Self::Failure { reason, reason_name: failure_reason(reason) }),
+            Verb::TCM_FETCH_PEER_LOG_REQ => PeerLogRequest::decode(&mut reader)
+                .map(|request| Self::PeerLogRequest { epoch: request.epoch }),
+            Verb::TCM_FETCH_PEER_LOG_RSP => return Some(peer_log(&mut reader, bytes)),
             Verb::PING_RSP | Verb::SCHEMA_VERSION_REQ => Ok(Self::Empty {}),
             // The general answers of 3.x say nothing of what they answer; that to an echo is empty.
             Verb::REQUEST_RSP | Verb::INTERNAL_RSP if bytes.is_empty() => Ok(Self::Empty {}),
@@ -243,6 +270,24 @@ impl StateValue {
             bytes: (!is_text(value.text)).then(|| hex(value.text.as_bytes())),
         }
     }
+}
+
+/// The answer to the question for entries of the log. What the entries look like depends on the release.
+fn peer_log(reader: &mut Reader<'_>, bytes: &[u8]) -> Result<Body, Fault> {
+    let body = PeerLog::decode(reader).and_then(|log| {
+        // Where no entry is announced, nothing may follow.
+        if log.entries == Some(0) {
+            reader.finish()?;
+        }
+        Ok(Body::PeerLog {
+            serialization_version: log.serialization_version,
+            metadata_id: log.metadata_id.map(MetadataId::get),
+            base_state: log.entries.is_none(),
+            entries: log.entries,
+            rest_bytes: reader.len(),
+        })
+    });
+    body.map_err(|error| Fault::new(error, bytes, reader))
 }
 
 /// Whether nothing is lost when the string becomes a text: only a surrogate that stands alone is.

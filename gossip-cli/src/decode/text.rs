@@ -255,6 +255,22 @@ fn print_body(body: &Body, out: &mut impl Write) -> io::Result<()> {
             let name = connection_type.unwrap_or("unknown");
             writeln!(out, "    to be answered on a connection of type {connection_type_number} ({name})")
         }
+        Body::PeerLogRequest { epoch } => writeln!(out, "    asks for what follows epoch {epoch}"),
+        Body::PeerLog { serialization_version, metadata_id, base_state, entries, rest_bytes } => {
+            write!(out, "    serialization version {serialization_version}")?;
+            match metadata_id {
+                Some(id) => write!(out, ", metadata id {id}")?,
+                None => write!(out, ", which tells no metadata id")?,
+            }
+            write!(out, ", {} base state", if *base_state { "with a" } else { "no" })?;
+            if let Some(entries) = entries {
+                write!(out, ", {entries} entries")?;
+            }
+            if *rest_bytes > 0 {
+                write!(out, ", {rest_bytes} bytes not decoded")?;
+            }
+            writeln!(out)
+        }
         Body::SchemaVersion { schema } => writeln!(out, "    schema {schema}"),
         Body::Failure { reason, reason_name } => {
             writeln!(out, "    reason {reason} ({})", reason_name.unwrap_or("not known"))

@@ -3,7 +3,7 @@
 use gossip_core::internode::{
     Accept, FrameHeader, FrameKind, Framing, Header, Initiate, Lz4Encoder, Param, Params, wrap,
 };
-use gossip_core::message::{Codec, Digest, EndpointState, Message, StateMap, Value};
+use gossip_core::message::{Codec, Digest, EndpointState, Message, PeerLog, PeerLogRequest, StateMap, Value};
 use gossip_core::wire::{JavaStr, Reader, crc24, crc32, encode_str};
 use gossip_core::{MessagingVersion, Status, StatusKind, Verb, decode_tokens, encode_tokens};
 use gossip_decode::{Options, Record, Shape, decode_bytes};
@@ -12,9 +12,6 @@ use crate::fields::{self, Bytes, endpoint, hex, number, quoted, utf, written};
 use crate::pages::Block;
 
 type Checked = Result<(), String>;
-
-/// Verbs of the cluster metadata service of 6.0.
-const METADATA_VERBS: core::ops::RangeInclusive<u64> = 801..=819;
 
 /// Checks a block, and says how many examples there were.
 pub(crate) fn check(block: &Block) -> Result<usize, String> {
@@ -403,11 +400,27 @@ fn message(bytes: &[u8], version: MessagingVersion) -> Checked {
         }
         if Message::decode(header.verb, payload, Codec::new(version)).is_some() {
             body(payload, header.verb, version)?;
-        } else if header.verb.name().is_none() && !METADATA_VERBS.contains(&header.verb.number()) {
+        } else if [Verb::TCM_FETCH_PEER_LOG_REQ, Verb::TCM_FETCH_PEER_LOG_RSP].contains(&header.verb) {
+            peer_log(payload, header.verb)?;
+        } else if header.verb.name().is_none() {
             return Err(format!("{:?} is no verb", header.verb));
         }
     }
     if bytes.is_empty() { Err("there is no message".into()) } else { Ok(()) }
+}
+
+/// The question for the id of the cluster metadata, or its answer.
+fn peer_log(bytes: &[u8], verb: Verb) -> Checked {
+    let mut reader = Reader::new(bytes);
+    let again = if verb == Verb::TCM_FETCH_PEER_LOG_REQ {
+        let request = PeerLogRequest::decode(&mut reader).map_err(failed)?;
+        written(|out| request.encode(out))
+    } else {
+        let log = PeerLog::decode(&mut reader).map_err(failed)?;
+        written(|out| log.encode(out))
+    };
+    reader.finish().map_err(failed)?;
+    equal("the body", &again, bytes)
 }
 
 /// A message of before 4.0.
