@@ -68,7 +68,7 @@ impl Conversation {
         running: &[(f64, f64)],
         node: impl FnOnce() -> Config,
     ) -> Self {
-        let connections = pcap::connections(&shared().join("transcripts").join(file));
+        let connections = pcap::connections(&crate::transcripts::path_of(file));
         let started = connections.iter().filter_map(|connection| connection.sent.segments.first());
         let started = started.map(|(micros, _)| *micros).min().unwrap();
         let (mut script, mut accepts) = (Vec::new(), Vec::new());

@@ -315,9 +315,12 @@ struct Header {
 impl Header {
     /// Also says how many bytes it takes.
     fn decode(bytes: &[u8], version: MessagingVersion) -> (Self, usize) {
-        assert!(version < MessagingVersion::V14, "no capture has the epoch that version 14 puts here");
         let mut at = 0;
         let id = uvint(bytes, &mut at);
+        if version >= MessagingVersion::V14 {
+            // The epoch of the cluster metadata.
+            uvint(bytes, &mut at);
+        }
         let created_at = be32(bytes, at);
         at += 4;
         let expires_in = uvint(bytes, &mut at).cast_signed();

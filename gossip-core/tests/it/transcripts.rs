@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gossip_core::message::Message;
 use gossip_core::{ApplicationState, Endpoint, Generation, MessagingVersion, Verb};
@@ -27,7 +27,7 @@ struct Summary {
     others: usize,
 }
 
-const FILES: [Summary; 5] = [
+const FILES: [Summary; 6] = [
     Summary {
         file: "c40-2node-all.pcap",
         silent: 17,
@@ -83,7 +83,28 @@ const FILES: [Summary; 5] = [
         gossip: [84, 84, 83, 1, 2, 2],
         others: 8,
     },
+    Summary {
+        file: V14,
+        silent: 0,
+        unanswered: 0,
+        streaming: 0,
+        messaging: 4,
+        version: MessagingVersion::V14,
+        framings: &[Framing::Crc],
+        gossip: [11, 11, 10, 1, 2, 2],
+        // The question for the metadata id, and its answer.
+        others: 2,
+    },
 ];
+
+/// A session of a gossip-only peer with a node of the trunk that became Cassandra 6.0.
+pub(crate) const V14: &str = "v14-session.pcap";
+
+/// Where a capture lies.
+pub(crate) fn path_of(file: &str) -> PathBuf {
+    let folder = if file == V14 { "fixtures/v14" } else { "transcripts" };
+    shared().join(folder).join(file)
+}
 
 /// All messages of gossip in the capture `file`, in the order in which they were captured; `None` if there are no
 /// captures here. Each names the identities of its sender and its receiver, and comes with its version and id.
@@ -97,14 +118,19 @@ pub(crate) fn replayable(file: &str) -> Vec<Captured> {
 
 /// Whether `message` comes from a Cassandra node, and not from the peer that was tested against one.
 pub(crate) fn is_from_cassandra(file: &str, message: &Captured) -> bool {
-    let test_peers = [endpoint("127.0.0.5:7000"), endpoint("127.0.0.6:7000")];
-    file != "c40-member.pcap" || !test_peers.contains(&message.from)
+    let test_peers: &[&str] = match file {
+        "c40-member.pcap" => &["127.0.0.5:7000", "127.0.0.6:7000"],
+        V14 => &["127.0.0.182:7000"],
+        _ => &[],
+    };
+    !test_peers.iter().any(|peer| endpoint(peer) == message.from)
 }
 
 #[test]
 #[ignore = "wants captures of real nodes: .ci/run captures"]
 fn every_capture_has_its_summary() {
-    assert_eq!(names(&shared().join("transcripts"), ".pcap"), FILES.map(|summary| summary.file));
+    let of_releases: Vec<_> = FILES.iter().map(|summary| summary.file).filter(|file| *file != V14).collect();
+    assert_eq!(names(&shared().join("transcripts"), ".pcap"), of_releases);
 }
 
 #[test]
@@ -240,7 +266,11 @@ fn from_version_13_on_a_shutdown_says_so_in_its_state() {
             }
         }
     }
-    let with_state: Vec<_> = shutdowns.iter().filter(|captured| !captured.payload.is_empty()).collect();
+    // That of the peer of version 14 is not Cassandra's.
+    let with_state: Vec<_> = shutdowns
+        .iter()
+        .filter(|captured| !captured.payload.is_empty() && captured.version == MessagingVersion::V13)
+        .collect();
     let [captured] = &with_state[..] else { panic!("{with_state:?}") };
     assert_eq!(captured.from, endpoint("127.0.0.2:7000"));
     let message = decode(captured.verb, &captured.payload, captured.version).unwrap();
@@ -258,7 +288,7 @@ fn from_version_13_on_a_shutdown_says_so_in_its_state() {
 fn what_nodetool_printed_was_gossiped() {
     let folder = shared().join("transcripts");
     let mut unsaid = Vec::new();
-    for summary in FILES {
+    for summary in FILES.into_iter().filter(|summary| summary.file != V14) {
         let gossiped = gossiped(summary.file);
         let prefix = format!("{}.gossipinfo-", summary.file.strip_suffix(".pcap").unwrap());
         let mut texts = names(&folder, ".txt");
@@ -315,7 +345,9 @@ fn pings_name_the_connection_they_come_on() {
                     assert!(captured.payload.is_empty(), "{captured:?}");
                     responses.insert((captured.to, captured.from, captured.id, captured.kind));
                 }
-                verb => assert!(verb.is_gossip() || [3, 28, 63, 88].contains(&verb.number()), "{verb}"),
+                verb => {
+                    assert!(verb.is_gossip() || [3, 28, 63, 88, 818, 819].contains(&verb.number()), "{verb}")
+                }
             }
         }
         assert_eq!(requests, responses, "{}", summary.file);
@@ -333,7 +365,7 @@ const GOSSIP: [Verb; 6] = [
 
 /// All connections in a capture, decoded.
 fn connections(file: &str) -> Vec<Decoded> {
-    let path = shared().join("transcripts").join(file);
+    let path = path_of(file);
     let connections = pcap::connections(&path);
     // The reason why only the handshake can tell who dials.
     assert!(connections.iter().all(|connection| connection.from.ip() == IpAddr::from([127, 0, 0, 1])));
