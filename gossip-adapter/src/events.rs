@@ -258,6 +258,7 @@ const fn ends_a_wait(event: &Event) -> bool {
             | Event::ShadowRoundFailed
             | Event::AddressConflict { .. }
             | Event::HostIdOfMember { .. }
+            | Event::MetadataIdRefused { .. }
             | Event::Withdrawn { .. }
             | Event::Removed { .. }
             | Event::Assassinated { .. }

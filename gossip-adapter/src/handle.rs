@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
     ApplicationState, AssassinateError, DisableError, EnableError, End, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, Node, Pad, Phase, Stats, Timestamp, Tombstone, Version,
+    GossipOnly, LeaveError, Member, MetadataId, MetadataOrigin, Node, Pad, Phase, Stats, Timestamp,
+    Tombstone, Version,
 };
 
 use crate::answer::{Answer, Owed, Reply, answer};
@@ -164,6 +165,12 @@ impl<M> Handle<M> {
     /// As [`Handle::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`](crate::Event::ForeignPartitioner)).
     pub fn foreign_partitioner(&self) -> Answer<Result<Option<(Endpoint, String)>, Stopped>> {
         self.ask(|node, _| node.gossiper().foreign_partitioner())
+    }
+
+    /// The identifier of the cluster's metadata that SYNs of the node carry, and where it is from. Only guests in clusters of Cassandra 6.0
+    /// have one.
+    pub fn metadata_id(&self) -> Answer<Result<(MetadataId, MetadataOrigin), Stopped>> {
+        self.ask(|node, _| node.gossiper().metadata_id())
     }
 
     /// Announces a shutdown, and takes no part in gossip until [`Handle::enable`]. Answers at once; the announcement takes two

@@ -84,9 +84,9 @@ pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
     DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, ForgetCause, Generation,
-    GossipOnly, HeartbeatState, LeaveError, Limit, Member, PacketRefusal, Pad, Phase, RaiseCause,
-    SavedEndpoint, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone, Transport,
-    UpgradeSign, Uuid, UuidError, Version,
+    GossipOnly, HeartbeatState, LeaveError, Limit, Member, MetadataId, MetadataOrigin, PacketRefusal, Pad,
+    Phase, RaiseCause, SavedEndpoint, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone,
+    Transport, UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
@@ -108,9 +108,10 @@ pub mod application {
     pub use crate::{
         AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError,
         DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError,
-        ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, LeaveError, Member, Pad, Phase,
-        SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped,
-        Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View, WeakHandle,
+        ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, LeaveError, Member, MetadataId,
+        MetadataOrigin, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
+        StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View,
+        WeakHandle,
     };
     #[cfg(feature = "seal")]
     pub use crate::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

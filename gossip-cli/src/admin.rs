@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::model::{
-    CountersModel, EndpointModel, ErrorResponse, LOG_LINES_DROPPED, NodeModel, SetRequest, SetResponse,
-    StopResponse,
+    CountersModel, EndpointModel, ErrorResponse, LOG_LINES_DROPPED, MetadataModel, NodeModel, SetRequest,
+    SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
 use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
@@ -109,6 +109,7 @@ async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
 async fn node(State(admin): State<Arc<Admin>>) -> Response {
     let Ok(generation) = admin.handle.generation().await else { return stopped() };
     let Ok(gossip_active) = admin.handle.is_enabled().await else { return stopped() };
+    let Ok(metadata_id) = admin.handle.metadata_id().await else { return stopped() };
     Json(NodeModel {
         endpoint: admin.handle.local_endpoint().into(),
         cluster: admin.cluster.clone(),
@@ -120,6 +121,7 @@ async fn node(State(admin): State<Arc<Admin>>) -> Response {
         gossip_active,
         uptime_seconds: admin.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION").into(),
+        metadata: MetadataModel::of(metadata_id),
     })
     .into_response()
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 
 use gossip_adapter::{
-    DialFailure, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, Phase, StartError, Version,
+    DialFailure, Endpoint, EndpointInfo, Event, Events, EventsError, Handle, HeartbeatState, MetadataId,
+    Phase, StartError, Version,
 };
 use gossip_core::{Tls, TlsFault};
 use gossip_tokio::Builder;
@@ -14,9 +15,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::address::{GOSSIP_PORT, reachable, resolve_one};
 use crate::failure::Failure;
-use crate::model::{EndpointModel, StandingModel};
+use crate::model::{EndpointModel, MetadataModel, StandingModel};
 use crate::names::Names;
-use crate::run::check_name;
+use crate::run::{check_name, metadata_id_refused};
 use crate::tls::{Rules, TlsArgs, TlsSource};
 use crate::unanswered::{Asked, advice, outcome, tls_advice};
 
@@ -35,7 +36,7 @@ const WHOLE_NAME: usize = 63;
 /// Whom to ask over gossip, and as whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SeedArgs {
-    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 5.0, or ours; without, an admin port is asked
+    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 6.0, or ours; without, an admin port is asked
     #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "host", "port", "token_file"])]
     seed: Option<String>,
     /// The name of the cluster of --seed, where it is required
@@ -44,6 +45,9 @@ pub(crate) struct SeedArgs {
     /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours tells its own
     #[arg(long, value_name = "CLASS", requires = "seed")]
     partitioner: Option<String>,
+    /// With --seed: the identifier of the metadata of a cluster of Cassandra 6.0, where its nodes do not tell it; without, they are asked
+    #[arg(long, value_name = "NUMBER", requires = "seed", allow_negative_numbers = true)]
+    metadata_id: Option<MetadataId>,
     /// With --seed: where it is to send its answer, an address of this machine that it can reach; without, the one that leads there
     #[arg(long, value_name = "ADDR[:PORT]", requires = "seed")]
     listen: Option<String>,
@@ -56,6 +60,7 @@ pub(crate) struct SeedArgs {
 pub(crate) struct Answer {
     pub(crate) cluster: String,
     pub(crate) partitioner: String,
+    pub(crate) metadata: Option<MetadataModel>,
     /// Everybody that the member knows.
     pub(crate) endpoints: Vec<EndpointModel>,
 }
@@ -68,6 +73,8 @@ pub(crate) struct Contact {
     pub(crate) partitioner: String,
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<Tls>,
+    /// The identifier of the cluster's metadata, if it was given.
+    pub(crate) metadata_id: Option<MetadataId>,
 }
 
 impl SeedArgs {
@@ -85,8 +92,8 @@ impl SeedArgs {
         let question = self.question(patience)?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
-                let (partitioner, infos) = question.ask(self.partitioner.as_deref()).await?;
-                Ok(question.answer(&partitioner, &infos, names))
+                let told = question.ask(self.partitioner.as_deref()).await?;
+                Ok(question.answer(&told, names))
             })
         }))
     }
@@ -105,15 +112,15 @@ impl SeedArgs {
         let question = self.question(patience)?;
         Some(question.and_then(|question| {
             on_a_runtime(async {
-                let (partitioner, before) = question.ask(self.partitioner.as_deref()).await?;
+                let first = question.ask(self.partitioner.as_deref()).await?;
                 let before: BTreeMap<SocketAddr, HeartbeatState> =
-                    before.iter().map(|info| (info.endpoint.into(), info.heartbeat)).collect();
-                let mut answer = question.answer(&partitioner, &[], names);
+                    first.infos.iter().map(|info| (info.endpoint.into(), info.heartbeat)).collect();
+                let mut answer = question.answer(&AllTold { infos: Vec::new(), ..first }, names);
                 for wait in HEARTBEATS {
                     sleep(wait).await;
-                    let (_, infos) = question.ask(Some(&partitioner)).await?;
-                    answer = question.answer(&partitioner, &infos, names);
-                    for (model, info) in answer.endpoints.iter_mut().zip(others(&infos)) {
+                    let told = question.ask(Some(&answer.partitioner)).await?;
+                    answer = question.answer(&told, names);
+                    for (model, info) in answer.endpoints.iter_mut().zip(others(&told.infos)) {
                         model.standing = standing(before.get(&model.endpoint).copied(), info);
                     }
                     if answer.endpoints.iter().all(|model| model.standing != StandingModel::Unverified) {
@@ -134,12 +141,13 @@ impl SeedArgs {
         let question = self.question(patience)?;
         Some(match question {
             Err(failure) => Err(failure),
-            Ok(question) => question.ask(self.partitioner.as_deref()).await.map(|(partitioner, _)| Contact {
+            Ok(question) => question.ask(self.partitioner.as_deref()).await.map(|told| Contact {
                 seed: question.seed,
                 cluster: question.cluster.into(),
-                partitioner,
+                partitioner: told.partitioner,
                 listen: question.listen,
                 tls: question.tls,
+                metadata_id: self.metadata_id,
             }),
         })
     }
@@ -149,7 +157,9 @@ impl SeedArgs {
         let (seed, cluster) = (self.seed.as_ref()?, self.cluster.as_ref()?);
         // Most clusters that are asked are Cassandra's, and the rules of our own are no use there.
         let tls = self.tls.source(Rules::Cassandra);
-        Some(tls.and_then(|tls| Question::new(seed, cluster, self.listen.as_deref(), patience, tls.as_ref())))
+        let question =
+            tls.and_then(|tls| Question::new(seed, cluster, self.listen.as_deref(), patience, tls.as_ref()));
+        Some(question.map(|question| Question { metadata_id: self.metadata_id, ..question }))
     }
 }
 
@@ -160,6 +170,14 @@ struct Question<'a> {
     listen: SocketAddr,
     patience: Duration,
     tls: Option<Tls>,
+    metadata_id: Option<MetadataId>,
+}
+
+/// All that a member told.
+struct AllTold {
+    partitioner: String,
+    metadata: Option<MetadataModel>,
+    infos: Vec<EndpointInfo>,
 }
 
 impl<'a> Question<'a> {
@@ -196,11 +214,11 @@ impl<'a> Question<'a> {
             }
         };
         let tls = tls.map(|source| source.read(listen.ip())).transpose().map_err(Failure::misuse)?;
-        Ok(Self { seed, cluster, listen, patience, tls })
+        Ok(Self { seed, cluster, listen, patience, tls, metadata_id: None })
     }
 
     /// What the member knows, and under which partitioner it said so: the given one, else that which it has.
-    async fn ask(&self, given: Option<&str>) -> Result<(String, Vec<EndpointInfo>), Failure> {
+    async fn ask(&self, given: Option<&str>) -> Result<AllTold, Failure> {
         let mut partitioner = given.unwrap_or(FIRST_PARTITIONER).to_owned();
         let mut is_told = false;
         loop {
@@ -208,14 +226,18 @@ impl<'a> Question<'a> {
             let mut last = Outcome::default();
             let told = timeout(self.patience, answer(&node, &mut events, &mut last)).await;
             let listen = node.local_endpoint().into();
+            let metadata = node.metadata_id().await.ok().and_then(MetadataModel::of);
             // Its port is free again then.
             let _ = node.shutdown().await;
             match told.unwrap_or(Told::Nothing) {
                 Told::Nothing => {
                     let asked = Asked { cluster: self.cluster, partitioner: &partitioner, listen };
-                    return Err(self.no_answer(last, asked));
+                    return Err(self.no_answer(last, asked, metadata.as_ref()));
                 }
-                Told::State(infos) => return Ok((partitioner, infos)),
+                Told::State(infos) => return Ok(AllTold { partitioner, metadata, infos }),
+                Told::MetadataId { by, given, theirs } => {
+                    return Err(Failure::failed(metadata_id_refused(by, given, theirs)));
+                }
                 Told::Partitioner(theirs) if given.is_none() && !is_told && theirs.len() <= WHOLE_NAME => {
                     is_told = true;
                     partitioner = theirs;
@@ -237,7 +259,7 @@ impl<'a> Question<'a> {
     }
 
     async fn begin(&self, partitioner: &str) -> Result<(Handle, Events), Failure> {
-        let tls = self.tls.clone();
+        let (tls, metadata_id) = (self.tls.clone(), self.metadata_id);
         let node = Builder::new(self.cluster)
             .partitioner(partitioner)
             .listen(self.listen)
@@ -245,8 +267,11 @@ impl<'a> Question<'a> {
             .interval(INTERVAL)
             // Whatever the member holds is to be shown.
             .tune(move |config| {
-                let config =
+                let mut config =
                     config.only_asks(true).max_endpoints(100_000).max_states(250).max_state_bytes(64 << 20);
+                if let Some(id) = metadata_id {
+                    config = config.metadata_id(id);
+                }
                 match tls {
                     Some(tls) => config.tls(tls),
                     None => config,
@@ -263,7 +288,8 @@ impl<'a> Question<'a> {
         })
     }
 
-    fn answer(&self, partitioner: &str, infos: &[EndpointInfo], names: &Names) -> Answer {
+    fn answer(&self, told: &AllTold, names: &Names) -> Answer {
+        let AllTold { partitioner, metadata, infos } = told;
         // One answer says nothing of how heartbeats arrive.
         let model = |info| EndpointModel {
             phi: None,
@@ -272,11 +298,12 @@ impl<'a> Question<'a> {
             ..EndpointModel::new(info, names).in_cluster(partitioner)
         };
         let endpoints = others(infos).map(model).collect();
-        Answer { cluster: self.cluster.into(), partitioner: partitioner.into(), endpoints }
+        let (partitioner, metadata) = (partitioner.clone(), metadata.clone());
+        Answer { cluster: self.cluster.into(), partitioner, metadata, endpoints }
     }
 
     /// Says what became of the question, and what may be wrong.
-    fn no_answer(&self, last: Outcome, asked: Asked<'_>) -> Failure {
+    fn no_answer(&self, last: Outcome, asked: Asked<'_>, metadata: Option<&MetadataModel>) -> Failure {
         let Self { seed, patience, .. } = self;
         // Where the question was taken and the answer was refused here, that says more than the silence.
         if let (Some(fault), None | Some((DialFailure::Silent | DialFailure::SilentAndTls, _))) =
@@ -293,7 +320,16 @@ impl<'a> Question<'a> {
                 let outcome = outcome(failure, times);
                 let advice =
                     advice(failure, asked).unwrap_or_else(|| "check the host, and its storage port".into());
-                format!("no answer from {seed}: {outcome} ({advice})")
+                // Only what such a question carried can have been refused for it.
+                let metadata = metadata.filter(|_| failure == DialFailure::Silent).map_or_else(
+                    String::new,
+                    |metadata| {
+                        format!(
+                            "; or it is of Cassandra 6.0, and its cluster's metadata id is not {metadata}"
+                        )
+                    },
+                );
+                format!("no answer from {seed}: {outcome} ({advice}{metadata})")
             }
             None => format!("no answer from {seed} within {patience:?} (wait longer with --timeout)"),
         })
@@ -345,6 +381,8 @@ struct Outcome {
 
 /// What a member answers.
 enum Told {
+    /// Another identifier of its cluster's metadata than was given.
+    MetadataId { by: Endpoint, given: MetadataId, theirs: MetadataId },
     /// Nothing, and there is nothing to come.
     Nothing,
     /// All that it knows.
@@ -372,6 +410,9 @@ async fn answer(node: &Handle, events: &mut Events, last: &mut Outcome) -> Told 
             Ok(Event::TlsFailed { is_dialled: false, fault, .. }) => {
                 last.refused = Some(fault);
                 false
+            }
+            Ok(Event::MetadataIdRefused { by, given, theirs }) => {
+                return Told::MetadataId { by, given, theirs };
             }
             Ok(_) => false,
             Err(EventsError::Stopped) => return Told::Nothing,

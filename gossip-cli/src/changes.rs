@@ -184,6 +184,10 @@ impl Changes {
                 )),
                 ..model("ignored_by", by)
             },
+            Event::MetadataIdChanged { by, old, new } => WatchModel {
+                cause: cause(&format_args!("{new}, and was {old}: {by} tells it")),
+                ..model("metadata_id", local)
+            },
             Event::Withdrawn { by, sign } => WatchModel {
                 cause: cause(&format_args!("{by} runs Cassandra 6.0: {sign}")),
                 ..model("withdrawn", local)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::ask::{Answer, SeedArgs};
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
-use crate::model::{EndpointModel, NodeModel, Ports, StandingModel};
+use crate::model::{EndpointModel, MetadataModel, NodeModel, Ports, StandingModel};
 use crate::names::Names;
 use crate::status::AFTER_HELP;
 use crate::text::printable;
@@ -42,8 +42,8 @@ pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
         Some(asked) => asked?,
         None => {
             let client = args.client.client()?;
-            let NodeModel { cluster, partitioner, .. } = client.node()?;
-            Answer { cluster, partitioner, endpoints: client.endpoints()? }
+            let NodeModel { cluster, partitioner, metadata, .. } = client.node()?;
+            Answer { cluster, partitioner, metadata, endpoints: client.endpoints()? }
         }
     };
     let endpoints = &answer.endpoints;
@@ -58,6 +58,8 @@ pub(crate) fn describecluster(args: &Args) -> Result<(), Failure> {
 struct Description<'a> {
     name: &'a str,
     partitioner: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a MetadataModel>,
     schema_versions: BTreeMap<&'a str, Vec<SocketAddr>>,
     live: usize,
     joining: usize,
@@ -96,6 +98,7 @@ impl<'a> Description<'a> {
         let mut description = Self {
             name: &answer.cluster,
             partitioner: &answer.partitioner,
+            metadata: answer.metadata.as_ref(),
             schema_versions: BTreeMap::new(),
             live: of_standing(StandingModel::Live),
             joining: of_status(&[StatusKind::Boot, StatusKind::BootReplace]),
@@ -138,6 +141,9 @@ impl<'a> Description<'a> {
         writeln!(text, "Cluster Information:")?;
         writeln!(text, "\tName: {}", printable(self.name))?;
         writeln!(text, "\tPartitioner: {}", printable(self.partitioner))?;
+        if let Some(metadata) = self.metadata {
+            writeln!(text, "\tMetadata id: {}", printable(&metadata.to_string()))?;
+        }
         writeln!(text, "\tSchema versions:")?;
         for (version, members) in &self.schema_versions {
             writeln!(text, "\t\t{}: [{}]\n", printable(version), list(members, ports))?;
@@ -193,7 +199,7 @@ mod tests {
         let live = member("10.0.0.1:7000", StandingModel::Live, "NORMAL,-5");
         let describe = |left: EndpointModel| {
             let endpoints = vec![live.clone(), left];
-            let answer = Answer { cluster: "c".into(), partitioner: "p".into(), endpoints };
+            let answer = Answer { cluster: "c".into(), partitioner: "p".into(), metadata: None, endpoints };
             let description = Description::new(&answer);
             let nodes = description.data_centers["UNKNOWN_DC"].nodes;
             (description.live, description.unreachable, nodes)

@@ -70,9 +70,10 @@ fn render(
         ("Unreachable endpoints", unreachable.to_string()),
         ("Unverified endpoints", unverified.to_string()),
     ];
+    let metadata = node.metadata.as_ref().map(|metadata| ("Metadata id", metadata.to_string()));
     let mut text = String::new();
     // Writing to a string never fails.
-    for (name, value) in facts {
+    for (name, value) in facts.into_iter().chain(metadata) {
         let _ = writeln!(text, "{name:<23}: {}", printable(&value));
     }
     let _ = writeln!(text, "Counters");

@@ -1,10 +1,13 @@
 //! What the admin port says, in JSON: the server writes it, the client commands read it.
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use gossip_adapter::{ApplicationState, Endpoint, EndpointInfo, Standing, StatusKind};
+use gossip_adapter::{
+    ApplicationState, Endpoint, EndpointInfo, MetadataId, MetadataOrigin, Standing, StatusKind,
+};
 use gossip_core::{DEFAULT_PARTITIONER, JavaAddress, JavaAddressAndPort, decode_tokens, wire};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +82,30 @@ pub(crate) struct NodeModel {
     pub(crate) uptime_seconds: u64,
     /// The release of the program.
     pub(crate) version: String,
+    /// The identifier of the cluster's metadata, in clusters of Cassandra 6.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<MetadataModel>,
+}
+
+/// The identifier of a cluster's metadata.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct MetadataModel {
+    pub(crate) id: i32,
+    /// Where it is from.
+    pub(crate) origin: String,
+}
+
+impl MetadataModel {
+    /// Nothing where there is none.
+    pub(crate) fn of((id, origin): (MetadataId, MetadataOrigin)) -> Option<Self> {
+        (origin != MetadataOrigin::None).then(|| Self { id: id.get(), origin: origin.to_string() })
+    }
+}
+
+impl fmt::Display for MetadataModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id, self.origin)
+    }
 }
 
 /// Asks for a state to be changed.

@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
-pub(crate) use events::{LogDropped, host_id_of_member, withdrawn};
+pub(crate) use events::{LogDropped, host_id_of_member, metadata_id_refused, withdrawn};
 pub(crate) use keys::KeySource;
 pub(crate) use node::Node;
 pub(crate) use options::Args;
@@ -330,7 +330,17 @@ impl Plan<'_> {
                 builder = builder.pad(pad, value.clone());
             }
         }
-        self.with_the_rest(builder, |config| config)
+        let given = options.metadata_id;
+        let saved = self.store.as_ref().and_then(SharedStore::metadata_id);
+        self.with_the_rest(builder, move |mut config| {
+            if let Some(id) = given {
+                config = config.metadata_id(id);
+            }
+            match saved {
+                Some(id) => config.saved_metadata_id(id),
+                None => config,
+            }
+        })
     }
 
     /// Adds what does not hang on the kind of the node.

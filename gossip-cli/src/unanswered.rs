@@ -42,7 +42,7 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
         DialFailure::Handshake => {
             "no member of a cluster answers so: name the storage port of one, which is 7000 unless configured".into()
         }
-        DialFailure::Version => "gossip speaks with Cassandra 4.0 to 5.0".into(),
+        DialFailure::Version => "gossip speaks with Cassandra 4.0 to 6.0".into(),
         DialFailure::Silent => format!(
             "its cluster may have another name than {cluster:?}, as its log would then say, or another partitioner than \
              {partitioner:?}; gossip may be disabled there, as nodetool statusgossip tells; or it cannot connect to {listen}"

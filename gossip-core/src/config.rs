@@ -14,6 +14,8 @@ use self::membership::Cassandra;
 pub use self::membership::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
+use crate::internode::VersionRange;
+use crate::metadata::MetadataId;
 use crate::quarantine::Tombstone;
 use crate::saved::SavedEndpoint;
 use crate::uuid::Uuid;
@@ -75,6 +77,12 @@ pub struct Config {
     pub(crate) probe_convicts: bool,
     pub(crate) shadow_round: bool,
     pub(crate) only_asks: bool,
+    /// The identifier of the cluster's metadata, as it was given by hand.
+    pub(crate) metadata_id: Option<MetadataId>,
+    /// The same, as an earlier process knew it.
+    pub(crate) saved_metadata_id: Option<MetadataId>,
+    /// The node behaves like one of Cassandra 6.0, and this is its identifier.
+    pub(crate) metadata_service: Option<MetadataId>,
     pub(crate) replace: bool,
     pub(crate) is_seed: bool,
     pub(crate) compression: bool,
@@ -110,6 +118,22 @@ impl Config {
             Transport::Internode => 1,
             Transport::Datagram => self.max_syn_datagrams,
         }
+    }
+
+    /// Which messaging versions the node negotiates.
+    pub(crate) const fn versions(&self) -> VersionRange {
+        if self.is_gossip_only || self.only_asks || self.metadata_service.is_some() {
+            VersionRange::SUPPORTED
+        } else {
+            VersionRange::WITHOUT_METADATA
+        }
+    }
+
+    /// Whether the node is a guest in a cluster of Cassandra, whose metadata may have an identifier.
+    pub(crate) fn follows_metadata_id(&self) -> bool {
+        (self.is_gossip_only || self.only_asks)
+            && self.partitioner != DEFAULT_PARTITIONER.as_bytes()
+            && self.transport == Transport::Internode
     }
 
     /// The longest value that can be sent, in encoded bytes.
@@ -189,6 +213,9 @@ pub struct ConfigBuilder<M = Member> {
     probe_convicts: bool,
     shadow_round: bool,
     only_asks: bool,
+    metadata_id: Option<MetadataId>,
+    saved_metadata_id: Option<MetadataId>,
+    metadata_service: Option<MetadataId>,
     replace: bool,
     compression: bool,
     max_large_bytes: usize,
@@ -288,6 +315,9 @@ impl<M> ConfigBuilder<M> {
             probe_convicts: false,
             shadow_round: false,
             only_asks: false,
+            metadata_id: None,
+            saved_metadata_id: None,
+            metadata_service: None,
             replace: false,
             compression: false,
             max_large_bytes: 64 << 20,
@@ -376,6 +406,16 @@ impl<M> ConfigBuilder<M> {
         /// answer is there ([`Event::ShadowRoundDone`](crate::Event::ShadowRoundDone)) it can be read, and nothing more happens. Off by
         /// default.
         only_asks: bool;
+        /// The identifier of the cluster's metadata, from Cassandra 6.0 on. A node of 6.0 is asked for it, and what it says counts more: so this
+        /// is only for where nobody says it. If a node says another one before ours joins, ours stops, with
+        /// [`Event::MetadataIdRefused`](crate::Event::MetadataIdRefused).
+        metadata_id: MetadataId;
+        /// The identifier of the cluster's metadata that an earlier process learned ([`Event::MetadataIdChanged`](crate::Event::MetadataIdChanged)). It
+        /// counts only where no node tells any, and none is given.
+        saved_metadata_id: MetadataId;
+        /// Lets the node behave like one of Cassandra 6.0 whose metadata service is initialised under this identifier: it speaks messaging version
+        /// 14, answers no SYN that carries another one, and tells it to those who ask. For tests and simulations. Default: it does not.
+        metadata_service: MetadataId;
         /// Whether the node may take the address of a member with another host id, if the shadow round shows that this member is not
         /// live. A node whose host id is known at another address, where it is not live, or that has saved endpoints, has moved and may do so without. Off by
         /// default: the node stops, with [`Event::AddressConflict`](crate::Event::AddressConflict).
@@ -613,6 +653,9 @@ impl<M> ConfigBuilder<M> {
             probe_convicts: self.probe_convicts,
             shadow_round: self.shadow_round || self.only_asks || is_gossip_only,
             only_asks: self.only_asks,
+            metadata_id: self.metadata_id,
+            saved_metadata_id: self.saved_metadata_id,
+            metadata_service: self.metadata_service,
             replace: self.replace,
             is_seed,
             compression: self.compression,

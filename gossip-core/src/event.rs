@@ -7,6 +7,7 @@ use crate::application_state::ApplicationState;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::limit::Limit;
+use crate::metadata::MetadataId;
 use crate::tls_fault::TlsFault;
 use crate::uuid::Uuid;
 use crate::version::{Generation, Version};
@@ -167,6 +168,25 @@ pub enum Event {
         by: Endpoint,
         /// What showed it.
         sign: UpgradeSign,
+    },
+    /// The identifier of the cluster's metadata is another than before, or known for the first time: to be kept across restarts, and given to
+    /// [`ConfigBuilder::saved_metadata_id`](crate::ConfigBuilder::saved_metadata_id). Only guests in clusters of Cassandra 6.0 have one.
+    MetadataIdChanged {
+        /// Who told it.
+        by: Endpoint,
+        /// The one before.
+        old: MetadataId,
+        /// The one that SYNs of this node carry from now on.
+        new: MetadataId,
+    },
+    /// The identifier of the cluster's metadata that was given is not the one that a node told before this one joined. The node has stopped.
+    MetadataIdRefused {
+        /// Who told it.
+        by: Endpoint,
+        /// The one that was given ([`ConfigBuilder::metadata_id`](crate::ConfigBuilder::metadata_id)).
+        given: MetadataId,
+        /// The one that the cluster has.
+        theirs: MetadataId,
     },
     /// A member of the Cassandra cluster has the host id of this node, which is to be a gossip-only member. The node has stopped.
     HostIdOfMember {
@@ -351,6 +371,8 @@ impl Event {
             Self::Ignored { by, .. }
             | Self::Accepted { by }
             | Self::NotTaken { by }
+            | Self::MetadataIdChanged { by, .. }
+            | Self::MetadataIdRefused { by, .. }
             | Self::Withdrawn { by, .. } => Some(by),
             Self::PeerAsks { peer } => Some(peer),
             Self::TlsFailed { peer, .. } => peer,

@@ -9,6 +9,7 @@
 //! | `Journal` | what happened: events and counters |
 //! | `Exchange` | the exchange, and what is due to each peer |
 //! | `Members` | who is known, and how each stands |
+//! | `Metadata` | the identifier of the cluster's metadata, in Cassandra 6.0 |
 //! | `Own` | who we are, and what we publish |
 //! | `Rounds` | the round and its chances |
 //! | `Life` | where we are in our life: asking, running, stopping |
@@ -23,6 +24,7 @@ mod leaving;
 mod life;
 mod members;
 mod messages;
+mod metadata;
 mod own;
 mod phase;
 mod rounds;
@@ -40,6 +42,7 @@ pub use self::leaving::LeaveError;
 use self::life::{AfterShutdown, Life, Mode};
 pub use self::members::AssassinateError;
 use self::members::{Members, Membership};
+use self::metadata::Metadata;
 use self::own::{Own, Publishing};
 pub use self::phase::{End, Phase};
 use self::rounds::Rounds;
@@ -51,6 +54,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::log;
 use crate::message::{Codec, Message};
+use crate::metadata::{MetadataId, MetadataOrigin};
 use crate::quarantine::Tombstone;
 use crate::rng::{Purpose, Rng};
 use crate::slot::Slot;
@@ -70,6 +74,7 @@ pub struct Gossiper {
     journal: Journal,
     exchange: Exchange,
     members: Members,
+    metadata: Metadata,
     own: Own,
     rounds: Rounds,
     life: Life,
@@ -88,6 +93,7 @@ impl Gossiper {
             journal,
             exchange,
             members,
+            metadata: Metadata::of(&config),
             own: Own::default(),
             rounds: Rounds::new(&config, now),
             life: Life::new(now),
@@ -121,7 +127,7 @@ impl Gossiper {
                 self.journal.stats.while_disabled += 1;
                 return;
             }
-            Mode::Shadow => return self.handle_shadow_message(from, id, message),
+            Mode::Shadow => return self.handle_shadow_message(from, id, *session, message),
             Mode::Running | Mode::Leaving { .. } | Mode::Left { .. } | Mode::Stopping { .. } => {}
         }
         self.members.hear(from, self.clock.now());
@@ -136,8 +142,15 @@ impl Gossiper {
     }
 
     /// Before it takes part, a node only asks, and tells others who ask that it does.
-    fn handle_shadow_message(&mut self, from: Endpoint, id: u64, message: &Message<'_>) {
+    fn handle_shadow_message(&mut self, from: Endpoint, id: u64, session: Session, message: &Message<'_>) {
         match message {
+            Message::Syn(syn)
+                if session.has_metadata_id
+                    && !syn.digests.is_empty()
+                    && self.is_of_this_cluster(from, id, syn) =>
+            {
+                self.follow_metadata_id(from, syn.metadata_id);
+            }
             Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, id, syn) => {
                 self.answer_in_shadow(from);
             }
@@ -151,6 +164,9 @@ impl Gossiper {
         self.advance(now);
         if self.life.until().is_some_and(|until| self.clock.now() >= until) {
             self.end_phase();
+        }
+        while let Some(silent) = self.metadata.next_silent(self.clock.now()) {
+            self.exchange.resume(silent);
         }
         if self.life.has_rounds() && self.clock.now() >= self.rounds.next() {
             self.rounds.begin(self.clock.now(), &self.config);
@@ -211,6 +227,7 @@ impl Gossiper {
         let late = now.saturating_since(self.rounds.next());
         self.members.put_off(late);
         self.rounds.put_off(late);
+        self.metadata.put_off(late);
         self.life.put_off(late);
     }
 
@@ -232,6 +249,7 @@ impl Gossiper {
     /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled or the node has stopped.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let next = self.rounds.next();
+        let next = self.metadata.deadline().map_or(next, |deadline| next.min(deadline));
         self.life.has_rounds().then(|| self.life.until().map_or(next, |until| next.min(until)))
     }
 
@@ -334,8 +352,8 @@ impl Gossiper {
     pub const MIN_ROOM: usize = exchange::MIN_ROOM;
 
     fn writing(&mut self) -> Writing<'_> {
-        let Self { exchange, members, config, clock, journal, .. } = self;
-        Writing { exchange, table: members.table(), config, clock, journal }
+        let Self { exchange, members, metadata, config, clock, journal, .. } = self;
+        Writing { exchange, table: members.table(), config, clock, metadata, journal }
     }
 
     fn membership(&mut self) -> Membership<'_> {
@@ -554,6 +572,12 @@ impl Gossiper {
     /// As [`Gossiper::foreign_cluster`], of the partitioner ([`Event::ForeignPartitioner`]).
     pub fn foreign_partitioner(&self) -> Option<(Endpoint, String)> {
         self.journal.foreign_partitioner.to_text()
+    }
+
+    /// The identifier of the cluster's metadata that SYNs of this node carry, and where it is from. Only guests in clusters of Cassandra 6.0
+    /// have one.
+    pub const fn metadata_id(&self) -> (MetadataId, MetadataOrigin) {
+        (self.metadata.id(), self.metadata.origin())
     }
 
     /// The counters.

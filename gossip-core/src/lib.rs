@@ -106,7 +106,7 @@ pub use gossiper::{
 };
 pub use io::{ConnectionId, Input, Output};
 pub use limit::Limit;
-pub use metadata::MetadataId;
+pub use metadata::{MetadataId, MetadataOrigin};
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;

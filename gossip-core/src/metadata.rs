@@ -81,6 +81,44 @@ impl MetadataId {
     }
 }
 
+/// Where the identifier is from that the SYNs of a node carry.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MetadataOrigin {
+    /// Nobody has told any.
+    #[default]
+    None,
+    /// It was given with the configuration.
+    Given,
+    /// It was saved by an earlier process.
+    Saved,
+    /// A node was asked for it.
+    Answer {
+        /// Who.
+        from: Endpoint,
+    },
+    /// A node's own SYN carried it.
+    Syn {
+        /// Whose.
+        from: Endpoint,
+    },
+    /// It is the node's own: it behaves like a node of Cassandra 6.0.
+    Own,
+}
+
+impl fmt::Display for MetadataOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("nobody has told any"),
+            Self::Given => f.write_str("given by hand"),
+            Self::Saved => f.write_str("saved by an earlier run"),
+            Self::Answer { from } => write!(f, "{from} was asked"),
+            Self::Syn { from } => write!(f, "a SYN of {from} carried it"),
+            Self::Own => f.write_str("its own"),
+        }
+    }
+}
+
 impl fmt::Display for MetadataId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -21,6 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError};
 use crate::io::{ConnectionId, Input, Output};
 use crate::log;
+use crate::metadata::MetadataId;
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::version::Version;
@@ -175,6 +176,16 @@ impl Node {
             let round = self.gossiper.poll_timeout();
             Output::Timeout(round.into_iter().chain(deadline).min())
         })
+    }
+
+    /// As [`Gossiper::set_metadata_service`].
+    pub fn set_metadata_service(&mut self, now: Timestamp, id: MetadataId) {
+        self.gossiper.set_metadata_service(now, id);
+    }
+
+    /// As [`Gossiper::merge_from_log`].
+    pub fn merge_from_log(&mut self, now: Timestamp, endpoint: Endpoint, key: ApplicationState, value: &str) {
+        self.gossiper.merge_from_log(now, endpoint, key, value);
     }
 
     /// Whether connections are accepted: not once the node has stopped, nor while a gossip-only member is disabled. A driver closes its

@@ -99,6 +99,10 @@ stats! {
     pub probes_failed: u64,
     /// Values refused for being too many or too much for one endpoint.
     pub values_refused: u64,
+    /// SYNs kept from nodes of Cassandra 6.0 that would not answer them, since they carry another metadata id.
+    pub syns_withheld: u64,
+    /// SYNs with another metadata id than that of this node, which behaves like one of Cassandra 6.0.
+    pub foreign_metadata: u64,
     /// Values kept from receivers whose release cannot decode them, counted at each message that would have held them.
     pub values_withheld: u64,
     /// Values that fit no packet of ours, and were not passed on: somebody with larger packets set them.

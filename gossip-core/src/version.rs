@@ -199,7 +199,7 @@ pub enum MessagingVersion {
     V12 = 12,
     /// Cassandra 5.0 outside its compatibility mode.
     V13 = 13,
-    /// Cassandra 5.1, unreleased.
+    /// Cassandra 6.0, outside its compatibility mode.
     V14 = 14,
 }
 
@@ -208,8 +208,9 @@ impl MessagingVersion {
     pub const ALL: [Self; 5] = [Self::V10, Self::V11, Self::V12, Self::V13, Self::V14];
     /// The oldest version that is negotiated on a connection.
     pub const MIN_NEGOTIATED: Self = Self::V12;
-    /// The newest version that is negotiated on a connection.
-    pub const MAX_NEGOTIATED: Self = Self::V13;
+    /// The newest version that is negotiated on a connection, with nodes of Cassandra. Clusters of our own stay below it, see
+    /// [`VersionRange::WITHOUT_METADATA`](crate::internode::VersionRange::WITHOUT_METADATA).
+    pub const MAX_NEGOTIATED: Self = Self::V14;
 
     /// The version with this number, if the codec knows it.
     pub fn from_number(number: u32) -> Option<Self> {

@@ -76,6 +76,7 @@ impl Node<'_> {
             cluster: self.cluster.into(),
             endpoints: self.endpoints.iter().map(endpoint).collect(),
             tombstones: self.tombstones.iter().map(tombstone).collect(),
+            metadata_id: self.left.then_some(self.generation.generation().get()),
             left: self.left,
             unknown: of_node.unknown(),
             beside: beside.unknown(),

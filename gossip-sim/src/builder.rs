@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) versions: Vec<MessagingVersion>,
     pub(crate) travel: Travel,
     pub(crate) has_one_state: bool,
+    pub(crate) guests: Vec<usize>,
     pub(crate) chunk: usize,
     pub(crate) socket_buffer: usize,
     pub(crate) configure: Configure,
@@ -63,6 +64,7 @@ impl Builder {
                 versions: vec![MessagingVersion::V13; hosts],
                 travel: Travel::Messages,
                 has_one_state: false,
+                guests: Vec::new(),
                 chunk: usize::MAX,
                 socket_buffer: 256 * 1024,
                 configure: Box::new(|_, config| config),
@@ -165,6 +167,13 @@ impl<P: Probe> Builder<P> {
     /// Lets each node publish its status alone, where memory is short; else it publishes what ordinary ones do.
     pub const fn one_state(mut self) -> Self {
         self.settings.has_one_state = true;
+        self
+    }
+
+    /// Lets some hosts run gossip-only members of a Cassandra cluster, which the others must seem to be: `configure` gives those
+    /// Cassandra's partitioner. It is not asked for these hosts.
+    pub fn guests(mut self, hosts: impl IntoIterator<Item = usize>) -> Self {
+        self.settings.guests.extend(hosts);
         self
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gossip_core::{
-    ApplicationState, Endpoint, Event, Gossiper, Input, Node, SetStateError, Timestamp, Transport, Version,
+    ApplicationState, Endpoint, Event, Gossiper, Input, MetadataId, Node, SetStateError, Timestamp,
+    Transport, Version,
 };
 
 use crate::builder::{Builder, SEED_VARIABLE, Settings, Travel};
@@ -106,14 +107,23 @@ impl<P: Probe> Cluster<P> {
         let state = &mut hosts[host];
         state.boot += 1;
         let seeds = 0..settings.seeds.min(hosts.len());
-        let mut config = hosts[host].config(host, *now, settings).interval(settings.interval);
-        for seed in seeds {
-            config = config.seed(hosts[seed].endpoint);
-        }
-        if settings.travel == Travel::Datagrams {
-            config = config.transport(Transport::Datagram);
-        }
-        let config = (settings.configure)(host, config).build().expect("the configuration is valid");
+        let config = if settings.guests.contains(&host) {
+            let mut config = hosts[host].guest_config(host, *now, settings).interval(settings.interval);
+            for seed in seeds {
+                config = config.seed(hosts[seed].endpoint);
+            }
+            config.build()
+        } else {
+            let mut config = hosts[host].config(host, *now, settings).interval(settings.interval);
+            for seed in seeds {
+                config = config.seed(hosts[seed].endpoint);
+            }
+            if settings.travel == Travel::Datagrams {
+                config = config.transport(Transport::Datagram);
+            }
+            (settings.configure)(host, config).build()
+        };
+        let config = config.expect("the configuration is valid");
         let state = &mut hosts[host];
         let process = if settings.travel != Travel::Messages {
             let node = Node::new(config, *now);
@@ -228,6 +238,33 @@ impl<P: Probe> Cluster<P> {
             Process::Messages(process) => process.gossiper.set_state(now, key, value),
             Process::Node(process) => process.node.set_state(now, key, value),
         }
+    }
+
+    /// Initialises the metadata service of a node that behaves like one of Cassandra 6.0.
+    ///
+    /// # Panics
+    ///
+    /// If nothing runs there.
+    pub fn set_metadata_service(&mut self, host: usize, id: MetadataId) {
+        let now = self.now;
+        match self.hosts[host].process.as_mut().expect("a process runs on the host") {
+            Process::Messages(process) => process.gossiper.set_metadata_service(now, id),
+            Process::Node(process) => process.node.set_metadata_service(now, id),
+        }
+    }
+
+    /// Lets a node that behaves like one of Cassandra 6.0 write a value of another from the log.
+    ///
+    /// # Panics
+    ///
+    /// If nothing runs there.
+    pub fn merge_from_log(&mut self, host: usize, endpoint: Endpoint, key: ApplicationState, value: &str) {
+        let now = self.now;
+        match self.hosts[host].process.as_mut().expect("a process runs on the host") {
+            Process::Messages(process) => process.gossiper.merge_from_log(now, endpoint, key, value),
+            Process::Node(process) => process.node.merge_from_log(now, endpoint, key, value),
+        }
+        self.drain(host);
     }
 
     /// The present moment.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gossip_core::{
-    ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, Gossiper, Node,
-    Session, Timestamp,
+    ApplicationState, Config, ConfigBuilder, ConnectionId, Endpoint, Event, Generation, GossipOnly, Gossiper,
+    Node, Session, Timestamp, Uuid,
 };
 
 use crate::builder::Settings;
@@ -87,6 +87,21 @@ impl Host {
             Process::Messages(process) => Some(&process.gossiper),
             Process::Node(process) => Some(process.node.gossiper()),
         }
+    }
+
+    /// What the next process is told that is a gossip-only member, but for the seeds.
+    pub(crate) fn guest_config(
+        &self,
+        number: usize,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> ConfigBuilder<GossipOnly> {
+        let generation = Generation::at_start(unix_ms(now) / 1_000, self.generation);
+        let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;
+        let entropy = Rng::split(settings.seed, purpose).bytes();
+        let mut id = [0x40; 16];
+        id[15] = u8::try_from(number).unwrap_or(u8::MAX);
+        Config::gossip_only("simulated", self.endpoint, generation, entropy, Uuid::from_bytes(id))
     }
 
     /// What the next process is told, but for the seeds.

@@ -23,6 +23,8 @@ pub struct StoredNode {
     pub endpoints: Vec<StoredEndpoint>,
     /// The endpoints that are gone for good.
     pub tombstones: Vec<StoredTombstone>,
+    /// The identifier of the cluster's metadata, as far as it was told: from Cassandra 6.0 on.
+    pub metadata_id: Option<i32>,
     /// Whether the node itself has left its cluster, or was removed from it.
     pub left: bool,
     /// Fields of the node that a later release wrote.
@@ -40,6 +42,7 @@ impl StoredNode {
             cluster: cluster.into(),
             endpoints: Vec::new(),
             tombstones: Vec::new(),
+            metadata_id: None,
             left: false,
             unknown: Unknown::default(),
             beside: Unknown::default(),
@@ -54,6 +57,7 @@ impl StoredNode {
             cluster: fields.take("cluster")?,
             endpoints: each(fields.take("endpoints")?, StoredEndpoint::from_json)?,
             tombstones: each(fields.take_or_default("tombstones")?, StoredTombstone::from_json)?,
+            metadata_id: fields.take_or_default("metadata_id")?,
             left: fields.take_or_default("left")?,
             unknown: fields,
             beside: Unknown::default(),
@@ -71,6 +75,9 @@ impl Serialize for StoredNode {
         // Absent where there is nothing to say, as in files written before there were such fields.
         if !self.tombstones.is_empty() {
             map.serialize_entry("tombstones", &self.tombstones)?;
+        }
+        if let Some(metadata_id) = self.metadata_id {
+            map.serialize_entry("metadata_id", &metadata_id)?;
         }
         if self.left {
             map.serialize_entry("left", &self.left)?;

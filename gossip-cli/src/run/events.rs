@@ -10,8 +10,8 @@ use std::time::{Instant, SystemTime};
 
 use gossip_adapter::{
     ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
-    EventsError, Generation, Handle, Limit, PacketRefusal, RaiseCause, Standing, Transport, UpgradeSign,
-    Uuid,
+    EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing, Transport,
+    UpgradeSign, Uuid,
 };
 use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -195,6 +195,8 @@ pub(crate) enum End {
     InUse { endpoint: Endpoint, generation: Generation },
     /// A member of the Cassandra cluster has its host id.
     HostIdOfMember { endpoint: Endpoint },
+    /// A node tells another identifier of the cluster's metadata than was given.
+    MetadataIdRefused { by: Endpoint, given: MetadataId, theirs: MetadataId },
     /// The Cassandra cluster is being upgraded to 6.0.
     Withdrawn { by: Endpoint, sign: UpgradeSign },
     /// Nothing was told.
@@ -211,6 +213,9 @@ impl From<gossip_adapter::End> for End {
             gossip_adapter::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
             gossip_adapter::End::HostIdOfMember { endpoint } => Self::HostIdOfMember { endpoint },
             gossip_adapter::End::Upgrading { by, sign } => Self::Withdrawn { by, sign },
+            gossip_adapter::End::MetadataIdRefused { by, given, theirs } => {
+                Self::MetadataIdRefused { by, given, theirs }
+            }
             _ => Self::Unknown,
         }
     }
@@ -260,6 +265,7 @@ impl End {
             Self::Left => format!("{local} has left the cluster"),
             Self::HostIdOfMember { endpoint } => host_id_of_member(endpoint),
             Self::Withdrawn { by, sign } => withdrawn(by, sign),
+            Self::MetadataIdRefused { by, given, theirs } => metadata_id_refused(by, given, theirs),
             Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
         })
     }
@@ -327,12 +333,20 @@ pub(crate) fn host_id_of_member(endpoint: Endpoint) -> String {
     )
 }
 
+/// Why a node does not join, or is not answered, under an identifier that was given by hand.
+pub(crate) fn metadata_id_refused(by: Endpoint, given: MetadataId, theirs: MetadataId) -> String {
+    format!(
+        "--metadata-id is {given}, and {by} says that the identifier of its cluster's metadata is {theirs} (leave the option out: \
+         nodes of Cassandra 6.0 are asked for it)"
+    )
+}
+
 /// Why a gossip-only member has left its cluster, and when it may come back.
 pub(crate) fn withdrawn(by: Endpoint, sign: UpgradeSign) -> String {
     format!(
         "this member has left in silence, and stays away: the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and \
-         nodes that start then count everybody who is in gossip (this release cannot gossip with 6.0; where that was undone, start \
-         the member again)"
+         nodes that start then count everybody who is in gossip (start it again after `nodetool cms initialize`, or where the upgrade \
+         was undone)"
     )
 }
 
@@ -458,6 +472,12 @@ impl EventLog {
                 self.handle.local_endpoint()
             ),
             Event::Withdrawn { by, sign } => tracing::warn!("{}", withdrawn(by, sign)),
+            Event::MetadataIdChanged { by, old, new } if old.is_none() => {
+                tracing::info!("the identifier of the cluster's metadata is {new}: {by} tells it");
+            }
+            Event::MetadataIdChanged { by, old, new } => tracing::warn!(
+                "the identifier of the cluster's metadata is {new} now, and was {old}: {by} tells it"
+            ),
             Event::SharedAddress { with } => tracing::warn!(
                 "the Cassandra node {with} has the address of this member, and another port: clients and operators may take one for \
                  the other (an address of its own, with --listen or --broadcast, is better)"

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use gossip_adapter::{ApplicationState, ConfigBuilder, Pad, Transport};
+use gossip_adapter::{ApplicationState, ConfigBuilder, MetadataId, Pad, Transport};
 use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER, Release};
 use gossip_decode::Flavour;
 use uuid::Uuid;
@@ -31,8 +31,7 @@ files of seeds and of keys again.
 
 With --cassandra the node leaves in silence, however it ends: nodes find it down after some 20 s and forget it 30 s after its last
 heartbeat. Started again within 30 s it is up at once; later they ignore it until 90 s are over. Stop it at least 30 s before the
-cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` with a release that speaks messaging version 14;
-this one leaves by itself when it sees the upgrade.";
+cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize`; it leaves by itself when it sees the upgrade.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -43,6 +42,9 @@ pub(crate) struct Args {
     /// Takes part in a Cassandra cluster, as a gossip-only member: never in the ring, with no tokens and no status
     #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "native_port", "no_shadow_round", "rejoin"])]
     cassandra: bool,
+    /// With --cassandra: the identifier of the metadata of a cluster of Cassandra 6.0, where no node tells it; without, the nodes are asked
+    #[arg(long, value_name = "NUMBER", requires = "cassandra", allow_negative_numbers = true)]
+    metadata_id: Option<MetadataId>,
     /// Class name of the partitioner; must be the same on all nodes. Default: one of our own, with --cassandra its Murmur3Partitioner
     #[arg(long, value_name = "CLASS")]
     partitioner: Option<String>,
@@ -190,6 +192,7 @@ pub(crate) struct Options {
     pub(crate) cluster: String,
     /// Whether to take part in a Cassandra cluster, as a gossip-only member.
     pub(crate) cassandra: bool,
+    pub(crate) metadata_id: Option<MetadataId>,
     pub(crate) partitioner: Option<String>,
     pub(crate) listen: SocketAddr,
     /// Port 0 stands for the port that is listened on.
@@ -342,6 +345,7 @@ impl Options {
         Ok(Self {
             cluster: args.cluster,
             cassandra: args.cassandra,
+            metadata_id: args.metadata_id,
             partitioner: args.partitioner,
             listen,
             broadcast,

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use gossip_adapter::{
-    ApplicationState, Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, SavedEndpoint,
-    StatusKind, Tombstone,
+    ApplicationState, Common, EndpointInfo, Event, Events, EventsError, Generation, Handle, MetadataId,
+    MetadataOrigin, SavedEndpoint, StatusKind, Tombstone,
 };
 use gossip_store::{
     CURRENT, Recovered, StoreError, StoredEndpoint, StoredNode, StoredTombstone, recover, write, write_both,
@@ -182,6 +182,11 @@ impl SharedStore {
         self.lock().node.endpoints.iter().map(saved).collect()
     }
 
+    /// The identifier of the cluster's metadata that was told last.
+    pub(crate) fn metadata_id(&self) -> Option<MetadataId> {
+        self.lock().node.metadata_id.map(MetadataId::new)
+    }
+
     /// Who was gone when the node was last stopped.
     pub(crate) fn tombstones(&self) -> Vec<Tombstone> {
         self.lock().node.tombstones.iter().map(Tombstone::from).collect()
@@ -208,6 +213,8 @@ impl SharedStore {
     /// no crash brings them back.
     pub(crate) async fn follow(self, handle: Handle<Common>, mut events: Events, interval: Duration) {
         let mut next = tokio::time::interval(interval * SAVE_PERIOD);
+        // What is so counts, whatever was told before this began to listen.
+        self.clone().save_metadata_id(&handle).await;
         loop {
             let is_due = tokio::select! {
                 _ = next.tick() => true,
@@ -215,6 +222,10 @@ impl SharedStore {
                     // Among those that were missed or lost may be one of these.
                     Ok(Event::Left { .. } | Event::Forgotten { .. } | Event::Lost { .. })
                     | Err(EventsError::Lagged(_)) => true,
+                    Ok(Event::MetadataIdChanged { .. }) => {
+                        self.clone().save_metadata_id(&handle).await;
+                        false
+                    }
                     Ok(Event::Stopped) | Err(EventsError::Stopped) => return,
                     Ok(_) => false,
                 },
@@ -244,6 +255,18 @@ impl SharedStore {
         // That the task is gone means that the process ends.
         let _ = tokio::task::spawn_blocking(save).await;
         true
+    }
+
+    /// Saves the identifier of the cluster's metadata, if a node has told one.
+    async fn save_metadata_id(self, handle: &Handle<Common>) {
+        let told = |origin| matches!(origin, MetadataOrigin::Answer { .. } | MetadataOrigin::Syn { .. });
+        let Ok((id, origin)) = handle.metadata_id().await else { return };
+        if !told(origin) || id.is_none() {
+            return;
+        }
+        let save = move || self.lock().update_and_log(|node| node.metadata_id = Some(id.get()));
+        // That the task is gone means that the process ends.
+        let _ = tokio::task::spawn_blocking(save).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {

@@ -13,7 +13,7 @@ use crate::changes::Changes;
 use crate::failure::Failure;
 use crate::model::{EndpointModel, WatchModel};
 use crate::names::Names;
-use crate::run::{Signals, host_id_of_member, reader_gone, withdrawn};
+use crate::run::{Signals, host_id_of_member, metadata_id_refused, reader_gone, withdrawn};
 
 /// How long nothing may change before it is looked whether the node still runs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,15 +55,18 @@ pub(super) fn watch(
 
 /// Takes part in the cluster.
 async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
-    let Contact { seed, cluster, partitioner, listen, tls } = contact;
-    let tls = tls.clone();
+    let Contact { seed, cluster, partitioner, listen, tls, metadata_id } = contact;
+    let (tls, metadata_id) = (tls.clone(), *metadata_id);
     let mut node = Builder::gossip_only(cluster).partitioner(partitioner).listen(*listen).seed(*seed);
     // Under an address that was asked for it is the same each time: an earlier one may still be known.
     if listen.port() != 0 {
         node = node.host_id(host_id(*listen));
     }
     let node = node.tune(move |config| {
-        let config = config.max_endpoints(100_000).max_states(250);
+        let mut config = config.max_endpoints(100_000).max_states(250);
+        if let Some(id) = metadata_id {
+            config = config.metadata_id(id);
+        }
         match tls {
             Some(tls) => config.tls(tls),
             None => config,
@@ -86,6 +89,9 @@ async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
             }
             Ok(Event::HostIdOfMember { endpoint }) => {
                 return Err(Failure::failed(host_id_of_member(endpoint)));
+            }
+            Ok(Event::MetadataIdRefused { by, given, theirs }) => {
+                return Err(Failure::failed(metadata_id_refused(by, given, theirs)));
             }
             Ok(Event::Withdrawn { by, sign }) => return Err(Failure::failed(withdrawn(by, sign))),
             Ok(_) | Err(EventsError::Lagged(_)) => {}

@@ -5,6 +5,7 @@
 
 mod ask;
 mod cassandra;
+mod cassandra_6;
 mod cluster;
 mod data_dir;
 mod datagrams;

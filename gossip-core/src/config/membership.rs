@@ -33,12 +33,12 @@ impl Cassandra {
         Self { local, host_id, data_center: "datacenter1".to_owned(), rack: "rack1".to_owned() }
     }
 
-    /// What is published from the start, in Cassandra's order (`gossip-messages.md` §10.5, `internode.md` D.1). Release and schema come
-    /// when it is known what the members have.
+    /// What is published from the start, in Cassandra's order (`gossip-messages.md` §10.5, `internode.md` D.1). Release, schema and
+    /// version 14 come when it is known what the members have.
     pub(super) fn states(&self) -> Vec<(ApplicationState, String)> {
         let nowhere = if self.local.ip().is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
         [
-            (ApplicationState::NET_VERSION, VersionRange::SUPPORTED.max.to_string()),
+            (ApplicationState::NET_VERSION, VersionRange::WITHOUT_METADATA.max.to_string()),
             (ApplicationState::HOST_ID, self.host_id.to_string()),
             // Where this is not published, nodes tell their clients of our address with the port 9042 when we are gone. It may be a real
             // node's, which they then take for down (`internode.md` D.4).

@@ -118,11 +118,21 @@ impl Gossiper {
         }
         self.rounds.heard(self.clock.now());
         self.life.questions.note_answer(from);
+        self.metadata.note_ack(from);
+        let is_asking = ack.requests.is_empty() && ack.states.is_empty();
+        if is_asking && (self.config.is_gossip_only || self.config.only_asks) {
+            // In a cluster of others the node is starting, and will answer soon.
+            self.life.shadow.ask_soon(self.clock.now(), self.config.interval);
+        }
         if self.config.only_asks {
             return self.take_answer(from, ack);
         }
-        if ack.requests.is_empty() && ack.states.is_empty() {
+        if is_asking {
             return self.on_peer_asks(from);
+        }
+        // Whether the cluster is being upgraded, or has been, is known in a moment: before that nobody joins.
+        if self.metadata.is_awaited(self.clock.now()) {
+            return self.life.shadow.ask_soon(self.clock.now(), self.config.interval);
         }
         let local = self.config.local;
         let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == local).last().map(|(_, state)| state);
@@ -176,7 +186,10 @@ impl Gossiper {
 
     /// A peer is in its own shadow round.
     fn on_peer_asks(&mut self, from: Endpoint) {
-        if self.is_asked(from) && self.life.shadow.note_asking(from, &self.config.seeds, self.clock.now()) {
+        let all_ask =
+            self.is_asked(from) && self.life.shadow.note_asking(from, &self.config.seeds, self.clock.now());
+        // That all seeds of a cluster of others are starting does not mean that there is no cluster.
+        if all_ask && !self.config.is_gossip_only {
             self.end_shadow_round();
         }
     }

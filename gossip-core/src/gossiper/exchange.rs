@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     last_id: u64,
     /// To whom a question for everything was written, until that is noted.
     question: Option<Endpoint>,
+    /// When a SYN asks again for all that is known of endpoints in doubt.
+    next_full: Timestamp,
 }
 
 /// How many endpoints our last SYN listed, of all that are known.
@@ -88,6 +90,7 @@ impl Exchange {
             syn_sent: false,
             last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
             question: None,
+            next_full: Timestamp::ZERO,
         }
     }
 
@@ -255,6 +258,21 @@ impl Exchange {
 
     pub(super) fn schema_response(&mut self, to: Endpoint, id: u64, journal: &mut Journal) {
         journal.stats.messages_dropped += u64::from(self.outbox.schema_response(to, id).is_err());
+    }
+
+    /// The question for the identifier of the cluster's metadata.
+    pub(super) fn metadata_request(&mut self, to: Endpoint, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.metadata_request(to).is_err());
+    }
+
+    /// The answer to that.
+    pub(super) fn metadata_response(&mut self, to: Endpoint, id: u64, journal: &mut Journal) {
+        journal.stats.messages_dropped += u64::from(self.outbox.metadata_response(to, id).is_err());
+    }
+
+    /// An endpoint leaves, or is down: the next SYN asks for all of it, where others may have learned more than gossip tells.
+    pub(super) const fn doubt(&mut self) {
+        self.next_full = Timestamp::ZERO;
     }
 
     pub(super) fn shutdown(&mut self, to: Endpoint, journal: &mut Journal) {

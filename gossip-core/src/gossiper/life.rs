@@ -143,6 +143,11 @@ impl Life {
         self.upgrade = Some((by, sign));
     }
 
+    /// The cluster is upgraded, and takes guests again.
+    pub(super) const fn forget_upgrade(&mut self) {
+        self.upgrade = None;
+    }
+
     /// Remembers why the node stops; the first reason counts.
     pub(super) fn end_with(&mut self, end: End) {
         self.end.get_or_insert(end);

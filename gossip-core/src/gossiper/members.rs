@@ -47,6 +47,8 @@ pub(super) struct Members {
     identity: Identity,
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     clocks: Clocks,
+    /// Whether nodes write the values of others from a log of the cluster's metadata, as those of Cassandra 6.0 do.
+    has_log: bool,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
     saved_left: usize,
 }
@@ -98,8 +100,14 @@ impl Members {
             identity,
             assassinations: [None; MAX_ASSASSINATIONS],
             clocks: Clocks::default(),
+            has_log: false,
             saved_left: config.saved.len(),
         }
+    }
+
+    /// Whether nodes write the values of others from a log, and not as those said them.
+    pub(super) const fn set_has_log(&mut self, has_log: bool) {
+        self.has_log = has_log;
     }
 
     /// The table, to be read.

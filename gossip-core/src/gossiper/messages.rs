@@ -2,17 +2,24 @@
 
 use super::Gossiper;
 use super::exchange::{QUESTION_ID, own_schema};
+use super::life::Mode;
 use super::members::{About, Source};
+use super::metadata::Changed;
+use super::phase::End;
 use super::session::Session;
+use crate::application_state::ApplicationState;
 use crate::config::Transport;
 use crate::digest;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::log;
-use crate::message::{Ack, Ack2, EndpointState, Run, StateMap, Syn};
+use crate::message::{Ack, Ack2, EndpointState, PeerLog, Run, StateMap, Syn};
+use crate::metadata::MetadataId;
+use crate::slot::Slot;
 use crate::table::Cursor;
 use crate::time::Timestamp;
 use crate::version::Generation;
+use crate::wire::JavaStr;
 
 impl Gossiper {
     /// `gossip-semantics.md` §5.
@@ -20,6 +27,9 @@ impl Gossiper {
         self.journal.stats.syns_received += 1;
         if !self.is_of_this_cluster(from, id, syn) {
             return;
+        }
+        if session.has_metadata_id && !syn.digests.is_empty() {
+            self.follow_metadata_id(from, syn.metadata_id);
         }
         self.rounds.heard(self.clock.now());
         if syn.digests.is_empty() {
@@ -54,6 +64,7 @@ impl Gossiper {
             && id == QUESTION_ID
             && syn.digests.is_empty()
             && self.config.transport == Transport::Internode
+            && self.config.metadata_service.is_none()
         {
             return self.correct(from);
         }
@@ -72,7 +83,100 @@ impl Gossiper {
             }
             return false;
         }
+        if self.config.metadata_service.is_some() && syn.metadata_id != self.metadata.id() {
+            self.journal.stats.foreign_metadata += 1;
+            return false;
+        }
         true
+    }
+
+    /// A SYN of our cluster, in version 14, carries this identifier of the cluster's metadata.
+    pub(super) fn follow_metadata_id(&mut self, from: Endpoint, id: MetadataId) {
+        let is_member = || {
+            let table = self.members.table();
+            table.find(from).is_some_and(|slot| self.members.has_tokens(slot))
+        };
+        let is_trusted = self.config.seeds.contains(&from) || is_member();
+        let changed = self.metadata.follow(from, id, is_trusted);
+        if changed.is_some() {
+            self.on_metadata_id(from, changed);
+        }
+    }
+
+    /// `from` answers the question for entries of the metadata's log: it tells the identifier of the cluster.
+    pub(crate) fn handle_peer_log(&mut self, now: Timestamp, from: Endpoint, id: u64, log: &PeerLog) {
+        self.advance(now);
+        if !self.metadata.take_answer(from, id) {
+            self.journal.stats.skipped += 1;
+            return;
+        }
+        if let Some(theirs) = log.metadata_id {
+            if let Some(given) = self.config.metadata_id.filter(|given| *given != theirs)
+                && self.life.mode() == Mode::Shadow
+            {
+                self.journal.tell(Event::MetadataIdRefused { by: from, given, theirs });
+                return self.stop_with(End::MetadataIdRefused { by: from, given, theirs });
+            }
+            let changed = self.metadata.learn(from, theirs);
+            self.on_metadata_id(from, changed);
+        }
+        self.exchange.resume(from);
+    }
+
+    /// `from` asks for entries of the metadata's log. Only a node that behaves like one of Cassandra 6.0 answers: it has none.
+    pub(crate) fn handle_peer_log_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
+        self.advance(now);
+        if self.config.metadata_service.is_some() && self.is_enabled() {
+            self.exchange.metadata_response(from, id, &mut self.journal);
+        } else {
+            self.journal.stats.skipped += 1;
+        }
+    }
+
+    /// The identifier is known, or known better than before.
+    fn on_metadata_id(&mut self, by: Endpoint, changed: Option<Changed>) {
+        if let Some(Changed { old, new }) = changed {
+            self.journal.tell(Event::MetadataIdChanged { by, old, new });
+        }
+        // Whoever else was asked need not be waited for.
+        while let Some(peer) = self.metadata.next_open() {
+            self.exchange.resume(peer);
+        }
+        let is_initialised = self.metadata.is_initialised();
+        self.members.set_has_log(is_initialised);
+        if is_initialised {
+            self.life.forget_upgrade();
+        }
+        self.publish_version();
+    }
+
+    /// A gossip-only member publishes version 14 where the members have it, as a real node does.
+    fn publish_version(&mut self) {
+        if !self.config.is_gossip_only {
+            return;
+        }
+        let text: &[u8] = if self.metadata.is_initialised() { b"14" } else { b"13" };
+        let own = self.members.table().values(Slot::FIRST).get(ApplicationState::NET_VERSION);
+        if own.is_none_or(|(own, _)| own.as_bytes() != text) {
+            self.publishing().publish(ApplicationState::NET_VERSION, JavaStr::from_checked(text));
+        }
+    }
+
+    /// Takes another identifier for a node that behaves like one of Cassandra 6.0, as `nodetool cms initialize` does.
+    pub fn set_metadata_service(&mut self, now: Timestamp, id: MetadataId) {
+        self.advance(now);
+        if self.config.metadata_service.is_some() {
+            self.metadata.set_own(id);
+        }
+    }
+
+    /// Lets a node that behaves like one of Cassandra 6.0 write a value of another endpoint from the metadata's log: under the version that it
+    /// had, or 0.
+    pub fn merge_from_log(&mut self, now: Timestamp, endpoint: Endpoint, key: ApplicationState, value: &str) {
+        self.advance(now);
+        if self.config.metadata_service.is_some() && endpoint != self.config.local {
+            self.membership().merge_from_log(endpoint, key, value);
+        }
     }
 
     /// Tells `from`, which only asks and does not know what our cluster or partitioner is called, by a SYN that lists nobody. Nothing is
@@ -97,6 +201,7 @@ impl Gossiper {
     /// `gossip-semantics.md` §7.
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
+        self.metadata.note_ack(from);
         // An answer that tells of nobody is one as well: what comes after it answers an earlier process of ours. In packets an answer
         // has several parts, and none to an earlier process is taken in.
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)

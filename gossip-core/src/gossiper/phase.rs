@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::event::UpgradeSign;
+use crate::metadata::MetadataId;
 use crate::version::Generation;
 
 /// What a node is doing.
@@ -58,6 +59,15 @@ pub enum End {
     HostIdOfMember {
         /// Who.
         endpoint: Endpoint,
+    },
+    /// Another identifier of the cluster's metadata was given than a node told before this one joined.
+    MetadataIdRefused {
+        /// Who told it.
+        by: Endpoint,
+        /// The one that was given.
+        given: MetadataId,
+        /// The one that the cluster has.
+        theirs: MetadataId,
     },
     /// The node was to be a gossip-only member of a Cassandra cluster that is being upgraded to 6.0, or has been.
     Upgrading {

@@ -1,7 +1,7 @@
 //! What a message needs to know of its connection, and what is said of a message that was written.
 
 use crate::verb::Verb;
-use crate::version::Generation;
+use crate::version::{Generation, MessagingVersion};
 
 /// Which process of an endpoint is at the other end of a connection, as far as is known.
 ///
@@ -12,17 +12,26 @@ pub struct Session {
     pub(super) generation: Option<Generation>,
     /// How many bytes the body of an answer may take, where whoever asks has not proven its address.
     pub(super) reply_limit: Option<u32>,
+    /// Whether SYNs over the connection carry the identifier of the cluster's metadata.
+    pub(super) has_metadata_id: bool,
 }
 
 impl Session {
     /// That of a new connection, from a peer whose process is known or not.
     pub(super) const fn of_connection(generation: Option<Generation>) -> Self {
-        Self { generation, reply_limit: None }
+        Self { generation, reply_limit: None, has_metadata_id: false }
     }
 
     /// That of one packet, which names the process that sent it.
     pub(crate) const fn of_packet(generation: Generation, reply_limit: Option<u32>) -> Self {
-        Self { generation: Some(generation), reply_limit }
+        Self { generation: Some(generation), reply_limit, has_metadata_id: false }
+    }
+
+    /// The same, of a connection that speaks this version.
+    #[must_use]
+    pub const fn in_version(mut self, version: MessagingVersion) -> Self {
+        self.has_metadata_id = version.has_metadata_id();
+        self
     }
 }
 

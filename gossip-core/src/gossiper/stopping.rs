@@ -83,7 +83,7 @@ impl fmt::Display for EnableError {
             Self::Upgrading { by, sign } => write!(
                 f,
                 "the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and gossip-only members stay away \
-                 meanwhile (this release cannot gossip with 6.0; where that was undone, start the member again)"
+                 until that is done (start the member again after `nodetool cms initialize`, or where the upgrade was undone)"
             ),
         }
     }

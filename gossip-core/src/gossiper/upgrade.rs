@@ -1,7 +1,8 @@
 //! A gossip-only member and an upgrade to Cassandra 6.0 (`cassandra-6.md` M6): a node that starts 6.0 first builds its cluster metadata from
 //! everybody in gossip, and whoever has no tokens costs it warnings, or its start. So such a member leaves in silence as soon as it sees a sign.
 //!
-//! It would come back once the metadata service is on, and only messaging version 14 tells that. Until that is spoken it stays away.
+//! Once the metadata service is initialised, such a member does no harm. The identifier of the cluster's metadata, which nodes tell in
+//! messaging version 14, shows that: whoever knows one that is not 0 joins, and stays.
 
 use super::Gossiper;
 use super::life::Mode;
@@ -13,16 +14,18 @@ use crate::version::MessagingVersion;
 impl Gossiper {
     /// Looks for a sign among those who have tokens. Once there is one, the node falls silent; says whether it did.
     pub(super) fn withdraw_if_upgraded(&mut self) -> bool {
-        let sign = self.seen_upgrade();
-        if let Some((by, sign)) = sign {
-            self.withdraw(by, sign);
+        let Some((by, sign)) = self.seen_upgrade() else { return false };
+        // The answer that tells whether the metadata service is initialised may be under way.
+        if self.metadata.is_awaited(self.clock.now()) {
+            return false;
         }
-        sign.is_some()
+        self.withdraw(by, sign);
+        true
     }
 
     /// Who shows that the cluster is being upgraded, or has been, and how.
     pub(super) fn seen_upgrade(&self) -> Option<(Endpoint, UpgradeSign)> {
-        if !self.config.is_gossip_only || self.config.only_asks {
+        if !self.config.is_gossip_only || self.config.only_asks || self.metadata.is_initialised() {
             return None;
         }
         self.life.upgrade().or_else(|| self.members.sign_of_upgrade())
@@ -33,14 +36,23 @@ impl Gossiper {
         let sign = UpgradeSign::Version;
         // DataStax Enterprise has numbers of its own, from 256 on.
         let counts = (MessagingVersion::V14.number()..256).contains(&max);
-        if !counts || !self.config.is_gossip_only || self.config.only_asks || self.life.upgrade().is_some() {
+        let is_member = self.config.is_gossip_only && !self.config.only_asks;
+        if !counts
+            || !is_member
+            || !self.config.follows_metadata_id()
+            || self.metadata.is_initialised()
+            || self.life.upgrade().is_some()
+        {
             return;
         }
         // Anybody may dial us, and say anything; a tool of a later release speaks that version as well.
         let is_member = self.members.table().find(peer).is_some_and(|slot| self.members.has_tokens(slot));
         if is_member || self.config.seeds.contains(&peer) {
             self.life.note_upgrade(peer, sign);
-            self.withdraw(peer, sign);
+            // Before its SYN it is asked for the identifier anyway.
+            if self.life.mode() == Mode::Running && self.metadata.may_ask(peer, self.clock.now()) {
+                self.exchange.metadata_request(peer, &mut self.journal);
+            }
         }
     }
 

@@ -87,9 +87,14 @@ pub struct VersionRange {
 }
 
 impl VersionRange {
-    /// What this crate negotiates.
+    /// What this crate negotiates with nodes of Cassandra.
     pub const SUPPORTED: Self =
         Self { min: MessagingVersion::MIN_NEGOTIATED as u8, max: MessagingVersion::MAX_NEGOTIATED as u8 };
+
+    /// What nodes of our own clusters negotiate. Version 14 says nothing more that they could use, and to others it says that a node has a
+    /// metadata service.
+    pub const WITHOUT_METADATA: Self =
+        Self { min: MessagingVersion::MIN_NEGOTIATED as u8, max: MessagingVersion::V13 as u8 };
 
     /// Whether `version` lies in it.
     pub fn contains(self, version: u32) -> bool {

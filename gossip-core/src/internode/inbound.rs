@@ -109,7 +109,14 @@ impl Default for InboundLimits {
 /// Whether a gossiping process has a use for messages of this kind: those of gossip itself, and the two questions that
 /// Cassandra puts to every member.
 pub const fn is_wanted(verb: Verb) -> bool {
-    verb.is_gossip() || matches!(verb, Verb::PING_REQ | Verb::SCHEMA_VERSION_REQ)
+    verb.is_gossip()
+        || matches!(
+            verb,
+            Verb::PING_REQ
+                | Verb::SCHEMA_VERSION_REQ
+                | Verb::TCM_FETCH_PEER_LOG_REQ
+                | Verb::TCM_FETCH_PEER_LOG_RSP
+        )
 }
 
 /// Memory to decompress into, lent to [`Inbound::next`]: one serves all connections of a thread.

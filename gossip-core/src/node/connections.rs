@@ -79,6 +79,7 @@ struct Limits {
     max_large_bytes: usize,
     max_inbound_bytes: usize,
     local: Endpoint,
+    versions: VersionRange,
     max_connections: usize,
     max_dials: usize,
     max_handshakes: usize,
@@ -254,6 +255,7 @@ impl Connections {
                 max_large_bytes: config.max_large_bytes,
                 max_inbound_bytes: config.max_inbound_bytes,
                 local: config.local,
+                versions: config.versions(),
                 max_connections: config.max_connections,
                 max_dials: config.max_dials,
                 max_handshakes: config.max_handshakes,
@@ -277,7 +279,7 @@ impl Connections {
             return None;
         }
         let limits = InboundLimits { max_message, ..InboundLimits::default() };
-        let machine = Inbound::new(VersionRange::SUPPORTED, limits);
+        let machine = Inbound::new(self.limits.versions, limits);
         let accepted = Accepted {
             machine,
             session: Session::default(),
@@ -747,7 +749,7 @@ impl Connections {
         is_stranger: bool,
     ) -> Option<ConnectionId> {
         let initiate =
-            Initiate::messaging(kind, self.limits.framing, VersionRange::SUPPORTED, self.limits.local);
+            Initiate::messaging(kind, self.limits.framing, self.limits.versions, self.limits.local);
         let machine = Outbound::new(initiate);
         let dialled =
             Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false, is_stranger };

@@ -16,14 +16,14 @@ use crate::internode::{
 };
 use crate::io::{ConnectionId, Input, Output};
 use crate::log;
-use crate::message::{Codec, Message};
+use crate::message::{Codec, Message, PeerLog};
 use crate::rng::{Purpose, Rng};
 use crate::time::Timestamp;
 #[cfg(feature = "tls")]
 use crate::tls_fault::TlsFault;
 use crate::verb::Verb;
 use crate::version::MessagingVersion;
-use crate::wire::Writer;
+use crate::wire::{Reader, Writer};
 
 /// How often connections are looked at for what takes too long.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -376,6 +376,9 @@ impl Streams {
                         log::debug!(connection = %id, peer = %initiate.from, "an accepted connection is open");
                         gossiper.on_peer_speaks(initiate.from, u32::from(initiate.max));
                         *session = gossiper.open_session(initiate.from);
+                        if let Some(version) = version {
+                            *session = session.in_version(version);
+                        }
                         if failed {
                             break;
                         }
@@ -390,6 +393,16 @@ impl Streams {
                             {
                                 pings.push(from, kind, header.id);
                             }
+                        } else if header.verb == Verb::TCM_FETCH_PEER_LOG_RSP {
+                            match PeerLog::decode(&mut Reader::new(payload)) {
+                                Ok(log) => gossiper.handle_peer_log(now, from, header.id, &log),
+                                Err(_error) => {
+                                    gossiper.stats_mut().malformed += 1;
+                                    log::debug!(%from, verb = %header.verb, error = %_error, "a message is malformed");
+                                }
+                            }
+                        } else if header.verb == Verb::TCM_FETCH_PEER_LOG_REQ {
+                            gossiper.handle_peer_log_request(now, from, header.id);
                         } else if header.verb == Verb::SCHEMA_VERSION_REQ {
                             gossiper.handle_schema_request(now, from, header.id);
                         } else {

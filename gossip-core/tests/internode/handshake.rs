@@ -159,14 +159,14 @@ fn c12_corrupted_initiate_opens_no_connection() {
             assert!(!matches!(Initiate::decode(&bytes), Ok(Some(_))), "byte {at} changed by {flip:#x}");
         }
     }
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let mut bytes = good.clone();
     bytes[9] ^= 1;
     assert!(matches!(
         peer.feed(&bytes)[..],
         [Seen::Failed(InboundError::Handshake(HandshakeError::Crc { .. }))]
     ));
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let mut bytes = good;
     bytes[0] ^= 1;
     assert_eq!(
@@ -177,7 +177,7 @@ fn c12_corrupted_initiate_opens_no_connection() {
 
 #[test]
 fn c13_accept_comes_once_after_the_last_byte() {
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let bytes = encode_initiate(&initiate(Framing::Crc, 12, 13));
     let (last, front) = bytes.split_last().unwrap();
     for (count, byte) in front.iter().enumerate() {
@@ -194,7 +194,7 @@ fn c13_accept_comes_once_after_the_last_byte() {
 #[test]
 fn c14_request_below_12_is_not_answered() {
     for (request, max) in [(11, 12), (12, 11)] {
-        let mut peer = Peer::new(VersionRange::SUPPORTED);
+        let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
         let mut bytes = encode_initiate(&Initiate { request, max, ..initiate(Framing::Crc, 10, 12) });
         bytes.extend(crc_frame(&hex(ECHO_REQ)));
         let error = InboundError::Handshake(HandshakeError::Legacy { request, max });
@@ -206,7 +206,7 @@ fn c14_request_below_12_is_not_answered() {
 #[test]
 fn c16_framing_3_is_refused() {
     let bytes = with_crc(&[0xca, 0x55, 0x2d, 0xfa, 12, 12, 12, 0x15, 6, 127, 0, 0, 1, 0x1b, 0x58]);
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let error = InboundError::Handshake(HandshakeError::Framing { id: 3 });
     assert_eq!(peer.feed(&bytes), [Seen::Failed(error)]);
 }
@@ -214,22 +214,40 @@ fn c16_framing_3_is_refused() {
 #[test]
 fn c18_identity_is_what_the_handshake_says() {
     let from = Endpoint::v4([10, 0, 0, 1], 7000);
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     peer.feed(&encode_initiate(&Initiate { from, ..initiate(Framing::Crc, 12, 13) }));
     assert_eq!(peer.inbound.peer(), Some(from));
 }
 
 #[test]
 fn streaming_is_refused() {
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let kind = ConnectionKind::Streaming;
     let bytes = encode_initiate(&Initiate { kind, ..initiate(Framing::Unprotected, 12, 12) });
     assert_eq!(peer.feed(&bytes), [Seen::Failed(InboundError::Streaming)]);
 }
 
+/// The handshake that a node of 6.0 and a guest have with each other, either way.
+#[test]
+fn version_14_is_accepted_from_nodes_of_6_0() {
+    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let initiate = hex("ca552dfa 0e0c0c11 067f00008f1b58 68b1deb9");
+    let accept = hex("0000000e 0000000e b23b5576");
+    let seen = peer.feed(&initiate);
+    let [Seen::Initiated { accept: answer, incompatible: false }] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(answer[..], accept);
+    assert_eq!(peer.inbound.version(), Some(MessagingVersion::V14));
+    let from = Endpoint::v4([127, 0, 0, 143], 7000);
+    let ours = Initiate::messaging(ConnectionType::Urgent, Framing::Crc, VersionRange::SUPPORTED, from);
+    assert_eq!(encode_initiate(&ours), initiate);
+    let mut outbound = Outbound::new(ours);
+    let established = OutboundEvent::Established { version: MessagingVersion::V14, peer_max: 14 };
+    assert_eq!(outbound.handle_bytes(&accept), Some(established));
+}
+
 #[test]
 fn an_incompatible_connection_is_answered_and_goes_no_further() {
-    let mut peer = Peer::new(VersionRange::SUPPORTED);
+    let mut peer = Peer::new(VersionRange::WITHOUT_METADATA);
     let mut bytes = encode_initiate(&initiate(Framing::Crc, 14, 14));
     bytes.extend(crc_frame(&hex(ECHO_REQ)));
     let accept = Accept { max: 13, version: 13 }.to_bytes();

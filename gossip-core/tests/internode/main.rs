@@ -119,7 +119,8 @@ fn connected(framing: Framing) -> Peer {
 }
 
 fn connected_within(framing: Framing, limits: InboundLimits) -> Peer {
-    let mut peer = Peer { inbound: Inbound::new(VersionRange::SUPPORTED, limits), scratch: Scratch::new() };
+    let mut peer =
+        Peer { inbound: Inbound::new(VersionRange::WITHOUT_METADATA, limits), scratch: Scratch::new() };
     let seen = peer.feed(&encode_initiate(&initiate(framing, 12, 12)));
     assert!(matches!(seen[..], [Seen::Initiated { incompatible: false, .. }]));
     peer

@@ -1,8 +1,8 @@
 //! Whole conversations with a real node, of which only its side is recorded: a [`Node`] takes the place of the other, handshakes included.
 //!
 //! What the node recorded dials, sends and closes comes when it came; when it is dialled it answers as it answered then, if it was running.
-//! Only its answers to echoes are not the recorded ones: they carry the ids of our questions. Neither is that to the question of a shadow
-//! round, which nobody asked when it was recorded.
+//! Only its answers to echoes, and that of 6.0 to the question for its cluster's identifier, are not the recorded ones: they carry the ids of
+//! our questions. Neither is that to the question of a shadow round, which nobody asked when it was recorded.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
@@ -17,7 +17,7 @@ use gossip_core::{
 };
 
 use crate::pcap::{self, Stream};
-use crate::support::{Content, State, decode, shared, written};
+use crate::support::{Content, State, decode, written};
 
 /// The recorded side of one node, and the node of ours that it speaks with.
 struct Conversation {
@@ -35,6 +35,8 @@ struct Conversation {
     peer_generation: Generation,
     /// Whether the real node was asked for everything, and has not answered that.
     is_asked_for_all: bool,
+    /// The questions for the identifier of the cluster's metadata that are not answered, by id.
+    metadata_questions: Vec<u64>,
     /// From when to when the real node listened.
     running: Vec<(u64, u64)>,
     events: Vec<(u64, Event)>,
@@ -44,6 +46,12 @@ struct Conversation {
     /// What the real node speaks.
     version: MessagingVersion,
 }
+
+/// The body of the question for the identifier of the cluster's metadata: an epoch far ahead.
+const FAR_AHEAD: [u8; 9] = [0xff, 0x40, 0, 0, 0, 0, 0, 0, 0];
+
+/// The body with which the node of 6.0 answered it, under the id of another question.
+const PEER_LOG: [u8; 11] = [4, 0xf0, 0x7f, 0, 0x1b, 0xe7, 0, 0, 0, 0, 0];
 
 /// Something that the real node did, over its connection of that number.
 enum Step {
@@ -104,6 +112,7 @@ impl Conversation {
             peer,
             peer_generation: generation_of(file, peer),
             is_asked_for_all: false,
+            metadata_questions: Vec::new(),
             running: running.iter().map(|(from, to)| (micros(from), micros(to))).collect(),
             events: Vec::new(),
             sent: Vec::new(),
@@ -237,6 +246,10 @@ impl Conversation {
                         matches!(&content, Content::Syn { digests, .. } if digests.is_empty());
                     sent.push(content);
                 }
+                InboundEvent::Message { header, payload } if header.verb == Verb::TCM_FETCH_PEER_LOG_REQ => {
+                    assert_eq!((payload, header.epoch), (&FAR_AHEAD[..], 0));
+                    self.metadata_questions.push(header.id);
+                }
                 InboundEvent::Message { .. } => {}
                 event => panic!("{event:?}"),
             }
@@ -254,6 +267,11 @@ impl Conversation {
 
     /// Answers the question for everything as soon as the real node has dialled: that it knows of itself, and no more.
     fn answer_for_all(&mut self) {
+        if !self.dialled.is_empty() {
+            for id in core::mem::take(&mut self.metadata_questions) {
+                self.answer_with(id, Verb::TCM_FETCH_PEER_LOG_RSP, PEER_LOG.to_vec());
+            }
+        }
         if self.is_asked_for_all && !self.dialled.is_empty() {
             self.is_asked_for_all = false;
             let heartbeat = HeartbeatState { generation: self.peer_generation, version: Version::new(1) };
@@ -264,7 +282,10 @@ impl Conversation {
 
     /// The real node answers over a connection of its own, if it has dialled one.
     fn answer(&mut self, id: u64, content: &Content) {
-        let body = content.body(self.version);
+        self.answer_with(id, content.verb(), content.body(self.version));
+    }
+
+    fn answer_with(&mut self, id: u64, verb: Verb, body: Vec<u8>) {
         let Some((connection, framing)) = self.dialled.values().next_back().copied() else { return };
         let (created_at, params) =
             (u32::try_from((self.micros() / 1_000) & 0xffff_ffff).unwrap(), Params::NONE);
@@ -273,7 +294,7 @@ impl Conversation {
             epoch: 0,
             created_at,
             expires_in: 9_999,
-            verb: content.verb(),
+            verb,
             flags: 0,
             params,
             payload_size: body.len(),
@@ -544,5 +565,56 @@ fn a_gossip_only_member_joins_a_real_node_and_leaves() {
     assert_eq!(conversation.node.stats().connections, connections);
     assert_eq!(conversation.count_sent(Verb::GOSSIP_SHUTDOWN), 0);
     assert!(conversation.events.iter().any(|(_, event)| *event == Event::Stopped));
+    conversation.assert_clean();
+}
+
+/// Our node is a gossip-only member of the cluster of a node of the trunk that became 6.0: it asks for the identifier of the cluster's
+/// metadata, and each SYN of it carries that.
+#[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
+fn a_gossip_only_member_joins_a_real_node_of_6_0() {
+    let file = crate::transcripts::V14;
+    let (local, peer) = (Endpoint::v4([127, 0, 0, 182], 7000), Endpoint::v4([127, 0, 0, 143], 7000));
+    let node = || {
+        let host_id = Uuid::from_bytes([5; 16]);
+        Config::gossip_only("Up", local, generation_of(file, local), [7; 32], host_id)
+            .seed(peer)
+            .build()
+            .unwrap()
+    };
+    let mut conversation = Conversation::new(file, local, peer, &[(0.0, 1_000.0)], node);
+    assert_eq!(conversation.version, MessagingVersion::V14);
+    let pad = gossip_core::Pad::new(28).unwrap().state();
+    for _ in 0..200 {
+        conversation.node.set_state(Timestamp::ZERO, pad, "x").unwrap();
+    }
+    // Then the peer that was recorded announced its leave, as ours never does.
+    conversation.run_until(5.1);
+    assert_eq!(conversation.told_of_peer(), ["joined", "up"], "{:?}", conversation.events);
+    let id = gossip_core::MetadataId::of_initialiser(peer);
+    let gossiper = conversation.node.gossiper();
+    assert_eq!(gossiper.metadata_id(), (id, gossip_core::MetadataOrigin::Answer { from: peer }));
+    let syns: Vec<_> = conversation
+        .sent
+        .iter()
+        .filter_map(|(_, content)| match content {
+            Content::Syn { metadata_id, digests, .. } => Some((*metadata_id, digests.len())),
+            _ => None,
+        })
+        .collect();
+    assert!(syns.len() >= 4 && syns.iter().all(|(carried, _)| *carried == id), "{syns:?}");
+    assert_eq!(syns[0].1, 0, "first it asks");
+    let text = |endpoint, key| gossiper.value(endpoint, key).map(|(text, _)| text.to_text().into_owned());
+    assert_eq!(text(local, ApplicationState::NET_VERSION).as_deref(), Some("14"));
+    assert_eq!(text(local, ApplicationState::RELEASE_VERSION).as_deref(), Some("5.1.0"));
+    assert_eq!(text(local, ApplicationState::SCHEMA), text(peer, ApplicationState::SCHEMA));
+    let stats = conversation.node.stats();
+    assert!(stats.syns_received >= 4 && stats.acks_received >= 4, "{stats:?}");
+    assert_eq!(conversation.count_sent(Verb::GOSSIP_DIGEST_ACK) as u64, stats.syns_received);
+    assert!(conversation.count_sent(Verb::ECHO_RSP) >= 1);
+    let sent = conversation.sent.len();
+    conversation.node.shutdown(conversation.now);
+    conversation.run_until(6.0);
+    assert_eq!((conversation.sent.len(), conversation.count_sent(Verb::GOSSIP_SHUTDOWN)), (sent, 0));
     conversation.assert_clean();
 }

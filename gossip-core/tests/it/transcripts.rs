@@ -91,7 +91,7 @@ const FILES: [Summary; 6] = [
         messaging: 4,
         version: MessagingVersion::V14,
         framings: &[Framing::Crc],
-        gossip: [11, 11, 10, 1, 2, 2],
+        gossip: [10, 10, 10, 1, 2, 2],
         // The question for the metadata id, and its answer.
         others: 2,
     },

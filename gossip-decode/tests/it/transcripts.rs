@@ -176,6 +176,7 @@ fn every_record_is_a_line_of_json() {
 
 /// What a node of 6.0 was asked, and what it said, with the identifier of its cluster in each SYN.
 #[test]
+#[ignore = "wants captures of real nodes: .ci/run captures"]
 fn a_session_with_6_0_tells_identifiers_and_epochs() {
     for (name, file, _) in captures() {
         if name != "v14-session.pcap" {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cassandra_6;
 mod chaos;
 mod convergence;
 mod conviction;

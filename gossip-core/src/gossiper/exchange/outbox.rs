@@ -59,6 +59,8 @@ pub(super) struct Due {
     pub(super) syn: Option<SynDue>,
     /// The question for everything.
     pub(super) shadow_syn: bool,
+    /// The question for the identifier of the cluster's metadata.
+    pub(super) metadata_request: bool,
     /// Everything: in one message, or from this place on in several.
     pub(super) shadow_reply: Option<u32>,
     pub(super) ack: Option<ListId>,
@@ -66,8 +68,8 @@ pub(super) struct Due {
     pub(super) ack_limit: Option<u32>,
     pub(super) ack2: Option<ListId>,
     pub(super) echo_request: Option<u32>,
-    /// The answer to the question for our schema.
-    pub(super) schema_response: Option<u64>,
+    /// The answer to a question about the cluster.
+    pub(super) reply: Option<Reply>,
     echo_responses: EchoResponses,
     /// What is too large for an ordinary message. It goes its own way, and is not counted among the rest.
     pub(super) large: Option<LargeDue>,
@@ -75,6 +77,15 @@ pub(super) struct Due {
 
 // A cluster of thousands has as many peers.
 const _: () = assert!(size_of::<Peer>() <= 160);
+
+/// The answer to a question about the cluster, with the id of that. A newer one takes the place of an older one: nobody asks for both.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    /// Which schema we follow.
+    Schema(u64),
+    /// Which identifier the cluster's metadata has.
+    Metadata(u64),
+}
 
 /// The ids of echoes to be answered, the newest first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,20 +155,22 @@ impl Due {
             && !self.shutdown
             && self.syn.is_none()
             && !self.shadow_syn
+            && !self.metadata_request
             && self.shadow_reply.is_none()
             && self.ack.is_none()
             && self.ack2.is_none()
             && self.echo_request.is_none()
-            && self.schema_response.is_none()
+            && self.reply.is_none()
             && self.echo_responses.count == 0
     }
 
     /// Whether a message is due that has a body in this version.
     pub(super) const fn has_body_for(&self, codec: Codec) -> bool {
         (self.shutdown && codec.version.has_shutdown_body())
-            || self.schema_response.is_some()
+            || self.reply.is_some()
             || self.syn.is_some()
             || self.shadow_syn
+            || self.metadata_request
             || self.shadow_reply.is_some()
             || self.ack.is_some()
             || self.ack2.is_some()
@@ -277,7 +290,20 @@ impl Outbox {
     }
 
     pub(super) fn schema_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.schema_response = Some(id))
+        self.owe(to, |due| due.reply = Some(Reply::Schema(id)))
+    }
+
+    pub(super) fn metadata_request(&mut self, to: Endpoint) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.metadata_request = true)
+    }
+
+    pub(super) fn metadata_response(&mut self, to: Endpoint, id: u64) -> Result<(), NoRoom> {
+        self.owe(to, |due| due.reply = Some(Reply::Metadata(id)))
+    }
+
+    /// Whether a SYN to `to` is without an answer.
+    pub(super) fn is_awaited(&self, to: Endpoint) -> bool {
+        self.find(to).is_some_and(|at| self.peers[at as usize].awaited > 0)
     }
 
     pub(super) fn shutdown(&mut self, to: Endpoint) -> Result<(), NoRoom> {
@@ -480,7 +506,7 @@ impl Outbox {
             due.ack.is_some(),
             due.ack2.is_some(),
             due.echo_request.is_some(),
-            due.schema_response.is_some(),
+            due.reply.is_some(),
         ];
         messages.into_iter().map(u64::from).sum::<u64>() + u64::from(due.echo_responses.count)
     }

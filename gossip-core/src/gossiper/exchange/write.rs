@@ -5,7 +5,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::outbox::{Due, LargeDue, ListId, SynDue};
+use super::outbox::{Due, LargeDue, ListId, Reply, SynDue};
 use super::{Coverage, Exchange, QUESTION_ID};
 use crate::application_state::ApplicationState;
 use crate::config::{Config, Transport};
@@ -14,19 +14,33 @@ use crate::digest::{self, Entry, Progress};
 use crate::endpoint::Endpoint;
 use crate::gossiper::clock::Clock;
 use crate::gossiper::journal::Journal;
+use crate::gossiper::metadata::{Gate, Metadata};
 use crate::gossiper::session::Outgoing;
-use crate::message::Codec;
-use crate::metadata::MetadataId;
+use crate::message::{Codec, Digest, PeerLog, PeerLogRequest};
 use crate::release::Release;
 use crate::slot::Slot;
+use crate::snapshot::Standing;
+use crate::status::StatusKind;
 use crate::table::EndpointTable;
 use crate::uuid::Uuid;
 use crate::verb::Verb;
-use crate::version::Version;
+use crate::version::{Generation, Version};
 use crate::wire::{Full, JavaStr, MAX_CASSANDRA_LEN, Writer};
 
 /// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
 const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
+
+/// How many intervals lie between two questions for all that is known of endpoints in doubt.
+const FULL_AGAIN: u32 = 10;
+
+/// Whether more may be known of an endpoint than digests tell: it leaves, or is down and has not left.
+fn is_doubtful(table: &EndpointTable, slot: Slot) -> bool {
+    let status = table.status(slot);
+    let is_down = table.standing(slot) == Standing::Unreachable && !status.is_dead();
+    (status == StatusKind::Leaving || is_down)
+        && table.generation(slot) != Generation::SAVED
+        && !delta::is_stopped_nobody(table, slot)
+}
 
 /// The least room that a message with a body needs.
 pub(in super::super) const MIN_ROOM: usize = 128;
@@ -37,6 +51,7 @@ pub(in super::super) struct Writing<'a> {
     pub(in super::super) table: &'a EndpointTable,
     pub(in super::super) config: &'a Config,
     pub(in super::super) clock: &'a Clock,
+    pub(in super::super) metadata: &'a mut Metadata,
     pub(in super::super) journal: &'a mut Journal,
 }
 
@@ -49,17 +64,25 @@ impl Writing<'_> {
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
         let mut outgoing = None;
+        let mut is_held = false;
         // What does not fit at all is dropped, and the next may.
-        while outgoing.is_none() && out.room() >= MIN_ROOM && self.exchange.is_body_due(to, codec) {
-            outgoing = self.encode_with_body(to, codec, out);
+        while outgoing.is_none() && !is_held && out.room() >= MIN_ROOM && self.exchange.is_body_due(to, codec)
+        {
+            outgoing = self.encode_with_body(to, codec, out, &mut is_held);
         }
         outgoing.or_else(|| self.encode_without_body(to, codec))
     }
 
     /// Writes a due message that has a body. Whether that succeeds or not, it is not due any more.
-    fn encode_with_body(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> Option<Outgoing> {
+    fn encode_with_body(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        out: &mut Writer<'_>,
+        is_held: &mut bool,
+    ) -> Option<Outgoing> {
         let receiver = self.receiver(to, codec);
-        let written = self.encode_with_body_for(to, &receiver, codec, out);
+        let written = self.encode_with_body_for(to, &receiver, (codec, is_held), out);
         self.journal.stats.values_withheld += receiver.withheld();
         written
     }
@@ -68,7 +91,7 @@ impl Writing<'_> {
         &mut self,
         to: Endpoint,
         receiver: &Receiver,
-        codec: Codec,
+        (codec, is_held): (Codec, &mut bool),
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
         let due = self.exchange.outbox.due(to)?;
@@ -80,9 +103,16 @@ impl Writing<'_> {
                 whole.or_else(|Full| out.atomically(|out| delta::encode_shutdown_status(self.table, out)));
             return self.finish(Verb::GOSSIP_SHUTDOWN, written);
         }
-        if let Some(id) = due.schema_response.take() {
-            let written = out.array(own_schema(self.table, self.config)?.to_bytes());
-            return written.ok().map(|()| Outgoing { verb: Verb::SCHEMA_VERSION_RSP, id });
+        match due.reply.take() {
+            Some(Reply::Schema(id)) => {
+                let written = out.array(own_schema(self.table, self.config)?.to_bytes());
+                return written.ok().map(|()| Outgoing { verb: Verb::SCHEMA_VERSION_RSP, id });
+            }
+            Some(Reply::Metadata(id)) => {
+                let written = PeerLog::empty(self.metadata.id()).encode(out);
+                return written.ok().map(|()| Outgoing { verb: Verb::TCM_FETCH_PEER_LOG_RSP, id });
+            }
+            None => {}
         }
         if let Some(list) = due.ack2.take() {
             let rest = self.rest();
@@ -144,6 +174,29 @@ impl Writing<'_> {
             }
             return Some(self.outgoing(Verb::GOSSIP_DIGEST_ACK));
         }
+        if core::mem::take(&mut due.metadata_request) {
+            // A node that does not speak version 14 closes the connection at such a verb.
+            return if codec.version.has_metadata_id() { self.ask_metadata_id(to, out) } else { None };
+        }
+        if due.shadow_syn || due.syn.is_some_and(|syn| syn.start.is_none()) {
+            let time = (self.clock.now(), self.config.interval);
+            let has_silent_syn = self.exchange.outbox.is_awaited(to);
+            match self.metadata.gate(to, codec.version, time, has_silent_syn) {
+                Gate::Open => self.metadata.note_syn(to, codec.version, time.0),
+                Gate::Ask => return self.ask_metadata_id(to, out),
+                Gate::Wait => {
+                    *is_held = true;
+                    return None;
+                }
+                Gate::Closed => {
+                    self.journal.stats.syns_withheld += 1;
+                    let due = self.exchange.outbox.due(to)?;
+                    (due.shadow_syn, due.syn) = (false, None);
+                    return None;
+                }
+            }
+        }
+        let due = self.exchange.outbox.due(to)?;
         if due.shadow_syn {
             due.shadow_syn = false;
             self.exchange.question = Some(to);
@@ -166,6 +219,14 @@ impl Writing<'_> {
             return self.finish(Verb::GOSSIP_DIGEST_SYN, written);
         }
         None
+    }
+
+    /// Asks `to` for the identifier of the cluster's metadata.
+    fn ask_metadata_id(&mut self, to: Endpoint, out: &mut Writer<'_>) -> Option<Outgoing> {
+        let written = PeerLogRequest::FAR_AHEAD.encode(out);
+        let outgoing = self.finish(Verb::TCM_FETCH_PEER_LOG_REQ, written)?;
+        self.metadata.note_asked(to, outgoing.id, self.clock.now());
+        Some(outgoing)
     }
 
     /// What becomes of what finds no room in one message.
@@ -291,7 +352,8 @@ impl Writing<'_> {
         let (table, is_gossip_only) = (self.table, self.config.is_gossip_only);
         digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.exchange.asked.encode_wanted(to, self.clock.now(), codec, out);
-        let mut written = 1 + wanted;
+        let full = self.encode_doubtful(to, codec, out);
+        let mut written = 1 + wanted + full;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
             self.exchange.news.begin_list();
@@ -323,6 +385,7 @@ impl Writing<'_> {
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.exchange.asked.is_asked(table.endpoint(slot)))
                 && !(has_first && self.exchange.news.is_listed(slot))
+                && !(full > 0 && is_doubtful(table, slot))
         };
         let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
@@ -351,10 +414,34 @@ impl Writing<'_> {
         Ok(())
     }
 
+    /// Lists who leaves or is down as if nothing were known of it, so that all that is known comes: the values of others are written from the
+    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not tell of them (`cassandra-6.md` M5).
+    fn encode_doubtful(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
+        let now = self.clock.now();
+        if !self.config.is_gossip_only || !self.metadata.is_initialised() || now < self.exchange.next_full {
+            return 0;
+        }
+        let mut written = 0;
+        for slot in self.table.slots().skip(1).filter(|slot| is_doubtful(self.table, *slot)) {
+            let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
+            // Of itself a node knows no more than it has gossiped.
+            if endpoint == to || self.exchange.asked.is_asked(endpoint) {
+                continue;
+            }
+            let digest = Digest { endpoint, generation, max_version: Version::ZERO };
+            if digest.encode(codec, out).is_err() {
+                break;
+            }
+            written += 1;
+        }
+        self.exchange.next_full = now + self.config.interval.saturating_mul(FULL_AGAIN);
+        written
+    }
+
     fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
         let cluster = JavaStr::from_checked(&self.config.cluster);
         let partitioner = JavaStr::from_checked(&self.config.partitioner);
-        crate::message::encode_syn_head(cluster, partitioner, MetadataId::NONE, codec, out)
+        crate::message::encode_syn_head(cluster, partitioner, self.metadata.id(), codec, out)
     }
 
     /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;

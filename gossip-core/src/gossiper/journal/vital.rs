@@ -42,9 +42,10 @@ impl Vital {
     /// Keeps an event that must not be lost, though there is no room among the others; says whether it did.
     pub(super) fn keep_late(&mut self, event: Event) -> bool {
         let place = match event {
-            Event::AddressConflict { .. } | Event::HostIdOfMember { .. } | Event::Withdrawn { .. } => {
-                Some(&mut self.conflict)
-            }
+            Event::AddressConflict { .. }
+            | Event::HostIdOfMember { .. }
+            | Event::MetadataIdRefused { .. }
+            | Event::Withdrawn { .. } => Some(&mut self.conflict),
             Event::ShadowRoundDone | Event::ShadowRoundFailed => Some(&mut self.shadow),
             Event::Assassinated { .. } | Event::AssassinationAborted { .. } => {
                 self.outcomes.iter_mut().find(|place| place.is_none())

@@ -1,5 +1,7 @@
 //! Taking newer states over (`gossip-semantics.md` §8).
 
+use alloc::vec::Vec;
+
 use super::Membership;
 use super::cassandra::is_shutdown_mark;
 use crate::application_state::ApplicationState;
@@ -11,7 +13,8 @@ use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
 use crate::table::{Cursor, Stored, Survey, effective_status};
-use crate::version::{Generation, Known, Version};
+use crate::version::{Generation, HeartbeatState, Known, Version};
+use crate::wire::{JavaStr, encode_str};
 
 /// Which message states came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,7 +126,11 @@ impl Membership<'_> {
             // Nobody can be reached under such an address, and we would dial ourselves.
             None if endpoint.is_unspecified() => self.journal.stats.unspecified += 1,
             // Whoever the other knows by its address alone is nobody yet.
-            None if source == Source::Shadow && generation == Generation::SAVED => {}
+            //
+            // In Cassandra 6.0 it may be a member that has not gossiped since the other started, and whose values are from a log.
+            None if source == Source::Shadow
+                && generation == Generation::SAVED
+                && (state.is_empty() || !self.config.only_asks) => {}
             None if (source == Source::Shadow && self.is_told_whole(state))
                 || self.exchange.take_asked(endpoint, from, self.clock.now()) =>
             {
@@ -178,6 +185,9 @@ impl Membership<'_> {
             self.apply_values(slot, endpoint, state);
             let after = self.members.table.status(slot);
             if before != after {
+                if after == StatusKind::Leaving {
+                    self.exchange.doubt();
+                }
                 self.on_status(slot, after);
             }
         }
@@ -301,7 +311,8 @@ impl Membership<'_> {
     fn apply_value(&mut self, slot: Slot, endpoint: Endpoint, key: ApplicationState, value: Value<'_>) {
         let Survey { count, bytes, found } = self.members.table.values(slot).survey(key);
         let replaced = match found {
-            Some((version, _)) if value.version <= version => return,
+            Some((version, _)) if value.version < version => return,
+            Some((version, _)) if value.version == version && !self.is_from_log(slot, key, value) => return,
             Some((_, length)) => length,
             None => 0,
         };
@@ -319,6 +330,45 @@ impl Membership<'_> {
         self.journal.tell(Event::StateChanged { endpoint, key, version: value.version });
         if key == ApplicationState::HOST_ID {
             self.compare_host_id(slot, old_host_id);
+        }
+    }
+
+    /// Whether a value counts though its version is known: the metadata's log of Cassandra 6.0 says what the endpoint itself did not come to
+    /// say any more (`cassandra-6.md` M5). Of an endpoint that is up and stays, only what it says itself counts.
+    ///
+    /// Deviation: Cassandra keeps the value that it has.
+    fn is_from_log(&self, slot: Slot, key: ApplicationState, value: Value<'_>) -> bool {
+        let table = &self.members.table;
+        let status = table.status(slot);
+        let is_doubtful = status == StatusKind::Leaving
+            || (table.standing(slot) == Standing::Unreachable && !status.is_dead());
+        self.members.has_log
+            && is_doubtful
+            && table.values(slot).get(key).is_some_and(|(known, _)| known != value.text)
+    }
+
+    /// Writes a value of somebody else under the version that it had, or 0: so does a node of Cassandra 6.0 with what its log says.
+    pub(in super::super) fn merge_from_log(
+        &mut self,
+        endpoint: Endpoint,
+        key: ApplicationState,
+        value: &str,
+    ) {
+        let unheard = HeartbeatState { generation: Generation::SAVED, version: Version::ZERO };
+        let table = &mut self.members.table;
+        let found = table.find(endpoint).or_else(|| table.insert(endpoint, unheard).ok());
+        let Some(slot) = found else { return };
+        self.exchange.reserve(table);
+        let version = table.values(slot).get(key).map_or(Version::ZERO, |(_, version)| version);
+        let mut text = Vec::new();
+        encode_str(value, &mut text);
+        let before = table.status(slot);
+        if table.set_value(slot, key, JavaStr::from_checked(&text), version) == Stored::Grown {
+            self.journal.stats.values_grown += 1;
+        }
+        let after = table.status(slot);
+        if before != after {
+            self.on_status(slot, after);
         }
     }
 
