@@ -22,4 +22,5 @@ mod refusals;
 #[path = "../../../tests/shared.rs"]
 mod shared;
 mod silence;
+mod tls;
 mod waits;
