@@ -12,6 +12,11 @@ use crate::lock::lock;
 /// What a node will answer: a future, for programs that have a runtime; others [`wait`](Answer::wait).
 ///
 /// What was asked for is under way already, and is done also if nobody cares for the answer.
+///
+/// # Cancel safety
+///
+/// Await `&mut answer` where something else may come first: the answer is given once, to the poll that finds it. If the answer is
+/// dropped, what was asked for is done all the same.
 #[must_use = "it may be that the node has stopped"]
 pub struct Answer<T> {
     cell: Arc<Mutex<Cell<T>>>,

@@ -173,6 +173,10 @@ impl<R, M> Builder<R, M> {
     ///
     /// It gives the node's handle, and its events: all of them from the very start, so that none is missed. Drop the
     /// events if the program does not read them; [`Handle::subscribe`] gives later ones.
+    ///
+    /// # Cancel safety
+    ///
+    /// Where this gives a future: if that is dropped before it is ready, no node is left running.
     pub fn start(self) -> R::Start<M>
     where
         R: Runtime,
@@ -274,6 +278,7 @@ impl<R, M> fmt::Debug for Builder<R, M> {
 }
 
 /// What a driver drives.
+#[must_use]
 pub struct Prepared<M = Member> {
     /// The node.
     pub node: Node,

@@ -25,6 +25,7 @@ use crate::reactor::Reactor;
 use crate::socket::{ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READS_PER_TURN, Unwritten, Written};
 
 /// Drives a node on an asynchronous runtime, as one task: spawn what [`Driver::run`] gives.
+#[must_use = "nothing happens before it runs"]
 pub struct Driver<R: Reactor> {
     front: Front<R>,
     accept_after: Option<Instant>,

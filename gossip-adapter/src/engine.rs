@@ -171,6 +171,7 @@ impl Engine {
 
     /// What an event wants stored before it is told with [`Engine::tell`]. Storing may block: run it where that is allowed, and
     /// give back what came of it to [`Engine::stored`].
+    #[must_use = "it is to be stored before the event is told"]
     pub fn to_store(&mut self, event: &Event) -> Option<ToStore> {
         let Event::GenerationRaised { new, .. } = *event else { return None };
         Some(ToStore { generation: new, persist: self.persist.take()? })
@@ -193,6 +194,7 @@ impl Engine {
     }
 
     /// Lets the node name a connection that was accepted; `None` if it is to be closed again.
+    #[must_use = "a connection without a name is to be closed"]
     pub fn accept(&mut self, from: SocketAddr) -> Option<ConnectionId> {
         let connection = self.node.accept_from(self.clock.now(), Some(from.ip()));
         if connection.is_none() {
@@ -258,6 +260,7 @@ impl Engine {
     }
 
     /// Accepting or receiving has failed. Says for how long neither is to be tried again; all else goes on.
+    #[must_use = "for so long nothing is to be accepted or received"]
     pub fn front_failed(&mut self, error: &io::Error) -> Duration {
         let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
         match to_tell {

@@ -22,7 +22,7 @@ const MAX_VITAL: usize = 32;
 
 /// What happens to a node, in order.
 ///
-/// A clone reads on from the same event, and each reads on its own.
+/// A clone reads on from the same event, and each reads on its own. With the feature `stream` they are a stream.
 pub struct Events {
     feed: Arc<Feed>,
     subscriber: u64,
@@ -40,6 +40,10 @@ impl Events {
     ///
     /// [`EventsError::Lagged`] once, if events were missed because this was not called for too long: the node never waits for
     /// its subscribers. What ends a wait is told all the same: see [`EventsError::Lagged`]. [`EventsError::Stopped`] when the node has stopped and all is told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if the future is dropped, no event is lost.
     pub async fn recv(&mut self) -> Result<Event, EventsError> {
         poll_fn(|context| self.poll_recv(context)).await
     }
@@ -72,12 +76,14 @@ impl Events {
     }
 
     /// As [`Events::wait`]; `None` if nothing happens for so long.
+    #[must_use = "an event is given once"]
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Event, EventsError>> {
         // A moment that is too far away for the clock never comes.
         block_on(Instant::now().checked_add(timeout), |context| self.poll_recv(context))
     }
 
     /// As [`Events::recv`]; `None` if nothing has happened yet.
+    #[must_use = "an event is given once"]
     pub fn try_recv(&mut self) -> Option<Result<Event, EventsError>> {
         let feed = self.feed.clone();
         let state = lock(&feed.state);
@@ -138,6 +144,20 @@ impl Drop for Events {
         let known = place.map(|place| state.waiting.swap_remove(place));
         drop(state);
         drop(known);
+    }
+}
+
+/// The events, and [`EventsError::Lagged`] where some were missed. The stream ends where [`Events::recv`] says
+/// [`EventsError::Stopped`].
+#[cfg(feature = "stream")]
+impl futures_core::Stream for Events {
+    type Item = Result<Event, EventsError>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, EventsError>>> {
+        self.get_mut().poll_recv(context).map(|next| (next != Err(EventsError::Stopped)).then_some(next))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::view::{self, View};
 ///
 /// What only some nodes can do is there only for them: a [`Member`] publishes values and may leave, a [`GossipOnly`] member of a Cassandra
 /// cluster publishes [`Pad`]s. [`Handle::common`] gives a handle for what all can do.
+#[must_use = "the node stops when its last handle is dropped"]
 pub struct Handle<M = Member> {
     owner: Arc<Owner>,
     membership: PhantomData<fn() -> M>,
@@ -325,6 +326,7 @@ pub struct WeakHandle<M = Member> {
 
 impl<M> WeakHandle<M> {
     /// A handle, unless the last one is gone, and the node with it.
+    #[must_use]
     pub fn upgrade(&self) -> Option<Handle<M>> {
         self.owner.upgrade().map(|owner| Handle { owner, membership: PhantomData })
     }

@@ -76,6 +76,8 @@ mod troubles;
 mod view;
 
 pub use answer::{Answer, this_thread};
+pub use bytestring::ByteString;
+
 pub use builder::{Builder, PersistGeneration, Prepared, Runtime, StartError};
 #[cfg(feature = "async")]
 pub use driver::Driver;
@@ -101,15 +103,15 @@ pub use socket::{
 };
 pub use stopped::Stopped;
 pub use troubles::{Trouble, Troubles};
-pub use view::{KnownEndpoint, Snapshot, View};
+pub use view::{KnownEndpoint, KnownState, Snapshot, View};
 
 /// What applications need of all this: each adapter passes it on.
 pub mod application {
     pub use crate::{
-        AbortCause, Answer, ApplicationState, AssassinateError, Common, ConfigBuilder, ConfigError,
-        DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events, EventsError,
-        ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, LeaveError, Member, MetadataId,
-        MetadataOrigin, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
+        AbortCause, Answer, ApplicationState, AssassinateError, ByteString, Common, ConfigBuilder,
+        ConfigError, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events,
+        EventsError, ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, KnownState, LeaveError,
+        Member, MetadataId, MetadataOrigin, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
         StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View,
         WeakHandle,
     };

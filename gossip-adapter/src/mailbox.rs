@@ -71,6 +71,10 @@ impl Mailbox {
     }
 
     /// Returns when the mailbox is not empty. Registers the task that awaits it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is taken out of the mailbox.
     pub async fn filled(&mut self) {
         poll_fn(|context| self.poll_filled(context)).await;
     }

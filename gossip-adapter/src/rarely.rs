@@ -17,6 +17,7 @@ impl Rarely {
     }
 
     /// It has happened now. If that is to be told: how often it has happened since that was told.
+    #[must_use]
     pub fn happened(&mut self) -> Option<u64> {
         self.happened_at(Instant::now())
     }

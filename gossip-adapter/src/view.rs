@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use gossip_core::{Event, Node, Phase};
 
-pub use self::snapshot::{KnownEndpoint, Snapshot};
+pub use self::snapshot::{KnownEndpoint, KnownState, Snapshot};
 use crate::answer::block_on;
 use crate::lock::lock;
 use crate::stopped::Stopped;
@@ -33,6 +33,8 @@ use crate::stopped::Stopped;
 /// Heartbeats and suspicion levels change all the time and are not part of it: ask
 /// [`Handle::endpoints`](crate::Handle::endpoints) for them. The view can still be read when the node has stopped. It does not
 /// keep the node running.
+///
+/// With the feature `stream` it is a stream of what is known after each change.
 pub struct View {
     shared: Arc<Shared>,
     reader: u64,
@@ -53,6 +55,10 @@ impl View {
     /// # Errors
     ///
     /// [`Stopped`] when the node has stopped and the last change was seen.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if the future is dropped, the change counts as not seen, and the next call gives it.
     pub async fn changed(&mut self) -> Result<Arc<Snapshot>, Stopped> {
         poll_fn(|context| self.poll_changed(context)).await
     }
@@ -88,6 +94,11 @@ impl View {
     /// # Errors
     ///
     /// [`Stopped`] if the node has stopped and it never became so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a next call looks at what is known then. What was looked at before the future was dropped counts as seen by
+    /// [`View::changed`].
     pub async fn until(
         &mut self,
         mut is_so: impl FnMut(&Snapshot) -> bool,
@@ -104,6 +115,10 @@ impl View {
     /// # Errors
     ///
     /// As [`View::until`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`View::until`].
     pub async fn until_live(&mut self, count: usize) -> Result<Arc<Snapshot>, Stopped> {
         self.until(|now| now.live_count() >= count).await
     }
@@ -114,6 +129,10 @@ impl View {
     /// # Errors
     ///
     /// [`Stopped`] if it was refused, nobody answered, or it was stopped; [`Handle::stopped`](crate::Handle::stopped) says which.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`View::until`].
     pub async fn until_joined(&mut self) -> Result<Arc<Snapshot>, Stopped> {
         self.until(|now| now.phase() == Phase::Running).await
     }
@@ -124,6 +143,7 @@ impl View {
     /// # Errors
     ///
     /// As [`View::until`].
+    #[must_use = "it may not have become so"]
     pub fn wait_until(
         &mut self,
         timeout: Duration,
@@ -158,6 +178,16 @@ impl Drop for View {
         let known = place.map(|place| state.waiting.swap_remove(place));
         drop(state);
         drop(known);
+    }
+}
+
+/// What is known after each change. The stream ends where [`View::changed`] says [`Stopped`].
+#[cfg(feature = "stream")]
+impl futures_core::Stream for View {
+    type Item = Arc<Snapshot>;
+
+    fn poll_next(self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Snapshot>>> {
+        self.get_mut().poll_changed(context).map(Result::ok)
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use gossip_adapter::{
     Answer, ApplicationState, Builder, EVENTS, End, Endpoint, Event, EventsError, Generation, Handle,
-    LeaveError, Mailbox, Phase, Prepared, Runtime, SetStateError, StartError, StatusKind, Stopped, Timestamp,
-    Version,
+    LeaveError, Mailbox, Phase, Prepared, Runtime, SetStateError, Snapshot, StartError, StatusKind, Stopped,
+    Timestamp, Version,
 };
 use gossip_core::{Input, Node, Output};
 
@@ -358,6 +358,56 @@ fn a_view_shows_what_is_so_and_wakes_whoever_waits_for_it() {
     assert_eq!(view.snapshot().phase(), Phase::Stopped);
     assert!(matches!(view.poll_changed(&mut context), Poll::Ready(Err(Stopped))));
     assert!(handle.view().wait().is_err());
+}
+
+#[test]
+fn values_are_shared_by_all_that_take_them_out_of_a_view() {
+    let mut driver = Driver::new();
+    let handle = driver.handle();
+    let local = handle.local_endpoint();
+    let place =
+        |snapshot: &Snapshot, key| snapshot.get(local).and_then(|known| known.text(key)).map(str::as_ptr);
+    drop(handle.set_state(ApplicationState::RACK, "a long name of a rack"));
+    let asked = handle.view();
+    driver.run();
+    let mut view = asked.wait().expect("it runs");
+    let first = view.snapshot();
+    let rack = place(&first, ApplicationState::RACK);
+    assert!(rack.is_some());
+    assert_eq!(place(&view.clone().snapshot(), ApplicationState::RACK), rack);
+    assert_eq!(place(&Snapshot::clone(&first), ApplicationState::RACK), rack);
+    let taken = first.get(local).and_then(|known| known.state(ApplicationState::RACK)).cloned();
+    let bytes = taken.expect("it is known").value.into_bytes();
+    assert_eq!(Some(bytes.as_ptr()), rack, "a clone of a value, or its bytes, are no copy");
+
+    drop(handle.set_state(ApplicationState::DC, "dc1"));
+    driver.run();
+    let second = view.snapshot();
+    assert_eq!(second.get(local).and_then(|known| known.text(ApplicationState::DC)), Some("dc1"));
+    assert_eq!(place(&second, ApplicationState::RACK), rack, "what has not changed is not copied");
+
+    drop(handle.set_state(ApplicationState::RACK, "another name of a rack"));
+    driver.run();
+    assert_ne!(place(&view.snapshot(), ApplicationState::RACK), rack);
+    assert_eq!(place(&first, ApplicationState::RACK), rack, "it never changes");
+}
+
+#[test]
+fn debug_output_of_what_applications_hold_is_short() {
+    let mut driver = Driver::new();
+    let handle = driver.handle();
+    drop(handle.set_state(ApplicationState::RACK, "x".repeat(10_000)));
+    let asked = handle.view();
+    driver.run();
+    let mut view = asked.wait().expect("it runs");
+    let snapshot = view.snapshot();
+    let known = snapshot.get(handle.local_endpoint()).expect("it knows itself");
+    for shown in
+        [format!("{view:?}"), format!("{snapshot:?}"), format!("{known:?}"), format!("{:?}", known.states[0])]
+    {
+        assert!(shown.len() < 300, "{shown}");
+    }
+    assert!(format!("{known:?}").contains(&handle.local_endpoint().to_string()));
 }
 
 #[test]

@@ -154,7 +154,9 @@ impl Changes {
                     name: Some(self.names.name(key, flavour)),
                     // The value may be a later one than the event tells of, and is told under its own version.
                     version: Some(state.map_or(version, |state| state.version).get()),
-                    value: state.filter(|_| key != ApplicationState::TOKENS).map(|state| state.value.clone()),
+                    value: state
+                        .filter(|_| key != ApplicationState::TOKENS)
+                        .map(|state| state.value.to_string()),
                     ..model("state", endpoint)
                 }
             }

@@ -7,6 +7,7 @@ use core::fmt;
 /// Numbers without a name are kept, counted and forwarded like any other. Clusters of one's own may use numbers from
 /// [`ApplicationState::FIRST_CUSTOM`] on as they like.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct ApplicationState(i32);
 
 macro_rules! named {

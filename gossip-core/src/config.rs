@@ -43,7 +43,7 @@ pub enum Transport {
 }
 
 /// What a node is told when it is made. One that exists is valid.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub(crate) cluster: Vec<u8>,
     pub(crate) partitioner: Vec<u8>,
@@ -178,7 +178,7 @@ impl Config {
 ///
 /// Times that the protocol measures in rounds (those whose default is given as so many intervals) scale with
 /// [`ConfigBuilder::interval`] unless they are set.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct ConfigBuilder<M = Member> {
     cluster: String,

@@ -7,6 +7,8 @@ use crate::tls_fault::TlsFault;
 
 /// Why a peer could not be reached, or did not answer: what became of the last attempt.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DialFailure {
     /// Its machine answered that nothing listens there.

@@ -18,6 +18,8 @@ pub(crate) const MAX_OUTCOMES: usize = 8;
 /// Something that happened. Names whom it concerns; a changed value is read with
 /// [`Gossiper::value`](crate::Gossiper::value).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
     /// An endpoint became known.
@@ -324,6 +326,8 @@ impl Event {
 
 /// Why an endpoint was not assassinated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum AbortCause {
     /// It has shown a sign of life.
@@ -398,6 +402,8 @@ impl Event {
 
 /// Why a node raised its own generation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RaiseCause {
     /// Gossip was enabled again, which takes a greater generation than before.
@@ -408,6 +414,8 @@ pub enum RaiseCause {
 
 /// Why a packet was dropped before its messages were read.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum PacketRefusal {
     /// This node has keys, and the packet is not sealed.
@@ -433,6 +441,8 @@ impl fmt::Display for PacketRefusal {
 
 /// Whose clock is wrong where a generation is far in the future.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ClockSuspect {
     /// That of the endpoint: the generations of others agree with our clock.
@@ -445,6 +455,8 @@ pub enum ClockSuspect {
 
 /// What shows that a Cassandra cluster is being upgraded to 6.0.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum UpgradeSign {
     /// A member publishes a release of 6.0 or later, or 5.1, as builds before 6.0 call themselves.
@@ -464,6 +476,8 @@ impl fmt::Display for UpgradeSign {
 
 /// Why nothing is known any more of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ForgetCause {
     /// It had left, and the time for which that was to be remembered is over.
@@ -492,6 +506,8 @@ impl fmt::Display for ForgetCause {
 
 /// Why an endpoint is no longer live.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DownCause {
     /// It was silent for too long.

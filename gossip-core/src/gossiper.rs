@@ -60,6 +60,7 @@ use crate::rng::{Purpose, Rng};
 use crate::slot::Slot;
 use crate::snapshot::{EndpointInfo, Standing, StateInfo};
 use crate::stats::Stats;
+use crate::status::StatusKind;
 use crate::time::Timestamp;
 use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::{JavaStr, Writer};
@@ -67,7 +68,6 @@ use crate::wire::{JavaStr, Writer};
 /// The gossip protocol of one node, without a transport.
 ///
 /// [`Node`](crate::Node) drives it over Cassandra's connections; simulations and benches drive it directly.
-#[derive(Debug)]
 pub struct Gossiper {
     config: Config,
     clock: Clock,
@@ -119,6 +119,7 @@ impl Gossiper {
         session: &mut Session,
         message: &Message<'_>,
     ) {
+        log::of_exchange!(from, message.verb(), id);
         self.advance(now);
         log::trace!(%from, verb = %message.verb(), id, entries = message.entries(), "received");
         match self.life.mode() {
@@ -522,6 +523,11 @@ impl Gossiper {
     /// Where an endpoint stands, if it is known. The node itself is live.
     pub fn standing(&self, endpoint: Endpoint) -> Option<Standing> {
         self.members.table().find(endpoint).map(|slot| self.members.table().standing(slot))
+    }
+
+    /// What the keyword of an endpoint's status says, if the endpoint is known.
+    pub fn status(&self, endpoint: Endpoint) -> Option<StatusKind> {
+        self.members.table().find(endpoint).map(|slot| self.members.table().status(slot))
     }
 
     /// An endpoint's generation and heartbeat, if it is known.

@@ -27,7 +27,7 @@ impl fmt::Display for ConnectionId {
 }
 
 /// What a driver tells its node. A connection that the node does not know (any more) is ignored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// Time has passed: the moment has come that [`Output::Timeout`] named. Any other input after that moment does as well, since the node
@@ -74,7 +74,7 @@ pub enum Input<'a> {
 }
 
 /// What a node wants of its driver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[must_use]
 #[non_exhaustive]
 pub enum Output<'b> {

@@ -53,6 +53,7 @@ mod application_state;
 mod asked;
 mod config;
 pub mod datagram;
+mod debug;
 mod delta;
 mod dial;
 mod digest;
@@ -76,6 +77,8 @@ mod snapshot;
 mod stats;
 mod status;
 mod table;
+#[cfg(feature = "serde")]
+mod text_form;
 mod time;
 #[cfg(feature = "tls")]
 mod tls;

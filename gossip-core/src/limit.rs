@@ -6,6 +6,8 @@ use crate::stats::Stats;
 
 /// A limit that was reached, or a refusal that is otherwise only counted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Limit {
     /// [`Stats::table_full`].

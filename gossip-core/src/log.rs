@@ -25,4 +25,13 @@ macro_rules! of_node {
     };
 }
 
-pub(crate) use {debug, of_node, trace};
+/// Says until the end of the block of which message of an exchange the records are. It is not there without the feature `spans`, and with
+/// it costs a look at a flag unless trace records are wanted.
+macro_rules! of_exchange {
+    ($peer:expr, $verb:expr, $id:expr) => {
+        #[cfg(feature = "spans")]
+        let _span = tracing::trace_span!("exchange", peer = %$peer, verb = %$verb, id = $id).entered();
+    };
+}
+
+pub(crate) use {debug, of_exchange, of_node, trace};

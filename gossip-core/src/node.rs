@@ -47,7 +47,6 @@ pub const MAX_URGENT_MESSAGE: usize = 65_515;
 /// let Output::Timeout(Some(_)) = node.poll(&mut buffer) else { panic!("then there is nothing to do but wait") };
 /// # Ok::<(), gossip_core::ConfigError>(())
 /// ```
-#[derive(Debug)]
 pub struct Node {
     gossiper: Gossiper,
     transport: Carrier,
@@ -195,6 +194,7 @@ impl Node {
     }
 
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
+    #[must_use = "a connection without a name is to be closed"]
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.accept_from(now, None)
     }

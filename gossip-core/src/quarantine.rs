@@ -16,6 +16,7 @@ const SILENT_MEMORY: Duration = Duration::from_hours(72);
 
 /// That an endpoint was removed: nothing of this generation or an earlier one is believed until the end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Tombstone {
     /// Whose.
     pub endpoint: Endpoint,

@@ -5,6 +5,7 @@ use crate::uuid::Uuid;
 
 /// An endpoint that is known from an earlier run of the node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct SavedEndpoint {
     /// Its address.
     pub endpoint: Endpoint,

@@ -11,6 +11,8 @@ use crate::version::{HeartbeatState, Version};
 
 /// Where an endpoint stands with the node that looks at it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Standing {
     /// Known, and not (yet) proven reachable: its answer to an echo is awaited.
@@ -23,7 +25,8 @@ pub enum Standing {
 }
 
 /// What a node knows of an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct EndpointInfo {
     /// Who.
     pub endpoint: Endpoint,
@@ -105,7 +108,8 @@ fn address_of(text: &str) -> Option<&str> {
 }
 
 /// A value and its version.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct StateInfo {
     /// What it is.
     pub key: ApplicationState,

@@ -16,6 +16,9 @@ macro_rules! stats {
     ($($(#[doc = $doc:literal])+ pub $name:ident: u64,)+) => {
         /// Counters since the node was made. They only grow.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+        // Counters of later releases are not missed in what earlier ones have written.
+        #[cfg_attr(feature = "serde", serde(default))]
         #[non_exhaustive]
         pub struct Stats {
             $($(#[doc = $doc])+ pub $name: u64,)+

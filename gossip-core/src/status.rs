@@ -128,6 +128,8 @@ impl fmt::Display for Status<'_> {
 
 /// The keyword of a status: what most rules look at.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StatusKind {
     /// No status published, or a keyword that nobody knows.

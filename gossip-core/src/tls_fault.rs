@@ -4,6 +4,8 @@ use core::fmt;
 
 /// Why a connection with TLS came to nothing, or why a plain one was refused.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TlsFault {
     /// The peer closed the connection in answer to the first bytes of TLS, and sent nothing.
@@ -36,6 +38,8 @@ pub enum TlsFault {
 
 /// Why a certificate was refused.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum CertificateFault {
     /// Its time is over.

@@ -7,6 +7,7 @@ use core::fmt;
 /// Signed 32 bits, as on the wire (`gossip-messages.md` §2): negative numbers are legal there and smaller than any
 /// ordinary generation. A state of a greater generation replaces all that was known of the endpoint before.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Generation(i32);
 
 /// How far ahead of the wall clock a generation may be, in seconds (`gossip-semantics.md` §1).
@@ -71,6 +72,7 @@ impl fmt::Display for Generation {
 ///
 /// Signed 32 bits, as on the wire: −1 stands for an endpoint never heard of, 2147483647 marks one that has stopped.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Version(i32);
 
 impl Version {
@@ -100,6 +102,7 @@ impl fmt::Display for Version {
 
 /// The part of an endpoint's state that grows each round: its generation, and the version of its last heartbeat.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct HeartbeatState {
     /// When the process started.
     pub generation: Generation,

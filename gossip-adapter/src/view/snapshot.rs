@@ -1,14 +1,16 @@
 //! What a node knows at one moment. Snapshots share all that is the same in both.
 
+use std::fmt;
 use std::sync::Arc;
 
-use gossip_core::{ApplicationState, Endpoint, Generation, Gossiper, Phase, Standing, StateInfo, StatusKind};
+use bytestring::ByteString;
+use gossip_core::{ApplicationState, Endpoint, Generation, Gossiper, Phase, Standing, StatusKind, Version};
 
 /// How many endpoints are copied at most to change one: they are kept in groups, and only one group is copied.
 const GROUP: usize = 64;
 
 /// What a node knew at one moment. It never changes; [`View`](crate::View) gives newer ones.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Snapshot {
     phase: Phase,
     live: usize,
@@ -17,8 +19,9 @@ pub struct Snapshot {
     groups: Vec<Arc<Vec<Arc<KnownEndpoint>>>>,
 }
 
-/// An endpoint that a node knows, without what changes at each heartbeat.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// An endpoint that a node knows, without what changes at each heartbeat. A clone shares the values.
+#[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct KnownEndpoint {
     /// Who.
@@ -32,7 +35,20 @@ pub struct KnownEndpoint {
     /// What the keyword of its status says.
     pub status: StatusKind,
     /// Its values, by ascending key.
-    pub states: Vec<StateInfo>,
+    pub states: Vec<KnownState>,
+}
+
+/// A value that an endpoint publishes, and its version.
+#[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub struct KnownState {
+    /// What it is.
+    pub key: ApplicationState,
+    /// The version under which it was set.
+    pub version: Version,
+    /// The text. A surrogate that stands alone, which no text can hold, is U+FFFD. A clone shares the bytes, and
+    /// [`ByteString::into_bytes`] gives them without a copy.
+    pub value: ByteString,
 }
 
 impl Snapshot {
@@ -76,7 +92,7 @@ impl Snapshot {
     pub(super) fn of(gossiper: &Gossiper) -> Self {
         let mut all: Vec<Arc<KnownEndpoint>> = gossiper
             .endpoints()
-            .filter_map(|endpoint| KnownEndpoint::of(gossiper, endpoint))
+            .filter_map(|endpoint| KnownEndpoint::of(gossiper, endpoint, None))
             .map(Arc::new)
             .collect();
         all.sort_unstable_by_key(|known| known.endpoint);
@@ -96,7 +112,7 @@ impl Snapshot {
             (Some(before), Some(_)) if before.is_still_so(gossiper) => return false,
             _ => {}
         }
-        let now = KnownEndpoint::of(gossiper, endpoint);
+        let now = KnownEndpoint::of(gossiper, endpoint, before);
         Arc::make_mut(snapshot).put(endpoint, now);
         true
     }
@@ -170,25 +186,32 @@ impl Default for Snapshot {
 
 impl KnownEndpoint {
     /// The value under `key`.
-    pub fn state(&self, key: ApplicationState) -> Option<&StateInfo> {
+    pub fn state(&self, key: ApplicationState) -> Option<&KnownState> {
         let place = self.states.binary_search_by_key(&key, |state| state.key);
         place.ok().map(|place| &self.states[place])
     }
 
     /// The text under `key`.
     pub fn text(&self, key: ApplicationState) -> Option<&str> {
-        self.state(key).map(|state| state.value.as_str())
+        self.state(key).map(|state| &*state.value)
     }
 
-    fn of(gossiper: &Gossiper, endpoint: Endpoint) -> Option<Self> {
-        let info = gossiper.endpoint_info(endpoint)?;
+    /// What the node knows of an endpoint. Values that were known `before` are shared, not copied.
+    fn of(gossiper: &Gossiper, endpoint: Endpoint, before: Option<&Self>) -> Option<Self> {
+        let generation = gossiper.heartbeat(endpoint)?.generation;
+        let before = before.filter(|before| before.generation == generation);
+        let value = |(key, text, version): (ApplicationState, gossip_core::wire::JavaStr<'_>, Version)| {
+            let known = before.and_then(|before| before.state(key)).filter(|known| known.version == version);
+            let value = known.map_or_else(|| text.to_text().into_owned().into(), |known| known.value.clone());
+            KnownState { key, version, value }
+        };
         Some(Self {
             endpoint,
-            is_local: info.is_local,
-            is_live: info.standing == Standing::Live,
-            generation: info.heartbeat.generation,
-            status: info.status,
-            states: info.states,
+            is_local: endpoint == gossiper.local_endpoint(),
+            is_live: gossiper.standing(endpoint) == Some(Standing::Live),
+            generation,
+            status: gossiper.status(endpoint).unwrap_or_default(),
+            states: gossiper.values(endpoint).map(value).collect(),
         })
     }
 
@@ -199,6 +222,62 @@ impl KnownEndpoint {
         is_live == self.is_live
             && gossiper.heartbeat(self.endpoint).is_some_and(|now| now.generation == self.generation)
             && gossiper.values(self.endpoint).map(|(key, _, version)| (key, version)).eq(states)
+    }
+}
+
+/// The phase and the endpoints.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Snapshot {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The endpoints of all groups as one list.
+        struct Endpoints<'a>(&'a Snapshot);
+
+        impl serde::Serialize for Endpoints<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.endpoints())
+            }
+        }
+
+        let mut fields = serde::Serializer::serialize_struct(serializer, "Snapshot", 2)?;
+        serde::ser::SerializeStruct::serialize_field(&mut fields, "phase", &self.phase)?;
+        serde::ser::SerializeStruct::serialize_field(&mut fields, "endpoints", &Endpoints(self))?;
+        serde::ser::SerializeStruct::end(fields)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("phase", &self.phase)
+            .field("known", &self.len)
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many characters of a value are shown in debug output.
+const SHOWN: usize = 48;
+
+impl fmt::Debug for KnownState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("KnownState");
+        fields.field("key", &self.key).field("version", &self.version);
+        match self.value.char_indices().nth(SHOWN) {
+            None => fields.field("value", &self.value).finish(),
+            Some((end, _)) => fields.field("value", &&self.value[..end]).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl fmt::Debug for KnownEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownEndpoint")
+            .field("endpoint", &self.endpoint)
+            .field("is_live", &self.is_live)
+            .field("generation", &self.generation)
+            .field("status", &self.status)
+            .field("states", &self.states.len())
+            .finish_non_exhaustive()
     }
 }
 

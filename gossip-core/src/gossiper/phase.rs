@@ -7,6 +7,8 @@ use crate::version::Generation;
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Phase {
     /// The node is in its shadow round: it asks its seeds before it takes part.
@@ -29,6 +31,8 @@ pub enum Phase {
 
 /// Why a node has stopped.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum End {
     /// The application asked for it, or let the node go.

@@ -434,7 +434,7 @@ fn a_node_that_is_only_dialled_keeps_its_rounds() {
     let mut a = Played::new(builder(A, 1).max_handshakes(4).build().unwrap());
     for _ in 0..600 {
         a.pass(100);
-        a.node.accept(a.now);
+        let _ = a.node.accept(a.now);
         a.wanted();
     }
     assert_eq!(a.node.stats().rounds, 60);

@@ -9,6 +9,7 @@ mod applying;
 mod conversation;
 mod cutting;
 mod datagrams;
+mod debug_output;
 mod exchange;
 mod fixtures;
 mod golden;
