@@ -111,9 +111,9 @@ pub mod application {
         AbortCause, Answer, ApplicationState, AssassinateError, ByteString, Common, ConfigBuilder,
         ConfigError, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, Events,
         EventsError, ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, KnownState, LeaveError,
-        Member, MetadataId, MetadataOrigin, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
-        StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View,
-        WeakHandle,
+        Member, MetadataId, MetadataOrigin, Pad, Phase, SetStateError, Snapshot, Standing, StartError,
+        StateInfo, Stats, Status, StatusKind, Stopped, Timestamp, Tombstone, Transport, UpgradeSign, Uuid,
+        UuidError, Version, View, WeakHandle,
     };
     #[cfg(feature = "seal")]
     pub use crate::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
