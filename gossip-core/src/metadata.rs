@@ -19,6 +19,7 @@ use crate::wire::{DecodeError, Full, Reader, Writer};
 /// assert_eq!(id, MetadataId::new(-1_062_724_510));
 /// assert_eq!("-1062724510".parse(), Ok(id));
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(transparent))]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MetadataId(i32);
 
