@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
     ApplicationState, AssassinateError, DisableError, EnableError, End, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, MetadataId, MetadataOrigin, Node, Pad, Phase, Stats, Timestamp,
+    GossipOnly, LeaveError, Member, MetadataId, MetadataOrigin, Node, Pad, Phase, Pulse, Stats, Timestamp,
     Tombstone, Version,
 };
 
@@ -16,6 +16,7 @@ use crate::events::{Events, Feed};
 use crate::mailbox::{AtStop, Queue};
 use crate::stopped::Stopped;
 use crate::view::{self, View};
+use crate::vitals::Vitals;
 
 /// A running node. Clones are of the same one, and may be used by several threads.
 ///
@@ -156,6 +157,13 @@ impl<M> Handle<M> {
     /// The counters.
     pub fn stats(&self) -> Answer<Result<Stats, Stopped>> {
         self.ask(|node, _| *node.stats())
+    }
+
+    /// What changes at each heartbeat, and the counters, for programs that measure the node. The pulses are written into `room`, as many as
+    /// its capacity holds, so that the node takes no memory for it: give the same vector again, and a greater one when
+    /// [`Vitals::known`] says so.
+    pub fn vitals(&self, room: Vec<Pulse>) -> Answer<Result<Vitals, Stopped>> {
+        self.ask(move |node, _| Vitals::of(node.gossiper(), node.open_connections(), room))
     }
 
     /// Who sent the SYN of another cluster that was told last ([`Event::ForeignCluster`](crate::Event::ForeignCluster)), and the name of that cluster.

@@ -74,6 +74,7 @@ mod socket;
 mod stopped;
 mod troubles;
 mod view;
+mod vitals;
 
 pub use answer::{Answer, this_thread};
 pub use bytestring::ByteString;
@@ -86,9 +87,9 @@ pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
     AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, DialFailure,
     DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event, ForgetCause, Generation,
-    GossipOnly, HeartbeatState, LeaveError, Limit, Member, MetadataId, MetadataOrigin, PacketRefusal, Pad,
-    Phase, RaiseCause, SavedEndpoint, Standing, StateInfo, Stats, Status, StatusKind, Timestamp, Tombstone,
-    Transport, UpgradeSign, Uuid, UuidError, Version,
+    GossipOnly, HeartbeatState, LeaveError, Limit, Member, MetadataId, MetadataOrigin, OpenConnections,
+    PacketRefusal, Pad, Phase, Pulse, RaiseCause, SavedEndpoint, Standing, StateInfo, Stats, Status,
+    StatusKind, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
@@ -104,6 +105,7 @@ pub use socket::{
 pub use stopped::Stopped;
 pub use troubles::{Trouble, Troubles};
 pub use view::{KnownEndpoint, KnownState, Snapshot, View};
+pub use vitals::Vitals;
 
 /// What applications need of all this: each adapter passes it on.
 pub mod application {

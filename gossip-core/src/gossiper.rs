@@ -58,10 +58,11 @@ use crate::metadata::{MetadataId, MetadataOrigin};
 use crate::quarantine::Tombstone;
 use crate::rng::{Purpose, Rng};
 use crate::slot::Slot;
-use crate::snapshot::{EndpointInfo, Standing, StateInfo};
+use crate::snapshot::{EndpointInfo, Pulse, Standing, StateInfo};
 use crate::stats::Stats;
 use crate::status::StatusKind;
 use crate::time::Timestamp;
+use crate::verb::Verb;
 use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::{JavaStr, Writer};
 
@@ -316,7 +317,7 @@ impl Gossiper {
             self.note_question(asked);
         }
         let outgoing = written?;
-        self.journal.stats.messages_sent += 1;
+        self.count_sent(outgoing.verb);
         log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, bytes = out.len(), "sent");
         Some(outgoing)
     }
@@ -344,9 +345,21 @@ impl Gossiper {
     ) -> Result<(Outgoing, Vec<u8>), usize> {
         let written = self.writing().encode_due_large(to, codec, limit)?;
         log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent, over the large connection");
-        self.journal.stats.messages_sent += 1;
+        self.count_sent(written.0.verb);
         self.journal.stats.snapshots += 1;
         Ok(written)
+    }
+
+    #[inline]
+    const fn count_sent(&mut self, verb: Verb) {
+        let stats = &mut self.journal.stats;
+        stats.messages_sent += 1;
+        match verb {
+            Verb::GOSSIP_DIGEST_SYN => stats.syns_sent += 1,
+            Verb::GOSSIP_DIGEST_ACK => stats.acks_sent += 1,
+            Verb::GOSSIP_DIGEST_ACK2 => stats.ack2s_sent += 1,
+            _ => {}
+        }
     }
 
     /// The least room that a message with a body needs.
@@ -567,6 +580,21 @@ impl Gossiper {
         let mut infos: Vec<EndpointInfo> = self.members.table().slots().map(|slot| self.info(slot)).collect();
         infos.sort_unstable_by_key(|info| info.endpoint);
         infos
+    }
+
+    /// What changes of each endpoint at its heartbeats, the node itself included, in no particular order. Takes no memory.
+    pub fn pulses(&self) -> impl Iterator<Item = Pulse> + '_ {
+        self.members.table().slots().map(|slot| {
+            let window = self.members.table().window(slot);
+            Pulse {
+                endpoint: self.members.table().endpoint(slot),
+                standing: self.members.table().standing(slot),
+                heartbeat: self.members.table().heartbeat(slot),
+                phi: window.last_phi(),
+                heard_ago: window.last().map(|last| self.clock.now().saturating_since(last)),
+                heartbeats: window.kept(),
+            }
+        })
     }
 
     /// From whom the SYN of another cluster came that was told last ([`Event::ForeignCluster`]), and the name of that

@@ -26,6 +26,15 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+/// How many connections a node has.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct OpenConnections {
+    /// Connections that were accepted.
+    pub accepted: u32,
+    /// Connections that were dialled.
+    pub dialled: u32,
+}
+
 /// What a driver tells its node. A connection that the node does not know (any more) is ignored.
 #[derive(Clone, Copy)]
 #[non_exhaustive]

@@ -107,7 +107,7 @@ pub use event::{
 pub use gossiper::{
     AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, Session,
 };
-pub use io::{ConnectionId, Input, Output};
+pub use io::{ConnectionId, Input, OpenConnections, Output};
 pub use limit::Limit;
 pub use metadata::{MetadataId, MetadataOrigin};
 pub use node::{MAX_URGENT_MESSAGE, Node};
@@ -115,7 +115,7 @@ pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;
 pub use release::Release;
 pub use saved::SavedEndpoint;
-pub use snapshot::{EndpointInfo, Standing, StateInfo};
+pub use snapshot::{EndpointInfo, Pulse, Standing, StateInfo};
 pub use stats::{Counter, Stats};
 pub use status::{Status, StatusKind};
 #[cfg(feature = "std")]

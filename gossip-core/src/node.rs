@@ -19,7 +19,7 @@ use crate::config::{Config, SetStateError, Transport};
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, LeaveError};
-use crate::io::{ConnectionId, Input, Output};
+use crate::io::{ConnectionId, Input, OpenConnections, Output};
 use crate::log;
 use crate::metadata::MetadataId;
 use crate::stats::Stats;
@@ -326,6 +326,14 @@ impl Node {
     /// The counters.
     pub const fn stats(&self) -> &Stats {
         self.gossiper.stats()
+    }
+
+    /// How many connections are open now; none where packets carry the messages.
+    pub fn open_connections(&self) -> OpenConnections {
+        match &self.transport {
+            Carrier::Streams(streams) => streams.open_now(),
+            Carrier::Packets(_) => OpenConnections::default(),
+        }
     }
 
     const fn count_connections(&mut self) {

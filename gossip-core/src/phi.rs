@@ -73,6 +73,11 @@ impl Window {
         self.total.checked_div(u64::from(self.kept)).map(Duration::from_micros)
     }
 
+    /// How many intervals are kept.
+    pub(crate) const fn kept(&self) -> u16 {
+        self.kept
+    }
+
     /// When the latest heartbeat arrived; `None` before the first.
     pub(crate) fn last(&self) -> Option<Timestamp> {
         (self.kept > 0).then_some(self.last)

@@ -50,6 +50,24 @@ pub struct EndpointInfo {
     pub states: Vec<StateInfo>,
 }
 
+/// What changes of an endpoint at each heartbeat, without its values: small, and copied without taking memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pulse {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Its generation and heartbeat.
+    pub heartbeat: HeartbeatState,
+    /// Its suspicion level when it was last looked at, on the scale of the threshold; `None` before that.
+    pub phi: Option<f64>,
+    /// How long ago the newest of its heartbeats arrived; `None` before the first.
+    pub heard_ago: Option<Duration>,
+    /// How many of its heartbeats the failure detector counts, at most the size of its window.
+    pub heartbeats: u16,
+}
+
 impl EndpointInfo {
     /// The value under `key`.
     pub fn state(&self, key: ApplicationState) -> Option<&StateInfo> {
@@ -78,25 +96,37 @@ impl EndpointInfo {
 
     /// Whether it has published tokens, and so a place in Cassandra's ring.
     pub fn has_tokens(&self) -> bool {
+        self.text(ApplicationState::TOKENS).is_some_and(StateInfo::names_tokens)
+    }
+
+    fn newer(&self, with_port: ApplicationState, without: ApplicationState) -> Option<&str> {
+        let value = |key| self.state(key).map(|state| (state.version, state.value.as_str()));
+        StateInfo::newer(value(with_port), value(without))
+    }
+}
+
+impl StateInfo {
+    /// Whether a value of TOKENS names any.
+    pub fn names_tokens(text: &str) -> bool {
         // A list of none is a length of 0, one character a byte.
-        self.text(ApplicationState::TOKENS)
-            .is_some_and(|text| !text.is_empty() && !text.starts_with("\0\0\0\0"))
+        !text.is_empty() && !text.starts_with("\0\0\0\0")
     }
 
     /// The newer of a pair of values that say the same, one with a port and one from before 4.0; where both are equally new, or name the
     /// same address, the former (`gossip-messages.md` §13).
-    fn newer(&self, with_port: ApplicationState, without: ApplicationState) -> Option<&str> {
-        let (with_port, without) = (self.state(with_port), self.state(without));
+    pub fn newer<'a>(
+        with_port: Option<(Version, &'a str)>,
+        without: Option<(Version, &'a str)>,
+    ) -> Option<&'a str> {
         let newer = match (with_port, without) {
             (Some(with_port), Some(without))
-                if without.version > with_port.version
-                    && address_of(&with_port.value) != Some(without.value.as_str()) =>
+                if without.0 > with_port.0 && address_of(with_port.1) != Some(without.1) =>
             {
                 Some(without)
             }
             (with_port, without) => with_port.or(without),
         };
-        newer.map(|state| state.value.as_str())
+        newer.map(|(_, text)| text)
     }
 }
 

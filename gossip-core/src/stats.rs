@@ -49,6 +49,12 @@ stats! {
     pub ack2s_received: u64,
     /// Messages handed to the transport, of all kinds.
     pub messages_sent: u64,
+    /// SYNs handed to the transport.
+    pub syns_sent: u64,
+    /// ACKs handed to the transport.
+    pub acks_sent: u64,
+    /// ACK2s handed to the transport.
+    pub ack2s_sent: u64,
 
     // These take memory, up to `buffers_grown`.
     /// Endpoints that became known.

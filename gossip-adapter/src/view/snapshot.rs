@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use gossip_core::{ApplicationState, Endpoint, Generation, Gossiper, Phase, Standing, StatusKind, Version};
+use gossip_core::{
+    ApplicationState, Endpoint, Generation, Gossiper, Phase, Standing, StateInfo, StatusKind, Version,
+};
 
 /// How many endpoints are copied at most to change one: they are kept in groups, and only one group is copied.
 const GROUP: usize = 64;
@@ -88,8 +90,8 @@ impl Snapshot {
         Some(&*self.groups[group][place])
     }
 
-    /// Everything that a node knows now.
-    pub(super) fn of(gossiper: &Gossiper) -> Self {
+    /// Everything that a node knows now. [`View`](crate::View) keeps one up to date; this is for who drives a node without an adapter.
+    pub fn of(gossiper: &Gossiper) -> Self {
         let mut all: Vec<Arc<KnownEndpoint>> = gossiper
             .endpoints()
             .filter_map(|endpoint| KnownEndpoint::of(gossiper, endpoint, None))
@@ -194,6 +196,33 @@ impl KnownEndpoint {
     /// The text under `key`.
     pub fn text(&self, key: ApplicationState) -> Option<&str> {
         self.state(key).map(|state| &*state.value)
+    }
+
+    /// Its status, whole: the newer of STATUS_WITH_PORT and STATUS.
+    pub fn status_text(&self) -> Option<&str> {
+        self.newer(ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS)
+    }
+
+    /// The keyword of its status, such as `NORMAL` or `shutdown`.
+    pub fn status_keyword(&self) -> Option<&str> {
+        self.status_text().and_then(|text| text.split(',').next())
+    }
+
+    /// Where it serves clients: the newer of NATIVE_ADDRESS_AND_PORT and RPC_ADDRESS, which has no port.
+    pub fn native_address(&self) -> Option<&str> {
+        self.newer(ApplicationState::NATIVE_ADDRESS_AND_PORT, ApplicationState::RPC_ADDRESS)
+    }
+
+    /// Whether it has a place in the cluster: it has tokens, or has published a status. An endpoint without both only takes part in gossip.
+    pub fn has_place(&self) -> bool {
+        self.status != StatusKind::None
+            || self.text(ApplicationState::TOKENS).is_some_and(StateInfo::names_tokens)
+    }
+
+    /// See [`StateInfo::newer`].
+    fn newer(&self, with_port: ApplicationState, without: ApplicationState) -> Option<&str> {
+        let value = |key| self.state(key).map(|state| (state.version, &*state.value));
+        StateInfo::newer(value(with_port), value(without))
     }
 
     /// What the node knows of an endpoint. Values that were known `before` are shared, not copied.

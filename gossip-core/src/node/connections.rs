@@ -23,7 +23,7 @@ use crate::internode::{
     Accept, ConnectionType, FrameKind, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent,
     VersionRange,
 };
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, OpenConnections};
 use crate::node::frames::PIECE;
 use crate::time::Timestamp;
 use crate::version::MessagingVersion;
@@ -301,6 +301,18 @@ impl Connections {
     /// How many connections there were so far.
     pub(super) const fn opened(&self) -> u64 {
         self.opened
+    }
+
+    /// How many are accepted and how many dialled now, those included that are not established yet.
+    pub(super) fn open_now(&self) -> OpenConnections {
+        let mut open = OpenConnections::default();
+        for connection in self.places.iter().flatten() {
+            match connection.side {
+                Side::Accepted(_) => open.accepted += 1,
+                Side::Dialled(_) => open.dialled += 1,
+            }
+        }
+        open
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {

@@ -14,7 +14,7 @@ use crate::internode::{
     ConnectionType, CrossNodeTimeout, Framing, HandshakeError, InboundError, InboundEvent, OutboundEvent,
     Scratch,
 };
-use crate::io::{ConnectionId, Input, Output};
+use crate::io::{ConnectionId, Input, OpenConnections, Output};
 use crate::log;
 use crate::message::{Codec, Message, PeerLog};
 use crate::rng::{Purpose, Rng};
@@ -69,6 +69,10 @@ impl Streams {
     /// How many connections were ever opened.
     pub(super) const fn opened(&self) -> u64 {
         self.connections.opened()
+    }
+
+    pub(super) fn open_now(&self) -> OpenConnections {
+        self.connections.open_now()
     }
 
     /// When [`Streams::on_timeout`] wants to be called next.
