@@ -2,7 +2,7 @@
 
 mod guard;
 mod operations;
-mod server;
+pub(crate) mod server;
 mod watch;
 
 use core::net::SocketAddr;
@@ -29,6 +29,7 @@ use crate::model::{
     SetResponse, StopResponse,
 };
 use crate::names::{Names, unknown};
+use crate::observe::{self, Discovery, Observed};
 use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
 use crate::tls::TlsSource;
 use crate::token::Token;
@@ -67,6 +68,8 @@ pub(crate) struct Admin {
 
 /// Answers on `listener`; from `end` on only the answers that are under way.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Notify>) {
+    let observed = Arc::new(Observed::new(&admin.cluster, Discovery::default()));
+    observed.begin(&admin.handle);
     let router = Router::new()
         .route("/v1/endpoints", get(endpoints))
         .route("/v1/node", get(node))
@@ -85,9 +88,10 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Not
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "the path does not have this method")
         })
-        .layer(middleware::from_fn_with_state(admin.clone(), guard::check))
-        .with_state(admin);
-    server::serve(listener, router, end.notified()).await;
+        .with_state(admin.clone())
+        .merge(observe::routes(observed))
+        .layer(middleware::from_fn_with_state(admin, guard::check));
+    server::serve("admin port", listener, router, end.notified()).await;
 }
 
 async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
@@ -206,6 +210,6 @@ fn stopped() -> Response {
     refusal(StatusCode::SERVICE_UNAVAILABLE, "the node has stopped")
 }
 
-fn refusal(status: StatusCode, error: &str) -> Response {
+pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
     (status, Json(ErrorResponse { error: error.into() })).into_response()
 }

@@ -1,5 +1,7 @@
 //! Asking a live member straight over gossip: by a shadow round, after which nobody has heard of us.
 
+mod many;
+
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use crate::names::Names;
 use crate::run::{check_name, metadata_id_refused};
 use crate::tls::{Rules, TlsArgs, TlsSource};
 use crate::unanswered::{Asked, advice, outcome, tls_advice};
+pub(crate) use many::{Observer, ObserversArgs};
 
 /// What nearly all clusters of Cassandra have. Cassandra logs a warning about any other; a node of ours that has another says which.
 const FIRST_PARTITIONER: &str = gossip_core::CASSANDRA_PARTITIONER;
@@ -190,6 +193,18 @@ impl<'a> Question<'a> {
     ) -> Result<Self, Failure> {
         let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
         let seed = reachable(resolve_one("--seed", seed, GOSSIP_PORT)?).map_err(misuse("--seed"))?;
+        Self::to(seed, cluster, listen, patience, tls)
+    }
+
+    /// As [`Question::new`], to an address.
+    fn to(
+        seed: SocketAddr,
+        cluster: &'a str,
+        listen: Option<&str>,
+        patience: Duration,
+        tls: Option<&TlsSource>,
+    ) -> Result<Self, Failure> {
+        let misuse = |option: &'static str| move |error| Failure::misuse(format!("{option}: {error}"));
         if cluster.trim().is_empty() {
             return Err(Failure::misuse("--cluster: the name is empty (write that of the member's cluster)"));
         }

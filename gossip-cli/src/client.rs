@@ -227,6 +227,11 @@ impl Client {
         self.get("/v1/counters")
     }
 
+    /// The members as targets of Prometheus, as the node answers this query.
+    pub(crate) fn targets(&self, query: &str) -> Result<serde_json::Value, Failure> {
+        self.get(&format!("/sd?{query}"))
+    }
+
     /// The seeds.
     pub(crate) fn seeds(&self) -> Result<SeedsModel, Failure> {
         self.get("/v1/seeds")

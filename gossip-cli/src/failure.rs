@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Told,
     /// Whoever read standard output is gone, such as `head`. There is nobody left to print for; exit code 0.
     ReaderGone,
+    /// What there is to say was printed; the exit code says how it is.
+    Ended(u8),
     /// A signal ended it; 128 and the signal's number. Nothing needs to be said.
     Interrupted(u8),
 }
@@ -38,7 +40,7 @@ impl Failure {
 
     /// Says on standard error what happened.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Interrupted(_) | Self::Told | Self::ReaderGone) {
+        if !matches!(self, Self::Interrupted(_) | Self::Told | Self::Ended(_) | Self::ReaderGone) {
             let line = format!("error: {self}\n");
             let (sender, written) = mpsc::channel();
             // With standard error gone, or full and never read, there is nobody left to tell.
@@ -56,6 +58,7 @@ impl Failure {
         match self {
             Self::Misuse(_) => ExitCode::from(2),
             Self::Failed(_) | Self::Told => ExitCode::from(1),
+            Self::Ended(code) => ExitCode::from(*code),
             Self::ReaderGone => ExitCode::SUCCESS,
             Self::Interrupted(signal) => ExitCode::from(128_u8.saturating_add(*signal)),
         }
@@ -68,6 +71,7 @@ impl fmt::Display for Failure {
             // It may quote what others sent, or what was written on the command line.
             Self::Misuse(message) | Self::Failed(message) => f.write_str(&printable(message)),
             Self::Told => f.write_str("it failed"),
+            Self::Ended(code) => write!(f, "it ended with {code}"),
             Self::ReaderGone => f.write_str("nobody reads standard output any more"),
             Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
         }

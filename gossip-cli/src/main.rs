@@ -8,6 +8,7 @@ mod admin;
 mod ask;
 mod assassinate;
 mod changes;
+mod check;
 mod client;
 mod completions;
 mod decode;
@@ -15,6 +16,7 @@ mod decommission;
 mod describecluster;
 mod disablegossip;
 mod enablegossip;
+mod exporter;
 mod failure;
 mod failuredetector;
 mod file;
@@ -26,10 +28,13 @@ mod lab;
 mod line;
 mod model;
 mod names;
+mod observe;
 mod reloadkeys;
 mod reloadseeds;
 mod reloadssl;
+mod ring;
 mod run;
+mod sd;
 mod set;
 mod status;
 mod statusgossip;
@@ -39,6 +44,7 @@ mod tls;
 mod token;
 mod unanswered;
 mod wait;
+mod waitfor;
 mod watch;
 
 use std::ffi::OsString;
@@ -81,6 +87,16 @@ enum Command {
     Info(info::Args),
     /// Prints what changes in the cluster, as it happens
     Watch(watch::Args),
+    /// Answers monitoring for a whole cluster, as a gossip-only member of it
+    Exporter(exporter::Args),
+    /// Prints the members of the cluster as targets of Prometheus, or keeps them in a file
+    Sd(sd::Args),
+    /// Compares what several members think of the cluster, for Nagios and the like
+    Check(check::Args),
+    /// Waits until several members agree that something is so
+    WaitFor(waitfor::Args),
+    /// Prints who owns which part of the ring, and which parts have lost their quorum
+    Ring(ring::Args),
     /// Changes a state of a running node
     Set(set::Args),
     /// Stops a running node in good order
@@ -117,6 +133,11 @@ fn main() -> ExitCode {
             Command::Gossipinfo(args) => gossipinfo::gossipinfo(&args),
             Command::Status(args) => status::status(&args),
             Command::Failuredetector(args) => failuredetector::failuredetector(&args),
+            Command::Exporter(args) => exporter::exporter(&args),
+            Command::Sd(args) => sd::sd(&args),
+            Command::Check(args) => check::check(&args),
+            Command::WaitFor(args) => waitfor::wait_for(&args),
+            Command::Ring(args) => ring::ring(&args),
             Command::Set(args) => set::set(&args),
             Command::Stopdaemon(args) => stop::stop(&args),
             Command::Describecluster(args) => describecluster::describecluster(&args),

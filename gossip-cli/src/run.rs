@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::failure::Failure;
 use events::End;
-pub(crate) use events::{LogDropped, host_id_of_member, metadata_id_refused, withdrawn};
+pub(crate) use events::{LogDropped, host_id_of_member, metadata_id_refused, start_log, withdrawn};
 pub(crate) use keys::KeySource;
 pub(crate) use node::Node;
 pub(crate) use options::Args;

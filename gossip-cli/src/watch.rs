@@ -11,6 +11,7 @@ use std::thread;
 use gossip_adapter::ApplicationState;
 
 use self::filter::Filter;
+pub(crate) use self::member::join;
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};

@@ -44,6 +44,10 @@ const REFUSED: [&str; 24] = [
     "replayed",
 ];
 
+/// The gauge that says whether the others can be relied on, and its help.
+const SETTLED: (&str, &str) =
+    ("gossip_view_settled", "Whether this node has taken part for long enough to know each endpoint.");
+
 /// Writes all families.
 pub(crate) fn encode(
     cluster: &str,
@@ -54,6 +58,12 @@ pub(crate) fn encode(
     families.of_endpoints(&sample.rows)?;
     families.of_cluster(sample)?;
     families.of_node(sample)
+}
+
+/// Says that nothing is known.
+pub(crate) fn encode_unsettled(cluster: &str, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let (name, help) = SETTLED;
+    Families { cluster, encoder }.number(name, help, 0)
 }
 
 struct Families<'a, 'e> {
@@ -179,11 +189,7 @@ impl Families<'_, '_> {
                 "Number of endpoints that have no series, since there would be too many.",
                 sample.omitted,
             ),
-            (
-                "gossip_view_settled",
-                "Whether this node has taken part for long enough to know each endpoint.",
-                usize::from(sample.is_settled),
-            ),
+            (SETTLED.0, SETTLED.1, usize::from(sample.is_settled)),
         ];
         for (name, help, value) in numbers {
             self.number(name, help, value as u64)?;

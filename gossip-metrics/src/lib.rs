@@ -63,7 +63,8 @@ pub const fn max_series(endpoints: usize) -> usize {
 
 /// The metrics of a node and of its cluster. Clones are of the same one.
 ///
-/// It shows what was so at the last [`refresh`](GossipMetrics::refresh), and nothing before the first. It does not keep the node running.
+/// It shows what was so at the last [`refresh`](GossipMetrics::refresh). Before the first, and when the node has stopped, it only says that
+/// its view is not settled. It does not keep the node running.
 #[derive(Clone)]
 pub struct GossipMetrics {
     shared: Arc<Shared>,
@@ -172,7 +173,7 @@ impl GossipMetrics {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the node has stopped. There are no series then.
+    /// [`Stopped`] if the node has stopped. Nothing is told of endpoints then.
     pub async fn refresh(&self) -> Result<(), Stopped> {
         let refreshed = self.take().await;
         if refreshed.is_err() {
@@ -194,12 +195,12 @@ impl GossipMetrics {
         }
         // Taken after the pulses, it is at least as new as they are.
         let known = self.lock().view.as_mut().map(View::snapshot).ok_or(Stopped)?;
-        self.put(&known, vitals);
+        self.put(known, vitals);
         Ok(())
     }
 
     /// Takes over what a node knows that is driven without an adapter.
-    pub fn put(&self, known: &Snapshot, vitals: Vitals) {
+    pub fn put(&self, known: Arc<Snapshot>, vitals: Vitals) {
         let mut state = self.lock();
         let sample = Sample::new(&self.settings, &mut state.memory, Instant::now(), known, vitals);
         let before = state.sample.replace(Arc::new(sample));
@@ -212,6 +213,11 @@ impl GossipMetrics {
     /// Whether the node has taken part for long enough to know of each endpoint whether it is up, as of the last refresh.
     pub fn is_settled(&self) -> bool {
         self.lock().sample.as_ref().is_some_and(|sample| sample.is_settled)
+    }
+
+    /// What the node knew at the last refresh; `None` before the first, and after the node has stopped.
+    pub fn known(&self) -> Option<Arc<Snapshot>> {
+        self.lock().sample.as_ref().map(|sample| sample.known.clone())
     }
 
     /// All of these metrics in a text format, without a registry.
@@ -235,7 +241,7 @@ impl Collector for GossipMetrics {
         let sample = self.lock().sample.clone();
         match sample {
             Some(sample) => encode::encode(&self.settings.cluster, &sample, &mut encoder),
-            None => Ok(()),
+            None => encode::encode_unsettled(&self.settings.cluster, &mut encoder),
         }
     }
 }

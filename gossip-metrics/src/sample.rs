@@ -1,6 +1,7 @@
 //! What a node knew at one moment, as far as it is measured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip_adapter::{KnownEndpoint, Snapshot, Vitals};
@@ -21,6 +22,7 @@ pub(crate) struct Sample {
     pub(crate) omitted: usize,
     pub(crate) counts: Counts,
     pub(crate) is_settled: bool,
+    pub(crate) known: Arc<Snapshot>,
     pub(crate) vitals: Vitals,
 }
 
@@ -84,7 +86,7 @@ impl Sample {
         settings: &Settings,
         memory: &mut Memory,
         now: Instant,
-        known: &Snapshot,
+        known: Arc<Snapshot>,
         mut vitals: Vitals,
     ) -> Self {
         vitals.pulses.sort_unstable_by_key(|pulse| pulse.endpoint);
@@ -92,7 +94,7 @@ impl Sample {
             let place = vitals.pulses.binary_search_by_key(&endpoint, |pulse| pulse.endpoint);
             place.ok().map(|place| &vitals.pulses[place])
         };
-        let is_settled = is_settled(known, &vitals, pulse_of);
+        let is_settled = is_settled(&known, &vitals, pulse_of);
         let shown: Vec<&KnownEndpoint> =
             known.endpoints().filter(|known| is_here(known) && settings.wants(known)).collect();
         let mut counts = Counts::default();
@@ -122,7 +124,8 @@ impl Sample {
             .collect();
         // Nothing is kept of who is gone.
         memory.downtimes.retain(|_, downtime| downtime.seen == now);
-        Self { rows, omitted, counts, is_settled, vitals }
+        drop(shown);
+        Self { rows, omitted, counts, is_settled, known, vitals }
     }
 }
 

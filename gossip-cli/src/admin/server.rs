@@ -52,11 +52,17 @@ const TIME_LIMITS: TimeLimits = TimeLimits {
 };
 
 /// Answers on `listener`; from `end` on only the answers that are under way.
-pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
-    serve_within(listener, router, end, TIME_LIMITS).await;
+pub(crate) async fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()>,
+) {
+    serve_within(name, listener, router, end, TIME_LIMITS).await;
 }
 
 async fn serve_within(
+    name: &'static str,
     listener: TcpListener,
     router: Router,
     end: impl Future<Output = ()>,
@@ -76,7 +82,7 @@ async fn serve_within(
             Ok((stream, _)) => stream,
             Err(error) => {
                 if let Some(count) = failed.happened() {
-                    tracing::warn!("the admin port cannot accept connections ({count} times): {error}");
+                    tracing::warn!("the {name} cannot accept connections ({count} times): {error}");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -87,7 +93,7 @@ async fn serve_within(
             && let Some(count) = refused.happened()
         {
             tracing::warn!(
-                "more than {MAX_CONNECTIONS} connections to the admin port: {count} of them closed (the one that was \
+                "more than {MAX_CONNECTIONS} connections to the {name}: {count} of them closed (the one that was \
                  idle for longest, or the new one where none is idle)"
             );
         }
@@ -281,7 +287,7 @@ mod tests {
     ) -> (tokio::task::JoinHandle<()>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = serve_within(listener, router, async move { end.notified().await }, limits);
+        let server = serve_within("admin port", listener, router, async move { end.notified().await }, limits);
         let server = tokio::spawn(server);
         let client = TcpStream::connect(address).await.unwrap();
         client.writable().await.unwrap();

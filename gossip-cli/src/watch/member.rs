@@ -53,8 +53,12 @@ pub(super) fn watch(
     })
 }
 
-/// Takes part in the cluster.
-async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
+/// Takes part in the cluster, as a gossip-only member.
+///
+/// # Errors
+///
+/// Others know this address as somebody else's, the cluster is being upgraded, or the member does not answer any more.
+pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
     let Contact { seed, cluster, partitioner, listen, tls, metadata_id } = contact;
     let (tls, metadata_id) = (tls.clone(), *metadata_id);
     let mut node = Builder::gossip_only(cluster).partitioner(partitioner).listen(*listen).seed(*seed);

@@ -17,6 +17,7 @@ mod limits;
 mod many;
 mod membership;
 mod node;
+mod observe;
 mod operations;
 mod refusals;
 #[path = "../../../tests/shared.rs"]

@@ -2,6 +2,7 @@
 
 mod open_metrics;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip_adapter::{Builder, Events, Handle, Prepared, Runtime, Snapshot, StartError, Vitals};
@@ -26,7 +27,7 @@ fn metrics_of(gossiper: &Gossiper) -> GossipMetrics {
 
 fn put(metrics: &GossipMetrics, gossiper: &Gossiper) {
     let room = Vec::with_capacity(gossiper.endpoint_count());
-    metrics.put(&Snapshot::of(gossiper), Vitals::of(gossiper, OpenConnections::default(), room));
+    metrics.put(Arc::new(Snapshot::of(gossiper)), Vitals::of(gossiper, OpenConnections::default(), room));
 }
 
 fn scrape(metrics: &GossipMetrics) -> Exposition {
@@ -209,7 +210,7 @@ fn a_scrape_takes_no_memory_where_the_node_runs() {
 }
 
 #[tokio::test]
-async fn a_node_that_has_stopped_has_no_series() {
+async fn a_node_that_has_stopped_tells_only_that_it_knows_nothing() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let (node, _) = gossip_tokio::Builder::new("c").listen(listen).start().await.unwrap();
     let metrics = GossipMetrics::new(&node, "c");
@@ -219,7 +220,8 @@ async fn a_node_that_has_stopped_has_no_series() {
     assert_eq!(scrape(&metrics).all("cassandra_endpoint_active").count(), 1);
     node.shutdown().await.unwrap();
     assert!(metrics.refresh().await.is_err());
-    assert_eq!(metrics.text(Format::OpenMetrics).unwrap(), "# EOF\n");
+    let told = scrape(&metrics);
+    assert_eq!((told.samples.len(), told.value("gossip_view_settled", &[])), (1, Some(0.0)));
 }
 
 #[tokio::test]
