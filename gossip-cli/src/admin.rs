@@ -98,10 +98,11 @@ async fn endpoints(State(admin): State<Arc<Admin>>) -> Response {
     let Ok(endpoints) = admin.handle.endpoints().await else { return stopped() };
     // Megabytes may have to be written, for which gossip should not wait.
     let write = move || {
-        let models: Vec<_> = endpoints
+        let mut models: Vec<_> = endpoints
             .iter()
             .map(|info| EndpointModel::new(info, &admin.names).in_cluster(&admin.partitioner))
             .collect();
+        EndpointModel::mark_replaced(&mut models);
         Json(models).into_response()
     };
     match tokio::task::spawn_blocking(write).await {

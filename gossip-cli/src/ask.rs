@@ -130,6 +130,7 @@ impl SeedArgs {
                         break;
                     }
                 }
+                EndpointModel::mark_replaced(&mut answer.endpoints);
                 Ok(answer)
             })
         }))

@@ -171,6 +171,11 @@ impl Changes {
             Event::Removed { generation } => {
                 WatchModel { generation: Some(generation.get()), ..model("removed", local) }
             }
+            Event::Replaced { endpoint, by } => WatchModel {
+                replaced_by: Some(by.into()),
+                cause: cause(&format_args!("its host is live at {by}")),
+                ..model("replaced", endpoint)
+            },
             Event::SharedHostId { endpoint, .. } => model("shared_host_id", endpoint),
             Event::HostIdChanged { endpoint, old } => WatchModel {
                 cause: cause(&format_args!("its host id was {old}")),

@@ -194,6 +194,7 @@ mod tests {
             mean_interval_ms: None,
             heard_ago_ms: None,
             gossip_only: false,
+            replaced: None,
             states: Vec::<StateModel>::new(),
         };
         let live = member("10.0.0.1:7000", StandingModel::Live, "NORMAL,-5");

@@ -83,6 +83,7 @@ mod tests {
             mean_interval_ms,
             heard_ago_ms: None,
             gossip_only: false,
+            replaced: None,
             states: Vec::new(),
         };
         let endpoints = [

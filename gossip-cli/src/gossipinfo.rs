@@ -182,6 +182,7 @@ mod tests {
             mean_interval_ms: Some(1_000.0),
             heard_ago_ms: Some(300.0),
             gossip_only: false,
+            replaced: None,
             states: vec![
                 state(1, 4_690, "131072.0"),
                 state(3, 8, "east"),

@@ -41,6 +41,9 @@ pub(crate) struct EndpointModel {
     /// Whether it takes part in gossip and has no place in the cluster: no tokens in a Cassandra cluster, no status in one of ours.
     #[serde(default)]
     pub(crate) gossip_only: bool,
+    /// Where its host is now, if that came back at another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<SocketAddr>,
     /// By ascending key.
     pub(crate) states: Vec<StateModel>,
 }
@@ -217,6 +220,9 @@ pub(crate) struct WatchModel {
     pub(crate) generation: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
+    /// Where the host of an endpoint is now, told with `replaced`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_by: Option<SocketAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -263,6 +269,7 @@ impl EndpointModel {
             mean_interval_ms: info.mean_interval.map(milliseconds),
             heard_ago_ms: info.heard_ago.map(milliseconds),
             gossip_only: false,
+            replaced: None,
             states: info
                 .states
                 .iter()
@@ -287,6 +294,24 @@ impl EndpointModel {
         let is_known = self.generation > 0 && !self.states.is_empty();
         self.gossip_only = is_known && !has_place && !status.is_dead() && !status.is_bootstrapping();
         self
+    }
+
+    /// Marks each endpoint that is not live and whose host id a live one has, under a greater generation: its host came back at another
+    /// address, as a pod does.
+    pub(crate) fn mark_replaced(endpoints: &mut [Self]) {
+        let mut homes: BTreeMap<String, (i32, SocketAddr)> = BTreeMap::new();
+        for model in endpoints.iter().filter(|model| model.standing() == StandingModel::Live) {
+            if let Some(host_id) = model.text(ApplicationState::HOST_ID) {
+                let here = (model.generation, model.endpoint);
+                let home = homes.entry(host_id.into()).or_insert(here);
+                *home = (*home).max(here);
+            }
+        }
+        for model in endpoints.iter_mut().filter(|model| model.standing() != StandingModel::Live) {
+            let home = model.text(ApplicationState::HOST_ID).and_then(|host_id| homes.get(host_id));
+            let home = home.filter(|(generation, _)| *generation > model.generation);
+            model.replaced = home.map(|(_, endpoint)| *endpoint);
+        }
     }
 
     /// Calls its states as `names` has it, where it has a name.

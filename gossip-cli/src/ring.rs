@@ -237,6 +237,7 @@ mod tests {
             mean_interval_ms: None,
             heard_ago_ms: None,
             gossip_only: false,
+            replaced: None,
             states: vec![StateModel {
                 key: ApplicationState::TOKENS.number(),
                 name: "TOKENS".into(),

@@ -112,7 +112,15 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports, hosts: &Hosts) -
         let holders: Vec<_> = holders.map(|member| member.endpoint.endpoint.to_string()).collect();
         format!("! Host id {} is that of several live nodes: {}\n", printable(host_id), holders.join(", "))
     });
-    tables.join("\n") + "\n" + &notes.collect::<String>() + &gossip_only(endpoints, ports, hosts)
+    let replaced = endpoints.iter().filter_map(|endpoint| {
+        let now = endpoint.replaced?;
+        Some(format!("Replaced: {} by {}, which has its host id\n", endpoint.endpoint, now))
+    });
+    tables.join("\n")
+        + "\n"
+        + &notes.collect::<String>()
+        + &replaced.collect::<String>()
+        + &gossip_only(endpoints, ports, hosts)
 }
 
 /// A line with those who are only in gossip, if there are any: nodetool does not show them.
@@ -148,7 +156,10 @@ struct Member<'a> {
 
 /// The members among `endpoints`, those that join and those being removed included, by ascending address.
 fn members(endpoints: &[EndpointModel]) -> Vec<Member<'_>> {
-    let is_member = |endpoint: &&EndpointModel| state_letter(endpoint).is_some() && !endpoint.gossip_only;
+    // A member that came back at another address is shown there.
+    let is_member = |endpoint: &&EndpointModel| {
+        state_letter(endpoint).is_some() && !endpoint.gossip_only && endpoint.replaced.is_none()
+    };
     let mut sorted: Vec<_> = endpoints.iter().filter(is_member).collect();
     sorted.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
     sorted.into_iter().map(Member::new).collect()
@@ -341,6 +352,24 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
         assert!(!ours.in_cluster(gossip_core::DEFAULT_PARTITIONER).gossip_only);
     }
 
+    #[test]
+    fn a_member_that_came_back_at_another_address_is_shown_once() {
+        let mut endpoints = [
+            member("10.0.0.1:7000", StandingModel::Unreachable, "NORMAL", None, &[]),
+            member("10.0.0.2:7000", StandingModel::Live, "NORMAL", None, &[]),
+        ];
+        EndpointModel::mark_replaced(&mut endpoints);
+        assert_eq!(endpoints[0].replaced, None, "neither is newer");
+        endpoints[1].generation += 1;
+        EndpointModel::mark_replaced(&mut endpoints);
+        let shown = render(&endpoints, Ports::Hidden);
+        assert!(shown.contains("UN  10.0.0.2") && !shown.contains("DN"), "{shown}");
+        assert!(
+            shown.ends_with("Replaced: 10.0.0.1:7000 by 10.0.0.2:7000, which has its host id\n"),
+            "{shown}"
+        );
+    }
+
     fn member(
         address: &str,
         standing: StandingModel,
@@ -377,6 +406,7 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
             mean_interval_ms: None,
             heard_ago_ms: None,
             gossip_only: false,
+            replaced: None,
             states,
         }
     }

@@ -267,6 +267,14 @@ pub enum Event {
         /// Who answered last.
         by: Endpoint,
     },
+    /// The host of an endpoint is live at another address, under a greater generation: a pod that was started again, for instance. The former
+    /// endpoint is forgotten, which [`Event::Forgotten`] tells next.
+    Replaced {
+        /// The former address.
+        endpoint: Endpoint,
+        /// Where the host is now.
+        by: Endpoint,
+    },
     /// Several live endpoints have one host id; the newest of them is named. Told at most once an hour for each.
     SharedHostId {
         /// The one with the greatest generation.
@@ -361,6 +369,7 @@ impl Event {
             | Self::Down { endpoint, .. }
             | Self::Left { endpoint, .. }
             | Self::Forgotten { endpoint, .. }
+            | Self::Replaced { endpoint, .. }
             | Self::Assassinated { endpoint, .. }
             | Self::AssassinationAborted { endpoint, .. }
             | Self::ProbeFailed { endpoint, .. }

@@ -95,8 +95,15 @@ impl Sample {
             place.ok().map(|place| &vitals.pulses[place])
         };
         let is_settled = is_settled(&known, &vitals, pulse_of);
-        let shown: Vec<&KnownEndpoint> =
-            known.endpoints().filter(|known| is_here(known) && settings.wants(known)).collect();
+        let homes = homes(&known);
+        let is_replaced = |known: &KnownEndpoint| {
+            let home = known.text(ApplicationState::HOST_ID).and_then(|host_id| homes.get(host_id));
+            !known.is_live && home.is_some_and(|generation| *generation > known.generation)
+        };
+        let shown: Vec<&KnownEndpoint> = known
+            .endpoints()
+            .filter(|known| is_here(known) && settings.wants(known) && !is_replaced(known))
+            .collect();
         let mut counts = Counts::default();
         let (mut schemas, mut releases) = (BTreeSet::new(), BTreeSet::new());
         for endpoint in &shown {
@@ -124,7 +131,7 @@ impl Sample {
             .collect();
         // Nothing is kept of who is gone.
         memory.downtimes.retain(|_, downtime| downtime.seen == now);
-        drop(shown);
+        drop((shown, homes));
         Self { rows, omitted, counts, is_settled, known, vitals }
     }
 }
@@ -132,6 +139,18 @@ impl Sample {
 /// Whether an endpoint is known by more than its address, and neither left the cluster nor was removed from it.
 pub(crate) fn is_here(known: &KnownEndpoint) -> bool {
     known.generation.get() > 0 && !matches!(known.status, StatusKind::Left | StatusKind::Removed)
+}
+
+/// The newest generation of each host id that is live: an older one at another address was replaced by it.
+fn homes(known: &Snapshot) -> BTreeMap<&str, Generation> {
+    let mut homes = BTreeMap::new();
+    for known in known.live() {
+        if let Some(host_id) = known.text(ApplicationState::HOST_ID) {
+            let newest = homes.entry(host_id).or_insert(known.generation);
+            *newest = (*newest).max(known.generation);
+        }
+    }
+    homes
 }
 
 fn standing(known: &KnownEndpoint, pulse: Option<&Pulse>) -> Standing {

@@ -423,6 +423,9 @@ impl EventLog {
             Event::IdentityInUse { endpoint, generation } => tracing::error!(
                 "{endpoint}, generation {generation}, is live and has this node's address or host id"
             ),
+            Event::Replaced { endpoint, by } => {
+                tracing::info!("{endpoint} was replaced by {by}: its host is live there now");
+            }
             Event::SharedHostId { endpoint, host_id } => self.log_shared_host_id(endpoint, host_id).await,
             Event::HostIdChanged { endpoint, old } => tracing::warn!(
                 "{endpoint} came back as another host: its host id was {old}, and is another now"

@@ -12,7 +12,8 @@ use super::files::seed_texts;
 use super::reach;
 use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, resolve};
 
-/// After how many intervals names without an address are looked up again, and for how long at least and at most.
+/// After how many intervals names are looked up again while one has no address or nobody answers, and for how long at least and at most; the last
+/// also otherwise.
 const LOOK_UP_PERIOD: u32 = 10;
 const LOOK_UP_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -33,6 +34,10 @@ struct Known {
     asked: Vec<SocketAddr>,
     /// What was warned of when the seeds were read last.
     warned: Vec<String>,
+    /// All that is named, and where, as it was read last.
+    texts: Vec<(&'static str, String)>,
+    /// Whether names are looked up again and again already.
+    is_looked_up: bool,
 }
 
 /// The seeds as they are now.
@@ -68,10 +73,17 @@ impl SeedSource {
     pub(crate) fn read(&self) -> Result<Seeds, String> {
         let from_file = self.file.as_deref().map(seed_texts).transpose();
         let from_file = from_file.map_err(|error| format!("--seeds-file: {error}"))?.unwrap_or_default();
-        let given = self.given.iter().map(|text| ("--seed", text));
-        let all = given.chain(from_file.iter().map(|text| ("--seeds-file", text)));
+        let given = self.given.iter().map(|text| ("--seed", text.clone()));
+        let all = given.chain(from_file.into_iter().map(|text| ("--seeds-file", text)));
+        self.known().texts = all.collect();
+        Ok(self.look_up())
+    }
+
+    /// Looks all names up that were read last; see [`SeedSource::read`].
+    fn look_up(&self) -> Seeds {
+        let all = self.known().texts.clone();
         let mut seeds = Seeds::default();
-        for (option, text) in all {
+        for (option, text) in &all {
             match self.addresses_of(text) {
                 Ok(addresses) => {
                     self.known().addresses.insert(text.clone(), addresses.clone());
@@ -93,7 +105,7 @@ impl SeedSource {
         seeds.addresses.sort_unstable();
         seeds.addresses.dedup();
         self.known().asked.clone_from(&seeds.addresses);
-        Ok(seeds)
+        seeds
     }
 
     /// The addresses that were asked; names may have others by now.
@@ -116,22 +128,40 @@ impl SeedSource {
         (interval * LOOK_UP_PERIOD).clamp(LOOK_UP_BOUNDS.0, LOOK_UP_BOUNDS.1)
     }
 
-    /// Looks names without an address up again, until all have one.
-    pub(crate) async fn look_up_again(self, handle: Handle<Common>, interval: Duration) {
+    /// Whether any seed is a name, whose addresses may change.
+    fn has_names(&self) -> bool {
+        let is_name = |(_, text): &(&str, String)| matches!(check_syntax(text, GOSSIP_PORT), Ok(None));
+        self.known().texts.iter().any(is_name)
+    }
+
+    /// Looks names up again for as long as the node runs: each minute, and more often while a name has no address or the node hears of
+    /// nobody. Behind one name of an orchestrator there are others each time. A second call changes nothing.
+    pub(crate) async fn look_up_again(
+        self,
+        handle: Handle<Common>,
+        interval: Duration,
+        mut was_unresolved: bool,
+    ) {
+        if !self.has_names() || core::mem::replace(&mut self.known().is_looked_up, true) {
+            return;
+        }
+        let mut is_urgent = true;
         loop {
-            tokio::time::sleep(Self::pause(interval)).await;
+            tokio::time::sleep(if is_urgent { Self::pause(interval) } else { LOOK_UP_BOUNDS.1 }).await;
             let source = self.clone();
-            let Ok(Ok(seeds)) = tokio::task::spawn_blocking(move || source.read()).await else { continue };
+            let Ok(seeds) = tokio::task::spawn_blocking(move || source.look_up()).await else { continue };
             let endpoints = seeds.addresses.iter().copied().map(Endpoint::from).collect();
             match handle.set_seeds(endpoints).await {
                 Ok(true) => tracing::info!("the seeds have changed: {}", listed(&seeds.addresses)),
                 Ok(false) => {}
                 Err(_) => return,
             }
-            if !seeds.is_unresolved {
-                return tracing::info!("all names of seeds have addresses now");
+            if was_unresolved && !seeds.is_unresolved {
+                tracing::info!("all names of seeds have addresses now");
             }
             self.warn(&seeds);
+            was_unresolved = seeds.is_unresolved;
+            is_urgent = seeds.is_unresolved || is_alone(&handle).await;
         }
     }
 
@@ -162,6 +192,14 @@ impl SeedSource {
     fn known(&self) -> MutexGuard<'_, Known> {
         // A change is one step.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the node hears of nobody else now: it asks its seeds, or all that it knows are down.
+async fn is_alone(handle: &Handle<Common>) -> bool {
+    match handle.view().await {
+        Ok(mut view) => view.snapshot().live_count() <= 1,
+        Err(_) => false,
     }
 }
 

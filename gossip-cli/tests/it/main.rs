@@ -20,6 +20,7 @@ mod node;
 mod observe;
 mod operations;
 mod refusals;
+mod seeds;
 #[path = "../../../tests/shared.rs"]
 mod shared;
 mod silence;

@@ -104,6 +104,8 @@ impl Membership<'_> {
                 && self.members.table.generation(*slot) < generation
                 && (!self.members.table.status(*slot).is_dead() || self.has_stopped(*slot));
             if is_former {
+                let (former, by) = (self.table.endpoint(*slot), self.table.endpoint(newest));
+                self.journal.tell(Event::Replaced { endpoint: former, by });
                 self.evict(*slot, ForgetCause::Moved);
             }
         }
