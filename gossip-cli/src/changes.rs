@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use gossip_adapter::{
-    ApplicationState, Common, Endpoint, Event, Events, EventsError, Generation, Handle, Snapshot, StatusKind,
-    View,
+    ApplicationState, Common, Endpoint, Event, Events, EventsError, Generation, Handle, KnownEndpoint,
+    Snapshot, StatusKind, Uuid, View,
 };
 
 use crate::model::WatchModel;
@@ -171,9 +171,9 @@ impl Changes {
             Event::Removed { generation } => {
                 WatchModel { generation: Some(generation.get()), ..model("removed", local) }
             }
-            Event::Replaced { endpoint, by } => WatchModel {
-                replaced_by: Some(by.into()),
-                cause: cause(&format_args!("its host is live at {by}")),
+            Event::Replaced { endpoint, host_id } => WatchModel {
+                replaced_by: known.and_then(|known| home(known, host_id)).map(Into::into),
+                cause: cause(&format_args!("its host, {host_id}, is live at another address")),
                 ..model("replaced", endpoint)
             },
             Event::SharedHostId { endpoint, .. } => model("shared_host_id", endpoint),
@@ -253,6 +253,13 @@ fn told(event: Event, status: impl Fn(Endpoint) -> Option<StatusKind>) -> Told {
         }
         _ => Told::AsItIs,
     }
+}
+
+/// Where a host is live.
+fn home(known: &Snapshot, host_id: Uuid) -> Option<Endpoint> {
+    let text =
+        |known: &KnownEndpoint| known.text(ApplicationState::HOST_ID).and_then(|text| text.parse().ok());
+    known.live().find(|known| text(known) == Some(host_id)).map(|known| known.endpoint)
 }
 
 /// What every value was the last time, so that a restart tells only of those that it changed.

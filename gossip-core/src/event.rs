@@ -272,8 +272,8 @@ pub enum Event {
     Replaced {
         /// The former address.
         endpoint: Endpoint,
-        /// Where the host is now.
-        by: Endpoint,
+        /// The host id, by which its new address is found.
+        host_id: Uuid,
     },
     /// Several live endpoints have one host id; the newest of them is named. Told at most once an hour for each.
     SharedHostId {

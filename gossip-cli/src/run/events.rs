@@ -180,6 +180,15 @@ pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, optio
     }
 }
 
+/// Where a host is live.
+fn live_home(known: &[EndpointInfo], host_id: Uuid) -> Option<Endpoint> {
+    let is_home = |info: &&EndpointInfo| {
+        let text = info.text(ApplicationState::HOST_ID);
+        info.standing == Standing::Live && text.and_then(|text| text.parse().ok()) == Some(host_id)
+    };
+    known.iter().find(is_home).map(|info| info.endpoint)
+}
+
 /// Why a node stopped that nobody told to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
@@ -423,9 +432,7 @@ impl EventLog {
             Event::IdentityInUse { endpoint, generation } => tracing::error!(
                 "{endpoint}, generation {generation}, is live and has this node's address or host id"
             ),
-            Event::Replaced { endpoint, by } => {
-                tracing::info!("{endpoint} was replaced by {by}: its host is live there now");
-            }
+            Event::Replaced { endpoint, host_id } => self.log_replaced(endpoint, host_id).await,
             Event::SharedHostId { endpoint, host_id } => self.log_shared_host_id(endpoint, host_id).await,
             Event::HostIdChanged { endpoint, old } => tracing::warn!(
                 "{endpoint} came back as another host: its host id was {old}, and is another now"
@@ -559,6 +566,16 @@ impl EventLog {
     }
 
     /// Several live nodes have one host id.
+    async fn log_replaced(&self, former: Endpoint, host_id: Uuid) {
+        let known = self.handle.endpoints().await.unwrap_or_default();
+        match live_home(&known, host_id) {
+            Some(home) => tracing::info!("{former} was replaced by {home}: its host is live there now"),
+            None => {
+                tracing::info!("{former} was replaced: its host id, {host_id}, was live at another address")
+            }
+        }
+    }
+
     async fn log_shared_host_id(&self, newest: Endpoint, host_id: Uuid) {
         let text = host_id.to_string();
         let all = self.handle.endpoints().await.unwrap_or_default();

@@ -104,8 +104,8 @@ impl Membership<'_> {
                 && self.members.table.generation(*slot) < generation
                 && (!self.members.table.status(*slot).is_dead() || self.has_stopped(*slot));
             if is_former {
-                let (former, by) = (self.table.endpoint(*slot), self.table.endpoint(newest));
-                self.journal.tell(Event::Replaced { endpoint: former, by });
+                let former = self.table.endpoint(*slot);
+                self.journal.tell(Event::Replaced { endpoint: former, host_id });
                 self.evict(*slot, ForgetCause::Moved);
             }
         }
