@@ -148,9 +148,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         }
     });
     let admin_server = tokio::spawn(admin::serve(admin_listener, admin, answers_end.clone()));
-    if is_unresolved || options.seeds.has_names() {
-        tokio::spawn(options.seeds.clone().look_up_again(handle.clone(), options.interval, is_unresolved));
-    }
+    tokio::spawn(options.seeds.clone().look_up_again(handle.clone(), options.interval, is_unresolved));
     let log = tokio::spawn(events::log_events(events.clone(), handle.clone(), options.clone()));
     if let Some(source) = options.tls.clone() {
         tokio::spawn(tls::follow(source, handle.clone()));

@@ -362,7 +362,7 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
         assert_eq!(endpoints[0].replaced, None, "neither is newer");
         endpoints[1].generation += 1;
         EndpointModel::mark_replaced(&mut endpoints);
-        let shown = render(&endpoints, Ports::Hidden);
+        let shown = render(&endpoints, Ports::Hidden, &Hosts::default());
         assert!(shown.contains("UN  10.0.0.2") && !shown.contains("DN"), "{shown}");
         assert!(
             shown.ends_with("Replaced: 10.0.0.1:7000 by 10.0.0.2:7000, which has its host id\n"),

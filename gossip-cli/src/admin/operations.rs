@@ -115,9 +115,8 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
             if admin.handle.set_seeds(addresses).await == Ok(true) {
                 tracing::info!("the seeds have changed");
             }
-            if read.is_unresolved {
-                tokio::spawn(admin.seeds.clone().look_up_again(admin.handle.clone(), admin.interval));
-            }
+            let look_up = admin.seeds.clone();
+            tokio::spawn(look_up.look_up_again(admin.handle.clone(), admin.interval, read.is_unresolved));
             match admin.handle.seeds().await {
                 Ok(seeds) => Json(SeedsModel::new(seeds, read.warnings)).into_response(),
                 Err(Stopped) => stopped(),

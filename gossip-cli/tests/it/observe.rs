@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::node::{Node, PATIENCE, cluster, command, gossip, refused, signal, until};
+use crate::node::{PATIENCE, cluster, command, gossip, refused, signal, until};
 
 const CLUSTER: [&str; 2] = ["--cluster", "Test Cluster"];
 
