@@ -16,13 +16,13 @@ const EXPORTER_PORT: u16 = 9500;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Discovery {
     /// The port that is scraped on each member
-    #[arg(long = "target-port", visible_alias = "port-of-targets", value_name = "PORT", default_value_t = EXPORTER_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(id = "target-port", long = "target-port", value_name = "PORT", default_value_t = EXPORTER_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// A label of each target: one of cluster, dc, rack, host_id, status, release and schema, or NAME=VALUE for a fixed one; repeat it for several; without, cluster, dc and rack
-    #[arg(long = "label", value_name = "LABEL")]
+    #[arg(id = "label", long = "label", value_name = "LABEL")]
     labels: Vec<Label>,
     /// Only members in this state: up, down, normal, joining, leaving, moving or shutdown; repeat it for several; without, all members
-    #[arg(long = "state", value_name = "STATE")]
+    #[arg(id = "state", long = "state", value_name = "STATE")]
     states: Vec<State>,
 }
 

@@ -19,6 +19,7 @@ mod membership;
 mod node;
 mod observe;
 mod operations;
+mod prometheus;
 mod refusals;
 mod seeds;
 #[path = "../../../tests/shared.rs"]

@@ -11,13 +11,13 @@ use crate::node::{PATIENCE, cluster, command, gossip, refused, signal, until};
 const CLUSTER: [&str; 2] = ["--cluster", "Test Cluster"];
 
 /// A running exporter, killed when it is dropped.
-struct Exporter {
+pub(crate) struct Exporter {
     child: Child,
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
 }
 
 impl Exporter {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let exporter = ["exporter", "--http", "127.0.0.1:0", "--log-level", "off"];
         let child = command(&exporter).args(CLUSTER).args(args).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap();
@@ -189,7 +189,7 @@ fn views_are_compared() {
                 .concat(),
         )
     };
-    let well = check(&seeds, &[]);
+    let well = check(&seeds, &["--within", "30s"]);
     assert_eq!(well.code, Some(0), "{well:?}");
     let expected = "GOSSIP OK: 3 members are up for all of 3 observers | up=3 down=0 split=0 ";
     assert!(well.stdout.starts_with(expected) && well.stdout.lines().count() == 1, "{}", well.stdout);
