@@ -119,7 +119,7 @@ impl View {
         };
         if ring.tokens().is_empty() {
             return Err(Failure::failed(
-                "no member has published tokens (a cluster of our own partitioner has no ring)",
+                "no member has published tokens (see what there is with gossip gossipinfo)",
             ));
         }
         let shares = ring.shares();
