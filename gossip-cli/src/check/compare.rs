@@ -247,12 +247,31 @@ fn opinions(answering: &[&Observer]) -> BTreeMap<SocketAddr, BTreeMap<SocketAddr
             StandingModel::Unverified => Opinion::Silent,
         },
     };
+    let heartbeat = |observer: &Observer, member| {
+        observer.tells_of(member).map(|model| (model.generation, model.heartbeat))
+    };
     all.into_iter()
         .map(|member| {
-            let of = views().map(|(observer, _)| (observer.seed, opinion(observer, member)));
-            (member, of.collect())
+            let told = views().map(|(observer, _)| {
+                (observer.seed, (opinion(observer, member), heartbeat(observer, member)))
+            });
+            (member, settle(told.collect()))
         })
         .collect()
+}
+
+/// What observers think in the end, by what they think and the newest heartbeat that each knows.
+///
+/// The last heartbeat of an endpoint that has just died reaches some observers later than others, and has grown for these alone. So an
+/// observer that finds it silent has the last word, unless another one knows a newer heartbeat than it.
+fn settle(told: BTreeMap<SocketAddr, (Opinion, Option<(i32, i32)>)>) -> BTreeMap<SocketAddr, Opinion> {
+    let newest = |wanted: Opinion| {
+        told.values().filter(|(opinion, _)| *opinion == wanted).filter_map(|(_, heartbeat)| *heartbeat).max()
+    };
+    let is_over =
+        newest(Opinion::Silent).is_some_and(|silent| newest(Opinion::Up).is_some_and(|up| silent >= up));
+    let settled = |opinion| if is_over && opinion == Opinion::Up { Opinion::Silent } else { opinion };
+    told.into_iter().map(|(observer, (opinion, _))| (observer, settled(opinion))).collect()
 }
 
 /// What observers tell differently of one member.
@@ -307,4 +326,27 @@ fn counted(newest: &BTreeMap<SocketAddr, &EndpointModel>, key: ApplicationState)
 fn listed(counts: &BTreeMap<String, usize>) -> String {
     let shown = counts.iter().map(|(value, count)| format!("{value} ({count})"));
     shown.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(told: &[(Opinion, i32)]) -> Vec<Opinion> {
+        let told = told.iter().zip(1..).map(|((opinion, heartbeat), n)| {
+            (SocketAddr::from(([10, 0, 0, n], 7000)), (*opinion, Some((1, *heartbeat))))
+        });
+        settle(told.collect()).into_values().collect()
+    }
+
+    #[test]
+    fn the_last_heartbeat_of_an_endpoint_that_has_died_is_no_split() {
+        use Opinion::{Silent, Stopped, Unknown, Up};
+        // It reached the first observer late, and grew there alone.
+        assert_eq!(settled(&[(Up, 90), (Silent, 90)]), [Silent, Silent]);
+        // Here it goes on for the first one.
+        assert_eq!(settled(&[(Up, 95), (Silent, 90)]), [Up, Silent]);
+        assert_eq!(settled(&[(Up, 95), (Up, 94), (Silent, 90)]), [Up, Up, Silent]);
+        assert_eq!(settled(&[(Up, 95), (Stopped, i32::MAX), (Unknown, 0)]), [Up, Stopped, Unknown]);
+    }
 }

@@ -204,8 +204,11 @@ fn views_are_compared() {
     assert!(unknown.stderr.contains("is not known there"), "{}", unknown.stderr);
 
     let dead = nodes.pop().unwrap();
-    let address = dead.gossip.to_string();
+    let (gossips, address) = (dead.gossip, dead.gossip.to_string());
     drop(dead);
+    for node in &nodes {
+        until("it is down", || node.endpoint(gossips).filter(|known| known["standing"] == "unreachable"));
+    }
     let two = nodes.iter().map(|node| node.gossip.to_string()).collect::<Vec<_>>().join(",");
     let down = gossip(&[&["check", "--within", "4s", "--seed", &two], &CLUSTER[..]].concat());
     assert_eq!(down.code, Some(1), "{down:?}");
