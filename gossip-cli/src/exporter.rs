@@ -62,8 +62,7 @@ pub(crate) struct Args {
 /// Misuse if an option is wrong; failure if the address is taken, or the cluster does not want this member any more.
 pub(crate) fn exporter(args: &Args) -> Result<(), Failure> {
     args.seeds.check()?;
-    let http =
-        resolve_one(&args.http, HTTP_PORT).map_err(|error| Failure::misuse(format!("--http: {error}")))?;
+    let http = resolve_one("--http", &args.http, HTTP_PORT)?;
     let _log = start_log(args.log_level.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;

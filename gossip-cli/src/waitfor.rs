@@ -80,12 +80,8 @@ struct Outcome {
 ///
 /// Misuse; failure if they do not agree in time.
 pub(crate) fn wait_for(args: &Args) -> Result<(), Failure> {
-    let endpoint = args
-        .endpoint
-        .as_deref()
-        .map(|text| resolve_one(text, GOSSIP_PORT))
-        .transpose()
-        .map_err(|error| Failure::misuse(format!("ENDPOINT: {error}")))?;
+    let named = args.endpoint.as_deref();
+    let endpoint = named.map(|text| resolve_one("ENDPOINT", text, GOSSIP_PORT)).transpose()?;
     check(args.condition, endpoint)?;
     let (mut observers, unresolved) = args.observers.observers()?;
     let seeds = observers.len() + unresolved.len();

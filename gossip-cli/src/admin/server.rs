@@ -287,7 +287,8 @@ mod tests {
     ) -> (tokio::task::JoinHandle<()>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = serve_within("admin port", listener, router, async move { end.notified().await }, limits);
+        let server =
+            serve_within("admin port", listener, router, async move { end.notified().await }, limits);
         let server = tokio::spawn(server);
         let client = TcpStream::connect(address).await.unwrap();
         client.writable().await.unwrap();

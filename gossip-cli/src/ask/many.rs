@@ -9,7 +9,7 @@ use std::time::Instant;
 use gossip_adapter::HeartbeatState;
 
 use super::{Contact, Question, on_a_runtime, others, standing};
-use crate::address::{GOSSIP_PORT, check_syntax, reachable, resolve};
+use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, reachable, resolve};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
@@ -72,7 +72,7 @@ impl ObserversArgs {
         for text in &self.seed {
             match resolve(text, GOSSIP_PORT) {
                 Ok(found) => addresses.extend(found),
-                Err(error) => warnings.push(format!("--seed: {error}")),
+                Err(Unresolved { error, .. }) => warnings.push(format!("--seed: {error}")),
             }
         }
         // In the order in which they are named.

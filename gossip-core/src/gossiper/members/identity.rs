@@ -104,7 +104,7 @@ impl Membership<'_> {
                 && self.members.table.generation(*slot) < generation
                 && (!self.members.table.status(*slot).is_dead() || self.has_stopped(*slot));
             if is_former {
-                let former = self.table.endpoint(*slot);
+                let former = self.members.table.endpoint(*slot);
                 self.journal.tell(Event::Replaced { endpoint: former, host_id });
                 self.evict(*slot, ForgetCause::Moved);
             }
