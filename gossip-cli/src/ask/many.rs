@@ -13,8 +13,8 @@ use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, reachable, resolve};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
-use crate::tls::{Rules, TlsArgs};
 use crate::run::check_name;
+use crate::tls::{Rules, TlsArgs};
 
 /// The most members that are asked at once.
 const MAX_OBSERVERS: usize = 64;
