@@ -105,18 +105,25 @@ impl ObserversArgs {
             });
             let asked = match question.await.map_err(|error| error.to_string())? {
                 Ok((listen, tls)) => {
-                    let question =
-                        Question { seed, cluster: &self.cluster, listen, patience, tls: tls.clone() };
+                    let question = Question {
+                        seed,
+                        cluster: &self.cluster,
+                        listen,
+                        patience,
+                        tls: tls.clone(),
+                        metadata_id: None,
+                    };
                     question
                         .ask(self.partitioner.as_deref())
                         .await
-                        .map(|(partitioner, _)| (partitioner, listen, tls))
+                        .map(|told| (told.partitioner, listen, tls))
                 }
                 Err(failure) => Err(failure),
             };
             match asked {
                 Ok((partitioner, listen, tls)) => {
-                    return Ok(Contact { seed, cluster: self.cluster.clone(), partitioner, listen, tls });
+                    let cluster = self.cluster.clone();
+                    return Ok(Contact { seed, cluster, partitioner, listen, tls, metadata_id: None });
                 }
                 Err(failure) => reasons.push(failure.to_string()),
             }
@@ -164,8 +171,8 @@ impl Observer {
         });
         let asked = question.and_then(|question| {
             on_a_runtime(async {
-                let (partitioner, infos) = question.ask(self.partitioner.as_deref()).await?;
-                Ok((question.answer(&partitioner, &infos, names).endpoints, partitioner, infos))
+                let told = question.ask(self.partitioner.as_deref()).await?;
+                Ok((question.answer(&told, names).endpoints, told.partitioner, told.infos))
             })
         });
         let now = Instant::now();
