@@ -27,7 +27,7 @@ pub(crate) struct TlsArgs {
     /// With which nodes: all, those of other data centers (dc), or those of other racks (rack), as Cassandra's internode_encryption
     #[arg(long, value_enum, value_name = "WHOM", default_value_t = Between::All, requires = "tls")]
     tls_between: Between,
-    /// This node's certificate, PEM; behind it those between it and the authority
+    /// This node's certificate, PEM; behind it those between it and the authority; without, --tls-keystore holds it
     #[arg(
         long,
         value_name = "FILE",
@@ -36,19 +36,19 @@ pub(crate) struct TlsArgs {
         conflicts_with = "tls_keystore"
     )]
     tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, PEM, not encrypted, which nobody else may read
+    /// The private key of --tls-cert, PEM, not encrypted, which nobody else may read; without, --tls-keystore holds it
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The certificates that are trusted, PEM: usually that of the authority
+    /// The certificates that are trusted, PEM: usually that of the authority; without, --tls-truststore holds them
     #[arg(long, value_name = "FILE", requires = "tls", conflicts_with = "tls_truststore")]
     tls_ca: Option<PathBuf>,
-    /// Certificate and key in one PKCS#12 file, as a Cassandra node has them
+    /// Certificate and key in one PKCS#12 file, as a Cassandra node has them; without, --tls-cert and --tls-key name them
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_keystore: Option<PathBuf>,
     /// A file with the password of --tls-keystore; without, it has none
     #[arg(long, value_name = "FILE", requires = "tls_keystore")]
     tls_keystore_password_file: Option<PathBuf>,
-    /// The certificates that are trusted, PKCS#12
+    /// The certificates that are trusted, PKCS#12; without, --tls-ca names them
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_truststore: Option<PathBuf>,
     /// A file with the password of --tls-truststore; without, it has none

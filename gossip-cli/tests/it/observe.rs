@@ -17,8 +17,12 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    pub(crate) fn start(args: &[&str]) -> Self {
-        let exporter = ["exporter", "--http", "127.0.0.1:0", "--log-level", "off"];
+    fn start(args: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", args)
+    }
+
+    pub(crate) fn start_at(http: &str, args: &[&str]) -> Self {
+        let exporter = ["exporter", "--http", http, "--log-level", "off"];
         let child = command(&exporter).args(CLUSTER).args(args).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap();
         let mut line = String::new();
@@ -81,7 +85,7 @@ fn an_exporter_tells_of_the_whole_cluster_and_leaves_no_trace() {
     let (status, body) = get(exporter.http, "/sd?port=9042&label=dc&label=env=test");
     let targets: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, targets.as_array().unwrap().len()), (200, 2), "{body}");
-    assert_eq!(targets[0]["targets"][0], "127.0.0.1:9042");
+    assert_eq!(targets[0]["targets"][0], SocketAddr::new(nodes[0].gossip.ip(), 9_042).to_string());
     assert_eq!(
         (&targets[0]["labels"]["dc"], &targets[0]["labels"]["env"]),
         (&"datacenter1".into(), &"test".into())

@@ -107,7 +107,9 @@ fn a_real_prometheus_finds_its_targets_and_raises_an_alert_for_a_node_that_is_ki
         return;
     }
     let mut nodes = cluster(3, &[]);
-    let exporter = Exporter::start(&["--seed", &nodes[0].gossip.to_string()]);
+    // Where its members are: it is what is found there.
+    let http = SocketAddr::new(nodes[0].gossip.ip(), 0).to_string();
+    let exporter = Exporter::start_at(&http, &["--seed", &nodes[0].gossip.to_string()]);
     let dir = tempfile::TempDir::new().unwrap();
     let prometheus = Prometheus::start(dir.path(), exporter.http);
 
