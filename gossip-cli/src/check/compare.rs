@@ -191,7 +191,7 @@ impl Report {
         } else {
             problems.iter().map(|problem| problem.severity).max().unwrap_or(Severity::Ok)
         };
-        problems.sort_by(|one, other| other.severity.cmp(&one.severity));
+        problems.sort_by_key(|problem| core::cmp::Reverse(problem.severity));
         Self {
             severity,
             problems,
@@ -277,7 +277,8 @@ fn settle(told: BTreeMap<SocketAddr, (Opinion, Option<(i32, i32)>)>) -> BTreeMap
 /// What observers tell differently of one member.
 fn differences(member: SocketAddr, told: &[(SocketAddr, &EndpointModel)]) -> Vec<(&'static str, String)> {
     let text = |model: &EndpointModel, key| model.text(key).unwrap_or("none").to_owned();
-    let facts: [(&'static str, &dyn Fn(&EndpointModel) -> String); 4] = [
+    type Fact<'a> = &'a dyn Fn(&EndpointModel) -> String;
+    let facts: [(&'static str, Fact<'_>); 4] = [
         ("generation", &|model| model.generation.to_string()),
         ("status", &|model| model.status.clone().unwrap_or_else(|| "none".into())),
         ("schema", &|model| text(model, ApplicationState::SCHEMA)),
