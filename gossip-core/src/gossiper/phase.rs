@@ -25,7 +25,7 @@ pub enum Phase {
     Disabling,
     /// Gossip is disabled. A node that only asks is here once it has its answer.
     Disabled,
-    /// The node has stopped. [`Gossiper::end`] says why.
+    /// The node has stopped. [`Gossiper::end`](crate::Gossiper::end) says why.
     Stopped,
 }
 
@@ -81,6 +81,6 @@ pub enum End {
         sign: UpgradeSign,
     },
     /// The node is gone without having stopped: its driver panicked, or the runtime of its driver ended. Adapters tell it of a node
-    /// that said nothing itself; [`Gossiper::end`] never does.
+    /// that said nothing itself; [`Gossiper::end`](crate::Gossiper::end) never does.
     Dropped,
 }
