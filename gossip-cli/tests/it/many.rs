@@ -59,11 +59,11 @@ fn answer_the_question(seed: &TcpListener, member: SocketAddr) -> [TcpStream; 2]
             break initiate;
         }
     };
-    let version = u32::from(VersionRange::SUPPORTED.max);
+    let version = u32::from(VersionRange::WITHOUT_METADATA.max);
     assert!(
         initiate.versions().contains(version),
         "{:?}",
-        negotiate(initiate.versions(), VersionRange::SUPPORTED)
+        negotiate(initiate.versions(), VersionRange::WITHOUT_METADATA)
     );
     question.write_all(&Accept { max: version, version }.to_bytes()).unwrap();
     assert!(question.read(&mut [0; 1024]).unwrap() > 0, "it asks");
@@ -73,7 +73,7 @@ fn answer_the_question(seed: &TcpListener, member: SocketAddr) -> [TcpStream; 2]
     let mut out = Writer::new(&mut buffer);
     let from = seed.local_addr().unwrap();
     let initiate =
-        Initiate::messaging(ConnectionType::Large, Framing::Crc, VersionRange::SUPPORTED, from.into());
+        Initiate::messaging(ConnectionType::Large, Framing::Crc, VersionRange::WITHOUT_METADATA, from.into());
     initiate.encode(&mut out).unwrap();
     answer.write_all(out.written()).unwrap();
     answer.read_exact(&mut [0; Accept::SIZE]).unwrap();

@@ -133,9 +133,11 @@ fn nodes_replace_their_certificates_while_they_run_and_are_asked_under_tls() {
     let files = Files::new();
     let options = files.options("required", "node");
     let tls = borrowed(&options);
-    let first = Node::start(&tls);
+    let first = Node::start_at("127.0.0.1:0", &tls);
     let seed = first.gossip.to_string();
-    let start = |runtime| Node::start(&[&tls[..], &["--seed", &seed, "--runtime", runtime]].concat());
+    let start = |runtime| {
+        Node::start_at("127.0.0.1:0", &[&tls[..], &["--seed", &seed, "--runtime", runtime]].concat())
+    };
     let nodes = [start("smol"), start("mio"), first];
     for node in &nodes {
         until("all are up", || (node.count_up() == 3).then_some(()));
@@ -163,7 +165,7 @@ fn nodes_replace_their_certificates_while_they_run_and_are_asked_under_tls() {
         until("all are still up", || (node.count_up() == 3).then_some(()));
         assert!(!node.log().contains("is DOWN"), "{}", node.log());
     }
-    let plain = Node::start(&[]);
+    let plain = Node::start_at("127.0.0.1:0", &[]);
     let told = plain.ask(&["reloadssl"]);
     assert!(told.code == Some(1) && told.stderr.contains("--tls"), "{told:?}");
 }
@@ -172,17 +174,17 @@ fn nodes_replace_their_certificates_while_they_run_and_are_asked_under_tls() {
 fn a_stranger_is_refused_and_named_in_the_log_with_what_to_do() {
     let (files, others) = (Files::new(), Files::new());
     let options = files.options("required", "node");
-    let first = Node::start(&borrowed(&options));
+    let first = Node::start_at("127.0.0.1:0", &borrowed(&options));
     let seed = first.gossip.to_string();
     let options = others.options("required", "node");
     let join = [&borrowed(&options)[..], &["--seed", &seed, "--no-shadow-round"]].concat();
-    let stranger = Node::start(&join);
+    let stranger = Node::start_at("127.0.0.1:0", &join);
     // The one that dials sees the other's certificate first, and says why it goes.
     let line = first.wait_for_log(&["WARN", "alert unknown_ca"]);
     assert!(line.contains("--tls-cert"), "{line}");
     let line = stranger.wait_for_log(&["WARN", &seed, "certificate was refused"]);
     assert!(line.contains("--tls-ca"), "{line}");
-    let plain = Node::start(&["--seed", &seed, "--no-shadow-round"]);
+    let plain = Node::start_at("127.0.0.1:0", &["--seed", &seed, "--no-shadow-round"]);
     let line = first.wait_for_log(&["WARN", &plain.gossip.to_string(), "did not use TLS"]);
     assert!(line.contains("--tls optional"), "{line}");
 }
@@ -238,8 +240,9 @@ fn openssl_dials_with_tls_1_2_and_1_3() {
     }
     let files = Files::new();
     let options = files.options("required", "node");
-    let demands = Node::start(&borrowed(&options));
-    let lenient = Node::start(&[&borrowed(&options)[..], &["--tls-client-auth", "off"]].concat());
+    let demands = Node::start_at("127.0.0.1:0", &borrowed(&options));
+    let lenient =
+        Node::start_at("127.0.0.1:0", &[&borrowed(&options)[..], &["--tls-client-auth", "off"]].concat());
     for version in ["-tls1_2", "-tls1_3"] {
         let (answer, errors) = s_client(&files, &demands.gossip.to_string(), version, true);
         // An Accept: the version that is agreed on stands last.
