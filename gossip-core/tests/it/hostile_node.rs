@@ -612,6 +612,26 @@ fn a_newcomer_is_dialled_among_strangers_who_never_answer() {
     assert!(dialled_after.is_some_and(|ticks| ticks <= 50), "within five seconds: {dialled_after:?}");
 }
 
+/// However often they speak.
+#[test]
+fn strangers_that_speak_all_the_time_do_not_take_the_place_of_a_newcomer() {
+    let mut a = Played::new(builder(A, 1).max_connections(64).build().unwrap());
+    let empty = frame_of(&ack2(&[]));
+    let mut open: Vec<_> = (0..48).map(|n| a.accept(&address(9, n), &[])).collect();
+    a.wanted();
+    a.pass(100);
+    let newcomer = a.accept(B, &[]);
+    for n in 48..90 {
+        a.pass(100);
+        open.iter().for_each(|connection| a.bytes(*connection, &empty));
+        open.push(a.accept(&address(9, n), &[]));
+        let wanted = a.wanted();
+        assert!(!wanted.contains(&Wanted::Close(newcomer)), "after {n} strangers");
+        open.retain(|connection| !wanted.contains(&Wanted::Close(*connection)));
+    }
+    assert_eq!(open.len(), 47);
+}
+
 #[test]
 fn strangers_who_accept_and_say_nothing_leave_places_to_dial() {
     let mut a = Played::new(builder(A, 1).max_connections(64).seed(endpoint(B)).build().unwrap());

@@ -68,8 +68,8 @@ impl Connection {
 }
 
 impl Connections {
-    /// Gets a place for another accepted connection: the oldest that has not said who it is gives way, or the one that was silent for
-    /// the longest; first those of peers that the node has not met.
+    /// Gets a place for another accepted connection: the oldest that has not said who it is gives way. If all places are taken, the oldest of
+    /// a peer that the node has not met gives way, else the one that was silent for the longest.
     pub(super) fn make_place_for_accepted(
         &mut self,
         now: Timestamp,
@@ -90,7 +90,11 @@ impl Connections {
                 .connections()
                 .filter(|connection| connection.accepted().is_some())
                 .min_by_key(|connection| {
-                    (connection.owner.is_some_and(|(from, _)| is_met(from)), connection.heard)
+                    // How often strangers speak is up to them, and says nothing for them.
+                    match connection.owner.is_some_and(|(from, _)| is_met(from)) {
+                        true => (true, connection.heard),
+                        false => (false, connection.opened),
+                    }
                 })
                 .map(|connection| connection.id);
             let Some(silent) = silent else { return false };
