@@ -8,7 +8,7 @@ use gossip_core::{
 };
 
 use crate::builder::{Builder, SEED_VARIABLE, Settings, Travel};
-use crate::host::{Host, MessageProcess, NodeProcess, Process, Started, unix_ms};
+use crate::host::{Host, MessageProcess, NodeProcess, Process, Started};
 use crate::messages::Letter;
 use crate::network::{Network, Traffic};
 use crate::packets::Packet;
@@ -48,6 +48,8 @@ pub(crate) enum Happening {
     Packet(Packet),
     /// Something happens to a connection.
     Stream(StreamHappening),
+    /// A hostile process does something.
+    Attack { host: usize, boot: u32 },
 }
 
 impl Cluster {
@@ -154,6 +156,7 @@ impl<P: Probe> Cluster<P> {
         match self.hosts[host].process.as_mut() {
             Some(Process::Messages(process)) => process.gossiper.shutdown(now),
             Some(Process::Node(process)) => process.node.shutdown(now),
+            Some(Process::Hostile(_)) => return self.kill(host),
             None => return,
         }
         self.drain(host);
@@ -181,6 +184,24 @@ impl<P: Probe> Cluster<P> {
         for happening in self.hosts[host].stalled.take().unwrap_or_default() {
             self.happen(happening);
         }
+    }
+
+    /// Lets the wall clock of `host` be so many seconds ahead from now on; behind, if that is negative. Generations are taken from it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn set_clock(&mut self, host: usize, seconds_ahead: i64) {
+        self.hosts[host].clock_ahead = seconds_ahead;
+    }
+
+    /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn wipe(&mut self, host: usize) {
+        self.hosts[host].generation = None;
     }
 
     /// Lets nothing get from `from` to `to`. Messages are lost; bytes wait, and new connections are never made.
@@ -237,6 +258,7 @@ impl<P: Probe> Cluster<P> {
         match self.hosts[host].process.as_mut().expect("a process runs on the host") {
             Process::Messages(process) => process.gossiper.set_state(now, key, value),
             Process::Node(process) => process.node.set_state(now, key, value),
+            Process::Hostile(_) => panic!("a node runs on the host"),
         }
     }
 
@@ -250,6 +272,7 @@ impl<P: Probe> Cluster<P> {
         match self.hosts[host].process.as_mut().expect("a process runs on the host") {
             Process::Messages(process) => process.gossiper.set_metadata_service(now, id),
             Process::Node(process) => process.node.set_metadata_service(now, id),
+            Process::Hostile(_) => panic!("a node runs on the host"),
         }
     }
 
@@ -263,8 +286,14 @@ impl<P: Probe> Cluster<P> {
         match self.hosts[host].process.as_mut().expect("a process runs on the host") {
             Process::Messages(process) => process.gossiper.merge_from_log(now, endpoint, key, value),
             Process::Node(process) => process.node.merge_from_log(now, endpoint, key, value),
+            Process::Hostile(_) => panic!("a node runs on the host"),
         }
         self.drain(host);
+    }
+
+    /// Whether bytes travel ([`Builder::streams`]), so that hosts can [attack](Cluster::attack).
+    pub fn carries_bytes(&self) -> bool {
+        self.settings.travel == Travel::Streams
     }
 
     /// The present moment.
@@ -332,7 +361,7 @@ impl<P: Probe> Cluster<P> {
 
     fn happen(&mut self, happening: Happening) {
         let concerned = match &happening {
-            Happening::Start { .. } => None,
+            Happening::Start { .. } | Happening::Attack { .. } => None,
             Happening::Wake { host, .. } => Some(*host),
             Happening::Letter(letter) => Some(letter.to),
             Happening::Packet(packet) => Some(packet.to),
@@ -350,6 +379,7 @@ impl<P: Probe> Cluster<P> {
             Happening::Letter(letter) => self.deliver(letter),
             Happening::Packet(packet) => self.on_packet(&packet),
             Happening::Stream(happening) => self.on_stream(happening),
+            Happening::Attack { host, boot } => self.on_attack(host, boot),
         }
     }
 
@@ -369,14 +399,14 @@ impl<P: Probe> Cluster<P> {
             Some(Process::Node(process)) => {
                 observe_node(probe, host, &mut process.node, |node| node.handle_input(*now, Input::Timeout));
             }
-            None => {}
+            Some(Process::Hostile(_)) | None => {}
         }
         self.drain(host);
     }
 
     fn tell_time(&mut self, host: usize) {
         let Self { hosts, probe, now, .. } = self;
-        let unix_ms = unix_ms(*now);
+        let unix_ms = hosts[host].unix_ms(*now);
         match hosts[host].process.as_mut() {
             Some(Process::Messages(process)) => observe(probe, host, &mut process.gossiper, |gossiper| {
                 gossiper.handle_wall_clock(*now, unix_ms);
@@ -384,7 +414,7 @@ impl<P: Probe> Cluster<P> {
             Some(Process::Node(process)) => observe_node(probe, host, &mut process.node, |node| {
                 node.handle_input(*now, Input::WallClock { unix_ms });
             }),
-            None => {}
+            Some(Process::Hostile(_)) | None => {}
         }
     }
 
@@ -393,7 +423,7 @@ impl<P: Probe> Cluster<P> {
         match self.hosts[host].process {
             Some(Process::Messages(_)) => self.drain_messages(host),
             Some(Process::Node(_)) => self.drain_node(host),
-            None => {}
+            Some(Process::Hostile(_)) | None => {}
         }
     }
 

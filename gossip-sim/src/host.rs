@@ -10,11 +10,15 @@ use gossip_core::{
 
 use crate::builder::Settings;
 use crate::cluster::Happening;
+use crate::hostile::HostileProcess;
 use crate::rng::Rng;
 use crate::streams::Side;
 
 /// What the wall clock of every host reads when a run begins.
-pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
+
+/// The name of every cluster.
+pub(crate) const CLUSTER: &str = "simulated";
 
 /// Which process of which host: what it gossips under, and since when.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,12 +42,15 @@ pub(crate) struct Host {
     pub(crate) wake: Option<Timestamp>,
     /// What happens to the process once it runs again, if it is held up.
     pub(crate) stalled: Option<Vec<Happening>>,
+    /// By how many seconds its wall clock is ahead.
+    pub(crate) clock_ahead: i64,
 }
 
 #[derive(Debug)]
 pub(crate) enum Process {
     Messages(Box<MessageProcess>),
     Node(Box<NodeProcess>),
+    Hostile(Box<HostileProcess>),
 }
 
 #[derive(Debug)]
@@ -71,6 +78,7 @@ impl Host {
             events: Vec::new(),
             wake: None,
             stalled: None,
+            clock_ahead: 0,
         }
     }
 
@@ -86,6 +94,7 @@ impl Host {
         match self.process.as_ref()? {
             Process::Messages(process) => Some(&process.gossiper),
             Process::Node(process) => Some(process.node.gossiper()),
+            Process::Hostile(_) => None,
         }
     }
 
@@ -96,21 +105,26 @@ impl Host {
         now: Timestamp,
         settings: &Settings,
     ) -> ConfigBuilder<GossipOnly> {
-        let generation = Generation::at_start(unix_ms(now) / 1_000, self.generation);
+        let generation = Generation::at_start(self.unix_ms(now) / 1_000, self.generation);
         let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;
         let entropy = Rng::split(settings.seed, purpose).bytes();
         let mut id = [0x40; 16];
         id[15] = u8::try_from(number).unwrap_or(u8::MAX);
-        Config::gossip_only("simulated", self.endpoint, generation, entropy, Uuid::from_bytes(id))
+        Config::gossip_only(CLUSTER, self.endpoint, generation, entropy, Uuid::from_bytes(id))
+    }
+
+    /// What its wall clock reads.
+    pub(crate) const fn unix_ms(&self, now: Timestamp) -> u64 {
+        (EPOCH_MS + now.as_nanos() / 1_000_000).saturating_add_signed(self.clock_ahead * 1_000)
     }
 
     /// What the next process is told, but for the seeds.
     pub(crate) fn config(&self, number: usize, now: Timestamp, settings: &Settings) -> ConfigBuilder {
-        let generation = Generation::at_start(unix_ms(now) / 1_000, self.generation);
+        let generation = Generation::at_start(self.unix_ms(now) / 1_000, self.generation);
         let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;
         let entropy = Rng::split(settings.seed, purpose).bytes();
         let ip = self.endpoint.ip();
-        let config = Config::builder("simulated", self.endpoint, generation, entropy);
+        let config = Config::builder(CLUSTER, self.endpoint, generation, entropy);
         let status = format!("NORMAL,{number}");
         if settings.has_one_state {
             return config.state(ApplicationState::STATUS_WITH_PORT, &status);
@@ -125,9 +139,4 @@ impl Host {
             .state(ApplicationState::RPC_READY, "true")
             .state(ApplicationState::STATUS_WITH_PORT, &status)
     }
-}
-
-/// What the wall clocks read.
-pub(crate) const fn unix_ms(now: Timestamp) -> u64 {
-    EPOCH_MS + now.as_nanos() / 1_000_000
 }

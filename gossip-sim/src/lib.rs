@@ -39,6 +39,9 @@
 //! | [`Cluster::cut`], [`Cluster::partition`] | messages vanish | bytes wait, dials are never answered |
 //! | [`Cluster::stall`] | a process does nothing until [`Cluster::resume`] | likewise, and nobody reads its connections |
 //! | [`Cluster::kill`] | a process is gone | likewise, and its connections end |
+//! | [`Cluster::set_clock`] | a wall clock is ahead, or behind | likewise |
+//! | [`Cluster::wipe`] | a host loses what its processes stored | likewise |
+//! | [`Cluster::attack`] | (not possible) | a hostile process takes what it can get from all others |
 //! | [`Cluster::reset`] | nothing | connections break |
 //! | [`Cluster::delay`] | everything of one host takes longer | likewise |
 //! | [`Builder::chunks`], [`Builder::socket_buffer`] | nothing | bytes come in pieces; writes have to wait |
@@ -60,6 +63,7 @@ use std::time::Duration;
 mod builder;
 mod cluster;
 mod host;
+mod hostile;
 mod messages;
 mod network;
 mod packets;
@@ -72,6 +76,7 @@ mod view;
 pub use builder::{Builder, SEED_VARIABLE};
 pub use cluster::Cluster;
 pub use host::Started;
+pub use hostile::Attack;
 pub use network::Traffic;
 pub use probe::{NoProbe, Probe};
 pub use view::View;

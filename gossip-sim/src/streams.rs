@@ -7,6 +7,7 @@ use gossip_core::{ConnectionId, Endpoint, Input, Output, Timestamp};
 
 use crate::cluster::{Cluster, Happening, observe_node};
 use crate::host::{Host, Process};
+use crate::hostile::{self, is_invented};
 use crate::network::Network;
 use crate::probe::Probe;
 use crate::queue::Queue;
@@ -144,6 +145,16 @@ impl Streams {
             StreamHappening::Writable { pipe, side } => (pipe, side),
         };
         Some(self.pipes.get(&pipe)?.host(side))
+    }
+
+    /// Whether the dialler of a connection still has it.
+    pub(crate) fn is_dialled(&self, pipe: u64) -> bool {
+        self.pipes.get(&pipe).is_some_and(|pipe| pipe.is_open(Side::Dialler))
+    }
+
+    /// Whether the machine at the other end has accepted it, and nobody has closed it since.
+    pub(crate) fn is_accepted(&self, pipe: u64) -> bool {
+        self.pipes.get(&pipe).is_some_and(|pipe| pipe.is_open(Side::Acceptor))
     }
 
     /// Sends on as much of what was written as there is room for.
@@ -290,12 +301,50 @@ impl<P: Probe> Cluster<P> {
         // Where nobody is, the dialler's own machine says so.
         let acceptor = End { host: target.unwrap_or(host), connection: None, state: EndState::Unreached };
         self.streams.pipes.insert(id, Pipe { ends: [dialler, acceptor], lanes: Default::default() });
+        if is_invented(to) {
+            return;
+        }
         let at = self.now + self.network.travel(host, target.unwrap_or(host));
         let happening = match target {
             Some(_) => StreamHappening::Dial { pipe: id },
             None => StreamHappening::Failed { pipe: id },
         };
         self.queue.push(at, Happening::Stream(happening));
+    }
+
+    /// Opens a connection from a hostile host, and names it.
+    pub(crate) fn dial_as_attacker(&mut self, host: usize, to: usize) -> u64 {
+        let id = self.streams.next;
+        self.streams.next += 1;
+        let dialler = End { host, connection: None, state: EndState::Open };
+        let acceptor = End { host: to, connection: None, state: EndState::Unreached };
+        self.streams.pipes.insert(id, Pipe { ends: [dialler, acceptor], lanes: Default::default() });
+        let at = self.now + self.network.travel(host, to);
+        self.queue.push(at, Happening::Stream(StreamHappening::Dial { pipe: id }));
+        id
+    }
+
+    /// Writes to a connection of a hostile host, as far as there is room.
+    pub(crate) fn write_as_attacker(&mut self, id: u64, bytes: &[u8]) {
+        let Self { now, streams, network, queue, .. } = self;
+        let Some(pipe) = streams.pipes.get_mut(&id).filter(|_| !bytes.is_empty()) else { return };
+        let lane = &mut pipe.lanes[Side::Dialler.index()];
+        if lane.remainder.is_empty() {
+            lane.remainder.extend(bytes);
+            streams.pump(id, Side::Dialler, *now, network, queue);
+        }
+    }
+
+    /// A hostile host answers the handshake, so that it is told what it will not answer.
+    fn accept_as_attacker(&mut self, id: u64) {
+        let Self { now, streams, network, queue, .. } = self;
+        let Some(pipe) = streams.pipes.get_mut(&id) else { return };
+        let lane = &mut pipe.lanes[Side::Acceptor.index()];
+        if lane.writes == 0 {
+            lane.writes = 1;
+            lane.remainder.extend(hostile::accept());
+            streams.pump(id, Side::Acceptor, *now, network, queue);
+        }
     }
 
     fn write(&mut self, host: usize, connection: ConnectionId, bytes: &[u8]) {
@@ -378,6 +427,13 @@ impl<P: Probe> Cluster<P> {
     fn on_dialled(&mut self, id: u64, is_open: bool) {
         let Some(pipe) = self.streams.pipes.get(&id) else { return };
         let (host, other) = (pipe.host(Side::Dialler), pipe.host(Side::Acceptor));
+        // A hostile host sees for itself what became of its dial.
+        if pipe.ends[0].connection.is_none() {
+            if !is_open {
+                self.streams.pipes.remove(&id);
+            }
+            return;
+        }
         // An answer that does not get through is none: the dialler waits.
         let Some(connection) = pipe.ends[0].connection.filter(|_| !self.network.is_cut(other, host)) else {
             return;
@@ -416,6 +472,9 @@ impl<P: Probe> Cluster<P> {
         if had_remainder && is_done {
             let writable = StreamHappening::Writable { pipe: id, side: from };
             queue.push(*now, Happening::Stream(writable));
+        }
+        if to == Side::Acceptor && matches!(self.hosts[host].process, Some(Process::Hostile(_))) {
+            self.accept_as_attacker(id);
         }
         self.drain(host);
     }

@@ -1,33 +1,11 @@
 //! Whatever happens to a cluster, once it stops happening all nodes agree again.
 
-use gossip_core::{ApplicationState, Endpoint, Gossiper, Version};
-use gossip_sim::{Builder, Cluster, View, seconds};
+use gossip_core::ApplicationState;
+use gossip_sim::{Builder, Cluster, seconds};
+
+use crate::support::{Choices, all_agree};
 
 const HOSTS: usize = 9;
-
-/// A linear congruential generator: what is done to a cluster has nothing to do with what chance does in it.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-}
-
-fn values(gossiper: &Gossiper, endpoint: Endpoint) -> Vec<(ApplicationState, String, Version)> {
-    gossiper
-        .values(endpoint)
-        .map(|(key, text, version)| (key, text.to_text().into_owned(), version))
-        .collect()
-}
-
-fn all_agree(view: &View<'_>) -> bool {
-    view.running().all(|(_, other)| {
-        let own = values(other, other.local_endpoint());
-        view.running().all(|(_, gossiper)| values(gossiper, other.local_endpoint()) == own)
-    })
-}
 
 fn meddle(builder: Builder, seed: u64) {
     let mut cluster = builder.seed(seed).start();
