@@ -136,8 +136,12 @@ impl<P: Probe> Cluster<P> {
                 // Every other idle connection is of one and the same name.
                 let is_own =
                     attack == Attack::EmptyClaims || (attack == Attack::IdleConnections && names % 2 == 0);
-                let name =
-                    if is_own { self.hosts[host].endpoint } else { invented(host as u32 * 100_000 + names) };
+                let name = if is_own {
+                    self.hosts[host].endpoint
+                } else {
+                    let host = u32::try_from(host).expect("there are few hosts");
+                    invented(host * 100_000 + names)
+                };
                 connections.push(HostileConnection { pipe, to, name, number: names, is_greeted: false });
                 names += 1;
             }
