@@ -25,6 +25,8 @@ pub(super) struct Journal {
     /// How many events may wait.
     max_events: usize,
     lost: u32,
+    /// Whether the last event has been told: that the node has stopped.
+    is_closed: bool,
     vital: Vital,
     limits: Limits,
     /// The counters. Each part counts what it does.
@@ -41,6 +43,7 @@ impl Journal {
             events: VecDeque::with_capacity(max_events),
             max_events,
             lost: 0,
+            is_closed: false,
             vital: Vital::default(),
             limits: Limits::default(),
             stats: Stats::default(),
@@ -49,8 +52,11 @@ impl Journal {
         }
     }
 
-    /// Tells the application of an event, as soon as it asks.
+    /// Tells the application of an event, as soon as it asks. Nothing comes after [`Event::Stopped`]: packets may still arrive then.
     pub(super) fn tell(&mut self, event: Event) {
+        if self.is_closed {
+            return;
+        }
         let Some(event) = self.vital.keep(event) else { return };
         let limit = self.max_events;
         // Whatever there may be many of leaves room for changes of membership.
@@ -70,7 +76,11 @@ impl Journal {
             return Some(event);
         }
         match core::mem::take(&mut self.lost) {
-            0 => self.vital.take_stopped().then_some(Event::Stopped),
+            0 => {
+                let has_stopped = self.vital.take_stopped();
+                self.is_closed |= has_stopped;
+                has_stopped.then_some(Event::Stopped)
+            }
             count => Some(Event::Lost { count }),
         }
     }
@@ -107,6 +117,16 @@ mod tests {
         let mut told = core::iter::from_fn(|| journal.next()).skip(6);
         assert_eq!((told.next(), told.next()), (Some(down(1)), Some(down(2))));
         assert_eq!((told.next(), told.next()), (Some(Event::Lost { count: 15 }), None));
+    }
+
+    #[test]
+    fn nothing_is_told_after_the_end() {
+        let mut journal = Journal::new(8);
+        journal.tell(Event::Stopped);
+        journal.tell(down(1));
+        assert_eq!((journal.next(), journal.next()), (Some(down(1)), Some(Event::Stopped)));
+        journal.tell(down(2));
+        assert_eq!(journal.next(), None);
     }
 
     #[test]
