@@ -329,7 +329,6 @@ impl World {
                 Wanted::Packet(to, _) => panic!("a packet to {to}"),
             }
         }
-        let stats = self.node.node.stats();
         let counted = self.node.node.stats().connections;
         if self.node.is_gossip_only() {
             // It falls silent at once, also about the dials of which its driver has not heard yet.
