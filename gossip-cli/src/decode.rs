@@ -57,7 +57,8 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 What is decoded: handshakes, frames, message headers, and the whole bodies of SYN, ACK, ACK2, SHUTDOWN,
 ECHO, PING, SCHEMA_VERSION and FAILURE, in messaging versions 10 to 14. Other messages are told by verb,
-name and length; streaming and TLS connections are named and passed over.
+name and length; streaming is named and passed over. Of a TLS connection nothing is decrypted: versions,
+cipher suite, server name, alerts and, up to TLS 1.2, certificates are named. Key logs are of no use here.
 
 A capture may begin and end anywhere; TCP is put into order first. Link types: Ethernet (also with VLAN
 tags), Linux cooked, raw IP, BSD loopback. What no handshake says is found out, and a note says so: the

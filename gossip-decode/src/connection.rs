@@ -10,6 +10,7 @@ mod handshake;
 mod input;
 mod legacy;
 mod seek;
+mod tls;
 
 use core::net::SocketAddr;
 
@@ -23,6 +24,7 @@ use self::input::Input;
 use self::legacy::Legacy;
 pub(crate) use self::seek::framing_of;
 use self::seek::{Next, Seek, Why};
+use self::tls::Session;
 use crate::env::{End, Ending, Env, Seen, Step, Who};
 use crate::fault::{bytes_of, end_after};
 use crate::record::{Passed, Record};
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     is_closed: bool,
     /// How many bytes were passed over, by end.
     passed: [u64; 2],
+    /// What is passed over, if that is TLS.
+    tls: Option<Box<Session>>,
 }
 
 #[derive(Default)]
@@ -122,6 +126,7 @@ impl Connection {
             has_carried: false,
             is_closed: false,
             passed: [0; 2],
+            tls: None,
         }
     }
 
@@ -145,7 +150,8 @@ impl Connection {
             Phase::Legacy(legacy) => legacy.held(),
             _ => 0,
         };
-        self.dialler.input.held() + self.acceptor.input.held() + phase
+        let tls = self.tls.as_ref().map_or(0, |session| session.held());
+        self.dialler.input.held() + self.acceptor.input.held() + phase + tls
     }
 
     /// Takes the next bytes of a direction.
@@ -171,6 +177,9 @@ impl Connection {
         side.input.leap(missing);
         let place = self.who.place(end, offset, seen);
         if let Phase::Passing(_) = self.phase {
+            if let Some(session) = &mut self.tls {
+                session.lose(end);
+            }
             env.note(place, format!("{} missing in the capture", bytes_of(missing)));
             return;
         }
@@ -229,9 +238,23 @@ impl Connection {
                 TLS => env.summary.encrypted_connections += 1,
                 _ => env.summary.streaming_connections += 1,
             }
-            env.tell(Record::Passed(Passed { place, what, sent, received }));
+            let tls = self.tls.take().map(|session| session.into_told());
+            env.tell(Record::Passed(Passed { place, what, sent, received, tls }));
         }
         (self.dialler.input, self.acceptor.input) = (Input::default(), Input::default());
+    }
+
+    /// Passes over all that came from `end`.
+    fn pass(&mut self, end: End) {
+        let (side, passed) = match end {
+            End::Dialler => (&mut self.dialler, &mut self.passed[0]),
+            End::Acceptor => (&mut self.acceptor, &mut self.passed[1]),
+        };
+        if let Some(session) = &mut self.tls {
+            session.take(end, side.input.rest());
+        }
+        *passed += side.input.len() as u64;
+        side.input.consume(side.input.len());
     }
 
     fn side(&mut self, end: End) -> &mut Side {
@@ -259,8 +282,7 @@ impl Connection {
                 Phase::Legacy(legacy) => legacy.step(input, &self.who, self.dialler.has_ended, env),
                 Phase::Seeking(_) => self.look(env),
                 Phase::Passing(_) => {
-                    self.passed[0] += input.len() as u64;
-                    input.consume(input.len());
+                    self.pass(End::Dialler);
                     Step::Wait
                 }
                 Phase::Lost => {
@@ -346,11 +368,11 @@ impl Connection {
         }
         let end_of_bytes = self.acceptor.input.offset() + left as u64;
         let place = self.who.place(End::Acceptor, end_of_bytes, self.acceptor.last);
-        self.acceptor.input.consume(left);
         if let Phase::Passing(_) = self.phase {
-            self.passed[1] += left as u64;
+            self.pass(End::Acceptor);
             return;
         }
+        self.acceptor.input.consume(left);
         env.lose(left);
         match ending {
             Ending::Finished if self.acceptor.from_start => {

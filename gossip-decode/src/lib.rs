@@ -51,5 +51,6 @@ pub use loose::{Shape, Unrecognised, decode_bytes};
 pub use names::{Flavour, StateNames};
 pub use options::Options;
 pub use record::{
-    Answer, Damage, Frame, Handshake, LooseBody, Message, Note, Param, Passed, Place, Record, Summary,
+    Answer, Damage, Frame, Handshake, LooseBody, Message, Note, Param, Passed, Place, Record, Summary, Tls,
+    TlsAlert, TlsCertificate,
 };

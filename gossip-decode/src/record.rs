@@ -202,6 +202,70 @@ pub struct Passed {
     pub sent: u64,
     /// How many came from the acceptor.
     pub received: u64,
+    /// What a connection under TLS says in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// What a connection under TLS says in the clear. What it did not say, or the capture does not have, is absent or empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Tls {
+    /// The versions of TLS that the dialler offers, such as `1.3`; the newest one first, as far as the dialler orders them.
+    pub offered: Vec<String>,
+    /// The name of the server that the dialler asks for. No node of Cassandra asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The version that the acceptor chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The cipher suite that the acceptor chose, by its registered name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher_suite: Option<String>,
+    /// Whether the acceptor was seen to demand a certificate of the dialler. In TLS 1.3 that is encrypted.
+    pub demands_certificate: bool,
+    /// The certificates of the two ends. In TLS 1.3 they are encrypted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<TlsCertificate>,
+    /// The alerts that were sent in the clear, the first few of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<TlsAlert>,
+}
+
+/// The certificate that one end of a connection presented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TlsCertificate {
+    /// Which end: `dialler` or `acceptor`.
+    pub from: &'static str,
+    /// How many certificates it sent, with those of authorities. 0 means that it was asked for one and has none.
+    pub chain: usize,
+    /// The subject; absent if there is no certificate, or it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The subject of the authority that issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The addresses and host names that it is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// From when on it is valid, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
+    /// Until when it is valid, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<i64>,
+}
+
+/// An alert of TLS.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TlsAlert {
+    /// Which end sent it: `dialler` or `acceptor`.
+    pub from: &'static str,
+    /// `warning` or `fatal`.
+    pub level: &'static str,
+    /// Its number.
+    pub number: u8,
+    /// Its name, if it has one.
+    pub name: Option<&'static str>,
 }
 
 /// Something to know.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use gossip_decode::{
     Body, Damage, Digest, Frame, Handshake, LooseBody, Message, Passed, Place, Record, State, StateValue,
-    Summary,
+    Summary, Tls,
 };
 
 use super::output::Times;
@@ -201,12 +201,63 @@ impl Printer {
 
     fn passed(&mut self, passed: &Passed, out: &mut impl Write) -> io::Result<()> {
         self.head(&passed.place, out)?;
-        let what = match passed.what {
-            "tls" => "TLS, which cannot be read",
-            other => other,
-        };
-        writeln!(out, "{what}: {} bytes sent and {} received were passed over", passed.sent, passed.received)
+        match &passed.tls {
+            None => write!(out, "{}", passed.what)?,
+            Some(Tls { version, cipher_suite, .. }) => {
+                write!(out, "TLS")?;
+                if let (Some(version), Some(suite)) = (version, cipher_suite) {
+                    write!(out, " {version} ({suite})")?;
+                }
+                write!(out, ", which cannot be read")?;
+            }
+        }
+        writeln!(out, ": {} bytes sent and {} received were passed over", passed.sent, passed.received)?;
+        passed.tls.as_ref().map_or(Ok(()), |tls| print_tls(tls, out))
     }
+}
+
+/// What a connection under TLS says in the clear.
+fn print_tls(tls: &Tls, out: &mut impl Write) -> io::Result<()> {
+    if !tls.offered.is_empty() {
+        write!(out, "    the dialler offers TLS {}", printable(&tls.offered.join(", ")))?;
+        match &tls.server_name {
+            Some(name) => writeln!(out, ", and asks for the server {}", printable(name))?,
+            None => writeln!(out)?,
+        }
+    }
+    if tls.demands_certificate {
+        writeln!(out, "    the acceptor demands a certificate")?;
+    }
+    for certificate in &tls.certificates {
+        let from = certificate.from;
+        match (&certificate.subject, &certificate.issuer) {
+            _ if certificate.chain == 0 => writeln!(out, "    the {from} presents no certificate")?,
+            (Some(subject), Some(issuer)) => {
+                let (subject, issuer) = (printable(subject), printable(issuer));
+                write!(out, "    certificate of the {from}: {subject}, issued by {issuer}")?;
+                if !certificate.names.is_empty() {
+                    write!(out, ", for {}", printable(&certificate.names.join(", ")))?;
+                }
+                if let (Some(from), Some(until)) = (day(certificate.not_before), day(certificate.not_after)) {
+                    write!(out, ", valid from {from} to {until}")?;
+                }
+                writeln!(out)?;
+            }
+            _ => writeln!(out, "    the certificate of the {from} cannot be read")?,
+        }
+    }
+    for alert in &tls.alerts {
+        let name = alert.name.unwrap_or("of unknown name");
+        writeln!(out, "    alert of the {}: {name} ({}), {}", alert.from, alert.number, alert.level)?;
+    }
+    Ok(())
+}
+
+/// The day of a time in seconds since the Unix epoch.
+fn day(seconds: Option<i64>) -> Option<String> {
+    let milliseconds = u64::try_from(seconds?).ok()?.checked_mul(1_000)?;
+    // The time of the day follows the letter.
+    utc(milliseconds).split('T').next().map(str::to_owned)
 }
 
 /// Where in its direction something is.

@@ -425,3 +425,19 @@ fn a_capture_is_no_file_of_frames() {
         assert!(line.contains("--as"), "{line}");
     }
 }
+
+#[test]
+fn a_connection_under_tls_is_named_by_what_it_says_in_the_clear() {
+    // A node of 4.0 dials (`docs/protocol/tls.md#versions-and-suites`), and gives the other end up with an alert.
+    let hello = "16 03 01 00 72 01 00 00 6e 03 03 0000000000000000000000000000000000000000000000000000000000000000 00 \
+        00 12 c02c c02b c02f c030 c013 c014 009c 002f 0035 01 00 00 33 0017 0000 ff01 0001 00 \
+        000a 0008 0006 001d 0017 0018 000b 0002 01 00 000d 0014 0012 0403 0804 0401 0503 0805 0501 0806 0601 0201";
+    let input = format!("{hello} 15 03 03 00 02 02 50");
+    let output = decode(&["-"], input.as_bytes());
+    assert_eq!(output.code, Some(1), "nothing of it can be decoded");
+    let lines: Vec<_> = output.stdout.lines().collect();
+    assert!(lines[0].starts_with("TLS, which cannot be read: 126 bytes sent and 0 received"), "{lines:?}");
+    assert_eq!(lines[1].trim(), "the dialler offers TLS 1.2");
+    assert_eq!(lines[2].trim(), "alert of the dialler: internal_error (80), fatal");
+    assert!(output.stderr.contains("TLS"), "{}", output.stderr);
+}

@@ -8,6 +8,7 @@ use super::answer::{Answer, Greeting};
 use super::frames::{Frames, framing_name};
 use super::legacy::Legacy;
 use super::seek::{Seek, Why};
+use super::tls::{Refusal, Session, alert_text};
 use super::{Connection, MAX_WAIT_US, MAX_WAITING, Phase, STREAMING, TLS};
 use crate::env::{End, Env, Step};
 use crate::fault::Fault;
@@ -46,8 +47,14 @@ impl Connection {
         let input = &mut self.dialler.input;
         let rest = input.rest();
         if is_tls(rest, self.dialler.from_start) {
+            self.tls = Some(Box::new(Session::new(self.dialler.from_start, self.acceptor.from_start)));
             self.phase = Phase::Passing(TLS);
+            // An answer that came before could not be read without the question.
+            self.work_answer(env);
             return Step::Again;
+        }
+        if may_become_tls(rest) && !self.dialler.has_ended {
+            return Step::Wait;
         }
         let (front, _) = rest.split_at(rest.len().min(MAGIC.len()));
         if !MAGIC.starts_with(front) {
@@ -251,8 +258,7 @@ impl Connection {
             return;
         }
         if let Phase::Passing(_) = self.phase {
-            self.passed[1] += input.len() as u64;
-            input.consume(input.len());
+            self.pass(End::Acceptor);
             return;
         }
         if !self.answer.is_awaited() {
@@ -261,6 +267,28 @@ impl Connection {
         }
         let greeting = self.opening.greeting();
         let rest = input.rest();
+        if greeting.is_some() {
+            match Refusal::of(rest) {
+                Refusal::None => {}
+                Refusal::Front if !self.acceptor.has_ended => return,
+                Refusal::Front => {}
+                Refusal::Alert(number) => {
+                    let place = self.who.place(End::Acceptor, input.offset(), input.seen_all(Refusal::SIZE));
+                    let alert = alert_text(number);
+                    let text = format!(
+                        "the acceptor answers the plain handshake with the TLS alert {alert}, as a node does that accepts TLS only"
+                    );
+                    env.note(place, text);
+                    self.answered = Some(input.seen_all(Refusal::SIZE));
+                    input.consume(Refusal::SIZE);
+                    self.answer = Answer::Absent;
+                    self.tell_handshake(env);
+                    self.pass_over_rest(env);
+                    self.work(env);
+                    return;
+                }
+            }
+        }
         let word = rest.first_chunk().map(|word| u32::from_be_bytes(*word));
         let is_legacy = match (greeting, word) {
             (_, None) => return,
@@ -328,12 +356,11 @@ impl Connection {
             self.tell_handshake(env);
             self.phase = Phase::Passing(STREAMING);
         }
-        let input = &mut self.acceptor.input;
         if let Phase::Passing(_) = self.phase {
-            self.passed[1] += input.len() as u64;
-            input.consume(input.len());
+            self.pass(End::Acceptor);
             return;
         }
+        let input = &mut self.acceptor.input;
         let found = format!("{} bytes", input.len());
         if !self.is_acceptor_odd {
             self.is_acceptor_odd = true;
@@ -405,6 +432,11 @@ fn is_tls(bytes: &[u8], from_start: bool) -> bool {
         [0x14..=0x17, 3, 0..=4, ..] => !from_start,
         _ => false,
     }
+}
+
+/// Whether `bytes` are too few to tell, and may be the front of a record of TLS.
+const fn may_become_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x14..=0x17] | [0x14..=0x17, 3])
 }
 
 /// The answer alone, given as such.

@@ -12,4 +12,5 @@ mod properties;
 #[path = "../../../tests/shared.rs"]
 mod shared;
 mod support;
+mod tls;
 mod transcripts;
