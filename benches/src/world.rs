@@ -33,10 +33,12 @@ impl World {
     ) -> Self {
         let local = Endpoint::v4([127, 0, 0, 1], 7000);
         let config = Config::builder(CLUSTER, local, Generation::new(1), [7; 32])
-            .max_endpoints(count as usize + 1)
+            .change_limits(|limits| limits.max_endpoints = count as usize + 1)
             // Peers here are silent but for what is measured.
-            .phi_convict_threshold(1_000.0)
-            .probe_after(core::time::Duration::MAX)
+            .change_detector(|detector| {
+                detector.phi_convict_threshold = 1_000.0;
+                detector.probe_after = Some(core::time::Duration::MAX);
+            })
             .build()
             .expect("the numbers are in range");
         let mut world = Self {

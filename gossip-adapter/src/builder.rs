@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gossip_core::{
-    Clock, ConfigBuilder, ConfigError, Endpoint, Generation, Member, Node, SavedEndpoint, Timestamp,
-    Tombstone, Transport, Uuid,
+    Clock, ConfigBuilder, ConfigError, Datagrams, Detector, Endpoint, Generation, Limits, Member, Membership,
+    Node, SavedEndpoint, Timeouts, Timestamp, Tombstone, Transport, Uuid,
 };
 
 use self::membership::Kind;
@@ -63,7 +63,6 @@ pub struct Builder<R, M = Member> {
     generation: Option<Generation>,
     persist: Option<PersistGeneration>,
     interval: Duration,
-    phi_convict_threshold: Option<f64>,
     tune: Option<Change<M>>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -86,7 +85,6 @@ impl<R, M> Builder<R, M> {
             generation: None,
             persist: None,
             interval: Duration::from_secs(1),
-            phi_convict_threshold: None,
             tune: None,
             runtime: PhantomData,
         }
@@ -157,9 +155,51 @@ impl<R, M> Builder<R, M> {
         self
     }
 
-    /// The phi above which a silent endpoint is convicted. Default 8; 0 to 1,000.
-    pub const fn phi_convict_threshold(mut self, threshold: f64) -> Self {
-        self.phi_convict_threshold = Some(threshold);
+    /// The failure detector.
+    pub fn detector(self, detector: Detector) -> Self
+    where
+        M: 'static,
+    {
+        self.says(move |config| config.detector(detector))
+    }
+
+    /// Limits of memory and of work.
+    pub fn limits(self, limits: Limits) -> Self
+    where
+        M: 'static,
+    {
+        self.says(move |config| config.limits(limits))
+    }
+
+    /// Timeouts of connections and messages.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self
+    where
+        M: 'static,
+    {
+        self.says(move |config| config.timeouts(timeouts))
+    }
+
+    /// How the node joins and leaves, and when it forgets other endpoints.
+    ///
+    /// A node of the library takes part at once unless [`Membership::shadow_round`] is set; `gossip run` and gossip-only members have
+    /// it on. [`View::until_joined`](crate::View::until_joined) waits for the end of the shadow round.
+    pub fn membership(self, membership: Membership) -> Self
+    where
+        M: 'static,
+    {
+        self.says(move |config| config.membership(membership))
+    }
+
+    /// Packets of [`Transport::Datagram`].
+    pub fn datagrams(self, datagrams: Datagrams) -> Self
+    where
+        M: 'static,
+    {
+        self.says(move |config| config.datagrams(datagrams))
+    }
+
+    fn says(mut self, change: impl FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send + 'static) -> Self {
+        self.says.push(Box::new(change));
         self
     }
 
@@ -222,9 +262,6 @@ impl<R, M> Builder<R, M> {
             (self.kind.begin)(&self.cluster, local, generation, entropy, host_id).interval(self.interval);
         if let Some(partitioner) = &self.partitioner {
             config = config.partitioner(partitioner);
-        }
-        if let Some(threshold) = self.phi_convict_threshold {
-            config = config.phi_convict_threshold(threshold);
         }
         for seed in self.seeds {
             config = config.seed(seed.into());

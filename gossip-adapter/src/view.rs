@@ -124,7 +124,7 @@ impl View {
     }
 
     /// Waits until the node takes part in gossip: at once, unless it asks its seeds first
-    /// ([`Builder::shadow_round`](crate::Builder::shadow_round)).
+    /// ([`Membership::shadow_round`](crate::Membership::shadow_round)).
     ///
     /// # Errors
     ///

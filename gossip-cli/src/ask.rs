@@ -283,8 +283,13 @@ impl<'a> Question<'a> {
             .interval(INTERVAL)
             // Whatever the member holds is to be shown.
             .tune(move |config| {
-                let mut config =
-                    config.only_asks(true).max_endpoints(100_000).max_states(250).max_state_bytes(64 << 20);
+                let mut config = config
+                    .change_membership(|membership| membership.only_asks = true)
+                    .change_limits(|limits| {
+                        limits.max_endpoints = 100_000;
+                        limits.max_states = 250;
+                        limits.max_state_bytes = 64 << 20;
+                    });
                 if let Some(id) = metadata_id {
                     config = config.metadata_id(id);
                 }

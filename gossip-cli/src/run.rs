@@ -308,7 +308,7 @@ impl Plan<'_> {
         let is_own_seed = options.seeds.is_empty();
         let silence = options.interval * FORGET_NO_MEMBER;
         self.with_the_rest(builder, move |config| {
-            let config = config.fat_client_timeout(silence);
+            let config = config.change_membership(|membership| membership.fat_client_timeout = Some(silence));
             match local.get().filter(|_| is_own_seed) {
                 Some(endpoint) => config.seed(*endpoint),
                 None => config,
@@ -356,7 +356,6 @@ impl Plan<'_> {
         if let Some(broadcast) = options.broadcast {
             builder = builder.broadcast(broadcast);
         }
-        builder = builder.phi_convict_threshold(tuning.phi);
         for seed in seeds {
             builder = builder.seed(seed);
         }
@@ -388,11 +387,9 @@ fn start_failure(error: StartError) -> Failure {
             "cannot listen on {address}: {error} (choose another address or port with --listen)"
         )),
         StartError::UnspecifiedBroadcast { listen } => options::wildcard_without_broadcast(listen),
-        StartError::Config(ConfigError::OutOfRange { field: "the number of states", value, max, .. }) => {
-            Failure::misuse(format!(
-                "--max-states: this node publishes {value} states, and {max} would be kept (take at least {value})"
-            ))
-        }
+        StartError::Config(ConfigError::TooManyStates { count, max }) => Failure::misuse(format!(
+            "--max-states: this node publishes {count} states, and {max} would be kept (take at least {count})"
+        )),
         StartError::Config(error) => {
             Failure::misuse(format!("the node cannot run so: {error} (see `gossip run --help`)"))
         }

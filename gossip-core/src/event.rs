@@ -156,7 +156,7 @@ pub enum Event {
         generation: Generation,
     },
     /// Others know this address under another host id. In the shadow round: another member has it, or had it, which a node may
-    /// replace only if that was asked for ([`ConfigBuilder::replace`](crate::ConfigBuilder::replace)); the node has stopped. While the
+    /// replace only if that was asked for ([`Membership::replace`](crate::Membership::replace)); the node has stopped. While the
     /// node runs: of a greater generation than its own, so that another process has used the address since this one started, or its
     /// clock is ahead.
     AddressConflict {

@@ -85,7 +85,7 @@ impl Gossiper {
     /// Starts to gossip: the first round is one interval after `now`.
     pub fn new(config: Config, now: Timestamp) -> Self {
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
-        let mut journal = Journal::new(config.max_pending_events);
+        let mut journal = Journal::new(config.limits.max_pending_events);
         let members = Members::new(&config, hash_key, &mut journal);
         let mut exchange = Exchange::new(&config, hash_key);
         exchange.reserve(members.table());
@@ -105,7 +105,7 @@ impl Gossiper {
         }
         gossiper.journal.clear();
         gossiper.config.tombstones = Vec::new();
-        if gossiper.config.shadow_round {
+        if gossiper.config.membership.shadow_round {
             gossiper.begin_shadow_round();
         }
         gossiper
@@ -200,7 +200,8 @@ impl Gossiper {
         self.exchange.begin_round(self.clock.now(), &mut self.journal);
         self.publishing().follow_members();
         self.rounds.choose_targets(&self.members, &self.config, &mut self.exchange, &mut self.journal);
-        let may_convict = self.rounds.pauses.may_convict(self.clock.now(), self.config.max_local_pause);
+        let may_convict =
+            self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
         let mut membership = self.membership();
         membership.check_liveness(may_convict);
         membership.check_removals(may_convict);
@@ -222,7 +223,7 @@ impl Gossiper {
     /// The process did not run for a while, and notices before anything else: whoever was to do something meanwhile could not be heard
     /// doing it, and has as much longer for it. What others do by their own clocks goes on, such as the time of a tombstone.
     fn on_pause(&mut self) {
-        let (now, allowed) = (self.clock.now(), self.config.max_local_pause);
+        let (now, allowed) = (self.clock.now(), self.config.detector.max_local_pause);
         let ended = self.rounds.pauses.end_pause(now, allowed, self.life.has_rounds());
         let Some(pause) = ended else { return };
         self.journal.tell(Event::LocalPause { pause });
@@ -427,7 +428,7 @@ impl Gossiper {
     }
 
     /// Declares an endpoint as left that cannot do so itself (`gossip-semantics.md` §14). One that is known has
-    /// [`ring_delay`](crate::ConfigBuilder::ring_delay) to show a sign of life; then
+    /// [`ring_delay`](crate::Membership::ring_delay) to show a sign of life; then
     /// [`Event::Assassinated`] or [`Event::AssassinationAborted`] follows. One that is not known is declared at once.
     ///
     /// # Errors

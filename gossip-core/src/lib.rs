@@ -94,8 +94,8 @@ pub use rustls;
 
 pub use application_state::{ApplicationState, Pad};
 pub use config::{
-    CASSANDRA_PARTITIONER, Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, GossipOnly, Member,
-    SetStateError, Transport,
+    CASSANDRA_PARTITIONER, Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, Datagrams, Detector,
+    GossipOnly, Limits, Member, Membership, SetStateError, Setting, Timeouts, Transport,
 };
 #[cfg(feature = "seal")]
 pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -12,7 +12,7 @@ pub struct SavedEndpoint {
     /// The host that had this address, if it is known. The address is forgotten when this host is found live at another one.
     pub host_id: Option<Uuid>,
     /// When news of it came last, in milliseconds since the Unix epoch, if it is known. The address is forgotten once this is longer
-    /// ago than [`ConfigBuilder::tombstone_ttl`](crate::ConfigBuilder::tombstone_ttl), unless it is heard of.
+    /// ago than [`Membership::tombstone_ttl`](crate::Membership::tombstone_ttl), unless it is heard of.
     pub heard_unix_ms: Option<u64>,
 }
 

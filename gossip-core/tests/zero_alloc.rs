@@ -192,10 +192,13 @@ fn packets_cost_no_memory() {
 /// A SYN lists a part of all, an ACK is cut, and what is due waits for the ceiling.
 #[test]
 fn small_packets_under_a_low_ceiling_cost_no_memory() {
-    let small = Cluster::new(40)
-        .seed(5)
-        .datagrams()
-        .configure(|_, config| config.max_datagram_size(512).max_syn_datagrams(1).max_datagram_rate(1 << 14));
+    let small = Cluster::new(40).seed(5).datagrams().configure(|_, config| {
+        config.change_datagrams(|datagrams| {
+            datagrams.max_size = 512;
+            datagrams.max_per_syn = 1;
+            datagrams.max_rate = 1 << 14;
+        })
+    });
     run_for(small, 40, 400).check();
 }
 

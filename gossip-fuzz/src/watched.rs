@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use arbitrary::Arbitrary;
 use gossip_core::message::Message;
 use gossip_core::{
-    ApplicationState, Config, ConfigBuilder, ConnectionId, DEFAULT_PARTITIONER, Endpoint, Event, Generation,
-    GossipOnly, Input, KeyRing, Node, Output, SealKey, Standing, Timestamp, Transport, Version,
+    ApplicationState, Config, ConfigBuilder, ConnectionId, DEFAULT_PARTITIONER, Datagrams, Detector,
+    Endpoint, Event, Generation, GossipOnly, Input, KeyRing, Limits, Membership, Node, Output, SealKey,
+    Standing, Timeouts, Timestamp, Transport, Version,
 };
 
 use crate::content::{CLUSTER, HOST_ID, Key, LOCAL, Text, Who};
@@ -84,22 +85,23 @@ impl Tuning {
 
     fn tuned<M>(self, config: ConfigBuilder<M>) -> ConfigBuilder<M> {
         config
-            .max_endpoints(MAX_ENDPOINTS)
-            .max_states(MAX_STATES)
-            .max_state_bytes(MAX_STATE_BYTES)
-            .max_pending_events(MAX_EVENTS)
-            .max_pending_acks(2)
-            .max_connections(MAX_CONNECTIONS)
-            .max_dials(4)
-            .max_handshakes(3)
-            .max_tombstones(MAX_TOMBSTONES)
-            .max_datagram_rate(1 << 14)
-            .max_syn_datagrams(2)
-            .max_datagram_size(self.max_datagram_size())
-            .shadow_round(self.has(2))
+            .limits(Limits {
+                max_endpoints: MAX_ENDPOINTS,
+                max_states: MAX_STATES,
+                max_state_bytes: MAX_STATE_BYTES,
+                max_pending_events: MAX_EVENTS,
+                max_pending_acks: 2,
+                max_connections: MAX_CONNECTIONS,
+                max_dials: 4,
+                max_handshakes: 3,
+                max_tombstones: MAX_TOMBSTONES,
+                ..Limits::default()
+            })
+            .datagrams(Datagrams { max_size: self.max_datagram_size(), max_per_syn: 2, max_rate: 1 << 14 })
+            .membership(Membership { shadow_round: self.has(2), ..Membership::default() })
+            .detector(Detector { probe_convicts: self.has(8), ..Detector::default() })
+            .timeouts(Timeouts { cross_node_timeout: self.has(16), ..Timeouts::default() })
             .compression(self.has(4))
-            .probe_convicts(self.has(8))
-            .cross_node_timeout(self.has(16))
     }
 
     pub(crate) const fn is_gossip_only(self) -> bool {
@@ -119,10 +121,11 @@ impl Tuning {
     pub(crate) fn with_the_past<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
         if self.has(32) {
             let timeout = Duration::from_secs(30);
-            config = config
-                .fat_client_timeout(timeout)
-                .failed_bootstrap_timeout(timeout * 2)
-                .dead_endpoint_ttl(timeout * 4);
+            config = config.change_membership(|membership| {
+                membership.fat_client_timeout = Some(timeout);
+                membership.failed_bootstrap_timeout = Some(timeout * 2);
+                membership.dead_endpoint_ttl = Some(timeout * 4);
+            });
         }
         if let Some(saved) = self.saved.and_then(Who::reachable) {
             config = config.saved_endpoint(saved);

@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use gossip_mio::{
-    ApplicationState, Builder, DownCause, Driver, Event, EventLoop, Events, Generation, Handle, Standing,
-    StartError, Stopped, Transport,
+    ApplicationState, Builder, Detector, DownCause, Driver, Event, EventLoop, Events, Generation, Handle,
+    Standing, StartError, Stopped, Transport,
 };
 use mio::{Poll, Token};
 
@@ -119,7 +119,8 @@ fn what_is_too_much_for_one_turn_is_read_in_several() {
         first = first.state(key(number), "x".repeat(30_000));
     }
     // Who asks before it joins is answered all at once.
-    let second = builder(Transport::Internode).tune(|config| config.shadow_round(true));
+    let second = builder(Transport::Internode)
+        .tune(|config| config.change_membership(|membership| membership.shadow_round = true));
     share_a_poll(first, second, 30);
 }
 
@@ -346,7 +347,7 @@ fn builder(transport: Transport) -> Builder {
         .transport(transport)
         .listen((Ipv4Addr::LOCALHOST, 0).into())
         .interval(Duration::from_millis(20))
-        .phi_convict_threshold(1_000.0)
+        .detector(Detector { phi_convict_threshold: 1_000.0, ..Detector::default() })
 }
 
 fn key(number: i32) -> ApplicationState {
@@ -357,7 +358,9 @@ fn meet_and_part(transport: Transport, start: impl Fn(Builder) -> Handle) {
     // A shutdown is announced for so long, on a busy machine too.
     let builder = || {
         let announced = Duration::from_secs(2);
-        builder(transport).tune(move |config| config.shutdown_announce(announced))
+        builder(transport).tune(move |config| {
+            config.change_membership(|membership| membership.shutdown_announce = Some(announced))
+        })
     };
     let first = start(builder());
     let mut events = first.subscribe();

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use gossip_smol::{
-    ApplicationState, Builder, DownCause, Event, Events, EventsError, Handle, Standing, StartError, Stopped,
-    Transport,
+    ApplicationState, Builder, Detector, DownCause, Event, Events, EventsError, Handle, Standing, StartError,
+    Stopped, Transport,
 };
 use smol::future::or;
 use smol::{Timer, block_on, unblock};
@@ -27,7 +27,9 @@ async fn two_nodes_meet_and_part(transport: Transport) {
     // A shutdown is announced for so long, on a busy machine too.
     let builder = || {
         let announced = Duration::from_secs(2);
-        builder(transport).tune(move |config| config.shutdown_announce(announced))
+        builder(transport).tune(move |config| {
+            config.change_membership(|membership| membership.shutdown_announce = Some(announced))
+        })
     };
     let (first, mut events) = builder().start().await.unwrap();
     let (second, _) = builder()
@@ -137,7 +139,8 @@ fn connection_that_the_node_closes_is_closed() {
     run(async {
         let silent = TcpListener::bind(LOCALHOST).unwrap();
         let start = builder(Transport::Internode).seed(silent.local_addr().unwrap());
-        let start = start.tune(|config| config.handshake_timeout(Duration::from_secs(1)));
+        let start = start
+            .tune(|config| config.change_timeouts(|timeouts| timeouts.handshake = Duration::from_secs(1)));
         let (handle, _) = start.start().await.unwrap();
         // What it says is not answered: the node gives up, and its wait for an answer does not keep the socket.
         let said = unblock(move || {
@@ -186,7 +189,7 @@ fn builder(transport: Transport) -> Builder {
         .transport(transport)
         .listen(address)
         .interval(Duration::from_millis(20))
-        .phi_convict_threshold(1_000.0)
+        .detector(Detector { phi_convict_threshold: 1_000.0, ..Detector::default() })
 }
 
 fn run(test: impl Future<Output = ()>) {

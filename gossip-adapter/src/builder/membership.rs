@@ -45,18 +45,6 @@ impl<R> Builder<R> {
         self
     }
 
-    /// Whether the node asks its seeds for the state of the cluster before it takes part: the shadow round. It finds out so whether
-    /// another node uses its address, and begins with all that is known. It stops if nobody answers within 60 intervals
-    /// ([`End::Unanswered`](crate::End::Unanswered)), so that not all nodes of a cluster can start with it at once, unless its seeds
-    /// are among them. [`View::until_joined`](crate::View::until_joined) waits for its end.
-    ///
-    /// Off by default: a service can start before its seeds do, and finds them when they are there. `gossip run` and gossip-only
-    /// members have it on.
-    pub fn shadow_round(mut self, asks: bool) -> Self {
-        self.says.push(Box::new(move |config| config.shadow_round(asks)));
-        self
-    }
-
     /// Adds a value that is published from the start. Versions are given out in the order of the calls.
     pub fn state(mut self, key: ApplicationState, value: impl Into<String>) -> Self {
         let value = value.into();

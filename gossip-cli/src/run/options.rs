@@ -384,16 +384,20 @@ impl Options {
 
 impl Tuning {
     /// Puts it into a configuration.
-    pub(crate) fn apply<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
-        config = config.shadow_round(self.shadow_round).replace(self.replace);
-        config = config.compression(self.compression == Compression::Lz4);
-        if let Some(ttl) = self.dead_endpoint_ttl {
-            config = config.dead_endpoint_ttl(ttl);
-        }
+    pub(crate) fn apply<M>(self, config: ConfigBuilder<M>) -> ConfigBuilder<M> {
+        let config = config.compression(self.compression == Compression::Lz4);
         config
-            .max_endpoints(self.max_endpoints)
-            .max_states(self.max_states)
-            .max_state_bytes(self.max_state_bytes)
+            .change_detector(|detector| detector.phi_convict_threshold = self.phi)
+            .change_membership(|membership| {
+                membership.shadow_round = self.shadow_round;
+                membership.replace = self.replace;
+                membership.dead_endpoint_ttl = self.dead_endpoint_ttl;
+            })
+            .change_limits(|limits| {
+                limits.max_endpoints = self.max_endpoints;
+                limits.max_states = self.max_states;
+                limits.max_state_bytes = self.max_state_bytes;
+            })
     }
 }
 
@@ -507,7 +511,7 @@ pub(crate) fn own_state(key: ApplicationState, value: &str) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use gossip_core::{Config, Endpoint, Generation};
+    use gossip_core::{Config, Endpoint, Generation, Membership};
 
     use super::*;
 
@@ -561,8 +565,12 @@ mod tests {
             Generation::new(1),
             [0; 32],
         );
-        let told = format!("{:?}", given.apply(config.clone()).phi_convict_threshold(given.phi));
-        assert_eq!(told, format!("{:?}", config.shadow_round(true)));
+        let told = given.apply(config.clone()).build().unwrap();
+        let config = config.membership(Membership { shadow_round: true, ..Membership::default() });
+        let expected = config.build().unwrap();
+        assert_eq!(told.detector(), expected.detector());
+        assert_eq!(told.limits(), expected.limits());
+        assert_eq!(told.membership(), expected.membership());
     }
 
     #[test]

@@ -169,7 +169,9 @@ impl Driven {
             .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
             .saved_endpoint(parse(KNOWN));
         if phase == Phase::Asking {
-            builder = builder.seed(parse(KNOWN)).tune(|config| config.shadow_round(true));
+            builder = builder
+                .seed(parse(KNOWN))
+                .tune(|config| config.change_membership(|membership| membership.shadow_round = true));
         }
         let prepared = builder.start().unwrap();
         let (handle, millis) = (prepared.handle.clone(), Arc::new(AtomicU64::new(0)));

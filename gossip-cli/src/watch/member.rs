@@ -67,7 +67,10 @@ pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failur
         node = node.host_id(host_id(*listen));
     }
     let node = node.tune(move |config| {
-        let mut config = config.max_endpoints(100_000).max_states(250);
+        let mut config = config.change_limits(|limits| {
+            limits.max_endpoints = 100_000;
+            limits.max_states = 250;
+        });
         if let Some(id) = metadata_id {
             config = config.metadata_id(id);
         }

@@ -25,7 +25,7 @@ fn a_member_that_knows_ten_thousand_endpoints_is_asked() {
         .listen("127.0.0.1:0".parse().unwrap())
         .seed(seed.local_addr().unwrap())
         .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
-        .tune(|config| config.shadow_round(true));
+        .tune(|config| config.change_membership(|membership| membership.shadow_round = true));
     let (member, _) = runtime.block_on(member.start()).unwrap();
     let connections = answer_the_question(&seed, member.listen_address());
     let mut view = member.view().wait().unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use gossip_tokio::{ApplicationState, Builder, Handle, Snapshot};
+use gossip_tokio::{ApplicationState, Builder, Detector, Handle, Snapshot};
 
 use crate::node::{Node, PATIENCE, command, gossip, refused, until};
 
@@ -119,9 +119,9 @@ async fn start(seed: Option<SocketAddr>) -> Handle {
     let mut builder = Builder::new("Test Cluster")
         .listen("127.0.0.1:0".parse().unwrap())
         .interval(Duration::from_millis(100))
-        .phi_convict_threshold(1_000.0)
+        .detector(Detector { phi_convict_threshold: 1_000.0, ..Detector::default() })
         .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
-        .tune(|config| config.max_states(250));
+        .tune(|config| config.change_limits(|limits| limits.max_states = 250));
     if let Some(seed) = seed {
         builder = builder.seed(seed);
     }

@@ -14,7 +14,7 @@ use crate::version::Generation;
 pub enum ConfigError {
     /// A number is outside its range.
     OutOfRange {
-        /// Which.
+        /// Which setting: its group and its name, such as `limits.max_states`.
         field: &'static str,
         /// What it is.
         value: usize,
@@ -25,7 +25,7 @@ pub enum ConfigError {
     },
     /// A duration is outside its range.
     DurationOutOfRange {
-        /// Which.
+        /// Which setting: its group and its name, such as `timeouts.idle`.
         field: &'static str,
         /// What it is.
         value: Duration,
@@ -34,7 +34,7 @@ pub enum ConfigError {
         /// The most it may be.
         max: Duration,
     },
-    /// The threshold is not a number from 0 to 1,000.
+    /// The threshold is not a number from 1 to 1,000.
     Threshold {
         /// What it is.
         value: f64,
@@ -45,6 +45,13 @@ pub enum ConfigError {
         field: &'static str,
         /// Its length in encoded bytes.
         length: usize,
+    },
+    /// More values are to be published from the start than `limits.max_states` allows.
+    TooManyStates {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        max: usize,
     },
     /// The generation is not positive: 0 stands for endpoints that were never heard of.
     Generation {
@@ -69,6 +76,12 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OutOfRange { field, value, min, max: usize::MAX } => {
+                write!(f, "{field} is {value}; it must be at least {min}")
+            }
+            Self::DurationOutOfRange { field, value, min, max: Duration::MAX } => {
+                write!(f, "{field} is {value:?}; it must be at least {min:?}")
+            }
             Self::OutOfRange { field, value, min, max } => {
                 write!(f, "{field} is {value}; it must be from {min} to {max}")
             }
@@ -76,10 +89,13 @@ impl fmt::Display for ConfigError {
                 write!(f, "{field} is {value:?}; it must be from {min:?} to {max:?}")
             }
             Self::Threshold { value } => {
-                write!(f, "phi_convict_threshold is {value}; it must be from 1 to 1000")
+                write!(f, "detector.phi_convict_threshold is {value}; it must be from 1 to 1000")
             }
             Self::Name { field, length } => {
                 write!(f, "{field} has {length} encoded bytes; it must have from 1 to {MAX_NAME}")
+            }
+            Self::TooManyStates { count, max } => {
+                write!(f, "{count} states are to be published; limits.max_states allows {max}")
             }
             Self::Generation { generation } => {
                 write!(f, "the generation is {generation}; take the seconds since the Unix epoch")
@@ -99,6 +115,17 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// The setting that is out of its range: its group and its name, such as `limits.max_states`. `None` for other errors.
+    pub const fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfRange { field, .. } | Self::DurationOutOfRange { field, .. } => Some(field),
+            Self::Threshold { .. } => Some("detector.phi_convict_threshold"),
+            _ => None,
+        }
+    }
+}
 
 /// Why a value cannot be published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -120,11 +120,11 @@ impl Gossiper {
         self.life.questions.note_answer(from);
         self.metadata.note_ack(from);
         let is_asking = ack.requests.is_empty() && ack.states.is_empty();
-        if is_asking && (self.config.is_gossip_only || self.config.only_asks) {
+        if is_asking && (self.config.is_gossip_only || self.config.membership.only_asks) {
             // In a cluster of others the node is starting, and will answer soon.
             self.life.shadow.ask_soon(self.clock.now(), self.config.interval);
         }
-        if self.config.only_asks {
+        if self.config.membership.only_asks {
             return self.take_answer(from, ack);
         }
         if is_asking {
@@ -153,7 +153,7 @@ impl Gossiper {
         if let Some(state) = own.as_ref().filter(|_| is_others)
             && moved.is_none()
             && self.config.saved.is_empty()
-            && !self.config.replace
+            && !self.config.membership.replace
         {
             let generation = state.heartbeat.generation;
             self.journal.tell(Event::AddressConflict { generation });
@@ -231,7 +231,7 @@ impl Gossiper {
         };
         self.life.shadow.has_asked()
             && ack.requests.is_empty()
-            && (self.config.only_asks || self.is_asked(from) || tells_of_itself())
+            && (self.config.membership.only_asks || self.is_asked(from) || tells_of_itself())
     }
 
     /// An answer, or a part of one, to a node that will not take part whatever it says.
@@ -269,7 +269,7 @@ impl Gossiper {
     /// Takes over what the answer says of others.
     fn begin_with(&mut self, from: Endpoint, ack: &Ack<'_>) {
         if self.config.transport == Transport::Datagram {
-            self.life.shadow.take_rest_until(self.clock.now() + self.config.echo_timeout);
+            self.life.shadow.take_rest_until(self.clock.now() + self.config.detector.echo_timeout);
         }
         self.apply(from, &mut Session::default(), &ack.states, Source::Shadow);
         if !self.withdraw_if_upgraded() {
@@ -296,7 +296,7 @@ impl Gossiper {
 impl Gossiper {
     /// Whether it is others' cluster that is asked.
     fn is_guest(&self) -> bool {
-        self.config.is_gossip_only || self.config.only_asks
+        self.config.is_gossip_only || self.config.membership.only_asks
     }
 
     /// Whether the node asks in a cluster of others: then it waits for no handshake as long as it otherwise would.
@@ -316,7 +316,7 @@ impl Gossiper {
         }
         self.life.questions.note_failure(peer, failure);
         // Whoever only asks may stop waiting at any time, and then wants to know.
-        if self.config.only_asks {
+        if self.config.membership.only_asks {
             self.tell_unreached();
         }
     }
@@ -363,8 +363,9 @@ impl Gossiper {
     /// lines in their logs.
     pub(super) fn is_hopeless(&self) -> bool {
         let Self { config, life, clock, .. } = self;
-        let is_clear =
-            |peer: &Endpoint| life.questions.is_clear(*peer, clock.now(), config.interval, !config.only_asks);
+        let is_clear = |peer: &Endpoint| {
+            life.questions.is_clear(*peer, clock.now(), config.interval, !config.membership.only_asks)
+        };
         let saved = config.saved.iter().map(|saved| &saved.endpoint);
         self.is_guest() && config.seeds.iter().chain(saved).all(is_clear)
     }

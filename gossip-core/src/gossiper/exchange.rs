@@ -80,8 +80,12 @@ pub(super) struct Requested {
 impl Exchange {
     pub(super) fn new(config: &Config, hash_key: u64) -> Self {
         Self {
-            outbox: Outbox::new(hash_key.rotate_left(32), config.max_pending_acks, config.max_pending_peers),
-            asked: Asked::new(hash_key.rotate_left(16), config.echo_timeout, config.interval),
+            outbox: Outbox::new(
+                hash_key.rotate_left(32),
+                config.limits.max_pending_acks,
+                config.limits.max_pending_peers,
+            ),
+            asked: Asked::new(hash_key.rotate_left(16), config.detector.echo_timeout, config.interval),
             news: News::new(),
             scratch: Scratch::new(),
             seen: Seen::default(),

@@ -43,7 +43,7 @@ impl Gossiper {
         }
         let text = format!("LEAVING,{}", self.members.token_of(Slot::FIRST));
         self.publishing().publish_status(&text);
-        self.life.enter(Mode::Leaving { until: self.clock.now() + self.config.leaving_delay });
+        self.life.enter(Mode::Leaving { until: self.clock.now() + self.config.membership.leaving_delay });
         Ok(())
     }
 
@@ -53,6 +53,6 @@ impl Gossiper {
         let expiry = self.clock.unix_ms().unwrap_or(0).saturating_add(lifetime);
         let text = format!("LEFT,{},{expiry}", self.members.token_of(Slot::FIRST));
         self.publishing().publish_status(&text);
-        self.life.enter(Mode::Left { until: self.clock.now() + self.config.leaving_delay });
+        self.life.enter(Mode::Left { until: self.clock.now() + self.config.membership.leaving_delay });
     }
 }

@@ -66,17 +66,17 @@ impl Members {
     /// We ourselves, the tombstones, and who was saved.
     pub(super) fn new(config: &Config, hash_key: u64, journal: &mut Journal) -> Self {
         let settings = phi::Settings {
-            window: config.arrival_window,
-            initial: config.initial_arrival_interval,
-            max: config.max_arrival_interval,
+            window: config.detector.arrival_window,
+            initial: config.detector.initial_arrival_interval,
+            max: config.detector.max_arrival_interval,
         };
-        let mut table = EndpointTable::new(hash_key, config.max_endpoints, settings);
+        let mut table = EndpointTable::new(hash_key, config.limits.max_endpoints, settings);
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
         // The table holds at least one endpoint, and this is the first.
         if let Ok(slot) = table.insert(config.local, local) {
             table.set_standing(slot, Standing::Live);
         }
-        let mut quarantine = Quarantine::new(config.max_tombstones);
+        let mut quarantine = Quarantine::new(config.limits.max_tombstones);
         for tombstone in &config.tombstones {
             let refusal = Refusal::Removed { until_unix_ms: tombstone.until_unix_ms };
             quarantine.insert(tombstone.endpoint, tombstone.generation, refusal, Evidence::Met);

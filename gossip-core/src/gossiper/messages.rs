@@ -187,7 +187,7 @@ impl Gossiper {
         self.journal.stats.questions_corrected += 1;
         log::debug!(%from, "a question names another cluster or partitioner: it is told ours");
         // Two that ask would go on telling each other.
-        if !self.config.only_asks {
+        if !self.config.membership.only_asks {
             self.exchange.correction(from, &mut self.journal);
         }
         false

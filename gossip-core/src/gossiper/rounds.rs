@@ -72,7 +72,7 @@ impl Rounds {
     /// A round begins: the next is due after an interval, and much later than that it is a pause.
     pub(super) fn begin(&mut self, now: Timestamp, config: &Config) {
         self.next = now + config.interval;
-        self.pauses.begin_interval(now + config.max_local_pause);
+        self.pauses.begin_interval(now + config.detector.max_local_pause);
     }
 
     /// Anybody was heard.
@@ -211,7 +211,7 @@ mod tests {
         let config = config();
         let mut rounds = Rounds::new(&config, at(0));
         rounds.begin(at(1), &config);
-        let limit = config.max_local_pause;
+        let limit = config.detector.max_local_pause;
         assert!(!rounds.pauses.is_pause(at(1) + limit) && rounds.pauses.may_convict(at(1), limit));
         let late = at(1) + limit + Duration::from_secs(1);
         assert!(rounds.pauses.is_pause(late));

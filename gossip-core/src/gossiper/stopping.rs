@@ -44,7 +44,7 @@ impl core::error::Error for DisableError {}
 pub enum EnableError {
     /// The node is in its shadow round. It takes part as soon as that is answered.
     Joining,
-    /// The node only asks ([`ConfigBuilder::only_asks`](crate::ConfigBuilder::only_asks)).
+    /// The node only asks ([`Membership::only_asks`](crate::Membership::only_asks)).
     OnlyAsks,
     /// The node stops, or has stopped.
     Stopped,
@@ -141,7 +141,10 @@ impl Gossiper {
                 self.exchange.shutdown(self.members.table().endpoint(slot), &mut self.journal);
             }
         }
-        self.life.enter(Mode::Stopping { until: self.clock.now() + self.config.shutdown_announce, then });
+        self.life.enter(Mode::Stopping {
+            until: self.clock.now() + self.config.membership.shutdown_announce,
+            then,
+        });
     }
 
     /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that is told of its stop
@@ -176,7 +179,7 @@ impl Gossiper {
             Mode::Left { .. } | Mode::Stopped | Mode::Stopping { then: AfterShutdown::Stop, .. } => {
                 return Err(EnableError::Stopped);
             }
-            Mode::Disabled if self.config.only_asks => return Err(EnableError::OnlyAsks),
+            Mode::Disabled if self.config.membership.only_asks => return Err(EnableError::OnlyAsks),
             Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => {}
         }
         if let Some((by, sign)) = self.seen_upgrade() {

@@ -25,7 +25,7 @@ impl Gossiper {
 
     /// Who shows that the cluster is being upgraded, or has been, and how.
     pub(super) fn seen_upgrade(&self) -> Option<(Endpoint, UpgradeSign)> {
-        if !self.config.is_gossip_only || self.config.only_asks || self.metadata.is_initialised() {
+        if !self.config.is_gossip_only || self.config.membership.only_asks || self.metadata.is_initialised() {
             return None;
         }
         self.life.upgrade().or_else(|| self.members.sign_of_upgrade())
@@ -36,7 +36,7 @@ impl Gossiper {
         let sign = UpgradeSign::Version;
         // DataStax Enterprise has numbers of its own, from 256 on.
         let counts = (MessagingVersion::V14.number()..256).contains(&max);
-        let is_member = self.config.is_gossip_only && !self.config.only_asks;
+        let is_member = self.config.is_gossip_only && !self.config.membership.only_asks;
         if !counts
             || !is_member
             || !self.config.follows_metadata_id()

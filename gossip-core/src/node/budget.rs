@@ -21,10 +21,10 @@ const UNIT: u128 = 1_000_000_000;
 
 impl Budget {
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
-        let rate = u64::from(config.max_datagram_rate);
+        let rate = u64::from(config.datagrams.max_rate);
         // What may be sent at once: as much as in a round, but for no more than a second.
         let span = config.interval.min(Duration::from_secs(1)).as_nanos();
-        let packets = 4 * config.max_datagram_size as u128 * UNIT;
+        let packets = 4 * config.datagrams.max_size as u128 * UNIT;
         let capacity = (u128::from(rate) * span).max(packets);
         Self { rate, level: capacity, capacity, filled: now, is_spent: false }
     }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn no_more_than_the_rate_is_sent() {
         let builder = Config::builder("c", Endpoint::v4([10, 0, 0, 1], 1), Generation::new(1), [0; 32]);
-        let config = builder.max_datagram_rate(100_000).build().unwrap();
+        let config = builder.change_datagrams(|datagrams| datagrams.max_rate = 100_000).build().unwrap();
         let mut now = Timestamp::ZERO;
         let mut budget = Budget::new(&config, now);
         let mut sent = 0_u64;

@@ -54,9 +54,9 @@ impl Packets {
         Self {
             cluster: ClusterId::new(&config.cluster, &config.partitioner),
             local: config.local,
-            max_size: config.max_datagram_size,
+            max_size: config.datagrams.max_size,
             cookies: Cookies::new(&config.entropy),
-            peers: Peers::new(hash_key, config.max_endpoints),
+            peers: Peers::new(hash_key, config.limits.max_endpoints),
             sealer: Sealer::new(config),
             refusals: Refusals::new(config.interval.saturating_mul(REFUSAL_PAUSE)),
             budget: Budget::new(config, now),

@@ -94,7 +94,7 @@ impl Sealer {
             associated.extend_from_slice(name);
         }
         let names = associated.len();
-        let opened = Vec::with_capacity(config.max_datagram_size);
+        let opened = Vec::with_capacity(config.datagrams.max_size);
         Self { keys: config.keys.clone(), process, counter: 0, associated, names, opened }
     }
 

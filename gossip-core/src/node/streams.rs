@@ -49,8 +49,11 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
-        let cross_node_timeout =
-            if config.cross_node_timeout { CrossNodeTimeout::Enabled } else { CrossNodeTimeout::Disabled };
+        let cross_node_timeout = if config.timeouts.cross_node_timeout {
+            CrossNodeTimeout::Enabled
+        } else {
+            CrossNodeTimeout::Disabled
+        };
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
         Self {
             connections: Connections::new(config, hash_key),
@@ -60,8 +63,8 @@ impl Streams {
             scratch: Scratch::new(),
             next_housekeeping: now + HOUSEKEEPING,
             cross_node_timeout,
-            max_message: config.max_message,
-            max_inbound_bytes: config.max_inbound_bytes,
+            max_message: config.limits.max_message,
+            max_inbound_bytes: config.limits.max_inbound_bytes,
             explained: None,
         }
     }

@@ -302,16 +302,21 @@ fn a_value_that_fits_no_packet_is_refused_when_it_is_set() {
     assert!(value.is_some_and(|(text, _)| text.to_text() == longest));
     assert_eq!(nodes[0].node.stats().values_unsendable, 0);
 
-    let names = datagrams(A).partitioner(&"p".repeat(400)).max_datagram_size(600).build();
+    let names = datagrams(A)
+        .partitioner(&"p".repeat(400))
+        .change_datagrams(|datagrams| datagrams.max_size = 600)
+        .build();
     assert!(
-        matches!(names, Err(ConfigError::OutOfRange { field: "max_datagram_size", value: 600, min, .. }) if min > 800)
+        matches!(names, Err(ConfigError::OutOfRange { field: "datagrams.max_size", value: 600, min, .. }) if min > 800)
     );
 }
 
 #[test]
 fn a_newcomer_learns_everything_before_it_takes_part() {
     let mut cluster = Cluster::new(200).seed(4).datagrams().configure(|host, config| {
-        config.shadow_round(host == 199).state(ApplicationState::SCHEMA, &"s".repeat(300))
+        config
+            .change_membership(|membership| membership.shadow_round = host == 199)
+            .state(ApplicationState::SCHEMA, &"s".repeat(300))
     });
     cluster = cluster.seeds(1);
     let mut cluster = cluster.start_only(0..199);
@@ -330,7 +335,9 @@ fn a_newcomer_learns_everything_before_it_takes_part() {
 #[test]
 fn a_node_that_only_asks_learns_everything_and_leaves_no_trace() {
     let cluster = Cluster::new(101).seed(4).datagrams().seeds(1).configure(|host, config| {
-        config.only_asks(host == 100).state(ApplicationState::SCHEMA, &"s".repeat(300))
+        config
+            .change_membership(|membership| membership.only_asks = host == 100)
+            .state(ApplicationState::SCHEMA, &"s".repeat(300))
     });
     let mut cluster = cluster.start_only(0..100);
     cluster.run_until(|view| view.running().count() == 100 && view.all_live(), seconds(120));
@@ -356,7 +363,11 @@ fn the_shadow_round_finds_that_the_address_is_taken() {
         }
     }
     let [seed, _] = nodes;
-    let usurper = Played::new(id(datagrams(B), "two").seed(endpoint(A)).shadow_round(true));
+    let usurper = Played::new(
+        id(datagrams(B), "two")
+            .seed(endpoint(A))
+            .change_membership(|membership| membership.shadow_round = true),
+    );
     let mut nodes = [seed, usurper];
     let sent = nodes[1].round();
     deliver(&mut nodes, sent);
@@ -369,7 +380,9 @@ fn the_shadow_round_finds_that_the_address_is_taken() {
 #[test]
 fn no_more_bytes_are_sent_than_the_ceiling_allows() {
     let mut cluster = Cluster::new(60).seed(9).datagrams().configure(|_, config| {
-        config.max_datagram_rate(1 << 14).state(ApplicationState::SCHEMA, &"s".repeat(500))
+        config
+            .change_datagrams(|datagrams| datagrams.max_rate = 1 << 14)
+            .state(ApplicationState::SCHEMA, &"s".repeat(500))
     });
     cluster = cluster.seeds(2);
     let mut cluster = cluster.start();
@@ -389,7 +402,7 @@ fn no_more_bytes_are_sent_than_the_ceiling_allows() {
 
 #[test]
 fn a_stranger_is_not_flooded_because_somebody_named_it() {
-    let mut a = Played::new(datagrams(A).max_datagram_size(512));
+    let mut a = Played::new(datagrams(A).change_datagrams(|datagrams| datagrams.max_size = 512));
     let cookie = meet(&mut a);
     for batch in 0..20_u8 {
         let names: Vec<_> = (1..=10).map(|n| format!("10.2.{batch}.{n}:7000")).collect();

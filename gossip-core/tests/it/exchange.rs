@@ -196,7 +196,7 @@ impl Rounds {
     fn new(live: u8, unreachable: u8, dead: u8, seeds: &[&str]) -> Self {
         let mut config = builder(A, 1)
             .interval(Duration::from_millis(1))
-            .initial_arrival_interval(Duration::from_hours(1));
+            .change_detector(|detector| detector.initial_arrival_interval = Some(Duration::from_hours(1)));
         for seed in seeds {
             config = config.seed(endpoint(seed));
         }

@@ -29,7 +29,7 @@ const OTHER_SCHEMA: &str = "edd41673-edd5-38b8-9485-b8dd05832e03";
 fn config() -> ConfigBuilder<GossipOnly> {
     Config::gossip_only(CLUSTER, endpoint(US), Generation::new(1_000), [7; 32], HOST_ID)
         .seed(endpoint(A))
-        .probe_after(Duration::MAX)
+        .change_detector(|detector| detector.probe_after = Some(Duration::MAX))
 }
 
 fn syn(digests: &[gossip_core::message::Digest]) -> Content {
@@ -555,7 +555,8 @@ fn it_does_not_join_a_cluster_of_6_0() {
 
 #[test]
 fn a_question_that_leaves_nothing_behind_goes_on_during_an_upgrade() {
-    let mut us = Driven::of(config().only_asks(true).build().unwrap());
+    let mut us =
+        Driven::of(config().change_membership(|membership| membership.only_asks = true).build().unwrap());
     us.advance(Duration::ZERO);
     us.hand(A, &ack(&[], &[(A, member("6.0.0", EMPTY_SCHEMA))]));
     assert!(us.events().contains(&Event::ShadowRoundDone));

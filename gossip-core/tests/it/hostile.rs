@@ -60,7 +60,7 @@ fn left(generation: i32) -> State {
 
 /// More newcomers than there is room for events, and a claim about ourselves behind them.
 fn with_many_others(own: State) -> (Driven, Vec<Event>) {
-    let mut a = Driven::new(builder(A, 1).max_pending_events(16));
+    let mut a = Driven::new(builder(A, 1).change_limits(|limits| limits.max_pending_events = 16));
     let many: Vec<_> = (0..20).map(address).collect();
     let mut states: Vec<_> = many.iter().map(|at| (at.as_str(), State::new(heartbeat(1, 5), &[]))).collect();
     states.push((A, own));
@@ -262,10 +262,16 @@ fn more_than_can_be_sent_is_not_taken_for_our_own() {
     let many = |count: i32| (0..count).fold(builder(A, 1), |config, n| config.state(uncommon(n), "x"));
     assert!(many(64).build().is_ok());
     assert!(matches!(many(65).build(), Err(ConfigError::OutOfRange { value: 65, max: 64, .. })));
-    assert!(many(253).max_states(253).build().is_ok());
-    assert!(many(1).max_states(254).build().is_err(), "receivers add three when we stop");
+    assert!(many(253).change_limits(|limits| limits.max_states = 253).build().is_ok());
+    assert!(
+        many(1).change_limits(|limits| limits.max_states = 254).build().is_err(),
+        "receivers add three when we stop"
+    );
 
-    let mut a = Driven::new(builder(A, 1).max_states(2).max_state_bytes(100));
+    let mut a = Driven::new(builder(A, 1).change_limits(|limits| {
+        limits.max_states = 2;
+        limits.max_state_bytes = 100;
+    }));
     let mut set = |n: i32, len: usize| a.gossiper.set_state(a.now, uncommon(n), &"x".repeat(len));
     set(0, 60).unwrap();
     let too_much = SetStateError::TooMuch { key: uncommon(1), bytes: 101, limit: 100 };
@@ -283,7 +289,7 @@ fn more_than_can_be_sent_is_not_taken_for_our_own() {
 /// Those who have as many values as may be are told to have stopped, too: the model reads whatever is sent.
 #[test]
 fn somebody_with_as_many_values_as_may_be_can_stop() {
-    let mut a = Driven::new(builder(A, 1).max_states(253));
+    let mut a = Driven::new(builder(A, 1).change_limits(|limits| limits.max_states = 253));
     let mut values: Vec<_> = (0..252).map(|n| (uncommon(n), "x", 1 + n)).collect();
     values.push((STATUS, "NORMAL,1", 253));
     a.learn_live(B, &State::new(heartbeat(1, 1), &values));
@@ -348,7 +354,9 @@ enum StatusIs {
 #[test]
 fn no_echo_is_answered_before_it_is_clear_that_we_may_join() {
     let echo = Content::Echo { verb: Verb::ECHO_REQ };
-    let mut a = Driven::new(builder(A, 1).seed(endpoint(B)).shadow_round(true));
+    let mut a = Driven::new(
+        builder(A, 1).seed(endpoint(B)).change_membership(|membership| membership.shadow_round = true),
+    );
     a.advance(Duration::ZERO);
     assert_eq!(a.answers(B, &echo), []);
     a.hand(B, &ack(&[], &[(C, State::new(heartbeat(1, 1), &[]))]));
@@ -408,7 +416,7 @@ struct Answering {
 
 impl Answering {
     fn of(count: u32) -> Self {
-        let mut a = Driven::new(builder(A, 1).max_pending_events(1 << 16));
+        let mut a = Driven::new(builder(A, 1).change_limits(|limits| limits.max_pending_events = 1 << 16));
         for block in (0..count).step_by(500) {
             let names: Vec<_> = (block..count.min(block + 500)).map(address).collect();
             let states: Vec<_> =

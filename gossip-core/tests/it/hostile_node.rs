@@ -180,7 +180,8 @@ impl Net {
 
 #[test]
 fn handshakes_that_never_end_are_bounded() {
-    let mut a = Played::new(builder(A, 100).max_handshakes(2).build().unwrap());
+    let mut a =
+        Played::new(builder(A, 100).change_limits(|limits| limits.max_handshakes = 2).build().unwrap());
     let accept = |a: &mut Played| {
         a.pass(1);
         let accepted = a.node.accept(a.now).unwrap();
@@ -264,7 +265,8 @@ fn strangers_who_cannot_be_reached_starve_nobody() {
 #[test]
 fn unfinished_messages_of_all_connections_are_bounded_together() {
     const LIMIT: usize = 2 << 20;
-    let mut a = Played::new(builder(A, 1).max_inbound_bytes(LIMIT).build().unwrap());
+    let mut a =
+        Played::new(builder(A, 1).change_limits(|limits| limits.max_inbound_bytes = LIMIT).build().unwrap());
     let begin = {
         let mut payload = written(|out| header(Verb::GOSSIP_DIGEST_ACK2, 1 << 20).encode(VERSION, out));
         payload.resize(100_000, 0);
@@ -307,7 +309,7 @@ fn what_cannot_be_read_costs_only_itself() {
 
 #[test]
 fn large_messages_wait_for_each_other() {
-    let config = builder(A, 1).max_large_bytes(1 << 20);
+    let config = builder(A, 1).change_limits(|limits| limits.max_large_bytes = 1 << 20);
     let config =
         (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
     let mut a = Played::new(config.build().unwrap());
@@ -431,7 +433,7 @@ fn a_node_that_is_given_only_messages_keeps_its_rounds() {
 
 #[test]
 fn a_node_that_is_only_dialled_keeps_its_rounds() {
-    let mut a = Played::new(builder(A, 1).max_handshakes(4).build().unwrap());
+    let mut a = Played::new(builder(A, 1).change_limits(|limits| limits.max_handshakes = 4).build().unwrap());
     for _ in 0..600 {
         a.pass(100);
         let _ = a.node.accept(a.now);
@@ -486,7 +488,9 @@ fn strangers_with_unfinished_messages_cut_no_peer_off() {
     const LIMIT: usize = 2 << 20;
     // One SYN is short, and one is longer than what any of the strangers holds. Each comes in two reads.
     for digests in [2, 2_000] {
-        let mut a = Played::new(builder(A, 1).max_inbound_bytes(LIMIT).build().unwrap());
+        let mut a = Played::new(
+            builder(A, 1).change_limits(|limits| limits.max_inbound_bytes = LIMIT).build().unwrap(),
+        );
         let digests: Vec<_> = (0..digests).map(|n| digest(&address(1, n), 1, 1)).collect();
         let syn = frame_of(&syn(&digests));
         let first = unfinished(70_000, true);
@@ -615,7 +619,8 @@ fn a_newcomer_is_dialled_among_strangers_who_never_answer() {
 /// However often they speak.
 #[test]
 fn strangers_that_speak_all_the_time_do_not_take_the_place_of_a_newcomer() {
-    let mut a = Played::new(builder(A, 1).max_connections(64).build().unwrap());
+    let mut a =
+        Played::new(builder(A, 1).change_limits(|limits| limits.max_connections = 64).build().unwrap());
     let empty = frame_of(&ack2(&[]));
     let mut open: Vec<_> = (0..48).map(|n| a.accept(&address(9, n), &[])).collect();
     a.wanted();
@@ -634,7 +639,9 @@ fn strangers_that_speak_all_the_time_do_not_take_the_place_of_a_newcomer() {
 
 #[test]
 fn strangers_who_accept_and_say_nothing_leave_places_to_dial() {
-    let mut a = Played::new(builder(A, 1).max_connections(64).seed(endpoint(B)).build().unwrap());
+    let mut a = Played::new(
+        builder(A, 1).change_limits(|limits| limits.max_connections = 64).seed(endpoint(B)).build().unwrap(),
+    );
     let echo = frame(FrameKind::SelfContained, &message(Verb::ECHO_REQ, &[]));
     let mut to_seed = 0;
     for n in 0..600 {
@@ -708,7 +715,7 @@ fn connections_that_never_say_whose_they_are_give_way() {
 #[test]
 fn a_slow_receiver_of_a_large_message_leaves_room_to_the_next() {
     const VALUES: usize = 21;
-    let config = builder(A, 1).max_large_bytes(1 << 20);
+    let config = builder(A, 1).change_limits(|limits| limits.max_large_bytes = 1 << 20);
     let key = |n: usize| ApplicationState::new(2_000 + i32::try_from(n).unwrap());
     let config = (0..VALUES).fold(config, |config, n| config.state(key(n), &"x".repeat(30_000)));
     let mut a = Played::new(config.build().unwrap());
@@ -757,8 +764,12 @@ fn a_slow_receiver_of_a_large_message_leaves_room_to_the_next() {
 /// The whole cluster comes in one message then.
 #[test]
 fn the_answer_in_the_shadow_round_may_be_larger_than_other_messages() {
-    let config = builder(A, 1).shadow_round(true).seed(endpoint(B)).max_message(1 << 16);
-    let mut a = Played::new(config.max_inbound_bytes(1 << 20).build().unwrap());
+    let config = builder(A, 1)
+        .change_membership(|membership| membership.shadow_round = true)
+        .seed(endpoint(B))
+        .change_limits(|limits| limits.max_message = 1 << 16);
+    let mut a =
+        Played::new(config.change_limits(|limits| limits.max_inbound_bytes = 1 << 20).build().unwrap());
     a.input(Input::Timeout);
     let Some(Wanted::Connect(connection, _)) = a.poll() else { panic!("the seed is dialled") };
     a.establish(connection);

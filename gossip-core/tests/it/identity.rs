@@ -25,7 +25,10 @@ const THEIRS: &str = "22222222-2222-2222-2222-222222222222";
 
 /// A node that asks B before it joins.
 fn asking() -> ConfigBuilder {
-    builder(A, 100).seed(endpoint(B)).shadow_round(true).state(HOST_ID, OURS)
+    builder(A, 100)
+        .seed(endpoint(B))
+        .change_membership(|membership| membership.shadow_round = true)
+        .state(HOST_ID, OURS)
 }
 
 fn state(generation: i32, version: i32, status: &str, host_id: &str) -> State {
@@ -84,17 +87,28 @@ fn the_address_of_a_member_is_taken_over_only_if_asked_for_and_it_is_not_live() 
         Event::ShadowRoundDone,
     ];
     // One that announced its stop is replaced at once; one that is silent, when its heartbeat has stood still for ten seconds.
-    let (second, told) =
-        answers(&mut Driven::new(asking().replace(true)), A, |_| state(500, 9, "shutdown,true", THEIRS));
+    let (second, told) = answers(
+        &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
+        A,
+        |_| state(500, 9, "shutdown,true", THEIRS),
+    );
     assert_eq!((second, &told[..]), (0, &joined[..]));
     // The last heartbeat of somebody dead may come late.
     let late = |second: i32| state(500, 9 + second.min(1), "NORMAL,7", THEIRS);
-    let (second, told) = answers(&mut Driven::new(asking().replace(true)), A, late);
+    let (second, told) = answers(
+        &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
+        A,
+        late,
+    );
     assert!((10..=12).contains(&second), "{second}");
     assert_eq!(told, joined);
     // Whoever is live is never replaced.
     let grows = |second: i32| state(500, 9 + second, "NORMAL,7", THEIRS);
-    let (second, told) = answers(&mut Driven::new(asking().replace(true)), A, grows);
+    let (second, told) = answers(
+        &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
+        A,
+        grows,
+    );
     assert!(second < 6, "{second}");
     assert_eq!(told, [Event::IdentityInUse { endpoint: endpoint(A), generation }, Event::Stopped]);
 }
@@ -111,7 +125,11 @@ fn a_copy_of_a_live_member_is_refused_at_its_start() {
     a.hand(B, &ack(&[], &[(B, state(500, 9, "NORMAL,7", OURS))]));
     assert_eq!(a.events(), [Event::IdentityInUse { endpoint: endpoint(B), generation }, Event::Stopped]);
     // Nor does another option help.
-    let (_, told) = answers(&mut Driven::new(asking().replace(true)), C, grows);
+    let (_, told) = answers(
+        &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
+        C,
+        grows,
+    );
     assert_eq!(told.last(), Some(&Event::Stopped));
 }
 
@@ -317,7 +335,10 @@ fn a_saved_address_is_forgotten_after_the_time_of_tombstones() {
 
 #[test]
 fn saved_addresses_give_way_to_endpoints_that_are_there() {
-    let config = builder(A, 100).max_endpoints(3).saved(saved(B, THEIRS, 5)).saved(saved(C, OURS, 9));
+    let config = builder(A, 100)
+        .change_limits(|limits| limits.max_endpoints = 3)
+        .saved(saved(B, THEIRS, 5))
+        .saved(saved(C, OURS, 9));
     let mut a = Driven::new(config);
     a.learn_live(D, &state(300, 5, "NORMAL,7", THEIRS));
     assert_eq!(
@@ -330,7 +351,7 @@ fn saved_addresses_give_way_to_endpoints_that_are_there() {
 
 #[test]
 fn a_limit_that_is_reached_is_told_once_an_hour() {
-    let mut a = Driven::new(builder(A, 100).max_endpoints(2));
+    let mut a = Driven::new(builder(A, 100).change_limits(|limits| limits.max_endpoints = 2));
     a.learn_live(B, &state(200, 5, "NORMAL,7", THEIRS));
     for number in 3..=4 {
         a.learn(&format!("10.0.0.{number}:7000"), &state(300, 5, "NORMAL,7", OURS));

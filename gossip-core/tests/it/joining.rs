@@ -24,7 +24,8 @@ const OURS: &str = "11111111-1111-1111-1111-111111111111";
 const THEIRS: &str = "22222222-2222-2222-2222-222222222222";
 
 fn asking(seeds: &[&str]) -> ConfigBuilder {
-    let config = builder(A, 100).shadow_round(true).state(HOST_ID, OURS);
+    let config =
+        builder(A, 100).change_membership(|membership| membership.shadow_round = true).state(HOST_ID, OURS);
     seeds.iter().fold(config, |config, seed| config.seed(endpoint(seed)))
 }
 
@@ -102,7 +103,7 @@ fn j3_an_assassinated_node_may_start_again() {
 fn j4_seeds_that_start_together_find_that_nobody_knows_anything() {
     let addresses = [A, B, C];
     let mut seeds = addresses.map(|at| {
-        let config = builder(at, 100).shadow_round(true);
+        let config = builder(at, 100).change_membership(|membership| membership.shadow_round = true);
         Driven::new(addresses.iter().fold(config, |config, seed| config.seed(endpoint(seed))))
     });
     let asked: Vec<_> = seeds.iter_mut().map(|seed| seed.advance(Duration::ZERO)).collect();
@@ -165,9 +166,14 @@ fn however_much_else_happens_the_end_of_a_wait_is_told() {
         |number: usize| format!("10.{}.{}.{}:7000", 1 + number / 65_536, number / 256 % 256, number % 256);
     let addresses: Vec<_> = (0..10_000).map(address).collect();
     let mut answer: Vec<_> = addresses.iter().map(|at| (at.as_str(), member(200))).collect();
-    let small = |builder: ConfigBuilder| Driven::new(builder.max_endpoints(20_000).max_pending_events(16));
+    let small = |builder: ConfigBuilder| {
+        Driven::new(builder.change_limits(|limits| {
+            limits.max_endpoints = 20_000;
+            limits.max_pending_events = 16;
+        }))
+    };
 
-    let mut only_asks = small(asking(&[B]).only_asks(true));
+    let mut only_asks = small(asking(&[B]).change_membership(|membership| membership.only_asks = true));
     only_asks.advance(Duration::ZERO);
     only_asks.hand(B, &ack(&[], &answer));
     assert_eq!(only_asks.gossiper.phase(), Phase::Disabled);
@@ -348,7 +354,7 @@ fn a_node_that_only_asks_takes_no_part_whatever_the_answer() {
         ack(&[], &[(B, member(200)), (C, member(300))]),
         about_a(500, &[(STATUS, "NORMAL,1", 3), (HOST_ID, THEIRS, 4)]),
     ] {
-        let mut a = Driven::new(asking(&[B]).only_asks(true));
+        let mut a = Driven::new(asking(&[B]).change_membership(|membership| membership.only_asks = true));
         assert_eq!(questions(&a.round()), [B]);
         a.hand(B, &ack(&[], &[]));
         assert_eq!(a.events(), [], "the other is asking itself");
@@ -377,7 +383,9 @@ fn a_question_under_other_names_is_told_ours() {
             Some(cluster) => Config::builder(cluster, local, Generation::new(100), [1; 32]),
             None => builder(A, 100),
         };
-        let mut asker = Driven::new(names(config).seed(endpoint(B)).only_asks(true));
+        let mut asker = Driven::new(
+            names(config).seed(endpoint(B)).change_membership(|membership| membership.only_asks = true),
+        );
         let mut b = Driven::new(builder(B, 200));
         let question = asker.round();
         deliver(&mut b, local, &question);
@@ -400,9 +408,18 @@ fn a_question_under_other_names_is_told_ours() {
     assert_eq!(b.sent(), []);
     assert_eq!(b.events(), [Event::ForeignPartitioner { from: endpoint(A) }]);
     // Two who only ask have nothing to tell each other.
-    let mut one = Driven::new(builder(A, 100).partitioner("org.example.A").seed(endpoint(B)).only_asks(true));
-    let mut other =
-        Driven::new(builder(B, 100).partitioner("org.example.B").seed(endpoint(A)).only_asks(true));
+    let mut one = Driven::new(
+        builder(A, 100)
+            .partitioner("org.example.A")
+            .seed(endpoint(B))
+            .change_membership(|membership| membership.only_asks = true),
+    );
+    let mut other = Driven::new(
+        builder(B, 100)
+            .partitioner("org.example.B")
+            .seed(endpoint(A))
+            .change_membership(|membership| membership.only_asks = true),
+    );
     let question = one.round();
     deliver(&mut other, endpoint(A), &question);
     assert_eq!(other.sent(), []);
@@ -595,7 +612,11 @@ fn gossip_is_enabled_while_its_end_is_still_announced() {
 /// What was not heard while gossip was disabled is not the silence of others.
 #[test]
 fn after_gossip_was_disabled_nobody_is_found_silent_for_that() {
-    let mut a = Driven::new(builder(A, 100).state(STATUS, "NORMAL,7").fat_client_timeout(SECOND * 30));
+    let mut a = Driven::new(
+        builder(A, 100)
+            .state(STATUS, "NORMAL,7")
+            .change_membership(|membership| membership.fat_client_timeout = Some(SECOND * 30)),
+    );
     let peer = |version| State::new(heartbeat(200, version), &[(ApplicationState::DC, "dc1", 1)]);
     a.learn_live(B, &peer(2));
     for version in 3..20 {
@@ -663,10 +684,10 @@ fn k11_list_of_seeds_is_replaced() {
 #[test]
 fn k16_failed_replacement_is_kept_while_it_gossips() {
     for seconds in [60, 300] {
-        let config = builder(A, 100)
-            .seed(endpoint(C))
-            .fat_client_timeout(Duration::from_secs(30))
-            .failed_bootstrap_timeout(Duration::from_secs(seconds));
+        let config = builder(A, 100).seed(endpoint(C)).change_membership(|membership| {
+            membership.fat_client_timeout = Some(Duration::from_secs(30));
+            membership.failed_bootstrap_timeout = Some(Duration::from_secs(seconds));
+        });
         let mut a = Driven::new(config);
         a.round();
         let replacing = State::new(heartbeat(200, 9), &[(STATUS, "BOOT_REPLACE,10.0.0.9:7000", 8)]);

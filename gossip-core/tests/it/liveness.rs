@@ -13,12 +13,12 @@ const C: &str = "10.0.0.3:7000";
 /// Rounds every 10 ms, so that a conviction can be timed; all else as if there were one a second.
 fn finely() -> ConfigBuilder {
     let seconds = Duration::from_secs;
-    builder(A, 100)
-        .interval(Duration::from_millis(10))
-        .initial_arrival_interval(seconds(2))
-        .max_arrival_interval(seconds(2))
-        .echo_timeout(seconds(10))
-        .max_local_pause(seconds(5))
+    builder(A, 100).interval(Duration::from_millis(10)).change_detector(|detector| {
+        detector.initial_arrival_interval = Some(seconds(2));
+        detector.max_arrival_interval = Some(seconds(2));
+        detector.echo_timeout = Some(seconds(10));
+        detector.max_local_pause = Some(seconds(5));
+    })
 }
 
 fn state(generation: i32, version: i32) -> State {
@@ -85,7 +85,10 @@ fn h3_after_one_report_silence_of_36_84_s_convicts() {
 #[test]
 fn h4_after_steady_heartbeats_18_42_s_convict() {
     for (threshold, millis) in [(8.0, 18_420), (12.0, 27_630)] {
-        let mut a = with_live_b(finely().arrival_window(1_000).phi_convict_threshold(f64::from(threshold)));
+        let mut a = with_live_b(finely().change_detector(|detector| {
+            detector.arrival_window = 1_000;
+            detector.phi_convict_threshold = f64::from(threshold);
+        }));
         for version in 2..=1_001 {
             a.advance(Duration::from_secs(1));
             beat(&mut a, version);
@@ -169,7 +172,7 @@ fn having_been_alone_is_no_pause() {
 
 #[test]
 fn h7_arrivals_are_kept_when_an_endpoint_leaves() {
-    let mut a = with_live_b(builder(A, 100).phi_convict_threshold(1.0));
+    let mut a = with_live_b(builder(A, 100).change_detector(|detector| detector.phi_convict_threshold = 1.0));
     let left = [(ApplicationState::STATUS_WITH_PORT, "LEFT,1,2000000000000", 2)];
     a.hand(C, &ack(&[], &[(B, State::new(heartbeat(100, 3), &left))]));
     assert_eq!(a.standing(B), Some(Standing::Unreachable));

@@ -425,7 +425,10 @@ fn d14_restarted_acceptor_is_dialled_anew() {
 /// The bounds are of another kind than Cassandra's: lists of exchanges, and bytes of large messages.
 #[test]
 fn d15_what_exceeds_the_limits_is_dropped_and_counted() {
-    let mut a = Driver::new(large(40, builder(&[])).max_large_bytes(1 << 20).max_state_bytes(2 << 20));
+    let mut a = Driver::new(large(40, builder(&[])).change_limits(|limits| {
+        limits.max_large_bytes = 1 << 20;
+        limits.max_state_bytes = 2 << 20;
+    }));
     let from_b = a.accepted_from(B);
     a.receive(from_b, &[message(1, &syn(&[]))]);
     a.connect();
@@ -433,7 +436,7 @@ fn d15_what_exceeds_the_limits_is_dropped_and_counted() {
     assert_eq!(a.writes, []);
     assert_eq!((a.stats().messages_dropped, a.stats().snapshots), (1, 0));
 
-    let mut a = Driver::new(builder(&[]).max_pending_acks(2));
+    let mut a = Driver::new(builder(&[]).change_limits(|limits| limits.max_pending_acks = 2));
     for n in 2..7 {
         let from = a.accepted_from(&format!("10.0.0.{n}:7000"));
         a.receive(from, &[message(1, &syn(&[digest(A, 100, 3)]))]);
@@ -449,7 +452,7 @@ fn d16_what_was_too_long_under_way_is_not_handled() {
     let echoes = |created: u64| -> Vec<Vec<u8>> {
         (1..=10).map(|id| header(id, Verb::ECHO_REQ, 0, created, 50)).collect()
     };
-    let mut a = Driver::new(builder(&[]).cross_node_timeout(true));
+    let mut a = Driver::new(builder(&[]).change_timeouts(|timeouts| timeouts.cross_node_timeout = true));
     let from_b = a.accepted_from(B);
     a.receive(from_b, &echoes(NOW - 100));
     assert_eq!(a.stats().expired, 10);
@@ -518,7 +521,7 @@ fn frames_go_out_compressed_if_that_is_wished() {
 /// Frames and their ends, counted by what was wrong with them.
 #[test]
 fn what_is_wrong_with_a_connection_is_counted() {
-    let mut a = Driver::new(builder(&[]).max_connections(3));
+    let mut a = Driver::new(builder(&[]).change_limits(|limits| limits.max_connections = 3));
     let from_b = a.accepted_from(B);
     let mut damaged = frame(&message(1, &ECHO));
     *damaged.last_mut().unwrap() ^= 1;

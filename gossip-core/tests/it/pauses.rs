@@ -29,7 +29,10 @@ fn member(version: i32) -> State {
 
 #[test]
 fn after_our_own_pause_nobody_is_forgotten_for_silence() {
-    let mut a = Driven::new(builder(A, 100).fat_client_timeout(SECOND * 30).dead_endpoint_ttl(SECOND * 35));
+    let mut a = Driven::new(builder(A, 100).change_membership(|membership| {
+        membership.fat_client_timeout = Some(SECOND * 30);
+        membership.dead_endpoint_ttl = Some(SECOND * 35);
+    }));
     a.learn_live(V, &bare(5));
     for version in 6..26 {
         a.hand(V, &ack2(&[(V, bare(version))]));
@@ -51,7 +54,10 @@ fn after_our_own_pause_nobody_is_forgotten_for_silence() {
 #[test]
 fn after_our_own_pause_a_probe_has_its_time() {
     for seconds in [8, 20, 600] {
-        let mut a = Driven::new(builder(A, 100).probe_after(SECOND * 15).probe_convicts(true));
+        let mut a = Driven::new(builder(A, 100).change_detector(|detector| {
+            detector.probe_after = Some(SECOND * 15);
+            detector.probe_convicts = true;
+        }));
         a.learn_live(V, &member(5));
         a.events();
         let is_probe = |content: &Content| *content == Content::Echo { verb: Verb::ECHO_REQ };
@@ -89,7 +95,9 @@ fn an_echo_that_waited_for_us_counts() {
 
 #[test]
 fn our_own_pause_brings_no_assassination_nearer() {
-    let mut a = Driven::new(builder(A, 100).ring_delay(SECOND * 30));
+    let mut a = Driven::new(
+        builder(A, 100).change_membership(|membership| membership.ring_delay = Some(SECOND * 30)),
+    );
     a.learn_live(V, &member(5));
     a.advance(SECOND);
     a.gossiper.assassinate(a.now, endpoint(V)).unwrap();
@@ -104,7 +112,9 @@ fn our_own_pause_brings_no_assassination_nearer() {
 
 #[test]
 fn our_own_pause_does_not_end_the_shadow_round() {
-    let mut a = Driven::new(builder(A, 100).shadow_round(true).seed(endpoint(D)));
+    let mut a = Driven::new(
+        builder(A, 100).change_membership(|membership| membership.shadow_round = true).seed(endpoint(D)),
+    );
     (0..10).for_each(|_| drop(a.advance(SECOND)));
     a.events();
     let events = pause(&mut a, 120);

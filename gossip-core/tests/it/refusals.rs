@@ -123,7 +123,7 @@ fn g12_legacy_values_are_kept_and_relayed() {
 
 #[test]
 fn a_full_table_asks_and_takes_no_more() {
-    let mut a = node(builder(A, 100).max_endpoints(3));
+    let mut a = node(builder(A, 100).change_limits(|limits| limits.max_endpoints = 3));
     for at in [B, C, D, "10.0.0.5:7000"] {
         a.learn(at, &state(200, 5));
     }
@@ -137,13 +137,13 @@ fn a_full_table_asks_and_takes_no_more() {
 #[test]
 fn endpoints_have_so_many_values_and_bytes() {
     let values = [(ApplicationState::DC, "dc1", 1), (ApplicationState::RACK, "rack1", 2), (LOAD, "1.0", 3)];
-    let mut a = node(builder(A, 100).max_states(2));
+    let mut a = node(builder(A, 100).change_limits(|limits| limits.max_states = 2));
     a.learn(B, &State::new(heartbeat(200, 5), &values));
     assert_eq!((a.gossiper.values(endpoint(B)).count(), a.gossiper.stats().values_refused), (2, 1));
     relay(&mut a, B, &State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc2", 8)]));
     assert_eq!(a.value(B, ApplicationState::DC), Some(("dc2".to_owned(), 8)), "no more, but another");
 
-    let mut a = node(builder(A, 100).max_state_bytes(8));
+    let mut a = node(builder(A, 100).change_limits(|limits| limits.max_state_bytes = 8));
     a.learn(B, &State::new(heartbeat(200, 5), &values));
     assert_eq!((a.gossiper.values(endpoint(B)).count(), a.gossiper.stats().values_refused), (2, 1));
     relay(&mut a, B, &State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc22", 8)]));
@@ -159,7 +159,10 @@ fn every_refusal_is_counted_by_its_reason() {
         generation: Generation::new(500),
         until_unix_ms: 2_000_000_000_000,
     };
-    let mut a = node(builder(A, 100).tombstone(gone).max_pending_events(16).max_pending_acks(2));
+    let mut a = node(builder(A, 100).tombstone(gone).change_limits(|limits| {
+        limits.max_pending_events = 16;
+        limits.max_pending_acks = 2;
+    }));
     a.gossiper.handle_wall_clock(a.now, 1_700_000_000_000);
     a.learn_live(B, &State::new(heartbeat(200, 5), &[(LOAD, "1", 2)]));
     a.events();
@@ -233,7 +236,10 @@ fn every_refusal_is_counted_by_its_reason() {
 #[test]
 fn an_endpoint_live_by_hearsay_only_is_asked_directly() {
     for convicts in [false, true] {
-        let config = builder(A, 100).probe_after(Duration::from_secs(10)).probe_convicts(convicts);
+        let config = builder(A, 100).change_detector(|detector| {
+            detector.probe_after = Some(Duration::from_secs(10));
+            detector.probe_convicts = convicts;
+        });
         let mut a = node(config);
         a.learn_live(B, &state(200, 5));
         a.events();
@@ -266,7 +272,9 @@ fn an_endpoint_live_by_hearsay_only_is_asked_directly() {
 
 #[test]
 fn a_peer_that_speaks_or_answers_is_not_suspected() {
-    let mut a = node(builder(A, 100).probe_after(Duration::from_secs(10)));
+    let mut a = node(
+        builder(A, 100).change_detector(|detector| detector.probe_after = Some(Duration::from_secs(10))),
+    );
     a.learn_live(B, &state(200, 5));
     a.sent();
     for version in 6..30 {

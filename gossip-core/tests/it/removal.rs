@@ -106,9 +106,10 @@ fn with_silent_d(config: ConfigBuilder, values: &[(ApplicationState, &str, i32)]
 }
 
 fn as_cassandra(failed_bootstrap: u64) -> ConfigBuilder {
-    builder(A, 100)
-        .fat_client_timeout(Duration::from_secs(30))
-        .failed_bootstrap_timeout(Duration::from_secs(failed_bootstrap))
+    builder(A, 100).change_membership(|membership| {
+        membership.fat_client_timeout = Some(Duration::from_secs(30));
+        membership.failed_bootstrap_timeout = Some(Duration::from_secs(failed_bootstrap));
+    })
 }
 
 /// Deviation: the generation is refused, not the address; `pitfalls.md` §4.2.
@@ -234,7 +235,7 @@ fn endpoints_removed_between_the_messages_of_a_syn_do_no_harm() {
         let seeds = [C, D].map(endpoint);
         let config = Config::builder("c", endpoint(A), Generation::new(100), [entropy; 32])
             .transport(Transport::Datagram)
-            .max_syn_datagrams(4);
+            .change_datagrams(|datagrams| datagrams.max_per_syn = 4);
         let mut a = Driven::new(seeds.into_iter().fold(config, ConfigBuilder::seed));
         a.gossiper.handle_wall_clock(a.now, NOW);
         let left = with_status(100, 9, &format!("LEFT,7,{}", unix_ms(&a) + 20_000));
@@ -395,7 +396,10 @@ fn every_assassination_ends_with_an_event() {
         |generation| Event::Assassinated { endpoint: endpoint(B), generation: Generation::new(generation) };
 
     // It is forgotten for its silence meanwhile: others may bring it back.
-    let mut a = begun(builder(A, 100).fat_client_timeout(SECOND * 10), 200);
+    let mut a = begun(
+        builder(A, 100).change_membership(|membership| membership.fat_client_timeout = Some(SECOND * 10)),
+        200,
+    );
     a.advance(SECOND * 20);
     assert_eq!(a.standing(B), None);
     a.advance(SECOND * 15);
@@ -562,7 +566,10 @@ fn a_node_that_was_away_does_not_bring_back_who_has_left() {
 
 #[test]
 fn crashed_members_are_reaped_if_that_is_wished_and_do_not_come_back() {
-    let mut a = node(builder(A, 100).dead_endpoint_ttl(Duration::from_hours(1)));
+    let mut a = node(
+        builder(A, 100)
+            .change_membership(|membership| membership.dead_endpoint_ttl = Some(Duration::from_hours(1))),
+    );
     a.learn_live(B, &member(200, 5));
     a.events();
     a.advance(Duration::from_hours(1));
@@ -592,12 +599,16 @@ fn status_of_left_without_a_time_ends_after_three_days() {
 /// `gossip-semantics.md` §11 and §15.3, from both sides.
 #[test]
 fn a_member_leaves_and_others_know_it_as_gone() {
-    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)).leaving_delay(Duration::from_secs(5)));
+    let mut a = Driven::new(
+        builder(A, 100)
+            .seed(endpoint(B))
+            .change_membership(|membership| membership.leaving_delay = Some(Duration::from_secs(5))),
+    );
     let mut b = Driven::new(
         builder(B, 200)
             .state(STATUS, "NORMAL,7")
             .state(ApplicationState::STATUS, "NORMAL,7")
-            .leaving_delay(Duration::from_secs(5)),
+            .change_membership(|membership| membership.leaving_delay = Some(Duration::from_secs(5))),
     );
     for node in [&mut a, &mut b] {
         node.gossiper.handle_wall_clock(node.now, NOW);
@@ -628,7 +639,7 @@ fn a_member_leaves_and_others_know_it_as_gone() {
 
 #[test]
 fn memory_of_the_gone_is_bounded() {
-    let mut config = builder(A, 100).max_tombstones(3);
+    let mut config = builder(A, 100).change_limits(|limits| limits.max_tombstones = 3);
     for n in 0..5_u16 {
         let gone = Tombstone {
             endpoint: gossip_core::Endpoint::v4([10, 0, 1, 1], n),

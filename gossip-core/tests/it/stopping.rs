@@ -114,7 +114,9 @@ fn k5_peers_of_a_node_that_stops_know_at_once() {
 fn a_node_that_is_no_member_becomes_none_by_stopping() {
     let minute = Duration::from_mins(1);
     for version in VERSIONS {
-        let mut a = Driven::new(builder(A, 100).fat_client_timeout(minute / 2));
+        let mut a = Driven::new(
+            builder(A, 100).change_membership(|membership| membership.fat_client_timeout = Some(minute / 2)),
+        );
         a.version = version;
         let state = State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 1)]);
         a.learn_live(B, &state);

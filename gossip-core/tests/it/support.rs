@@ -251,7 +251,7 @@ pub(crate) const CLUSTER: &str = "c";
 pub(crate) fn builder(at: &str, generation: i32) -> ConfigBuilder {
     let config = Config::builder(CLUSTER, endpoint(at), Generation::new(generation), [7; 32]);
     // Peers here say only what a test lets them say: asking them directly would be noise.
-    config.probe_after(Duration::MAX)
+    config.change_detector(|detector| detector.probe_after = Some(Duration::MAX))
 }
 
 pub(crate) fn syn(digests: &[Digest]) -> Content {

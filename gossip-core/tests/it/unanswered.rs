@@ -104,13 +104,18 @@ fn ask(config: Config, peer: Peer, seconds: u64) -> Outcome {
 
 fn only_asks() -> Config {
     let interval = Duration::from_millis(500);
-    builder(A, 100).seed(endpoint(B)).interval(interval).only_asks(true).build().unwrap()
+    builder(A, 100)
+        .seed(endpoint(B))
+        .interval(interval)
+        .change_membership(|membership| membership.only_asks = true)
+        .build()
+        .unwrap()
 }
 
 fn gossip_only() -> Config {
     let host_id = Uuid::from_bytes([0x42; 16]);
     let config = Config::gossip_only("c", endpoint(A), Generation::new(1_000), [7; 32], host_id);
-    config.seed(endpoint(B)).shadow_round(true).build().unwrap()
+    config.seed(endpoint(B)).change_membership(|membership| membership.shadow_round = true).build().unwrap()
 }
 
 const ALERT: Peer = Peer::Closes(&[0x15, 3, 1, 0, 2, 2, 0x46]);
@@ -172,7 +177,11 @@ fn a_seed_that_is_not_there_yet_is_waited_for() {
 #[test]
 fn a_node_of_our_own_cluster_goes_on_asking_a_seed_that_closes() {
     // A seed whose gossip is disabled for a while, or that has no place for a further connection.
-    let own = builder(A, 100).seed(endpoint(B)).shadow_round(true).build().unwrap();
+    let own = builder(A, 100)
+        .seed(endpoint(B))
+        .change_membership(|membership| membership.shadow_round = true)
+        .build()
+        .unwrap();
     let outcome = ask(own, CLOSES, 70);
     assert!(outcome.failed_at().unwrap() > Duration::from_secs(60));
     assert!(outcome.dials > 10, "{}", outcome.dials);

@@ -140,7 +140,12 @@ fn a_stray_ack_does_not_end_the_shadow_round() {
         (D, ack(&[], &[(D, late)])),
         (D, ack(&[], &[])),
     ] {
-        let mut a = Driven::new(builder(A, 100).shadow_round(true).state(HOST_ID, OURS).seed(endpoint(B)));
+        let mut a = Driven::new(
+            builder(A, 100)
+                .change_membership(|membership| membership.shadow_round = true)
+                .state(HOST_ID, OURS)
+                .seed(endpoint(B)),
+        );
         a.hand(B, &ack(&[], &[(B, whole.clone())]));
         assert!(!a.gossiper.is_enabled(), "nothing was asked yet");
         a.advance(Duration::ZERO);
@@ -151,7 +156,12 @@ fn a_stray_ack_does_not_end_the_shadow_round() {
         assert_eq!(a.events(), [conflict, Event::Stopped], "{stray:?}");
     }
     // A seed that was asked under another of its addresses.
-    let mut a = Driven::new(builder(A, 100).shadow_round(true).state(HOST_ID, OURS).seed(endpoint(B)));
+    let mut a = Driven::new(
+        builder(A, 100)
+            .change_membership(|membership| membership.shadow_round = true)
+            .state(HOST_ID, OURS)
+            .seed(endpoint(B)),
+    );
     a.advance(Duration::ZERO);
     a.hand(D, &ack(&[], &[(D, whole)]));
     assert!(a.gossiper.is_enabled());
@@ -230,7 +240,7 @@ fn foreign_clusters_are_told_of_now_and_then_however_many_send() {
 /// Nobody takes the events out meanwhile.
 #[test]
 fn whatever_peers_send_leaves_room_for_changes_of_membership() {
-    let mut a = Driven::new(builder(A, 100).max_pending_events(32));
+    let mut a = Driven::new(builder(A, 100).change_limits(|limits| limits.max_pending_events = 32));
     for n in 0..5_000 {
         for from in [B, D] {
             a.hand(from, &foreign(n));
@@ -332,7 +342,9 @@ fn a_digest_counts_once_in_a_message() {
 /// How long it takes to learn of so many endpoints, and then to forget them all in one round.
 #[expect(clippy::disallowed_methods, reason = "the protocol's time stands still while it works")]
 fn learning_and_forgetting(count: u32) -> (Duration, Duration) {
-    let mut a = Driven::new(builder(A, 100).fat_client_timeout(SECOND * 90));
+    let mut a = Driven::new(
+        builder(A, 100).change_membership(|membership| membership.fat_client_timeout = Some(SECOND * 90)),
+    );
     let names: Vec<String> = (0..count).map(invented).collect();
     let mut learning = Duration::ZERO;
     for batch in names.chunks(500) {

@@ -80,8 +80,14 @@ fn update_is_everywhere_among_100_nodes_in_8_rounds() {
 /// 100 nodes of which a SYN lists at most a third.
 #[test]
 fn partial_digests_spread_news_as_fast_and_convict_nobody() {
-    let partial =
-        |builder: Builder| builder.configure(|_, config| config.max_datagram_size(512).max_syn_datagrams(1));
+    let partial = |builder: Builder| {
+        builder.configure(|_, config| {
+            config.change_datagrams(|datagrams| {
+                datagrams.max_size = 512;
+                datagrams.max_per_syn = 1;
+            })
+        })
+    };
     let mut cluster = steady(100, 10, partial);
     let rotation = cluster.gossiper(7).digest_rotation();
     eprintln!("100 nodes, packets of 512 bytes: everybody is listed within {rotation} SYNs");
@@ -125,8 +131,14 @@ fn update_is_everywhere_among_thousands_of_nodes_in_25_rounds() {
     let cluster = Cluster::new(hosts).seed(1).datagrams().one_state();
     let cluster = cluster.remember(|event| matches!(event, Event::Down { .. }));
     let cluster = cluster.configure(move |_, config| {
-        let config = config.arrival_window(8).max_endpoints(hosts);
-        config.max_pending_acks(2).max_pending_peers(256).max_pending_events(16)
+        let config = config
+            .change_detector(|detector| detector.arrival_window = 8)
+            .change_limits(|limits| limits.max_endpoints = hosts);
+        config.change_limits(|limits| {
+            limits.max_pending_acks = 2;
+            limits.max_pending_peers = 256;
+            limits.max_pending_events = 16;
+        })
     });
     let mut cluster = cluster.start();
     join(&mut cluster, patience);

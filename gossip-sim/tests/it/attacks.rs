@@ -14,7 +14,13 @@ const NEWCOMER: usize = HONEST - 1;
 
 /// So that what there is of everything can be used up by few.
 fn with_small_limits(config: ConfigBuilder) -> ConfigBuilder {
-    config.max_inbound_bytes(1 << 20).max_connections(64).max_dials(8).max_handshakes(16).max_endpoints(5_000)
+    config.change_limits(|limits| {
+        limits.max_inbound_bytes = 1 << 20;
+        limits.max_connections = 64;
+        limits.max_dials = 8;
+        limits.max_handshakes = 16;
+        limits.max_endpoints = 5_000;
+    })
 }
 
 fn under_attack(seed: u64, attack: Attack) -> Cluster {
@@ -22,7 +28,9 @@ fn under_attack(seed: u64, attack: Attack) -> Cluster {
     let cluster = Cluster::new(HOSTS).seed(seed).streams().chunks(4_000).socket_buffer(100_000);
     // With few places for connections, memory could not be used up.
     let max_connections = if attack == Attack::UnfinishedMessages { 512 } else { 64 };
-    let configure = move |_, config| with_small_limits(config).max_connections(max_connections);
+    let configure = move |_, config| {
+        with_small_limits(config).change_limits(|limits| limits.max_connections = max_connections)
+    };
     cluster.configure(configure).start_only(0..NEWCOMER)
 }
 

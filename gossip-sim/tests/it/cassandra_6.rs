@@ -39,7 +39,9 @@ fn with_guest(hosts: usize, seed: u64) -> Builder {
 fn with_question(hosts: usize, ask: impl Fn(ConfigBuilder) -> ConfigBuilder + Send + 'static) -> Cluster {
     let builder = Cluster::new(hosts).seeds(1).streams().configure(move |host, config| {
         if host == hosts - 1 {
-            ask(config.partitioner(CASSANDRA_PARTITIONER).only_asks(true))
+            ask(config
+                .partitioner(CASSANDRA_PARTITIONER)
+                .change_membership(|membership| membership.only_asks = true))
         } else {
             member_of_6(host, config, ID)
         }

@@ -132,10 +132,13 @@ pub(crate) fn shutdown_while_seeds_are_silent(lab: &Lab) {
     let (seed, saved) = (DeadEnd::new(lab.transport), DeadEnd::new(lab.transport));
     let long = DEADLINE * 20;
     let spec = || {
-        let mut spec = lab
-            .spec()
-            .seed(seed.address)
-            .tune(move |config| config.connect_timeout(long).handshake_timeout(long).idle_timeout(long));
+        let mut spec = lab.spec().seed(seed.address).tune(move |config| {
+            config.change_timeouts(|timeouts| {
+                timeouts.connect = long;
+                timeouts.handshake = long;
+                timeouts.idle = long;
+            })
+        });
         spec.saved.push(saved.address);
         spec
     };

@@ -17,7 +17,7 @@ pub(crate) fn slow_subscriber(lab: &Lab) {
         let mut spec = lab.spec();
         spec.interval = Duration::from_millis(20);
         // Many values in a row are no reason to take anybody for dead, on a slow machine either.
-        spec.tune(|config| config.phi_convict_threshold(100.0))
+        spec.tune(|config| config.change_detector(|detector| detector.phi_convict_threshold = 100.0))
     };
     let author = lab.start(spec());
     let mut reader = lab.start(spec().seed(author.listen_address()));

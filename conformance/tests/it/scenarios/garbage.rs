@@ -22,7 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) fn garbage_streams(lab: &Lab) {
     let mut network = Network::new(lab.transport);
     let spec = || {
-        let mut spec = lab.spec().tune(|config| config.handshake_timeout(PATIENCE).max_handshakes(8));
+        let mut spec = lab.spec().tune(|config| {
+            config
+                .change_timeouts(|timeouts| timeouts.handshake = PATIENCE)
+                .change_limits(|limits| limits.max_handshakes = 8)
+        });
         spec.interval = lab.interval.max(BUSY_INTERVAL);
         spec
     };
@@ -134,7 +138,8 @@ pub(crate) fn garbage_packets(lab: &Lab) {
 
 /// Whoever connects and does not go on is closed; others are served meanwhile.
 pub(crate) fn stalled_handshake(lab: &Lab) {
-    let node = lab.start(lab.spec().tune(|config| config.handshake_timeout(PATIENCE)));
+    let node =
+        lab.start(lab.spec().tune(|config| config.change_timeouts(|timeouts| timeouts.handshake = PATIENCE)));
     let handshake = initiate(node.endpoint());
     let stalled: Vec<TcpStream> = [0, 1, handshake.len() - 1]
         .into_iter()

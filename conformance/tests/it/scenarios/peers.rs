@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn silent_seed(lab: &Lab) {
     let mut silent = Mute::new(lab.transport);
     let spec = || {
-        let mut spec = lab.spec().seed(silent.address).tune(|config| config.handshake_timeout(PATIENCE));
+        let mut spec = lab
+            .spec()
+            .seed(silent.address)
+            .tune(|config| config.change_timeouts(|timeouts| timeouts.handshake = PATIENCE));
         spec.saved.push(silent.address);
         spec
     };
@@ -62,11 +65,11 @@ pub(crate) fn slow_peers(lab: &Lab) {
         let mut spec = lab.spec();
         spec.interval = lab.interval.max(BUSY_INTERVAL);
         spec.tune(|config| {
-            config
-                .handshake_timeout(PATIENCE)
-                .max_pending_acks(2)
-                .max_message(1 << 20)
-                .max_inbound_bytes(1 << 20)
+            config.change_timeouts(|timeouts| timeouts.handshake = PATIENCE).change_limits(|limits| {
+                limits.max_pending_acks = 2;
+                limits.max_message = 1 << 20;
+                limits.max_inbound_bytes = 1 << 20;
+            })
         })
     };
     let author = lab.start(spec());

@@ -202,7 +202,7 @@ impl Writing<'_> {
             self.exchange.question = Some(to);
             let written = out.atomically(|out| self.encode_syn_head(codec, out).and_then(|()| out.i32(0)));
             let outgoing = self.finish(Verb::GOSSIP_DIGEST_SYN, written)?;
-            let id = if self.config.only_asks { QUESTION_ID } else { outgoing.id };
+            let id = if self.config.membership.only_asks { QUESTION_ID } else { outgoing.id };
             return Some(Outgoing { id, ..outgoing });
         }
         if let Some(mut syn) = due.syn.take() {

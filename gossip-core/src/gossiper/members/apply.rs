@@ -130,7 +130,7 @@ impl Membership<'_> {
             // In Cassandra 6.0 it may be a member that has not gossiped since the other started, and whose values are from a log.
             None if source == Source::Shadow
                 && generation == Generation::SAVED
-                && (state.is_empty() || !self.config.only_asks) => {}
+                && (state.is_empty() || !self.config.membership.only_asks) => {}
             None if (source == Source::Shadow && self.is_told_whole(state))
                 || self.exchange.take_asked(endpoint, from, self.clock.now()) =>
             {
@@ -257,8 +257,8 @@ impl Membership<'_> {
             state.values().fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.text.len()));
         self.members.table.reserve_values(
             slot,
-            count.min(self.config.max_states),
-            bytes.min(self.config.max_state_bytes),
+            count.min(self.config.limits.max_states),
+            bytes.min(self.config.limits.max_state_bytes),
         );
         self.apply_values(slot, endpoint, state);
         match self.members.table.status(slot) {
@@ -316,8 +316,8 @@ impl Membership<'_> {
             Some((_, length)) => length,
             None => 0,
         };
-        if (found.is_none() && count >= self.config.max_states)
-            || bytes - replaced + value.text.len() > self.config.max_state_bytes
+        if (found.is_none() && count >= self.config.limits.max_states)
+            || bytes - replaced + value.text.len() > self.config.limits.max_state_bytes
         {
             self.journal.stats.values_refused += 1;
             return;
@@ -392,7 +392,7 @@ impl Membership<'_> {
     /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
     /// values. A host id is published before all else and never again, so that only a whole has it. Whoever has none is asked for.
     fn is_told_whole(&self, state: &EndpointState<'_>) -> bool {
-        self.config.only_asks || state.value(ApplicationState::HOST_ID).is_some()
+        self.config.membership.only_asks || state.value(ApplicationState::HOST_ID).is_some()
     }
 }
 

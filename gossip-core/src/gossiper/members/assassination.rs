@@ -82,7 +82,7 @@ impl Membership<'_> {
         let assassination = Assassination {
             endpoint,
             heartbeat: self.members.table.heartbeat(slot),
-            due: self.clock.now() + self.config.ring_delay,
+            due: self.clock.now() + self.config.membership.ring_delay,
         };
         match self
             .members

@@ -174,8 +174,8 @@ impl Membership<'_> {
 
     /// How long an endpoint may be silent that was joining.
     pub(in super::super) fn failed_bootstrap_timeout(&self) -> Option<Duration> {
-        if self.config.failed_bootstrap_timeout.is_some() || !self.config.is_gossip_only {
-            return self.config.failed_bootstrap_timeout;
+        if self.config.membership.failed_bootstrap_timeout.is_some() || !self.config.is_gossip_only {
+            return self.config.membership.failed_bootstrap_timeout;
         }
         // `gossip-semantics.md` §1. What others still keep would come back to us, and the other way round.
         let intervals =

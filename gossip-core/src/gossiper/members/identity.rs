@@ -165,7 +165,7 @@ impl Membership<'_> {
     /// Forgets saved addresses of which nothing was heard for as long as tombstones are kept.
     fn forget_old_addresses(&mut self) {
         let Some(unix_ms) = self.clock.unix_ms() else { return };
-        let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl = u64::try_from(self.config.membership.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
         for slot in self.members.table.places().skip(1) {
             if !self.members.table.is_occupied(slot)
                 || self.members.table.generation(slot) != Generation::SAVED

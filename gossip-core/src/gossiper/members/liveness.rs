@@ -17,7 +17,7 @@ impl Membership<'_> {
     pub(in super::super) fn verify(&mut self, slot: Slot) {
         let status = self.members.table.status(slot);
         // Nobody is to hear of a node that only asks.
-        if self.config.only_asks
+        if self.config.membership.only_asks
             || self.members.table.standing(slot) == Standing::Live
             || status.is_dead()
             || self.has_stopped(slot)
@@ -33,7 +33,7 @@ impl Membership<'_> {
             // Of 31 bits.
             id: u32::try_from(self.exchange.next_id()).unwrap_or(u32::MAX),
             generation: self.members.table.generation(slot),
-            deadline: self.clock.now() + self.config.echo_timeout,
+            deadline: self.clock.now() + self.config.detector.echo_timeout,
         };
         self.members.table.set_echo(slot, Some(echo));
         self.send_echo(slot, echo);
@@ -99,7 +99,7 @@ impl Membership<'_> {
                 continue;
             }
             let phi = self.members.table.phi(slot, self.clock.now());
-            if let Some(phi) = phi.filter(|phi| *phi > self.config.phi_convict_threshold)
+            if let Some(phi) = phi.filter(|phi| *phi > self.config.detector.phi_convict_threshold)
                 && self.members.table.standing(slot) == Standing::Live
             {
                 #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
@@ -129,7 +129,7 @@ impl Membership<'_> {
                     self.reset_connections(slot);
                 }
             }
-            None if is_live && *probes > 0 && self.silence(slot) > self.config.probe_after => {
+            None if is_live && *probes > 0 && self.silence(slot) > self.config.detector.probe_after => {
                 *probes -= 1;
                 self.journal.stats.probes_sent += 1;
                 self.ask_for_echo(slot);
@@ -161,7 +161,7 @@ impl Membership<'_> {
             is_relayed,
         });
         self.reset_connections(slot);
-        if self.config.probe_convicts {
+        if self.config.detector.probe_convicts {
             self.mark_down(slot, DownCause::Probe);
         }
     }

@@ -65,13 +65,17 @@ impl Membership<'_> {
         if !self.members.is_member(slot, self.config) && !is_saved {
             let timeout = match status.is_bootstrapping() {
                 true => self.failed_bootstrap_timeout(),
-                false => self.config.fat_client_timeout,
+                false => self.config.membership.fat_client_timeout,
             };
             if timeout.is_some_and(|timeout| silence > timeout) {
                 return Some(ForgetCause::Silent);
             }
         }
-        self.config.dead_endpoint_ttl.is_some_and(|ttl| silence > ttl).then_some(ForgetCause::Reaped)
+        self.config
+            .membership
+            .dead_endpoint_ttl
+            .is_some_and(|ttl| silence > ttl)
+            .then_some(ForgetCause::Reaped)
     }
 
     /// When a status of LEFT or removed says that the endpoint may be forgotten, in milliseconds since the Unix epoch. No one means a
@@ -113,7 +117,7 @@ impl Membership<'_> {
         let refusal = match cause {
             ForgetCause::Silent | ForgetCause::Moved | ForgetCause::Unheard => Refusal::Silent {
                 since: self.clock.now(),
-                end: self.clock.now() + self.config.quarantine,
+                end: self.clock.now() + self.config.membership.quarantine,
                 // Others list it with its greatest version, which may be that of a value.
                 heartbeat: known.max_version(),
             },
@@ -135,7 +139,7 @@ impl Membership<'_> {
 
     /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
     fn removed(&self, expiry: Option<u64>) -> Refusal {
-        let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl = u64::try_from(self.config.membership.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
         let from = expiry.or_else(|| self.clock.unix_ms());
         Refusal::Removed { until_unix_ms: from.map_or(u64::MAX, |from| from.saturating_add(ttl)) }
     }

@@ -69,7 +69,7 @@ impl Publishing<'_> {
             if !doubt.is_told && is_silent && since >= patience {
                 doubt.is_told = true;
                 self.own.acceptance.ignored_told = Some(self.clock.now());
-                let at_most = self.config.quarantine.saturating_sub(since);
+                let at_most = self.config.membership.quarantine.saturating_sub(since);
                 self.journal.tell(Event::Ignored { by, at_most });
             }
         }

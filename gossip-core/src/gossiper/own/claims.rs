@@ -86,8 +86,11 @@ impl Publishing<'_> {
             return;
         }
         let is_calm = self.is_over(self.own.refutations.raised, MAX_RAISE_PAUSE.saturating_mul(2));
-        let next =
-            if is_calm { self.config.echo_timeout } else { pause.saturating_mul(2).min(MAX_RAISE_PAUSE) };
+        let next = if is_calm {
+            self.config.detector.echo_timeout
+        } else {
+            pause.saturating_mul(2).min(MAX_RAISE_PAUSE)
+        };
         self.own.refutations.raise_pause = next;
         self.own.refutations.raised = Some(self.clock.now());
         self.raise_generation_above(generation);

@@ -31,11 +31,11 @@ impl Publishing<'_> {
         let values = self.members.table().values(Slot::FIRST);
         let replaced = values.get(key).map_or(0, |(text, _)| text.len());
         let bytes = values.text_bytes() - replaced + encoded_len(value);
-        if bytes > self.config.max_state_bytes {
-            return Err(SetStateError::TooMuch { key, bytes, limit: self.config.max_state_bytes });
+        if bytes > self.config.limits.max_state_bytes {
+            return Err(SetStateError::TooMuch { key, bytes, limit: self.config.limits.max_state_bytes });
         }
-        if values.get(key).is_none() && values.len() >= self.config.max_states {
-            return Err(SetStateError::TooMany { key, limit: self.config.max_states });
+        if values.get(key).is_none() && values.len() >= self.config.limits.max_states {
+            return Err(SetStateError::TooMany { key, limit: self.config.limits.max_states });
         }
         let mut encoded = SmallVec::<[u8; 64]>::new();
         encode_str(value, &mut encoded);

@@ -16,7 +16,7 @@ pub(super) const fn share_of_strangers(all: usize) -> usize {
     if all < 4 { all } else { all / 4 * 3 }
 }
 
-/// For how long no other stranger's dial takes the place of one: part of `connect_timeout`.
+/// For how long no other stranger's dial takes the place of one: part of `Timeouts::connect`.
 const UNDISTURBED: u32 = 8;
 
 /// How often the pause after a dial that failed is doubled for a stranger.

@@ -110,7 +110,7 @@ impl Receiver {
             .seed(TEACHER)
             // Whom it asks may change from one message to the next.
             .interval(Duration::from_millis(1))
-            .echo_timeout(Duration::from_secs(10))
+            .change_detector(|detector| detector.echo_timeout = Some(Duration::from_secs(10)))
             .build()
             .unwrap();
         let mut gossiper = Gossiper::new(config, now);

@@ -130,7 +130,7 @@ fn a_handshake_without_end_takes_bounded_memory() {
 fn unfinished_records_count_towards_the_limit_for_all_connections() {
     let keys = Keys::new("authority");
     let tls = strict(&keys, 0).build().unwrap();
-    let mut net = Net::new([config(0).tls(tls).max_inbound_bytes(1 << 20)]);
+    let mut net = Net::new([config(0).tls(tls).change_limits(|limits| limits.max_inbound_bytes = 1 << 20)]);
     // Each holds most of a record that never ends.
     let mut part = vec![0x16, 3, 1, 0x40, 0];
     part.extend([1, 0, 0xff, 0xff]);

@@ -71,7 +71,7 @@ fn half_a_cluster_takes_up_tls_while_it_runs_and_then_requires_it() {
 fn a_plain_dialler_is_refused_where_tls_is_required() {
     let keys = Keys::new("authority");
     let required = secured(&keys, 0, TlsIncoming::Required, TlsOutgoing::Always);
-    let mut net = Net::new([required, config(1).only_asks(true)]);
+    let mut net = Net::new([required, config(1).change_membership(|membership| membership.only_asks = true)]);
     net.run(seconds(20));
     assert!(!net.is_live(0, 1));
     let stats = net.stats(0);
@@ -149,7 +149,7 @@ fn between_data_centers_and_racks_first_contact_is_always_tls() {
                 .tls(tls)
                 .state(ApplicationState::DC, if dc { "dc1" } else { "dc2" })
                 .state(ApplicationState::RACK, if rack { "r1" } else { "r2" })
-                .idle_timeout(seconds(5))
+                .change_timeouts(|timeouts| timeouts.idle = seconds(5))
         };
         let mut net = Net::new([at(0, true, true), at(1, same_dc, same_rack)]);
         net.run(seconds(3));
@@ -173,7 +173,7 @@ fn a_plain_peer_of_an_unknown_data_center_is_closed_without_a_byte() {
     let tls = strict(&keys, 0).scope(TlsScope::OtherDataCenters).outgoing(TlsOutgoing::Never);
     let mut net = Net::new([
         config(0).tls(tls.build().unwrap()).state(ApplicationState::DC, "dc1"),
-        config(1).only_asks(true),
+        config(1).change_membership(|membership| membership.only_asks = true),
     ]);
     net.run(seconds(10));
     assert_eq!(net.faults(0), [(Some(address(1)), false, TlsFault::PlainRefused)]);

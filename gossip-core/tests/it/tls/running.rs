@@ -16,8 +16,9 @@ fn certificates_and_authorities_are_replaced_while_nobody_is_found_down() {
             .build()
             .unwrap()
     };
-    let mut net =
-        Net::new((0..4).map(|at| config(at).tls(settings(at, &old, &[&old])).idle_timeout(seconds(20))));
+    let mut net = Net::new((0..4).map(|at| {
+        config(at).tls(settings(at, &old, &[&old])).change_timeouts(|timeouts| timeouts.idle = seconds(20))
+    }));
     net.run(seconds(10));
     assert!(net.are_all_live());
     let opened = net.stats(0).tls_opened;
@@ -82,7 +83,11 @@ fn a_large_answer_and_pings_pass_under_tls_as_they_do_without() {
     }));
     // A node that joins takes the whole state in one answer, larger than an ordinary frame.
     net.run(seconds(5));
-    net.add(config(2).tls(strict(&keys, 2).build().unwrap()).shadow_round(true));
+    net.add(
+        config(2)
+            .tls(strict(&keys, 2).build().unwrap())
+            .change_membership(|membership| membership.shadow_round = true),
+    );
     net.run(seconds(20));
     assert!(net.are_all_live());
     let known = net.members[2].node.gossiper();

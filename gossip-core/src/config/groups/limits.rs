@@ -1,0 +1,95 @@
+//! How much a node keeps, and how much it does at the same time.
+
+use super::{Bounds, all_in_range, group};
+use crate::config::{ConfigError, MIN_PEERS};
+use crate::message::MAX_STATES;
+
+group! {
+    /// Limits of memory and of work. They hold whatever peers send.
+    ///
+    /// ```
+    /// # use gossip_core::Limits;
+    /// let limits = Limits { max_connections: 512, ..Limits::default() };
+    /// ```
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub struct Limits {
+        /// The number of endpoints that are kept, the node itself included. An endpoint with ordinary values takes about 1 KiB,
+        /// and at most `max_state_bytes`. Further endpoints are not learned; they are counted.
+        /// Default 20,000; at least 1.
+        pub max_endpoints: usize,
+        /// The number of values that one endpoint may have. Default 64; 1 to 253.
+        pub max_states: usize,
+        /// The encoded bytes that the values of one endpoint may take together. Default 1 MiB; at least 1.
+        pub max_state_bytes: usize,
+        /// The number of removed endpoints that are remembered, about 50 bytes each. Default 1,024; at least 1.
+        pub max_tombstones: usize,
+        /// The number of exchanges that may wait for peers that are slow or not connected yet, at most about 52 KiB each.
+        /// Further SYNs are dropped and counted. Default 8; 2 to 65,535.
+        pub max_pending_acks: usize,
+        /// The number of peers for which messages may be pending at the same time, 160 bytes each. Memory is taken for no
+        /// more peers than are known. If all places are taken, a pending message of a peer that does not read is dropped and
+        /// counted. Default 8,192; at least 256.
+        pub max_pending_peers: usize,
+        /// The number of events that may wait for the application, 48 bytes each. Further events are counted and reported by
+        /// `Event::Lost`. Default 4,096; at least 16.
+        pub max_pending_events: usize,
+        /// The number of open connections, dialled and accepted together. Default 4,096; at least 2.
+        pub max_connections: usize,
+        /// The number of dials in progress. Messages that need a further dial are dropped and counted. Default 64; at least 1.
+        pub max_dials: usize,
+        /// The number of accepted connections in their handshake. If there are more, the oldest of them is closed and counted.
+        /// Default 256; at least 1.
+        pub max_handshakes: usize,
+        /// The bytes of the largest message that is read. A peer that sends a larger one loses its connection. In the shadow
+        /// round `max_inbound_bytes` is the limit, if that is greater: the whole cluster comes in one message then.
+        /// Default 16 MiB; 64 KiB to 1 GiB.
+        pub max_message: usize,
+        /// The bytes that all connections together may hold of unfinished messages and frames. Beyond it, the connection that
+        /// holds the most, or holds it the longest, is closed. Default 64 MiB; at least 1 MiB.
+        pub max_inbound_bytes: usize,
+        /// The bytes that messages which are too large for the ordinary connections may take while they wait to be sent.
+        /// Default 64 MiB; at least 1 MiB.
+        pub max_large_bytes: usize,
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_endpoints: 20_000,
+            max_states: 64,
+            max_state_bytes: 1 << 20,
+            max_tombstones: 1_024,
+            max_pending_acks: 8,
+            max_pending_peers: 8_192,
+            max_pending_events: 4_096,
+            max_connections: 4_096,
+            max_dials: 64,
+            max_handshakes: 256,
+            max_message: 16 << 20,
+            max_inbound_bytes: 64 << 20,
+            max_large_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    pub(in crate::config) fn check(&self) -> Result<(), ConfigError> {
+        all_in_range([
+            Bounds("limits.max_endpoints", self.max_endpoints, 1, u32::MAX as usize),
+            // A receiver may add three when the endpoint stops.
+            Bounds("limits.max_states", self.max_states, 1, MAX_STATES - 3),
+            Bounds("limits.max_state_bytes", self.max_state_bytes, 1, usize::MAX),
+            Bounds("limits.max_tombstones", self.max_tombstones, 1, 1 << 24),
+            Bounds("limits.max_pending_acks", self.max_pending_acks, 2, 65_535),
+            Bounds("limits.max_pending_peers", self.max_pending_peers, MIN_PEERS, 1 << 24),
+            Bounds("limits.max_pending_events", self.max_pending_events, 16, 1 << 24),
+            Bounds("limits.max_connections", self.max_connections, 2, 1 << 24),
+            Bounds("limits.max_dials", self.max_dials, 1, 1 << 24),
+            Bounds("limits.max_handshakes", self.max_handshakes, 1, 1 << 24),
+            Bounds("limits.max_message", self.max_message, 1 << 16, 1 << 30),
+            Bounds("limits.max_inbound_bytes", self.max_inbound_bytes, 1 << 20, usize::MAX),
+            Bounds("limits.max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
+        ])
+    }
+}
