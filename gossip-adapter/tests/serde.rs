@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ApplicationState, Builder, DownCause, End, Endpoint, Event, Generation, HeartbeatState, KnownEndpoint,
-    Phase, Prepared, Runtime, SavedEndpoint, StartError, Stats, Timestamp, Tombstone, Uuid, Version,
+    ApplicationState, Builder, Detector, DownCause, End, Endpoint, Event, Generation, HeartbeatState,
+    KnownEndpoint, Limits, Membership, Phase, Prepared, Runtime, SavedEndpoint, StartError, Stats, Timeouts,
+    Timestamp, Tombstone, Uuid, Version,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,4 +100,20 @@ fn a_snapshot_is_its_phase_and_its_endpoints() {
 fn is<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: T, json: serde_json::Value) {
     assert_eq!(serde_json::to_value(&value).unwrap(), json);
     assert_eq!(serde_json::from_value::<T>(json).unwrap(), value);
+}
+
+#[test]
+fn settings_are_read_with_their_defaults_and_written_as_they_are_read() {
+    let limits: Limits = serde_json::from_value(json!({ "max_connections": 512 })).unwrap();
+    assert_eq!(limits, Limits { max_connections: 512, ..Limits::default() });
+    let detector = Detector { echo_timeout: Some(Duration::from_millis(1_500)), ..Detector::default() };
+    let written = serde_json::to_value(detector).unwrap();
+    assert_eq!((&written["echo_timeout"], &written["probe_after"]), (&json!("1500ms"), &json!(null)));
+    assert_eq!(serde_json::from_value::<Detector>(written).unwrap(), detector);
+    let membership: Membership = serde_json::from_value(json!({ "tombstone_ttl": "2.5d" })).unwrap();
+    assert_eq!(membership.tombstone_ttl, Duration::from_hours(60));
+    let refused = serde_json::from_value::<Limits>(json!({ "max_conections": 512 })).unwrap_err();
+    assert!(refused.to_string().starts_with("unknown field `max_conections`, expected one of"), "{refused}");
+    let refused = serde_json::from_value::<Timeouts>(json!({ "idle": "soon" })).unwrap_err();
+    assert!(refused.to_string().contains("expected a duration, such as \"200ms\""), "{refused}");
 }
