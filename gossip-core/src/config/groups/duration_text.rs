@@ -40,7 +40,7 @@ impl fmt::Display for Text {
             return f.write_str("0s");
         }
         let of = |nanos: u64| total / u128::from(nanos);
-        let unit = UNITS.into_iter().find(|(_, nanos)| total % u128::from(*nanos) == 0);
+        let unit = UNITS.into_iter().find(|(_, nanos)| total.is_multiple_of(u128::from(*nanos)));
         let (unit, nanos) = unit.unwrap_or(("ns", 1));
         write!(f, "{}{unit}", of(nanos))
     }
