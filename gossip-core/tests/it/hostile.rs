@@ -261,7 +261,7 @@ fn an_assassinated_endpoint_is_known_no_further_than_it_is_sent() {
 fn more_than_can_be_sent_is_not_taken_for_our_own() {
     let many = |count: i32| (0..count).fold(builder(A, 1), |config, n| config.state(uncommon(n), "x"));
     assert!(many(64).build().is_ok());
-    assert!(matches!(many(65).build(), Err(ConfigError::OutOfRange { value: 65, max: 64, .. })));
+    assert!(matches!(many(65).build(), Err(ConfigError::TooManyStates { count: 65, max: 64 })));
     assert!(many(253).change_limits(|limits| limits.max_states = 253).build().is_ok());
     assert!(
         many(1).change_limits(|limits| limits.max_states = 254).build().is_err(),
