@@ -152,6 +152,11 @@ impl Receiver {
         Self { codec, max_key, max_len, is_cassandra: true, withheld: Cell::new(0) }
     }
 
+    /// What decides what it is told.
+    pub(crate) const fn limits(&self) -> (Codec, ApplicationState, usize, bool) {
+        (self.codec, self.max_key, self.max_len, self.is_cassandra)
+    }
+
     /// How often something was withheld.
     pub(crate) const fn withheld(&self) -> u64 {
         self.withheld.get()

@@ -36,6 +36,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::clock::Clock;
+pub(crate) use self::exchange::Audience;
 use self::exchange::{Exchange, Writing};
 use self::journal::Journal;
 pub use self::leaving::LeaveError;
@@ -349,6 +350,23 @@ impl Gossiper {
         self.count_sent(written.0.verb);
         self.journal.stats.snapshots += 1;
         Ok(written)
+    }
+
+    /// For what kind of receiver the answer that holds everything is due to `to`, if it is due as a large message. The answers to all
+    /// of a kind are the same.
+    pub(crate) fn audience(&mut self, to: Endpoint, codec: Codec) -> Option<Audience> {
+        let phase = self.phase();
+        self.writing().audience(to, codec, phase)
+    }
+
+    /// Takes the answer that holds everything as written to `to`: it is sent what was written for another.
+    pub(crate) fn share_large(&mut self, to: Endpoint, withheld: u64) -> Outgoing {
+        let outgoing = self.writing().share_large(to, withheld);
+        log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, "sent, over the large connection, as to another");
+        self.count_sent(outgoing.verb);
+        self.journal.stats.snapshots += 1;
+        self.journal.stats.answers_shared += 1;
+        outgoing
     }
 
     #[inline]

@@ -67,6 +67,8 @@ stats! {
     pub connections: u64,
     /// Messages too large for the ordinary connections, each held in memory of its own.
     pub snapshots: u64,
+    /// Messages of these that were sent from the memory of another: peers asked for everything in the same interval.
+    pub answers_shared: u64,
     /// Buffers that had to grow for a frame or message that came in parts.
     pub buffers_grown: u64,
 

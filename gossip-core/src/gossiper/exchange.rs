@@ -13,6 +13,7 @@ mod write;
 
 use self::news::News;
 use self::outbox::Outbox;
+pub(crate) use self::write::Audience;
 pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
 use super::journal::Journal;
 use crate::asked::Asked;

@@ -1,5 +1,6 @@
 //! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
 
+pub(super) mod large;
 mod room;
 #[cfg(feature = "tls")]
 mod secured;
@@ -13,6 +14,7 @@ use core::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use self::large::{Kept, Large};
 #[cfg(feature = "tls")]
 pub(super) use self::secured::Last;
 use crate::config::Config;
@@ -20,11 +22,9 @@ use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::gossiper::Session;
 use crate::internode::{
-    Accept, ConnectionType, FrameKind, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent,
-    VersionRange,
+    Accept, ConnectionType, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent, VersionRange,
 };
 use crate::io::{ConnectionId, OpenConnections};
-use crate::node::frames::PIECE;
 use crate::time::Timestamp;
 use crate::version::MessagingVersion;
 
@@ -68,8 +68,10 @@ pub(super) struct Connections {
     displacements: u64,
     /// What accepted connections take for messages that have not arrived whole, or keep for the next ones.
     inbound_bytes: usize,
-    /// The sizes of all large messages that are being sent.
+    /// The sizes of all large messages that are being sent, or kept for the next peer that asks. What is shared counts once.
     large_bytes: usize,
+    /// The last answer that holds everything.
+    kept: Option<Kept>,
     limits: Limits,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct Connections {
 struct Limits {
     framing: Framing,
     max_large_bytes: usize,
+    /// For how long an answer is shared.
+    shared_for: Duration,
     max_inbound_bytes: usize,
     local: Endpoint,
     versions: VersionRange,
@@ -108,14 +112,6 @@ struct Peer {
     /// Whether it is dialled without TLS next, because it did not answer to TLS.
     #[cfg(feature = "tls")]
     prefers_plain: bool,
-}
-
-/// A message that goes out in pieces.
-#[derive(Debug)]
-struct Large {
-    message: Vec<u8>,
-    sent: usize,
-    begun: Timestamp,
 }
 
 #[derive(Debug)]
@@ -250,9 +246,11 @@ impl Connections {
             displacements: 0,
             inbound_bytes: 0,
             large_bytes: 0,
+            kept: None,
             limits: Limits {
                 framing: if config.compression { Framing::Lz4 } else { Framing::Crc },
                 max_large_bytes: config.limits.max_large_bytes,
+                shared_for: config.interval,
                 max_inbound_bytes: config.limits.max_inbound_bytes,
                 local: config.local,
                 versions: config.versions(),
@@ -509,78 +507,6 @@ impl Connections {
         self.inbound_bytes > max_inbound_bytes
     }
 
-    /// A peer that the next piece of a large message may go to.
-    pub(super) fn next_large(&mut self) -> Option<Endpoint> {
-        let peer = self.larges.pop_front()?;
-        self.peers[peer.0 as usize].as_ref().map(|known| known.endpoint)
-    }
-
-    /// Whether a large message to `to` is on its way.
-    pub(super) fn has_large(&self, to: Endpoint) -> bool {
-        self.find(to)
-            .and_then(|peer| self.peers[peer.0 as usize].as_ref())
-            .is_some_and(|peer| peer.large.is_some())
-    }
-
-    /// How large a message may be that begins now, in bytes.
-    pub(super) const fn large_room(&self) -> usize {
-        self.limits.max_large_bytes.saturating_sub(self.large_bytes)
-    }
-
-    pub(super) fn begin_large(&mut self, now: Timestamp, to: Endpoint, message: Vec<u8>) {
-        let Some(peer) = self.find(to) else { return };
-        if let Some(peer) = self.peers[peer.0 as usize].as_mut() {
-            self.large_bytes += message.len();
-            peer.large = Some(Large { message, sent: 0, begun: now });
-        }
-    }
-
-    /// Lets `write` make a frame of the next piece of the message to `to`.
-    pub(super) fn next_piece(
-        &mut self,
-        to: Endpoint,
-        write: impl FnOnce(FrameKind, &[u8]) -> usize,
-    ) -> Option<usize> {
-        let peer = self.find(to)?;
-        let place = &mut self.peers[peer.0 as usize].as_mut()?.large;
-        let large = place.as_mut()?;
-        let end = large.message.len().min(large.sent + PIECE);
-        // A message that fits one frame is not a piece.
-        let kind = if large.message.len() <= PIECE { FrameKind::SelfContained } else { FrameKind::Piece };
-        let len = write(kind, &large.message[large.sent..end]);
-        large.sent = end;
-        if end == large.message.len() {
-            self.large_bytes -= end;
-            *place = None;
-            self.resume_deferred();
-        }
-        Some(len)
-    }
-
-    /// Lets a peer wait until there is room for a message of `needed` bytes; false if there never will be.
-    pub(super) fn defer_large(&mut self, to: Endpoint, needed: usize) -> bool {
-        if needed == 0 || needed > self.limits.max_large_bytes || self.deferred.len() >= MAX_DEFERRED {
-            return false;
-        }
-        if !self.deferred.contains(&to) {
-            self.deferred.push_back(to);
-        }
-        true
-    }
-
-    /// There is room again: whoever waited longest may try.
-    fn resume_deferred(&mut self) {
-        while let Some(next) = self.deferred.pop_front() {
-            // Whoever was forgotten meanwhile leaves the turn to the next.
-            if let Some(peer) = self.find(next) {
-                if !self.larges.contains(&peer) {
-                    self.larges.push_back(peer);
-                }
-                return;
-            }
-        }
-    }
-
     /// Notes that a ping is to be answered over a connection of a type; dials it if there is none. A later ping takes the
     /// place of an earlier one.
     pub(super) fn owe_ping(
@@ -701,14 +627,11 @@ impl Connections {
         let failures = if was_established { 0 } else { failures.saturating_add(1) };
         let retry = self.pause_after(failures, dialled.is_stranger);
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
-        let mut is_room_free = false;
+        let mut unsent = None;
         peer.connections[index(dialled.kind)] = None;
         peer.pings[index(dialled.kind)] = None;
-        if dialled.kind == ConnectionType::Large
-            && let Some(large) = peer.large.take()
-        {
-            self.large_bytes -= large.message.len();
-            is_room_free = true;
+        if dialled.kind == ConnectionType::Large {
+            unsent = peer.large.take();
         }
         peer.failures = failures;
         // Also somebody who accepts, and closes at once, is left alone for a while.
@@ -718,8 +641,8 @@ impl Connections {
             (ConnectionType::Urgent, false) => Gone::Unreached(peer.endpoint),
             _ => Gone::Other,
         };
-        if is_room_free {
-            self.resume_deferred();
+        if let Some(unsent) = unsent {
+            self.let_go(unsent.body());
         }
         gone
     }

@@ -81,18 +81,27 @@ impl Framer {
         frame.ok()
     }
 
-    /// Makes a frame of a part of a large message, at the front of `out`; says how long it is.
-    pub(super) fn piece(&mut self, kind: FrameKind, piece: &[u8], out: &mut [u8]) -> usize {
-        let frame = if let Some((encoder, _)) = &mut self.lz4 {
-            encoder.encode(kind, piece, out)
-        } else {
-            let end = CRC_HEADER + piece.len();
-            out[CRC_HEADER..end].copy_from_slice(piece);
-            wrap(Framing::Crc, kind, out, CRC_HEADER..end).map(|frame| frame.end)
+    /// Makes a frame of a part of a large message, which comes in two parts itself, at the front of `out`; says how long it is.
+    pub(super) fn piece(&mut self, kind: FrameKind, [head, body]: [&[u8]; 2], out: &mut [u8]) -> usize {
+        let frame = match &mut self.lz4 {
+            Some((encoder, _)) if head.is_empty() => encoder.encode(kind, body, out),
+            Some((encoder, plain)) => encoder.encode(kind, joined(head, body, plain), out),
+            None => {
+                let end = CRC_HEADER + joined(head, body, &mut out[CRC_HEADER..]).len();
+                wrap(Framing::Crc, kind, out, CRC_HEADER..end).map(|frame| frame.end)
+            }
         };
         debug_assert!(frame.is_ok(), "the buffer has room for a piece");
         frame.unwrap_or(0)
     }
+}
+
+/// Puts one behind the other at the front of `out`.
+fn joined<'o>(head: &[u8], body: &[u8], out: &'o mut [u8]) -> &'o [u8] {
+    let (first, second) = out[..head.len() + body.len()].split_at_mut(head.len());
+    first.copy_from_slice(head);
+    second.copy_from_slice(body);
+    &out[..head.len() + body.len()]
 }
 
 /// Collects the messages of one frame: first one that may have a body, whose header goes before it once the size of that is
@@ -133,19 +142,18 @@ impl FrameBuilder<'_> {
     }
 }
 
-/// A whole message, header before body, in memory of its own.
-pub(super) fn large_message(
+/// The header of a message whose body lies elsewhere.
+pub(super) fn large_head(
     outgoing: Outgoing,
     body: &[u8],
     version: MessagingVersion,
     unix_ms: Option<u64>,
 ) -> Vec<u8> {
     let header = header(outgoing, body.len(), unix_ms.unwrap_or(0));
-    let mut message = vec![0; header.encoded_len(version) + body.len()];
-    let mut out = Writer::new(&mut message);
-    let written = header.encode(version, &mut out).and_then(|()| out.bytes(body));
+    let mut head = vec![0; header.encoded_len(version)];
+    let written = header.encode(version, &mut Writer::new(&mut head));
     debug_assert!(written.is_ok(), "a header takes as many bytes as it says");
-    message
+    head
 }
 
 fn header(outgoing: Outgoing, payload_size: usize, unix_ms: u64) -> Header<'static> {

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use core::ops::Range;
 use core::time::Duration;
 
+use super::connections::large::Body;
 use super::connections::{Accepted, Action, Connections, Dialled, Gone, Path, Side};
 use super::frames::{self, Framer};
 use crate::config::Config;
@@ -273,6 +274,7 @@ impl Streams {
             Self::on_gone(gossiper, gone, failure);
         }
         self.connections.forget_peers(now);
+        self.connections.tidy_kept(now);
     }
 
     /// A peer that was not reached has to do without what was due to it; one whose connection broke gets it over another.
@@ -553,19 +555,8 @@ impl Streams {
                 None
             }
             Path::Ready(connection, version) => {
-                if !self.connections.has_large(peer) {
-                    let room = self.connections.large_room();
-                    let written = gossiper.encode_large(peer, Codec::new(version), room);
-                    let Ok((outgoing, body)) = written else {
-                        self.connections.displace_slow_large(now);
-                        // It waits for others to be done, unless it is too large by itself.
-                        if written.is_err_and(|needed| !self.connections.defer_large(peer, needed)) {
-                            gossiper.forget_large(peer);
-                        }
-                        return None;
-                    };
-                    let message = frames::large_message(outgoing, &body, version, gossiper.unix_ms());
-                    self.connections.begin_large(now, peer, message);
+                if !self.connections.has_large(peer) && !self.begin_large(gossiper, now, peer, version) {
+                    return None;
                 }
                 let len = self
                     .connections
@@ -574,6 +565,49 @@ impl Streams {
                 Some((connection, 0..len))
             }
         }
+    }
+
+    /// Begins to send what is due to `peer` and too large for the ordinary connection, if there is room for it.
+    ///
+    /// Deviation: peers that ask for everything within the same interval are sent the same answer. Cassandra writes one for each.
+    fn begin_large(
+        &mut self,
+        gossiper: &mut Gossiper,
+        now: Timestamp,
+        peer: Endpoint,
+        version: MessagingVersion,
+    ) -> bool {
+        let codec = Codec::new(version);
+        let audience = gossiper.audience(peer, codec);
+        let kept = audience.as_ref().and_then(|audience| self.connections.kept_for(now, audience));
+        let (outgoing, body) = if let Some((body, withheld)) = kept {
+            (gossiper.share_large(peer, withheld), body)
+        } else {
+            let withheld = gossiper.stats().values_withheld;
+            let mut written = gossiper.encode_large(peer, codec, self.connections.large_room());
+            if written.is_err() && self.connections.give_back_kept() {
+                written = gossiper.encode_large(peer, codec, self.connections.large_room());
+            }
+            let (outgoing, body) = match written {
+                Ok((outgoing, body)) => (outgoing, Body::new(body)),
+                Err(needed) => {
+                    self.connections.displace_slow_large(now);
+                    // It waits for others to be done, unless it is too large by itself.
+                    if !self.connections.defer_large(peer, needed) {
+                        gossiper.forget_large(peer);
+                    }
+                    return false;
+                }
+            };
+            if let Some(audience) = audience {
+                let withheld = gossiper.stats().values_withheld - withheld;
+                self.connections.keep(now, audience, withheld, body.clone());
+            }
+            (outgoing, body)
+        };
+        let head = frames::large_head(outgoing, &body, version, gossiper.unix_ms());
+        self.connections.begin_large(now, peer, head, body);
+        true
     }
 }
 

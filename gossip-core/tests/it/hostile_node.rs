@@ -313,8 +313,10 @@ fn large_messages_wait_for_each_other() {
     let config =
         (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
     let mut a = Played::new(config.build().unwrap());
-    // Three who want to know everything at the same time; there is room for the answer to one.
+    // Three who want to know everything at the same time; there is room for the answer in one version. The first and the last share
+    // theirs.
     let peers = ["10.0.0.3:7000", "10.0.0.4:7000", "10.0.0.5:7000"];
+    let version = |to: Endpoint| if to == endpoint(peers[1]) { 13_u32 } else { 12 };
     for peer in peers {
         a.accept(peer, &frame_of(&syn(&[])));
     }
@@ -341,7 +343,8 @@ fn large_messages_wait_for_each_other() {
                         *received.entry(*to).or_default() += bytes.len();
                     } else {
                         *is_established = true;
-                        a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                        let version = version(*to);
+                        a.bytes(connection, &Accept { max: version, version }.to_bytes());
                     }
                     a.input(Input::Writable { connection });
                 }
@@ -354,6 +357,69 @@ fn large_messages_wait_for_each_other() {
         assert!(bytes > 30 * 30_000, "{peer} was sent {bytes} bytes: {received:?}");
     }
     assert_eq!((a.node.stats().snapshots, a.node.stats().messages_dropped), (3, 0));
+}
+
+#[test]
+fn a_hundred_that_ask_for_everything_in_the_same_interval_are_sent_one_copy() {
+    // There is room for one copy of it.
+    let config = builder(A, 1).change_limits(|limits| (limits.max_large_bytes, limits.max_dials) = (1 << 20, 200));
+    let config =
+        (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
+    let mut a = Played::new(config.build().unwrap());
+    let peers: Vec<String> = (1..=100).map(|last| format!("10.0.1.{last}:7000")).collect();
+    let mut written = BTreeMap::<Endpoint, Vec<u8>>::new();
+    let mut whose = BTreeMap::new();
+    let mut at_once = 0;
+    for (n, peer) in peers.iter().chain([&"10.0.2.1:7000".to_owned()]).enumerate() {
+        a.accept(peer, &frame_of(&syn(&[])));
+        if n == 99 || n == 100 {
+            let mut is_first = true;
+            loop {
+                let wanted = a.wanted();
+                if wanted.is_empty() {
+                    break;
+                }
+                for wanted in wanted {
+                    match wanted {
+                        Wanted::Connect(connection, to) => {
+                            whose.insert(connection, (to, false));
+                            a.input(Input::Opened { connection });
+                        }
+                        Wanted::Write(connection, bytes) => {
+                            let Some((to, is_established)) = whose.get_mut(&connection) else { continue };
+                            if *is_established {
+                                written.entry(*to).or_default().extend(bytes);
+                            } else {
+                                *is_established = true;
+                                a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
+                            }
+                            a.input(Input::Writable { connection });
+                        }
+                        Wanted::Close(_) => panic!("{wanted:?}"),
+                    }
+                }
+                if is_first && written.values().any(|bytes| bytes.len() > 40_000) {
+                    is_first = false;
+                    at_once = at_once.max(written.values().filter(|bytes| !bytes.is_empty()).count());
+                }
+            }
+        }
+        if n == 99 {
+            assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (100, 99));
+            assert_eq!(a.node.stats().messages_dropped, 0);
+            assert_eq!(at_once, 100, "nobody waits for the others");
+            assert_eq!(written.len(), 100);
+            // All but the header of the message, with its id, is the same.
+            let bodies: Vec<&[u8]> = written.values().map(|bytes| &bytes[200..]).collect();
+            assert!(bodies[0].len() > 30 * 30_000);
+            assert!(bodies.iter().all(|body| body[40_000..] == bodies[0][40_000..]));
+            // The next is told what is so then.
+            a.pass(1_100);
+            a.input(Input::Timeout);
+        }
+    }
+    assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (101, 99));
+    assert!(written[&endpoint("10.0.2.1:7000")].len() > 30 * 30_000);
 }
 
 #[test]

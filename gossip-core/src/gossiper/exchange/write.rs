@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::gossiper::clock::Clock;
 use crate::gossiper::journal::Journal;
 use crate::gossiper::metadata::{Gate, Metadata};
+use crate::gossiper::phase::Phase;
 use crate::gossiper::session::Outgoing;
 use crate::message::{Codec, Digest, PeerLog, PeerLogRequest};
 use crate::release::Release;
@@ -29,6 +30,15 @@ use crate::wire::{Full, JavaStr, MAX_CASSANDRA_LEN, Writer};
 
 /// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
 const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
+
+/// What the answer that holds everything depends on, besides what is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Audience {
+    /// What of it the receiver can take.
+    limits: (Codec, ApplicationState, usize, bool),
+    /// Our own generation, and what we are doing.
+    local: (Generation, Phase),
+}
 
 /// How many intervals lie between two questions for all that is known of endpoints in doubt.
 const FULL_AGAIN: u32 = 10;
@@ -294,6 +304,30 @@ impl Writing<'_> {
             }
         }
         self.finish(verb, written.map(|_| ()))
+    }
+
+    /// For what kind of receiver the answer that holds everything is due to `to`, if it is due as a large message. The answers to all
+    /// of a kind are the same.
+    pub(in super::super) fn audience(
+        &mut self,
+        to: Endpoint,
+        codec: Codec,
+        phase: Phase,
+    ) -> Option<Audience> {
+        let due = self.exchange.outbox.due(to)?.large?;
+        matches!(due, LargeDue::ShadowReply).then(|| Audience {
+            limits: self.receiver(to, codec).limits(),
+            local: (self.table.generation(Slot::FIRST), phase),
+        })
+    }
+
+    /// Takes the answer that holds everything as written to `to`: it is sent what was written for another.
+    pub(in super::super) fn share_large(&mut self, to: Endpoint, withheld: u64) -> Outgoing {
+        if let Some(due) = self.exchange.outbox.due(to) {
+            due.large = None;
+        }
+        self.journal.stats.values_withheld += withheld;
+        self.outgoing(Verb::GOSSIP_DIGEST_ACK)
     }
 
     /// Writes what is due and too large for an ordinary message.
