@@ -252,10 +252,6 @@ impl Watched {
         }
     }
 
-    pub(crate) const fn is_gossip_only(&self) -> bool {
-        self.is_gossip_only
-    }
-
     pub(crate) fn local(&self) -> Endpoint {
         self.node.gossiper().local_endpoint()
     }

@@ -46,6 +46,8 @@ pub(super) struct Connections {
     places: Vec<Option<Connection>>,
     free_places: Vec<u32>,
     opened: u64,
+    /// How many of them the driver knows of. A dial that it was not told of before the end is none.
+    told: u64,
     dials: usize,
     /// How many of these are to peers that the node has not met.
     stranger_dials: usize,
@@ -231,6 +233,7 @@ impl Connections {
             places: Vec::new(),
             free_places: Vec::new(),
             opened: 0,
+            told: 0,
             dials: 0,
             stranger_dials: 0,
             handshakes: 0,
@@ -296,9 +299,9 @@ impl Connections {
         self.displacements
     }
 
-    /// How many connections there were so far.
+    /// How many connections the driver had so far.
     pub(super) const fn opened(&self) -> u64 {
-        self.opened
+        self.told
     }
 
     /// How many are accepted and how many dialled now, those included that are not established yet.
@@ -318,7 +321,9 @@ impl Connections {
     }
 
     pub(super) fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        self.told += u64::from(matches!(action, Some(Action::Connect(..))));
+        action
     }
 
     /// The driver has not the connection any more: what it was to do with it is not to be done.
@@ -716,6 +721,7 @@ impl Connections {
             }
         };
         self.opened += 1;
+        self.told += u64::from(matches!(side, Side::Accepted(_)));
         let id = ConnectionId::new(self.opened << PLACE_BITS | u64::from(place));
         self.places[place as usize] = Some(Connection {
             id,
