@@ -362,7 +362,8 @@ fn large_messages_wait_for_each_other() {
 #[test]
 fn a_hundred_that_ask_for_everything_in_the_same_interval_are_sent_one_copy() {
     // There is room for one copy of it.
-    let config = builder(A, 1).change_limits(|limits| (limits.max_large_bytes, limits.max_dials) = (1 << 20, 200));
+    let config =
+        builder(A, 1).change_limits(|limits| (limits.max_large_bytes, limits.max_dials) = (1 << 20, 200));
     let config =
         (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
     let mut a = Played::new(config.build().unwrap());
