@@ -11,13 +11,14 @@ use gossip_core::internode::{
     Accept, ConnectionType, FrameKind, Framing, Header, Initiate, Params, VersionRange, wrap,
 };
 use gossip_core::{
-    ApplicationState, Config, ConnectionId, Endpoint, Input, MessagingVersion, Node, Output, Timestamp, Verb,
+    ApplicationState, Config, ConnectionId, Endpoint, Generation, Input, MessagingVersion, Node, Output,
+    Timestamp, Verb,
 };
 
 const VERSION: MessagingVersion = MessagingVersion::V12;
 
 /// How many values the node publishes, and how long each is: about 5 MB.
-const VALUES: u32 = 83;
+const VALUES: i32 = 83;
 const VALUE_LEN: usize = 60_000;
 
 fn main() {
@@ -65,7 +66,7 @@ struct Joiner {
 impl Served {
     fn new() -> Self {
         let value = "x".repeat(VALUE_LEN);
-        let config = Config::builder(CLUSTER, peer(0), [7; 32]);
+        let config = Config::builder(CLUSTER, peer(0), Generation::new(1_700_000_000), [7; 32]);
         let config =
             (0..VALUES).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &value));
         let node = Node::new(config.build().expect("the settings are right"), Timestamp::ZERO);

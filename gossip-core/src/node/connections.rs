@@ -300,7 +300,7 @@ impl Connections {
     }
 
     /// How many connections the driver had so far.
-    pub(super) const fn opened(&self) -> u64 {
+    pub(super) const fn told(&self) -> u64 {
         self.told
     }
 

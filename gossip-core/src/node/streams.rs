@@ -72,7 +72,7 @@ impl Streams {
 
     /// How many connections were ever opened.
     pub(super) const fn opened(&self) -> u64 {
-        self.connections.opened()
+        self.connections.told()
     }
 
     pub(super) fn open_now(&self) -> OpenConnections {
