@@ -11,15 +11,15 @@ use gossip_core::internode::{
     Accept, ConnectionType, FrameKind, Framing, Header, Initiate, Params, VersionRange, wrap,
 };
 use gossip_core::{
-    ApplicationState, Config, ConnectionId, Endpoint, Generation, Input, MessagingVersion, Node, Output,
-    Timestamp, Verb,
+    ApplicationState, Config, ConnectionId, Endpoint, Generation, Input, Limits, MessagingVersion, Node,
+    Output, Timestamp, Verb,
 };
 
 const VERSION: MessagingVersion = MessagingVersion::V12;
 
 /// How many values the node publishes, and how long each is: about 5 MB.
-const VALUES: i32 = 83;
-const VALUE_LEN: usize = 60_000;
+const VALUES: i32 = 166;
+const VALUE_LEN: usize = 30_000;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--list") {
@@ -66,7 +66,8 @@ struct Joiner {
 impl Served {
     fn new() -> Self {
         let value = "x".repeat(VALUE_LEN);
-        let config = Config::builder(CLUSTER, peer(0), Generation::new(1_700_000_000), [7; 32]);
+        let config = Config::builder(CLUSTER, peer(0), Generation::new(1_700_000_000), [7; 32])
+            .limits(Limits { max_states: VALUES as usize + 64, ..Limits::default() });
         let config =
             (0..VALUES).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &value));
         let node = Node::new(config.build().expect("the settings are right"), Timestamp::ZERO);

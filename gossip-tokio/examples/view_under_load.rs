@@ -104,7 +104,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for readers in [0, 1_000] {
         let began = Instant::now();
         let measured = measure(readers, |_, _| began.elapsed() >= Duration::from_secs(10)).await?;
-        println!("{readers} readers, {:.1} s: {measured:?}", began.elapsed().as_secs_f64());
+        let Measured { rounds, updates, reads, current, answers: [median, longest] } = measured;
+        println!(
+            "{readers} readers, {:.1} s: {rounds} rounds, {updates} updates, {reads} reads, {current} saw the last update, the node \
+             answers in {median:.1?} (median) to {longest:.1?}",
+            began.elapsed().as_secs_f64()
+        );
     }
     Ok(())
 }
