@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gossip_adapter::{End, GossipOnly, Handle};
@@ -43,6 +44,12 @@ In the cluster it is a gossip-only member: never in the ring, with no tokens and
 looked up again. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` with a release that speaks messaging version 14; \
 this one leaves by itself when it sees the upgrade.")]
 pub(crate) struct Args {
+    /// A file with options (TOML, as --print-config prints it); options on the command line take the place of its keys; without, the command line alone counts
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the options that would hold as a file for --config, and ends
+    #[arg(long)]
+    pub(crate) print_config: bool,
     #[command(flatten)]
     seeds: ObserversArgs,
     /// Where to answer monitoring; port 0 takes a free one
@@ -55,14 +62,25 @@ pub(crate) struct Args {
     log_level: Option<String>,
 }
 
+impl Args {
+    /// Checks all options. Gives the address to answer at.
+    ///
+    /// # Errors
+    ///
+    /// Misuse: the first thing that is wrong.
+    pub(crate) fn check(&self) -> Result<SocketAddr, Failure> {
+        self.seeds.check()?;
+        resolve_one("--http", &self.http, HTTP_PORT)
+    }
+}
+
 /// Answers monitoring until it is told to stop.
 ///
 /// # Errors
 ///
 /// Misuse if an option is wrong; failure if the address is taken, or the cluster does not want this member any more.
 pub(crate) fn exporter(args: &Args) -> Result<(), Failure> {
-    args.seeds.check()?;
-    let http = resolve_one("--http", &args.http, HTTP_PORT)?;
+    let http = args.check()?;
     let _log = start_log(args.log_level.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;

@@ -11,6 +11,7 @@ mod changes;
 mod check;
 mod client;
 mod completions;
+mod config;
 mod decode;
 mod decommission;
 mod describecluster;
@@ -51,8 +52,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::{ConfigFile, Groups};
 use crate::failure::Failure;
 
 /// What holds for all commands that ask a running node.
@@ -126,10 +128,42 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match parse(std::env::args_os()) {
-        Ok(Cli { command }) => match command {
+    match parse(std::env::args_os()).and_then(Parsed::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+/// A command line, and the file that some of its options came from.
+struct Parsed {
+    command: Command,
+    matches: ArgMatches,
+    file: ConfigFile,
+}
+
+impl Parsed {
+    fn run(self) -> Result<(), Failure> {
+        let Self { command, matches, file } = self;
+        let print_config = |groups: Option<&Groups>| {
+            let all = Cli::command();
+            let shown =
+                matches.subcommand().and_then(|(name, matches)| Some((all.find_subcommand(name)?, matches)));
+            shown.map_or(Ok(()), |(command, matches)| config::print(command, matches, groups))
+        };
+        let done = match command {
             Command::Lab(args) => lab::lab(&args),
-            Command::Run(args) => run::run(*args),
+            Command::Run(mut args) => {
+                args.groups = file.groups;
+                if args.print_config {
+                    run::effective(*args).and_then(|groups| print_config(Some(&groups)))
+                } else {
+                    run::run(*args)
+                }
+            }
+            Command::Exporter(args) if args.print_config => args.check().and_then(|_| print_config(None)),
             Command::Gossipinfo(args) => gossipinfo::gossipinfo(&args),
             Command::Status(args) => status::status(&args),
             Command::Failuredetector(args) => failuredetector::failuredetector(&args),
@@ -154,26 +188,24 @@ fn main() -> ExitCode {
             Command::Reloadssl(args) => reloadssl::reloadssl(&args),
             Command::Decode(args) => decode::decode(&args),
             Command::Completions(args) => completions::completions(&args),
-        },
-        Err(error) => Err(misuse(error)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.report();
-            failure.exit_code()
-        }
+        };
+        done.map_err(|failure| file.place(failure))
     }
 }
 
-fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     let mut command = line::with_numbers(Cli::command());
     let line = line::normalise(line, &command);
     if line::lacks_command(&line, &command) {
         let text = "no subcommand follows the options (name one: gossip -h HOST -p PORT status)";
-        return Err(command.error(ErrorKind::MissingSubcommand, text));
+        return Err(misuse(command.error(ErrorKind::MissingSubcommand, text)));
     }
-    Cli::from_arg_matches(&command.try_get_matches_from(line)?)
+    let (line, file) = config::expand(line, &command)?;
+    let file = file.unwrap_or_default();
+    let refused = |error| file.place(misuse(error));
+    let matches = command.try_get_matches_from(line).map_err(refused)?;
+    let command = Cli::from_arg_matches(&matches).map_err(refused)?.command;
+    Ok(Parsed { command, matches, file })
 }
 
 /// The one line of a refused command line; help and version are printed here, and end the process.

@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::admin::{self, Admin, Assassinations};
+use crate::config::Groups;
 use crate::failure::Failure;
 use events::End;
 pub(crate) use events::{LogDropped, host_id_of_member, metadata_id_refused, start_log, withdrawn};
@@ -51,9 +52,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// For how many intervals a node waits that one of its seeds has an address: as long as it would wait for an answer.
 const SEED_PATIENCE: u32 = 60;
 
-/// After how many intervals of silence whoever is no member is forgotten, such as one that only watched: Cassandra's fat client time-out.
-const FORGET_NO_MEMBER: u32 = 30;
-
 /// Runs one node until it is told to stop.
 ///
 /// # Errors
@@ -72,6 +70,15 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     // What still reads or writes, such as a file system that hangs, must not keep the process.
     runtime.shutdown_timeout(LAST_WORDS);
     served
+}
+
+/// The settings with which a node of these options would run.
+///
+/// # Errors
+///
+/// As [`run`], before anything starts.
+pub(crate) fn effective(args: Args) -> Result<Groups, Failure> {
+    Options::new(args)?.effective()
 }
 
 async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure> {
@@ -306,13 +313,9 @@ impl Plan<'_> {
         });
         // Whoever names no seed is one: if all that it knew of is gone, it starts alone.
         let is_own_seed = options.seeds.is_empty();
-        let silence = options.interval * FORGET_NO_MEMBER;
-        self.with_the_rest(builder, move |config| {
-            let config = config.change_membership(|membership| membership.fat_client_timeout = Some(silence));
-            match local.get().filter(|_| is_own_seed) {
-                Some(endpoint) => config.seed(*endpoint),
-                None => config,
-            }
+        self.with_the_rest(builder, move |config| match local.get().filter(|_| is_own_seed) {
+            Some(endpoint) => config.seed(*endpoint),
+            None => config,
         })
     }
 

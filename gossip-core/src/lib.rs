@@ -1,7 +1,67 @@
 //! Apache Cassandra's gossip protocol as a state machine: membership, small versioned states that spread to everybody, and the
 //! detection of failures. No sockets, no clock, no threads, no randomness of its own.
 //!
-//! A driver owns those. It tells a [`Node`] what happened, and does what the node wants:
+//! A driver owns those. It tells a [`Node`] what happened, and does what the node wants. Here are two nodes with blocking sockets of
+//! the standard library, a thread each:
+//!
+//! ```
+//! use std::io;
+//! use std::net::{SocketAddr, UdpSocket};
+//! use std::thread;
+//! use std::time::Duration;
+//!
+//! use gossip_core::{Clock, Config, Endpoint, Generation, Input, Node, Output, Transport};
+//!
+//! /// Gossips over a socket, until `done` says that it is enough.
+//! fn gossip(socket: &UdpSocket, config: Config, done: impl Fn(&Node) -> bool) -> io::Result<()> {
+//!     let clock = Clock::start();
+//!     let mut node = Node::new(config, clock.now());
+//!     let (mut buffer, mut packet) = (vec![0; Node::MIN_BUFFER], vec![0; 65_536]);
+//!     while !done(&node) {
+//!         // One way out: do what the node wants, until it has nothing more.
+//!         let deadline = loop {
+//!             match node.poll(&mut buffer) {
+//!                 // A datagram may be lost.
+//!                 Output::Datagram { to, bytes } => drop(socket.send_to(bytes, SocketAddr::from(to))),
+//!                 Output::Event(event) => println!("{event:?}"),
+//!                 Output::Timeout(deadline) => break deadline,
+//!                 _ => {}
+//!             }
+//!         };
+//!         // One way in: tell what happened, or that time has passed.
+//!         let wait = deadline.map_or(Duration::MAX, |at| at.saturating_since(clock.now()));
+//!         socket.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+//!         if let Ok(length) = socket.recv(&mut packet) {
+//!             node.handle_input(clock.now(), Input::Datagram { bytes: &packet[..length] });
+//!         } else {
+//!             node.handle_input(clock.now(), Input::WallClock { unix_ms: Clock::unix_millis() });
+//!             node.handle_input(clock.now(), Input::Timeout);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let sockets = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+//! let [first, second] = [Endpoint::from(sockets[0].local_addr()?), Endpoint::from(sockets[1].local_addr()?)];
+//! let config = |local, seed, entropy| {
+//!     // An application asks the operating system for entropy.
+//!     Config::builder("my cluster", local, Generation::at_start(Clock::unix_millis() / 1_000, None), entropy)
+//!         .transport(Transport::Datagram)
+//!         .interval(Duration::from_millis(100))
+//!         .seed(seed)
+//!         .build()
+//!         .map_err(io::Error::other)
+//! };
+//! let (one, other) = (config(first, second, [1; 32])?, config(second, first, [2; 32])?);
+//! let [socket, others_socket] = sockets;
+//! thread::spawn(move || gossip(&others_socket, other, |_| false));
+//! gossip(&socket, one, |node| node.gossiper().live_endpoints().any(|endpoint| endpoint == second))?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! `examples/blocking.rs` does the same over connections, which real Cassandra nodes speak.
+//!
+//! A driver needs no socket and no clock either. Here it moves the time by hand:
 //!
 //! ```
 //! use gossip_core::{Config, Endpoint, Generation, Input, Node, Output, Timestamp};

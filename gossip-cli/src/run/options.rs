@@ -5,8 +5,10 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use gossip_adapter::{ApplicationState, ConfigBuilder, MetadataId, Pad, Transport};
-use gossip_core::{CASSANDRA_PARTITIONER, DEFAULT_PARTITIONER, Release};
+use gossip_adapter::{
+    ApplicationState, ConfigBuilder, Endpoint, Generation, MetadataId, Pad, StartError, Transport,
+};
+use gossip_core::{CASSANDRA_PARTITIONER, Config, DEFAULT_PARTITIONER, Release};
 use gossip_decode::Flavour;
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use super::keys::KeySource;
 use super::reach;
 use super::seeds::SeedSource;
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve_one};
+use crate::config::{Groups, option_of};
 use crate::failure::Failure;
 use crate::names::{Names, StateArgs, is_pad_name};
 use crate::status::load;
@@ -36,6 +39,15 @@ cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initializ
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// A file with options and further settings (TOML, as --print-config prints it); options on the command line take the place of its keys; without, the command line alone counts
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the configuration that would hold as a file for --config, and ends
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// What the file says of settings that are in groups.
+    #[arg(skip)]
+    pub(crate) groups: Groups,
     /// Name of the cluster; nodes of another name are refused
     #[arg(long, value_name = "NAME", default_value = "Test Cluster")]
     cluster: String,
@@ -219,17 +231,11 @@ pub(crate) struct Options {
     pub(crate) exit_with_stdin: bool,
 }
 
-/// What changes how the node works, and not who it is. `None` leaves it to the core.
+/// What changes how the node works, and not who it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
-    pub(crate) shadow_round: bool,
-    pub(crate) replace: bool,
     pub(crate) compression: Compression,
-    pub(crate) phi: f64,
-    pub(crate) dead_endpoint_ttl: Option<Duration>,
-    pub(crate) max_endpoints: usize,
-    pub(crate) max_states: usize,
-    pub(crate) max_state_bytes: usize,
+    pub(crate) groups: Groups,
 }
 
 impl Options {
@@ -342,7 +348,17 @@ impl Options {
             }
             set.push((key, value.to_owned()));
         }
-        Ok(Self {
+        let mut groups = args.groups;
+        groups.detector.phi_convict_threshold = args.phi;
+        groups.limits.max_endpoints = args.max_endpoints;
+        groups.limits.max_states = args.max_states;
+        groups.limits.max_state_bytes = args.max_state_bytes;
+        groups.membership.shadow_round = !args.no_shadow_round;
+        groups.membership.replace = args.replace;
+        groups.membership.dead_endpoint_ttl = args.dead_endpoint_ttl;
+        groups.membership.fat_client_timeout.get_or_insert(args.interval * FORGET_NO_MEMBER);
+        let tuning = Tuning { compression: args.compression, groups };
+        let options = Self {
             cluster: args.cluster,
             cassandra: args.cassandra,
             metadata_id: args.metadata_id,
@@ -363,21 +379,52 @@ impl Options {
             keys,
             tls,
             interval: args.interval,
-            tuning: Tuning {
-                shadow_round: !args.no_shadow_round,
-                replace: args.replace,
-                compression: args.compression,
-                phi: args.phi,
-                dead_endpoint_ttl: args.dead_endpoint_ttl,
-                max_endpoints: args.max_endpoints,
-                max_states: args.max_states,
-                max_state_bytes: args.max_state_bytes,
-            },
+            tuning,
             host_id: args.host_id,
             release_version: args.release_version,
             native_port: args.native_port,
             log_level: args.log_level,
             exit_with_stdin: args.exit_with_stdin,
+        };
+        options.effective()?;
+        Ok(options)
+    }
+
+    /// The settings with which the node runs; those that depend on others are all known.
+    ///
+    /// # Errors
+    ///
+    /// Misuse: one that is out of its range.
+    pub(crate) fn effective(&self) -> Result<Groups, Failure> {
+        // Who the node is changes no setting.
+        let local = Endpoint::from(self.broadcast.unwrap_or(self.listen));
+        let (first, entropy) = (Generation::new(1), [0; 32]);
+        let config = if self.cassandra {
+            let host_id = gossip_adapter::Uuid::from_bytes([1; 16]);
+            let config = Config::gossip_only(&self.cluster, local, first, entropy, host_id);
+            self.tuning.apply(config).interval(self.interval).build()
+        } else {
+            let config = Config::builder(&self.cluster, local, first, entropy).transport(self.transport);
+            self.tuning.apply(config).interval(self.interval).build()
+        };
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => {
+                return Err(match error.setting() {
+                    Some(setting) => Failure::misuse(match option_of(setting) {
+                        Some(option) => format!("--{option}: {error}"),
+                        None => error.to_string(),
+                    }),
+                    None => super::start_failure(StartError::Config(error)),
+                });
+            }
+        };
+        Ok(Groups {
+            detector: config.detector(),
+            limits: config.limits(),
+            timeouts: config.timeouts(),
+            membership: config.membership(),
+            datagrams: config.datagrams(),
         })
     }
 }
@@ -385,19 +432,14 @@ impl Options {
 impl Tuning {
     /// Puts it into a configuration.
     pub(crate) fn apply<M>(self, config: ConfigBuilder<M>) -> ConfigBuilder<M> {
+        let Groups { detector, limits, timeouts, membership, datagrams } = self.groups;
         let config = config.compression(self.compression == Compression::Lz4);
         config
-            .change_detector(|detector| detector.phi_convict_threshold = self.phi)
-            .change_membership(|membership| {
-                membership.shadow_round = self.shadow_round;
-                membership.replace = self.replace;
-                membership.dead_endpoint_ttl = self.dead_endpoint_ttl;
-            })
-            .change_limits(|limits| {
-                limits.max_endpoints = self.max_endpoints;
-                limits.max_states = self.max_states;
-                limits.max_state_bytes = self.max_state_bytes;
-            })
+            .detector(detector)
+            .limits(limits)
+            .timeouts(timeouts)
+            .membership(membership)
+            .datagrams(datagrams)
     }
 }
 
@@ -439,6 +481,8 @@ fn check(args: &Args) -> Result<(), Failure> {
     Err(Failure::misuse(error))
 }
 
+/// After how many intervals of silence an endpoint that is no member is forgotten, such as one that only watched: Cassandra's fat client time-out.
+const FORGET_NO_MEMBER: u32 = 30;
 /// The fewest bytes that hold what any node says of itself.
 const MIN_STATE_BYTES: usize = 4_096;
 /// The fewest intervals after which somebody silent may be forgotten: a conviction takes some 18.
@@ -511,7 +555,7 @@ pub(crate) fn own_state(key: ApplicationState, value: &str) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use gossip_core::{Config, Endpoint, Generation, Membership};
+    use gossip_core::Membership;
 
     use super::*;
 
@@ -532,7 +576,7 @@ mod tests {
         assert_eq!(options.admin, "127.0.0.1:7079".parse().unwrap());
         assert_eq!(options.interval, Duration::from_secs(1));
         assert!(options.seeds.is_empty() && options.broadcast.is_none());
-        assert!(options.tuning.shadow_round && options.admin_token.is_none());
+        assert!(options.tuning.groups.membership.shadow_round && options.admin_token.is_none());
     }
 
     #[test]
@@ -566,7 +610,12 @@ mod tests {
             [0; 32],
         );
         let told = given.apply(config.clone()).build().unwrap();
-        let config = config.membership(Membership { shadow_round: true, ..Membership::default() });
+        let membership = Membership {
+            shadow_round: true,
+            fat_client_timeout: Some(Duration::from_secs(30)),
+            ..Membership::default()
+        };
+        let config = config.membership(membership);
         let expected = config.build().unwrap();
         assert_eq!(told.detector(), expected.detector());
         assert_eq!(told.limits(), expected.limits());
@@ -581,7 +630,7 @@ mod tests {
             (&["--no-shadow-round", "--shadow-round"], true),
             (&["--shadow-round", "--no-shadow-round"], false),
         ] {
-            assert_eq!(options(line).unwrap().tuning.shadow_round, expected, "{line:?}");
+            assert_eq!(options(line).unwrap().tuning.groups.membership.shadow_round, expected, "{line:?}");
         }
     }
 

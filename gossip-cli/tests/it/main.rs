@@ -7,6 +7,7 @@ mod ask;
 mod cassandra;
 mod cassandra_6;
 mod cluster;
+mod config;
 mod data_dir;
 mod datagrams;
 mod decode;
