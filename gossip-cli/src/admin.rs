@@ -2,7 +2,6 @@
 
 mod guard;
 mod operations;
-pub(crate) mod server;
 mod watch;
 
 use core::net::SocketAddr;
@@ -24,19 +23,22 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::keys::KeySource;
+use crate::load::Load;
+use crate::log::LogDropped;
 use crate::model::{
-    CountersModel, EndpointModel, ErrorResponse, LOG_LINES_DROPPED, MetadataModel, NodeModel, SetRequest,
-    SetResponse, StopResponse,
+    CountersModel, EndpointModel, LOG_LINES_DROPPED, MetadataModel, NodeModel, SetRequest, SetResponse,
+    StopResponse,
 };
 use crate::names::{Names, unknown};
+use crate::node::Node;
 use crate::observe::{self, Discovery, Observed};
-use crate::run::{KeySource, Load, LogDropped, Node, SeedSource, own_state};
+use crate::own::own_state;
+use crate::seeds::SeedSource;
+use crate::server::{self, WATCH_PATH, refusal};
 use crate::tls::TlsSource;
 use crate::token::Token;
 pub(crate) use operations::{Assassinations, reload, reload_tls};
-
-/// Where changes are streamed.
-const WATCH_PATH: &str = "/v1/watch";
 
 /// What the handlers know.
 #[derive(Debug)]
@@ -209,8 +211,4 @@ async fn stop(State(admin): State<Arc<Admin>>) -> Response {
 
 fn stopped() -> Response {
     refusal(StatusCode::SERVICE_UNAVAILABLE, "the node has stopped")
-}
-
-pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
-    (status, Json(ErrorResponse { error: error.into() })).into_response()
 }

@@ -16,10 +16,11 @@ use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{GOSSIP_PORT, reachable, resolve_one};
+use crate::ends::metadata_id_refused;
 use crate::failure::Failure;
 use crate::model::{EndpointModel, MetadataModel, StandingModel};
 use crate::names::Names;
-use crate::run::{check_name, metadata_id_refused};
+use crate::own::check_name;
 use crate::tls::{Rules, TlsArgs, TlsSource};
 use crate::unanswered::{Asked, advice, outcome, tls_advice};
 pub(crate) use many::{Observer, ObserversArgs};

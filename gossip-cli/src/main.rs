@@ -6,47 +6,33 @@
 mod address;
 mod admin;
 mod ask;
-mod assassinate;
 mod changes;
-mod check;
 mod client;
-mod completions;
+mod commands;
 mod config;
-mod decode;
-mod decommission;
-mod describecluster;
-mod disablegossip;
-mod enablegossip;
-mod exporter;
+mod ends;
 mod failure;
-mod failuredetector;
 mod file;
-mod getseeds;
-mod gossipinfo;
 mod hosts;
-mod info;
-mod lab;
+mod keys;
 mod line;
+mod lists;
+mod load;
+mod log;
 mod model;
 mod names;
+mod node;
 mod observe;
-mod reloadkeys;
-mod reloadseeds;
-mod reloadssl;
-mod ring;
-mod run;
-mod sd;
-mod set;
-mod status;
-mod statusgossip;
-mod stop;
+mod own;
+mod reach;
+mod seeds;
+mod server;
+mod signals;
 mod text;
 mod tls;
 mod token;
 mod unanswered;
 mod wait;
-mod waitfor;
-mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,6 +40,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::{
+    assassinate, check, completions, decode, decommission, describecluster, disablegossip, enablegossip,
+    exporter, failuredetector, getseeds, gossipinfo, info, lab, reloadkeys, reloadseeds, reloadssl, ring,
+    run, sd, set, status, statusgossip, stop, waitfor, watch,
+};
 use crate::config::{ConfigFile, Groups};
 use crate::failure::Failure;
 

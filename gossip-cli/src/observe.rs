@@ -19,7 +19,7 @@ use gossip_metrics::{Format, GossipMetrics};
 use tokio::sync::Mutex;
 
 pub(crate) use self::discovery::{Discovery, Target, Targets};
-use crate::admin::refusal;
+use crate::server::refusal;
 
 /// For how long an answer is given again: a crowd of scrapers costs the node no more than one of them.
 const MAX_AGE: Duration = Duration::from_millis(500);

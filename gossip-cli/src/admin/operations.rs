@@ -16,10 +16,11 @@ use gossip_adapter::{
     StatusKind, Stopped,
 };
 
-use super::{Admin, refusal, stopped};
+use super::{Admin, stopped};
 use crate::model::{
     AssassinateRequest, AssassinationModel, GossipRequest, KeysModel, LeaveResponse, Outcome, SeedsModel,
 };
+use crate::server::refusal;
 use crate::tls::TlsSource;
 
 /// For how many endpoints it is remembered what became of their assassination.

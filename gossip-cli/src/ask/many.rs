@@ -13,7 +13,7 @@ use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, reachable, resolve};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, StandingModel};
 use crate::names::Names;
-use crate::run::check_name;
+use crate::own::check_name;
 use crate::tls::{Rules, TlsArgs};
 
 /// The most members that are asked at once.

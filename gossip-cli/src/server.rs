@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use gossip_adapter::{ACCEPT_PAUSE, Rarely};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,7 +25,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use super::{WATCH_PATH, refusal};
+use crate::model::ErrorResponse;
+
+/// Where changes are streamed.
+pub(crate) const WATCH_PATH: &str = "/v1/watch";
 
 /// How many connections there may be beside those that watch.
 const MAX_CONNECTIONS: usize = 64;
@@ -259,6 +262,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.lock().open.remove(&self.number);
     }
+}
+
+/// A refusal, as the answer to a request.
+pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
+    (status, Json(ErrorResponse { error: error.into() })).into_response()
 }
 
 #[cfg(test)]

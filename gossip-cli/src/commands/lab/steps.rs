@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::view::View;
 use super::{Halt, Lab, Unmet};
-use crate::gossipinfo;
+use crate::commands::gossipinfo;
 use crate::hosts::Hosts;
 use crate::model::Ports;
 

@@ -7,8 +7,8 @@ use gossip_adapter::{ApplicationState, Stats};
 
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
+use crate::load::{human_bytes, load};
 use crate::model::{CountersModel, EndpointModel, LOG_LINES_DROPPED, NodeModel, StandingModel};
-use crate::status::{human_bytes, load};
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]

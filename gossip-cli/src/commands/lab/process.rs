@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use super::{certificates, option_name};
 use crate::client::Client;
+use crate::commands::run::{RuntimeName, TransportName};
 use crate::failure::Failure;
-use crate::run::{RuntimeName, TransportName};
 
 /// How a node of a lab is started.
 #[derive(Clone, Debug)]

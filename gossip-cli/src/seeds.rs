@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gossip_adapter::{Common, Endpoint, Handle};
 
-use super::files::seed_texts;
-use super::reach;
 use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, resolve};
+use crate::lists::seed_texts;
+use crate::reach;
 
 /// After how many intervals names are looked up again while one has no address or nobody answers, and for how long at least and at most; the last
 /// also otherwise.
@@ -124,7 +124,7 @@ impl SeedSource {
     }
 
     /// How long it takes until names are looked up again.
-    pub(super) fn pause(interval: Duration) -> Duration {
+    pub(crate) fn pause(interval: Duration) -> Duration {
         (interval * LOOK_UP_PERIOD).clamp(LOOK_UP_BOUNDS.0, LOOK_UP_BOUNDS.1)
     }
 

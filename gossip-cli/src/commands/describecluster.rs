@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::ask::{Answer, SeedArgs};
 use crate::client::{ClientArgs, Format};
+use crate::commands::status::AFTER_HELP;
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, MetadataModel, NodeModel, Ports, StandingModel};
 use crate::names::Names;
-use crate::status::AFTER_HELP;
 use crate::text::printable;
 
 /// What stands for the schema version of members that cannot be asked.

@@ -10,10 +10,11 @@ use gossip_tokio::Builder;
 use super::{Printing, tell};
 use crate::ask::{Contact, SeedArgs};
 use crate::changes::Changes;
+use crate::ends::{host_id_of_member, metadata_id_refused, withdrawn};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, WatchModel};
 use crate::names::Names;
-use crate::run::{Signals, host_id_of_member, metadata_id_refused, reader_gone, withdrawn};
+use crate::signals::{Signals, reader_gone};
 
 /// How long nothing may change before it is looked whether the node still runs.
 const PATIENCE: Duration = Duration::from_secs(10);

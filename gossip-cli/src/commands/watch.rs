@@ -17,7 +17,7 @@ use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print};
 use crate::model::WatchModel;
 use crate::names::StateArgs;
-use crate::run::{Signals, reader_gone};
+use crate::signals::{Signals, reader_gone};
 use crate::text::{printable, utc};
 
 /// How long a node may say nothing. It shows every ten seconds that it is there.

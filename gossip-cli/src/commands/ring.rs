@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
+use crate::commands::status::AFTER_HELP;
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports, StandingModel};
 use crate::names::Names;
-use crate::status::AFTER_HELP;
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]

@@ -15,8 +15,8 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use crate::address::{parse_interval, show_interval};
+use crate::commands::run::{RuntimeName, TransportName};
 use crate::failure::Failure;
-use crate::run::{RuntimeName, TransportName};
 use interrupt::Interrupt;
 use process::{NodeProcess, Settings};
 use report::Report;

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use crate::client::{ClientArgs, Format};
+use crate::commands::getseeds::render;
 use crate::failure::{Failure, print, print_json};
-use crate::getseeds::render;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

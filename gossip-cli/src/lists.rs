@@ -10,7 +10,7 @@ use crate::file::read_text;
 /// # Errors
 ///
 /// It cannot be read, or names none.
-pub(super) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
+pub(crate) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
     let lines = lines(path)?;
     let seeds = lines.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|seed| !seed.is_empty());
     let seeds: Vec<_> = seeds.map(Into::into).collect();
@@ -25,7 +25,7 @@ pub(super) fn seed_texts(path: &Path) -> Result<Vec<String>, String> {
 /// # Errors
 ///
 /// It cannot be read.
-pub(super) fn assignments(path: &Path) -> Result<Vec<(usize, String)>, String> {
+pub(crate) fn assignments(path: &Path) -> Result<Vec<(usize, String)>, String> {
     numbered_lines(path)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn assignments(path: &Path) -> Result<Vec<(usize, String)>, String> {
 /// # Errors
 ///
 /// It cannot be read.
-pub(super) fn key_texts(path: &Path) -> Result<Vec<(usize, String)>, String> {
+pub(crate) fn key_texts(path: &Path) -> Result<Vec<(usize, String)>, String> {
     numbered_lines(path)
 }
 

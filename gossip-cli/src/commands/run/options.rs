@@ -12,16 +12,15 @@ use gossip_core::{CASSANDRA_PARTITIONER, Config, DEFAULT_PARTITIONER, Release};
 use gossip_decode::Flavour;
 use uuid::Uuid;
 
-use super::files::assignments;
-use super::keys::KeySource;
-use super::reach;
-use super::seeds::SeedSource;
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve_one};
 use crate::config::{Groups, option_of};
 use crate::failure::Failure;
+use crate::keys::KeySource;
+use crate::lists::assignments;
 use crate::names::{Names, StateArgs, is_pad_name};
-use crate::status::load;
-use crate::text::is_unprintable;
+use crate::own::{check_name, own_state};
+use crate::reach;
+use crate::seeds::SeedSource;
 use crate::tls::{Rules, TlsArgs, TlsSource};
 use crate::token::Token;
 
@@ -488,24 +487,6 @@ const MIN_STATE_BYTES: usize = 4_096;
 /// The fewest intervals after which somebody silent may be forgotten: a conviction takes some 18.
 const MIN_TTL: u32 = 30;
 
-/// Refuses what no cluster, data center or rack is called.
-///
-/// # Errors
-///
-/// What is wrong with the name.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if name.trim().is_empty() {
-        return Err("the name is empty (write one, or leave the option out)".into());
-    }
-    if let Some(c) = name.chars().find(|c| is_unprintable(*c)) {
-        return Err(format!(
-            "the name '{name}' holds {}, which nobody can read (leave it out)",
-            c.escape_unicode()
-        ));
-    }
-    Ok(())
-}
-
 fn parse_host_id(text: &str) -> Result<Uuid, String> {
     text.trim().parse().map_err(|_| {
         "it is no UUID (write 32 hexadecimal digits, as in 8c9b5bd1-0a0e-4b4e-9f53-2f8a1e1d6a10, or leave it out)".into()
@@ -516,40 +497,6 @@ fn parse_host_id(text: &str) -> Result<Uuid, String> {
 fn parse_phi(text: &str) -> Result<f64, String> {
     let phi = text.parse().ok().filter(|phi| (1.0..=1_000.0).contains(phi));
     phi.ok_or_else(|| "a threshold of phi is a number from 1 to 1000 (Cassandra takes 5 to 16)".to_owned())
-}
-
-/// Refuses to have `value` under `key` given by the operator, if that is the node's own to say: at its start as while it runs.
-///
-/// LOAD and RPC_READY may be given; the node then leaves them alone.
-///
-/// # Errors
-///
-/// Why not, and what to do.
-pub(crate) fn own_state(key: ApplicationState, value: &str) -> Result<(), String> {
-    let option = match key {
-        ApplicationState::DC => "--dc",
-        ApplicationState::RACK => "--rack",
-        ApplicationState::RELEASE_VERSION => "--release-version",
-        ApplicationState::HOST_ID => "--host-id",
-        ApplicationState::NATIVE_ADDRESS_AND_PORT => "--native-port",
-        ApplicationState::INTERNAL_ADDRESS_AND_PORT => "--broadcast",
-        ApplicationState::NET_VERSION
-        | ApplicationState::STATUS
-        | ApplicationState::STATUS_WITH_PORT
-        | ApplicationState::TOKENS => {
-            return Err(format!("{key} is the node's own to publish (leave it out)"));
-        }
-        ApplicationState::LOAD if load(value).is_none() => {
-            return Err(format!("LOAD is a number of bytes, and '{value}' is none (write 123456.0)"));
-        }
-        ApplicationState::RPC_READY if !matches!(value, "true" | "false") => {
-            return Err(format!("RPC_READY is true or false, and not '{value}'"));
-        }
-        _ => return Ok(()),
-    };
-    Err(format!(
-        "{key} says who or where the node is, from its start on (start it with `gossip run {option}`)"
-    ))
 }
 
 #[cfg(test)]

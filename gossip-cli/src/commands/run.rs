@@ -1,17 +1,11 @@
 //! `gossip run`.
 
 mod events;
-mod files;
-mod keys;
 mod leave;
-mod node;
 mod options;
 #[cfg(test)]
 mod phases;
 mod publish;
-mod reach;
-mod seeds;
-mod signals;
 mod store;
 mod tls;
 
@@ -32,18 +26,17 @@ use uuid::Uuid;
 use crate::admin::{self, Admin, Assassinations};
 use crate::config::Groups;
 use crate::failure::Failure;
+use crate::keys::KeySource;
+use crate::load::{self, Load};
+use crate::log::{LogDropped, start_log};
+use crate::node::Node;
+use crate::seeds::{SeedSource, Seeds};
+use crate::signals::{self, Signals, stdin_ended};
 use events::End;
-pub(crate) use events::{LogDropped, host_id_of_member, metadata_id_refused, start_log, withdrawn};
-pub(crate) use keys::KeySource;
-pub(crate) use node::Node;
 pub(crate) use options::Args;
 use options::Options;
 pub(crate) use options::{RuntimeName, TransportName};
-pub(crate) use options::{check_name, own_state};
-pub(crate) use publish::Load;
 use publish::Published;
-pub(crate) use seeds::{SeedSource, Seeds};
-pub(crate) use signals::{Signals, reader_gone, stdin_ended};
 use store::{SharedStore, Store};
 
 /// How long the log and the admin port may take to finish once the node has stopped.
@@ -59,7 +52,7 @@ const SEED_PATIENCE: u32 = 60;
 /// Misuse if an option is wrong; failure if the node cannot start, or was removed from its cluster.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let options = Options::new(args)?;
-    let log = events::start_log(options.log_level.as_deref())?;
+    let log = start_log(options.log_level.as_deref())?;
     // Each connection takes a descriptor, and so does each reader of the admin port.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::debug!("the limit of open files cannot be raised: {error}");
@@ -161,7 +154,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         tokio::spawn(tls::follow(source, handle.clone()));
     }
     if let Node::Member(handle) = node {
-        tokio::spawn(publish::publish_load(handle, options.interval, load));
+        tokio::spawn(load::publish_load(handle, options.interval, load));
     }
     if let Some(store) = &store {
         tokio::spawn(store.clone().follow(handle.clone(), events, options.interval));

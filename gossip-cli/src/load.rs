@@ -1,72 +1,15 @@
-//! What a node publishes of itself.
+//! The load of a node: the memory of its process, or what the operator gives; and how it is written.
 
 use core::time::Duration;
 use std::sync::Arc;
 
-use gossip_adapter::{ApplicationState, Endpoint, Handle, Status};
-use gossip_core::encode_tokens;
+use gossip_adapter::{ApplicationState, Handle};
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
-use super::options::Options;
-
-/// The greatest messaging version that we speak.
-const NET_VERSION: &str = "13";
 /// How many intervals after the start the load is told first.
 const FIRST_LOAD: u32 = 2;
 /// Every how many intervals it is told again.
 const LOAD_PERIOD: u32 = 60;
-
-/// The states of a node at its start.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    pub(crate) options: Options,
-    pub(crate) host_id: Uuid,
-}
-
-impl Published {
-    /// The first states, in the order of their versions.
-    pub(crate) fn before_the_address_is_known(&self) -> Vec<(ApplicationState, String)> {
-        let options = &self.options;
-        let mut states = vec![
-            (ApplicationState::NET_VERSION, NET_VERSION.into()),
-            (ApplicationState::HOST_ID, self.host_id.to_string()),
-        ];
-        // A client port that nobody serves would send clients astray, so there is none by default.
-        if let Some(port) = options.native_port {
-            let native = Endpoint::new(options.broadcast.unwrap_or(options.listen).ip(), port);
-            states.push((
-                ApplicationState::NATIVE_ADDRESS_AND_PORT,
-                native.java_address_and_port().to_string(),
-            ));
-        }
-        states.push((ApplicationState::RELEASE_VERSION, options.release_version.clone()));
-        states
-    }
-
-    /// The other states. Tokens come before the status, so that nobody sees a member without them.
-    pub(crate) fn once_the_address_is_known(&self, endpoint: Endpoint) -> Vec<(ApplicationState, String)> {
-        let token = token(self.host_id);
-        let mut states = vec![
-            (ApplicationState::INTERNAL_ADDRESS_AND_PORT, endpoint.java_address_and_port().to_string()),
-            (ApplicationState::DC, self.options.dc.clone()),
-            (ApplicationState::RACK, self.options.rack.clone()),
-            (ApplicationState::RPC_READY, "false".into()),
-        ];
-        states.retain(|(key, _)| !self.options.set.iter().any(|(given, _)| given == key));
-        states.extend(self.options.set.iter().cloned());
-        states.push((ApplicationState::TOKENS, encode_tokens(&[token])));
-        let status = Status::Normal { token: &token.to_string() }.to_string();
-        states.push((ApplicationState::STATUS_WITH_PORT, status));
-        states
-    }
-}
-
-/// The one token of a host: nobody partitions anything by it, but readers of a cluster want each node to have one.
-fn token(host_id: Uuid) -> i64 {
-    let (high, _) = host_id.as_u64_pair();
-    high.cast_signed()
-}
 
 /// Whose the load is to tell: the node's, until the operator gives one.
 #[derive(Debug)]
@@ -137,6 +80,20 @@ pub(crate) fn java_double(number: f64) -> String {
     }
 }
 
+/// The number of bytes that a load tells, if it tells one.
+pub(crate) fn load(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|load: &f64| load.is_finite() && !load.is_sign_negative())
+}
+
+/// A number of bytes as nodetool prints it: at most two decimals, none that is zero at the end.
+pub(crate) fn human_bytes(bytes: f64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.into_iter().map(|(unit, shift)| (unit, (1_u64 << shift) as f64));
+    let (unit, size) = unit.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("bytes", 1.0));
+    let number = format!("{:.2}", bytes / size);
+    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,15 +122,33 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_the_head_of_the_host_id() {
-        let token_of = |text: &str| token(text.parse().unwrap());
-        assert_eq!(token_of("00000000-0000-0005-ffff-ffffffffffff"), 5);
-        assert_eq!(token_of("ffffffff-ffff-ffff-0000-000000000000"), -1);
+    fn sizes_as_nodetool_prints_them() {
+        for (bytes, text) in [
+            (0.0, "0 bytes"),
+            (1023.0, "1023 bytes"),
+            (1024.0, "1 KiB"),
+            (70_449.0, "68.8 KiB"),
+            (75_666.0, "73.89 KiB"),
+            (224_279.0, "219.02 KiB"),
+            (1_048_576.0, "1 MiB"),
+            (1.5e9, "1.4 GiB"),
+            (5e12, "4.55 TiB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
+        }
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn the_load_is_known() {
         assert!(resident_bytes().unwrap() > 100_000.0);
+    }
+
+    #[test]
+    fn what_is_no_number_of_bytes_is_no_load() {
+        for text in ["", "x", "NaN", "inf", "Infinity", "-1.0", "-0.0", "1e999"] {
+            assert_eq!(load(text), None, "{text}");
+        }
+        assert_eq!((load("224279.0"), load("1.5E9"), load("0")), (Some(224_279.0), Some(1.5e9), Some(0.0)));
     }
 }

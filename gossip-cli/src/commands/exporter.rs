@@ -11,12 +11,14 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::address::resolve_one;
-use crate::admin::server;
 use crate::ask::ObserversArgs;
+use crate::commands::watch::join;
+use crate::ends::{host_id_of_member, withdrawn};
 use crate::failure::Failure;
+use crate::log::start_log;
 use crate::observe::{self, Discovery, Observed};
-use crate::run::{Signals, host_id_of_member, start_log, withdrawn};
-use crate::watch::join;
+use crate::server;
+use crate::signals::Signals;
 
 /// Where monitoring is answered, if nothing else is said: the port of exporters for Cassandra.
 const HTTP: &str = "127.0.0.1:9500";

@@ -1,11 +1,8 @@
 //! The log of a node: one line for each thing that its operator may want to know.
 
-use core::fmt;
 use core::net::SocketAddr;
-use core::str::FromStr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::time::{Instant, SystemTime};
 
 use gossip_adapter::{
@@ -13,154 +10,19 @@ use gossip_adapter::{
     EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing, Transport,
     UpgradeSign, Uuid,
 };
-use tracing::field::{Field, Visit};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::Writer;
 
 use super::options::Options;
-use super::seeds::listed;
 use gossip_core::TlsFault;
 
+use crate::ends::{host_id_of_member, metadata_id_refused, withdrawn};
 use crate::failure::Failure;
-use crate::text::printable;
+use crate::seeds::listed;
 use crate::unanswered::{Asked, advice, outcome, tls_advice};
 
 /// For how many refused endpoints it is remembered that they were logged.
 const MAX_REFUSALS: usize = 1_000;
 /// How often it is logged that the packets of a node cannot be read.
 const REFUSED_PACKETS_EVERY: Duration = Duration::from_hours(1);
-
-/// How many lines of the log may wait to be written. What does not fit is dropped and counted.
-const LOG_LINES: usize = 8_192;
-/// How often it is looked whether lines of the log were dropped.
-const DROPPED_EVERY: Duration = Duration::from_secs(10);
-
-/// The log, which is written by a thread of its own: if nobody reads standard error, nothing waits for it.
-#[derive(Debug)]
-pub(crate) struct Log {
-    dropped: ErrorCounter,
-    /// Waits a second for the last lines when it is dropped.
-    _writer: WorkerGuard,
-}
-
-impl Log {
-    /// How many lines were dropped so far.
-    pub(crate) fn dropped(&self) -> LogDropped {
-        LogDropped(self.dropped.clone())
-    }
-}
-
-/// Counts the lines of the log that were dropped.
-#[derive(Clone, Debug)]
-pub(crate) struct LogDropped(ErrorCounter);
-
-impl LogDropped {
-    /// For a node without a log.
-    #[cfg(test)]
-    pub(crate) fn none() -> Self {
-        Self(NonBlockingBuilder::default().finish(std::io::sink()).0.error_counter())
-    }
-
-    pub(crate) fn lines(&self) -> u64 {
-        u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX)
-    }
-
-    /// Tells in the log itself, once it is read again, how many lines it lacks.
-    pub(crate) async fn tell(self) {
-        let mut told = 0;
-        loop {
-            tokio::time::sleep(DROPPED_EVERY).await;
-            let dropped = self.lines();
-            if dropped > told {
-                // All in all, since the line that told of some may have been dropped as well.
-                tracing::warn!(
-                    "{dropped} lines of this log were dropped since the start: it is not read fast enough"
-                );
-                told = dropped;
-            }
-        }
-    }
-}
-
-/// Starts to log to standard error: by `level`, else as RUST_LOG says, else at level info.
-///
-/// # Errors
-///
-/// Misuse if the level is none.
-pub(crate) fn start_log(level: Option<&str>) -> Result<Log, Failure> {
-    let environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let (origin, text) = match (level, &environment) {
-        (Some(level), _) => ("--log-level", level),
-        (None, Some(environment)) => ("RUST_LOG", environment.as_str()),
-        (None, None) => ("--log-level", "info"),
-    };
-    let filter = log_filter(text).map_err(|error| Failure::misuse(format!("{origin}: {error}")))?;
-    let writer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES);
-    let (writer, guard) = writer.thread_name("log").finish(std::io::stderr());
-    let dropped = writer.error_counter();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .fmt_fields(LogFields)
-        .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    Ok(Log { dropped, _writer: guard })
-}
-
-/// What to log, where `text` is a level or a filter.
-///
-/// A filter takes any word without a level for the name of a part of the program, and then logs nothing else: so a misspelt level
-/// would turn the log off.
-fn log_filter(text: &str) -> Result<EnvFilter, String> {
-    let is_level = |word: &str| !word.trim().is_empty() && LevelFilter::from_str(word.trim()).is_ok();
-    let is_known = |directive: &str| is_level(directive) || directive.contains('=');
-    if let Some(unknown) = text.split(',').find(|directive| !is_known(directive)) {
-        return Err(format!(
-            "'{unknown}' is no log level (use error, warn, info, debug or trace, or for one part of the program \
-             gossip_core=debug)"
-        ));
-    }
-    let trimmed: Vec<_> = text.split(',').map(str::trim).collect();
-    EnvFilter::try_new(trimmed.join(","))
-        .map_err(|error| format!("'{text}' is no filter: {error} (write such as info,gossip_core=trace)"))
-}
-
-/// Writes the fields of a record so that none of them breaks the line or steers a terminal.
-#[derive(Debug)]
-struct LogFields;
-
-impl<'writer> FormatFields<'writer> for LogFields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut visitor = FieldVisitor { writer, done: Ok(()), is_first: true };
-        fields.record(&mut visitor);
-        visitor.done
-    }
-}
-
-struct FieldVisitor<'writer> {
-    writer: Writer<'writer>,
-    done: fmt::Result,
-    is_first: bool,
-}
-
-impl Visit for FieldVisitor<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        let text = printable(&text);
-        let space = if self.is_first { "" } else { " " };
-        let written = match field.name() {
-            "message" => write!(self.writer, "{space}{text}"),
-            name => write!(self.writer, "{space}{name}={text}"),
-        };
-        self.is_first = false;
-        self.done = self.done.and(written);
-    }
-}
 
 /// Logs what happens to the node until it stops. Returns what is known of those who did not answer lately.
 pub(crate) async fn log_events(mut events: Events, handle: Handle<Common>, options: Options) -> Silence {
@@ -332,31 +194,6 @@ fn log_limit(limit: Limit, count: u64) {
 /// A duration as people reckon clocks that are wrong.
 fn in_days(duration: Duration) -> String {
     format!("{} days", duration.as_secs() / (24 * 60 * 60))
-}
-
-/// Why a gossip-only member does not join under its host id.
-pub(crate) fn host_id_of_member(endpoint: Endpoint) -> String {
-    format!(
-        "the Cassandra node {endpoint} has the host id of this member (start it with another --host-id, or with a --data-dir of its \
-         own)"
-    )
-}
-
-/// Why a node does not join, or is not answered, under an identifier that was given by hand.
-pub(crate) fn metadata_id_refused(by: Endpoint, given: MetadataId, theirs: MetadataId) -> String {
-    format!(
-        "--metadata-id is {given}, and {by} says that the identifier of its cluster's metadata is {theirs} (leave the option out: \
-         nodes of Cassandra 6.0 are asked for it)"
-    )
-}
-
-/// Why a gossip-only member has left its cluster, and when it may come back.
-pub(crate) fn withdrawn(by: Endpoint, sign: UpgradeSign) -> String {
-    format!(
-        "this member has left in silence, and stays away: the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and \
-         nodes that start then count everybody who is in gossip (start it again after `nodetool cms initialize`, or where the upgrade \
-         was undone)"
-    )
 }
 
 fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> String {
@@ -643,18 +480,5 @@ mod tests {
             format!("10.0.0.2:7000: {refused}; 10.0.0.3:7000 answers that it asks before it joins, too");
         assert_eq!(silence.describe(&[b], local), known);
         assert_eq!(silence.describe(&[a, b, c], local), format!("10.0.0.1:7000; {known}"));
-    }
-
-    #[test]
-    fn a_misspelt_level_is_refused() {
-        for text in ["inof", "", "info,", "Debgu", "gossip_core", "gossip_core=trcae", "info,inof", "a=b=c"] {
-            let error = log_filter(text).unwrap_err();
-            assert_eq!(error.lines().count(), 1, "{text}: {error}");
-        }
-        for text in
-            ["off", "error", "WARN", "info", "debug", "trace", "info,gossip_core=trace", "warn, gossip=debug"]
-        {
-            assert!(log_filter(text).is_ok(), "{text}");
-        }
     }
 }

@@ -16,13 +16,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::LogDropped;
-use super::node::Node;
 use super::options::Options;
-use super::publish::Load;
 use crate::admin::{self, Admin, Assassinations};
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::load::Load;
+use crate::log::LogDropped;
+use crate::node::Node;
 
 const PHASES: [Phase; 8] = [
     Phase::Asking,

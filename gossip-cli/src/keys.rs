@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gossip_adapter::{KeyRing, SealKey};
 
-use super::files::key_texts;
+use crate::lists::key_texts;
 
 /// A file of keys, which may change while the node runs.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl KeySource {
     /// # Errors
     ///
     /// As [`KeySource::read`].
-    pub(super) fn new(file: PathBuf) -> Result<Self, String> {
+    pub(crate) fn new(file: PathBuf) -> Result<Self, String> {
         let source = Self { file };
         source.read()?;
         Ok(source)

@@ -9,12 +9,12 @@ use crate::failure::Failure;
 
 /// The addresses of the node itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Own {
-    pub(super) listen: SocketAddr,
+pub(crate) struct Own {
+    pub(crate) listen: SocketAddr,
     /// Port 0 stands for the port that is listened on.
-    pub(super) broadcast: Option<SocketAddr>,
-    pub(super) admin: SocketAddr,
-    pub(super) transport: Transport,
+    pub(crate) broadcast: Option<SocketAddr>,
+    pub(crate) admin: SocketAddr,
+    pub(crate) transport: Transport,
 }
 
 /// Checks a seed by itself.
@@ -22,7 +22,7 @@ pub(super) struct Own {
 /// # Errors
 ///
 /// Why nobody can be reached there.
-pub(super) fn check_seed(address: SocketAddr) -> Result<(), String> {
+pub(crate) fn check_seed(address: SocketAddr) -> Result<(), String> {
     let why = match address.ip() {
         _ if address.port() == 0 => Some("it has no port"),
         ip => unreachable(ip),
@@ -50,7 +50,7 @@ fn unreachable(ip: IpAddr) -> Option<&'static str> {
 
 impl Own {
     /// As the node has its addresses: one of IPv4 that is written as IPv6 is the former.
-    pub(super) fn canonical(self) -> Self {
+    pub(crate) fn canonical(self) -> Self {
         Self {
             listen: canonical(self.listen),
             broadcast: self.broadcast.map(canonical),
@@ -73,7 +73,7 @@ impl Own {
     /// # Errors
     ///
     /// Misuse: what cannot work.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         let misuse = |text: String| Err(Failure::misuse(text));
         let (listen, told) = (self.listen.ip(), self.told().ip());
         if let Some(why) = unreachable(listen).filter(|_| !listen.is_unspecified()) {
@@ -117,7 +117,7 @@ impl Own {
     /// # Errors
     ///
     /// Misuse: the seeds cannot reach this node.
-    pub(super) fn check_seeds(&self, seeds: &mut [SocketAddr]) -> Result<Vec<String>, Failure> {
+    pub(crate) fn check_seeds(&self, seeds: &mut [SocketAddr]) -> Result<Vec<String>, Failure> {
         self.check_seeds_where(seeds, is_of_this_machine)
     }
 

@@ -8,6 +8,7 @@ use crate::ask::SeedArgs;
 use crate::client::{ClientArgs, Format};
 use crate::failure::{Failure, print, print_json};
 use crate::hosts::{Hosts, ResolveArgs};
+use crate::load::{human_bytes, load};
 use crate::model::{EndpointModel, Ports, StandingModel};
 use crate::names::Names;
 use crate::text::printable;
@@ -233,49 +234,10 @@ fn show_token(token: &[u8]) -> String {
     }
 }
 
-/// The number of bytes that a load tells, if it tells one.
-pub(crate) fn load(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|load: &f64| load.is_finite() && !load.is_sign_negative())
-}
-
-/// A number of bytes as nodetool prints it: at most two decimals, none that is zero at the end.
-pub(crate) fn human_bytes(bytes: f64) -> String {
-    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let unit = units.into_iter().map(|(unit, shift)| (unit, (1_u64 << shift) as f64));
-    let (unit, size) = unit.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("bytes", 1.0));
-    let number = format!("{:.2}", bytes / size);
-    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::StateModel;
-
-    #[test]
-    fn sizes_as_nodetool_prints_them() {
-        for (bytes, text) in [
-            (0.0, "0 bytes"),
-            (1023.0, "1023 bytes"),
-            (1024.0, "1 KiB"),
-            (70_449.0, "68.8 KiB"),
-            (75_666.0, "73.89 KiB"),
-            (224_279.0, "219.02 KiB"),
-            (1_048_576.0, "1 MiB"),
-            (1.5e9, "1.4 GiB"),
-            (5e12, "4.55 TiB"),
-        ] {
-            assert_eq!(human_bytes(bytes), text);
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_of_bytes_is_no_load() {
-        for text in ["", "x", "NaN", "inf", "Infinity", "-1.0", "-0.0", "1e999"] {
-            assert_eq!(load(text), None, "{text}");
-        }
-        assert_eq!((load("224279.0"), load("1.5E9"), load("0")), (Some(224_279.0), Some(1.5e9), Some(0.0)));
-    }
 
     #[test]
     fn several_tokens_are_counted() {

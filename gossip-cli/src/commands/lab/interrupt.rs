@@ -6,7 +6,7 @@ use std::thread;
 
 use super::Halt;
 use crate::failure::Failure;
-use crate::run::Signals;
+use crate::signals::Signals;
 
 /// Whether SIGINT or SIGTERM came.
 #[derive(Clone, Debug)]
