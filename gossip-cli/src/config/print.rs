@@ -96,7 +96,8 @@ fn value(matches: &ArgMatches, arg: &Arg) -> Option<Value> {
 /// Whether a default has no meaning beside what was chosen, and would be refused if it were written.
 fn is_idle(command: &Command, matches: &ArgMatches, arg: &Arg) -> bool {
     let is_chosen = |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
-    if is_chosen(arg) {
+    // A switch that is off is no word of the command line.
+    if is_chosen(arg) || matches!(arg.get_action(), ArgAction::SetTrue) {
         return false;
     }
     let is_tls_off = || !command.get_arguments().any(|one| one.get_long() == Some("tls") && is_chosen(one));

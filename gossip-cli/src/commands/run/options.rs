@@ -396,7 +396,11 @@ impl Options {
     /// Misuse: one that is out of its range.
     pub(crate) fn effective(&self) -> Result<Groups, Failure> {
         // Who the node is changes no setting.
-        let local = Endpoint::from(self.broadcast.unwrap_or(self.listen));
+        let mut told = self.broadcast.unwrap_or(self.listen);
+        if told.port() == 0 {
+            told.set_port(GOSSIP_PORT);
+        }
+        let local = Endpoint::from(told);
         let (first, entropy) = (Generation::new(1), [0; 32]);
         let config = if self.cassandra {
             let host_id = gossip_adapter::Uuid::from_bytes([1; 16]);
