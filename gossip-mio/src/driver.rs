@@ -18,7 +18,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use tracing::{debug, warn};
 
-use crate::Mio;
+use crate::mark::Mio;
 use crate::sockets::{Front, Sockets, Stage, Watched};
 
 /// How many connections are accepted before other things have their turn.

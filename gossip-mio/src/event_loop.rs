@@ -6,7 +6,8 @@ use std::sync::Arc;
 use gossip_adapter::{Builder, Events, Handle, StartError};
 use mio::{Poll, Token};
 
-use crate::{Driver, Mio, waker};
+use crate::mark::Mio;
+use crate::{Driver, waker};
 
 const WAKER: Token = Token(0);
 const FIRST: Token = Token(1);

@@ -31,6 +31,7 @@
 
 mod driver;
 mod event_loop;
+mod mark;
 mod sockets;
 mod start;
 mod waker;
@@ -38,7 +39,7 @@ mod waker;
 pub use driver::Driver;
 pub use event_loop::EventLoop;
 pub use gossip_adapter::application::*;
-pub use start::Mio;
+pub use mark::Mio;
 pub use waker::waker;
 
 /// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].

@@ -6,10 +6,7 @@ use gossip_adapter::{Builder, Events, Handle, Runtime, StartError};
 use tracing::error;
 
 use crate::EventLoop;
-
-/// Nodes that are driven by a thread of their own, which runs an [`EventLoop`].
-#[derive(Debug)]
-pub enum Mio {}
+use crate::mark::Mio;
 
 impl Runtime for Mio {
     type Start<M: 'static> = Result<(Handle<M>, Events), StartError>;
