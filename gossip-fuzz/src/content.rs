@@ -200,6 +200,8 @@ pub(crate) enum Names<'a> {
     Ours,
     OtherPartitioner(&'a str),
     OtherCluster(&'a str),
+    /// Ours, with an identifier of the cluster's metadata.
+    WithMetadata(i32),
 }
 
 impl Letter<'_> {
@@ -210,12 +212,14 @@ impl Letter<'_> {
         let known = |known: &[Known]| known.iter().map(|known| known.digest()).collect::<Vec<_>>();
         match self {
             Self::Syn { names, known: digests } => {
-                let (cluster, partitioner) = match *names {
-                    Names::Ours => (CLUSTER, DEFAULT_PARTITIONER),
-                    Names::OtherPartitioner(name) => (CLUSTER, name),
-                    Names::OtherCluster(name) => (name, DEFAULT_PARTITIONER),
+                let (cluster, partitioner, metadata_id) = match *names {
+                    Names::Ours => (CLUSTER, DEFAULT_PARTITIONER, 0),
+                    Names::OtherPartitioner(name) => (CLUSTER, name, 0),
+                    Names::OtherCluster(name) => (name, DEFAULT_PARTITIONER, 0),
+                    Names::WithMetadata(id) => (CLUSTER, DEFAULT_PARTITIONER, id),
                 };
-                Said::Syn { cluster: java(cluster), partitioner: java(partitioner), digests: known(digests) }
+                let (cluster, partitioner) = (java(cluster), java(partitioner));
+                Said::Syn { cluster, partitioner, metadata_id, digests: known(digests) }
             }
             Self::Ack { wanted, told: states } => Said::Ack { requests: known(wanted), states: told(states) },
             Self::Ack2 { told: states } => Said::Ack2 { states: told(states) },
@@ -235,7 +239,7 @@ pub(crate) fn java(text: &str) -> Vec<u8> {
 /// What a message says, in memory of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Said {
-    Syn { cluster: Vec<u8>, partitioner: Vec<u8>, digests: Vec<Digest> },
+    Syn { cluster: Vec<u8>, partitioner: Vec<u8>, metadata_id: i32, digests: Vec<Digest> },
     Ack { requests: Vec<Digest>, states: Vec<(Endpoint, State)> },
     Ack2 { states: Vec<(Endpoint, State)> },
     Echo { verb: Verb },
@@ -300,6 +304,7 @@ impl Said {
             Message::Syn(syn) => Self::Syn {
                 cluster: syn.cluster.as_bytes().to_vec(),
                 partitioner: syn.partitioner.as_bytes().to_vec(),
+                metadata_id: syn.metadata_id.get(),
                 digests: digests(&syn.digests),
             },
             Message::Ack(ack) => Self::Ack { requests: digests(&ack.requests), states: states(&ack.states) },
@@ -325,6 +330,11 @@ impl Said {
         if version < MessagingVersion::V12 {
             let port = Codec::new(version).storage_port;
             said.for_each_endpoint(|endpoint| *endpoint = Endpoint::new(endpoint.ip(), port));
+        }
+        if let Self::Syn { metadata_id, .. } = &mut said
+            && version < MessagingVersion::V14
+        {
+            *metadata_id = 0;
         }
         if let Self::Shutdown { state } = &mut said {
             if version < MessagingVersion::V13 {
@@ -352,11 +362,11 @@ impl Said {
     pub(crate) fn body(&self, version: MessagingVersion) -> Vec<u8> {
         let mut body = Vec::new();
         match self {
-            Self::Syn { cluster, partitioner, digests } => {
+            Self::Syn { cluster, partitioner, metadata_id, digests } => {
                 write_text(cluster, &mut body);
                 write_text(partitioner, &mut body);
                 if version >= MessagingVersion::V14 {
-                    body.push(0);
+                    write_metadata_id(*metadata_id, &mut body);
                 }
                 write_digests(digests, version, &mut body);
             }
@@ -402,6 +412,22 @@ fn write_address(endpoint: Endpoint, version: MessagingVersion, body: &mut Vec<u
     body.extend(octets);
     if has_port {
         body.extend(endpoint.port().to_be_bytes());
+    }
+}
+
+/// An identifier as Cassandra writes it: sign-extended to 64 bits, in as few bytes as that takes.
+pub(crate) fn write_metadata_id(id: i32, body: &mut Vec<u8>) {
+    let value = i64::from(id).cast_unsigned();
+    // How many bytes follow the first, whose leading ones count them; each of them takes a bit of the first.
+    let more = (0..8).find(|more| value < 1 << (7 * (more + 1))).unwrap_or(8);
+    let bytes = value.to_be_bytes();
+    if more == 8 {
+        body.push(0xff);
+        body.extend(bytes);
+    } else {
+        let front = 7 - more as usize;
+        body.push(bytes[front] | !(0xff_u16 >> more).to_be_bytes()[1]);
+        body.extend(&bytes[front + 1..]);
     }
 }
 

@@ -220,10 +220,10 @@ impl FrameWriter {
         self.message(said.verb(), &said.body(self.version))
     }
 
-    /// A message under the id of the echo that it answers, if it is one that answers.
-    pub(crate) fn answer(&mut self, verb: Verb, id: u64) {
+    /// A message under the id of the one that it answers.
+    pub(crate) fn answer(&mut self, verb: Verb, id: u64, body: &[u8]) {
         self.next_id = id;
-        let message = self.message(verb, &[]);
+        let message = self.message(verb, body);
         self.frame(FrameKind::SelfContained, &message);
     }
 

@@ -25,6 +25,7 @@ mod packets;
 mod pair;
 mod pair_datagrams;
 mod pair_streams;
+mod shell;
 mod stored_files;
 mod tape;
 mod watched;
@@ -39,7 +40,7 @@ pub use datagram_open::datagram_open;
 pub use frames::frames;
 pub use handshake::handshake;
 pub use node_datagrams::node_datagrams;
-pub use node_streams::node_streams;
+pub use node_streams::{node_streams, node_streams_tls};
 pub use pair_datagrams::pair_datagrams;
 pub use pair_streams::pair_streams;
 pub use stored_files::stored_files;
@@ -56,7 +57,7 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "capture_decode", run: capture_decode, show: capture_decode::show_capture_decode },
     Target { name: "datagram_open", run: datagram_open, show: datagram_open::show_datagram_open },
     Target { name: "frames", run: frames, show: frames::show_frames },
@@ -65,6 +66,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "message_roundtrip", run: message_roundtrip, show: bodies::show_roundtrip },
     Target { name: "node_datagrams", run: node_datagrams, show: node_datagrams::show_node_datagrams },
     Target { name: "node_streams", run: node_streams, show: node_streams::show_node_streams },
+    Target { name: "node_streams_tls", run: node_streams_tls, show: node_streams::show_node_streams_tls },
     Target { name: "pair_datagrams", run: pair_datagrams, show: pair_datagrams::show_pair_datagrams },
     Target { name: "pair_streams", run: pair_streams, show: pair_streams::show_pair_streams },
     Target { name: "stored_files", run: stored_files, show: stored_files::show_stored_files },

@@ -8,12 +8,14 @@ use gossip_core::internode::{
 };
 use gossip_core::message::{Codec, Message};
 use gossip_core::{
-    Config, ConfigBuilder, ConnectionId, Endpoint, Generation, Input, Timestamp, Transport, Verb,
+    Config, ConfigBuilder, ConnectionId, Endpoint, Generation, Input, MessagingVersion, Timestamp, Transport,
+    Verb,
 };
 
-use crate::content::{LOCAL, Number, START, Who};
+use crate::content::{LOCAL, Number, START, Who, write_metadata_id};
 use crate::frames::{FrameWriter, Part};
 use crate::handshake::{Dialler, chunks, damage, written};
+use crate::shell::{Harm, Policy, Shell, Weather};
 use crate::watched::{Command, MAX_CONNECTIONS, Tuning, Wanted, Watched};
 use crate::{script, show};
 
@@ -59,6 +61,12 @@ enum Step<'a> {
     Answer {
         connection: u8,
     },
+    /// Somebody who has dialled says which identifier the cluster's metadata has, as it was asked.
+    Identify {
+        connection: u8,
+        serialization: u8,
+        id: i32,
+    },
     Opened {
         connection: u8,
     },
@@ -92,7 +100,7 @@ enum Step<'a> {
 
 /// The driver's end of a connection.
 enum Socket {
-    Accepted { from: Option<Endpoint>, writer: Option<Box<FrameWriter>>, is_answered: bool },
+    Accepted { from: Option<Endpoint>, writer: Option<Box<FrameWriter>>, is_answered: bool, is_busy: bool },
     Dialled(Box<Dialled>),
 }
 
@@ -101,6 +109,8 @@ struct Dialled {
     to: Endpoint,
     is_open: bool,
     is_busy: bool,
+    /// Whether the node has written anything.
+    has_heard: bool,
     /// `None` once it was told something that the reader does not know of.
     reader: Option<Inbound>,
     accept: Option<[u8; Accept::SIZE]>,
@@ -110,33 +120,65 @@ struct Dialled {
 /// its driver, keeps its limits, and never goes back. Whatever it writes can be read.
 pub fn node_streams(data: &[u8]) {
     let Some(life) = script::<Life<'_>>(data) else { return };
-    let generation = Generation::new(START);
-    let node = if life.tuning.is_gossip_only() {
-        Watched::gossip_only(life.built(life.tuning.gossip_only(LOCAL, generation)), Timestamp::ZERO)
-    } else {
-        let config = life.built(life.tuning.config(Transport::Internode, LOCAL, generation));
-        Watched::new(config, Timestamp::ZERO)
-    };
-    let mut world =
-        World { node, sockets: BTreeMap::new(), ever: 0, echoes: BTreeMap::new(), scratch: Scratch::new() };
-    world.node.input(Input::WallClock { unix_ms: u64::from(START.unsigned_abs()) * 1_000 });
-    let mut is_held = false;
-    for step in &life.steps {
-        if matches!(step, Step::Hold) {
-            is_held = true;
-            continue;
-        }
-        world.step(step);
-        if !core::mem::take(&mut is_held) {
-            world.drain();
-        }
-    }
-    world.drain();
+    life.run(None);
+}
+
+/// A life under TLS.
+#[derive(Arbitrary, Debug)]
+struct Secured<'a> {
+    policy: Policy,
+    harms: Vec<Harm>,
+    pieces: Vec<u8>,
+    life: Life<'a>,
+}
+
+/// The same for a node under TLS, whose peers are `rustls` at work. What they send is damaged on its way, and comes in pieces of any size.
+/// Nothing is written in the clear that has to be encrypted.
+pub fn node_streams_tls(data: &[u8]) {
+    let Some(Secured { policy, harms, pieces, life }) = script::<Secured<'_>>(data) else { return };
+    life.run(Some(Under { policy, weather: Weather::new(&harms, &pieces), shells: BTreeMap::new() }));
 }
 
 impl Life<'_> {
-    fn built<M>(&self, config: ConfigBuilder<M>) -> Config {
+    fn run(&self, under: Option<Under>) {
+        let generation = Generation::new(START);
+        let policy = under.as_ref().map(|under| under.policy);
+        let node = if self.tuning.is_gossip_only() {
+            let config = self.tuning.gossip_only(LOCAL, generation);
+            Watched::gossip_only(self.built(config, policy), Timestamp::ZERO)
+        } else {
+            let config = self.tuning.config(Transport::Internode, LOCAL, generation);
+            Watched::new(self.built(config, policy), Timestamp::ZERO)
+        };
+        let mut world = World {
+            node,
+            sockets: BTreeMap::new(),
+            ever: 0,
+            echoes: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            scratch: Scratch::new(),
+            under,
+        };
+        world.node.input(Input::WallClock { unix_ms: u64::from(START.unsigned_abs()) * 1_000 });
+        let mut is_held = false;
+        for step in &self.steps {
+            if matches!(step, Step::Hold) {
+                is_held = true;
+                continue;
+            }
+            world.step(step);
+            if !core::mem::take(&mut is_held) {
+                world.drain();
+            }
+        }
+        world.drain();
+    }
+
+    fn built<M>(&self, config: ConfigBuilder<M>, policy: Option<Policy>) -> Config {
         let mut config = self.tuning.with_the_past(config);
+        if let Some(policy) = policy {
+            config = config.tls(policy.tls());
+        }
         if let Some(seed) = self.seed.and_then(Who::reachable) {
             config = config.seed(seed);
         }
@@ -151,8 +193,19 @@ struct World {
     ever: u64,
     /// The echo that each peer was sent last.
     echoes: BTreeMap<Endpoint, u64>,
+    /// The question for the identifier of the cluster's metadata that each peer was sent last.
+    questions: BTreeMap<Endpoint, u64>,
     /// What the readers share.
     scratch: Scratch,
+    under: Option<Under>,
+}
+
+/// What connections are under, if that is TLS.
+struct Under {
+    policy: Policy,
+    weather: Weather,
+    /// The other ends of those that are.
+    shells: BTreeMap<ConnectionId, Shell>,
 }
 
 impl World {
@@ -175,11 +228,14 @@ impl World {
             Step::Accept { dialler, damages } => self.accept(*dialler, damages),
             Step::AcceptAny { bytes } => {
                 if let Some(connection) = self.accepted(None, None) {
-                    self.node.input(Input::Bytes { connection, bytes });
+                    self.say(connection, bytes);
                 }
             }
             Step::Bytes { connection, parts, pieces } => self.send(*connection, parts, pieces),
             Step::Answer { connection } => self.answer(*connection),
+            Step::Identify { connection, serialization, id } => {
+                self.identify(*connection, *serialization, *id);
+            }
             Step::Opened { connection } => {
                 if let Some((connection, dialled)) = self.dialled(*connection)
                     && !dialled.is_open
@@ -192,14 +248,14 @@ impl World {
                 if let Some((connection, _)) =
                     self.dialled(*connection).filter(|(_, dialled)| !dialled.is_open)
                 {
-                    self.sockets.remove(&connection);
+                    self.forget(connection);
                     self.node.input(Input::Failed { connection });
                 }
             }
             Step::Closed { connection } => {
                 let at = usize::from(*connection) % self.sockets.len().max(1);
                 if let Some(connection) = self.sockets.keys().nth(at).copied() {
-                    self.sockets.remove(&connection);
+                    self.forget(connection);
                     self.node.input(Input::Closed { connection });
                 }
             }
@@ -215,7 +271,7 @@ impl World {
             Step::Say { connection, bytes } => {
                 if let Some((connection, dialled)) = self.dialled(*connection) {
                     dialled.reader = None;
-                    self.node.input(Input::Bytes { connection, bytes });
+                    self.say(connection, bytes);
                 }
             }
             Step::Datagram { bytes } => self.node.input(Input::Datagram { bytes }),
@@ -232,13 +288,55 @@ impl World {
         let version = gossip_core::MessagingVersion::from_number(negotiated.accept.version);
         let writer = version.map(|version| Box::new(FrameWriter::new(initiate.framing, version)));
         if let Some(connection) = self.accepted(Some(initiate.from), writer) {
+            if let Some(under) = &mut self.under
+                && !under.policy.dials_plain(self.ever)
+            {
+                under.shells.insert(connection, under.policy.dialler());
+            }
+            self.tell(connection, &bytes);
+        }
+    }
+
+    /// The other end of a connection sends `bytes`, under TLS if the connection is.
+    fn tell(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        match self.under.as_mut().and_then(|under| under.shells.get_mut(&connection)) {
+            Some(shell) => {
+                shell.send(bytes);
+                self.pass_on(connection);
+            }
+            None => self.node.input(Input::Bytes { connection, bytes }),
+        }
+    }
+
+    /// The other end of a connection sends `bytes`, whatever the connection is under.
+    fn say(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        self.node.input(Input::Bytes { connection, bytes });
+    }
+
+    /// Whatever the other end of a connection under TLS has to write gets on its way. Says whether there is any.
+    fn pass_on(&mut self, connection: ConnectionId) -> bool {
+        let Some(under) = &mut self.under else { return false };
+        let Some(shell) = under.shells.get_mut(&connection) else { return false };
+        let flight = shell.take();
+        if flight.is_empty() {
+            return false;
+        }
+        for bytes in under.weather.pass(flight) {
             self.node.input(Input::Bytes { connection, bytes: &bytes });
         }
+        true
+    }
+
+    fn forget(&mut self, connection: ConnectionId) -> Option<Socket> {
+        if let Some(under) = &mut self.under {
+            under.shells.remove(&connection);
+        }
+        self.sockets.remove(&connection)
     }
 
     fn accepted(&mut self, from: Option<Endpoint>, writer: Option<Box<FrameWriter>>) -> Option<ConnectionId> {
         let connection = self.node.accept()?;
-        self.open(connection, Socket::Accepted { from, writer, is_answered: false });
+        self.open(connection, Socket::Accepted { from, writer, is_answered: false, is_busy: false });
         Some(connection)
     }
 
@@ -283,7 +381,7 @@ impl World {
         parts.iter().for_each(|part| writer.write(part));
         let bytes = core::mem::take(&mut writer.bytes);
         for bytes in chunks(&bytes, pieces) {
-            self.node.input(Input::Bytes { connection, bytes });
+            self.tell(connection, bytes);
         }
     }
 
@@ -291,9 +389,24 @@ impl World {
         let Some((_, from, _)) = self.writer(n) else { return };
         let Some(id) = self.echoes.remove(&from) else { return };
         let Some((connection, _, writer)) = self.writer(n) else { return };
-        writer.answer(Verb::ECHO_RSP, id);
+        writer.answer(Verb::ECHO_RSP, id, &[]);
         let bytes = core::mem::take(&mut writer.bytes);
-        self.node.input(Input::Bytes { connection, bytes: &bytes });
+        self.tell(connection, &bytes);
+    }
+
+    /// Answers the question for the identifier, without a base state and without entries of the log.
+    fn identify(&mut self, n: u8, serialization: u8, id: i32) {
+        let Some((_, from, _)) = self.writer(n) else { return };
+        let Some(question) = self.questions.remove(&from) else { return };
+        let Some((connection, _, writer)) = self.writer(n) else { return };
+        let mut body = vec![serialization % 128];
+        if serialization % 128 >= 2 {
+            write_metadata_id(id, &mut body);
+        }
+        body.extend([0; 5]);
+        writer.answer(Verb::TCM_FETCH_PEER_LOG_RSP, question, &body);
+        let bytes = core::mem::take(&mut writer.bytes);
+        self.tell(connection, &bytes);
     }
 
     fn reply(&mut self, n: u8, instead: Option<(u8, u8)>, damages: &[(u8, u8)]) {
@@ -307,24 +420,65 @@ impl World {
             (None, None) => return,
         };
         damage(&mut bytes, damages);
-        self.node.input(Input::Bytes { connection, bytes: &bytes });
+        self.tell(connection, &bytes);
     }
 
     fn drain(&mut self) {
+        loop {
+            self.drain_once();
+            if !self.answer_shells() {
+                return;
+            }
+        }
+    }
+
+    /// The other ends under TLS answer, and what was written to them is done. Says whether anything happened.
+    fn answer_shells(&mut self) -> bool {
+        if self.under.is_none() {
+            return false;
+        }
+        let mut has_happened = false;
+        let all: Vec<_> = self.sockets.keys().copied().collect();
+        for connection in all {
+            let is_opening = under_shell(self.under.as_ref(), connection).is_some_and(Shell::is_opening);
+            let is_done = match self.sockets.get_mut(&connection) {
+                Some(Socket::Accepted { is_busy, .. }) => core::mem::take(is_busy),
+                Some(Socket::Dialled(dialled)) => is_opening && core::mem::take(&mut dialled.is_busy),
+                None => false,
+            };
+            if is_done {
+                self.node.input(Input::Writable { connection });
+            }
+            has_happened |= is_done | self.pass_on(connection);
+        }
+        has_happened
+    }
+
+    fn drain_once(&mut self) {
         for wanted in self.node.drain() {
             match wanted {
                 Wanted::Connect(connection, to) => {
                     assert!(!to.is_unspecified() && to != LOCAL, "{to} is dialled");
-                    // Every other peer speaks version 12 alone.
-                    let max = if to.port().is_multiple_of(2) { 13 } else { 12 };
+                    // Every other peer speaks version 12 alone. The others are of 6.0 where the node is a guest.
+                    let max = match (to.port().is_multiple_of(2), self.node.is_gossip_only()) {
+                        (true, true) => 14,
+                        (true, false) => 13,
+                        (false, _) => 12,
+                    };
                     let reader = Inbound::new(VersionRange { min: 12, max }, InboundLimits::default());
-                    let dialled =
-                        Dialled { to, is_open: false, is_busy: false, reader: Some(reader), accept: None };
+                    let dialled = Dialled {
+                        to,
+                        is_open: false,
+                        is_busy: false,
+                        has_heard: false,
+                        reader: Some(reader),
+                        accept: None,
+                    };
                     self.open(connection, Socket::Dialled(Box::new(dialled)));
                 }
                 Wanted::Write(connection, bytes) => self.on_write(connection, &bytes),
                 Wanted::Close(connection) => {
-                    assert!(self.sockets.remove(&connection).is_some(), "{connection} is not open");
+                    assert!(self.forget(connection).is_some(), "{connection} is not open");
                 }
                 Wanted::Packet(to, _) => panic!("a packet to {to}"),
             }
@@ -333,7 +487,31 @@ impl World {
     }
 
     fn on_write(&mut self, connection: ConnectionId, bytes: &[u8]) {
-        match self.sockets.get_mut(&connection).expect("a node writes to connections that it has") {
+        let socket = self.sockets.get_mut(&connection).expect("a node writes to connections that it has");
+        if let Socket::Accepted { is_busy, .. } = socket {
+            *is_busy = true;
+        }
+        let mut plain = None;
+        if let Some(under) = &mut self.under {
+            // It may dial with TLS first, and then without.
+            if matches!(socket, Socket::Dialled(dialled) if !dialled.has_heard) && is_record(bytes) {
+                under.shells.insert(connection, under.policy.acceptor());
+            }
+            match under.shells.get_mut(&connection) {
+                Some(shell) => {
+                    assert!(!bytes.starts_with(&MAGIC), "{connection} is under TLS, and begins in the clear");
+                    plain = Some(shell.receive(bytes));
+                }
+                // Whoever dialled without, where TLS is demanded, or said anything, gets an alert.
+                None if matches!(socket, Socket::Accepted { .. }) && is_record(bytes) => return,
+                None => {}
+            }
+        }
+        if plain.as_ref().is_some_and(Vec::is_empty) && matches!(socket, Socket::Accepted { .. }) {
+            return;
+        }
+        let bytes = plain.as_deref().unwrap_or(bytes);
+        match socket {
             Socket::Accepted { is_answered, .. } => {
                 assert_eq!(bytes.len(), Accept::SIZE, "an acceptor sends nothing but its answer");
                 assert!(!core::mem::replace(is_answered, true), "it answers once");
@@ -341,7 +519,8 @@ impl World {
             Socket::Dialled(dialled) => {
                 assert!(dialled.is_open && !dialled.is_busy, "{connection} is not writable");
                 dialled.is_busy = true;
-                dialled.read(bytes, &mut self.scratch, &mut self.echoes, &self.node);
+                dialled.has_heard = true;
+                dialled.read(bytes, &mut self.scratch, &mut self.echoes, &mut self.questions, &self.node);
             }
         }
     }
@@ -354,6 +533,7 @@ impl Dialled {
         bytes: &[u8],
         scratch: &mut Scratch,
         echoes: &mut BTreeMap<Endpoint, u64>,
+        questions: &mut BTreeMap<Endpoint, u64>,
         node: &Watched,
     ) {
         let Some(reader) = &mut self.reader else { return };
@@ -367,10 +547,18 @@ impl Dialled {
                 }
                 InboundEvent::Message { header, payload } => {
                     let version = version.expect("messages come after the handshake");
+                    assert_eq!(header.epoch, 0, "a node tells no epoch");
                     match Message::decode(header.verb, payload, Codec::new(version)) {
                         Some(Ok(Message::EchoRequest)) => drop(echoes.insert(self.to, header.id)),
                         Some(decoded) => {
                             node.check_trace(&decoded.expect("what the node writes can be read"));
+                        }
+                        None if header.verb == Verb::TCM_FETCH_PEER_LOG_REQ => {
+                            assert!(
+                                node.is_gossip_only() && version == MessagingVersion::V14,
+                                "it is not to be asked"
+                            );
+                            questions.insert(self.to, header.id);
                         }
                         None => assert_eq!(header.verb, Verb::PING_RSP),
                     }
@@ -380,6 +568,23 @@ impl Dialled {
             }
         }
     }
+}
+
+/// What connections begin with.
+const MAGIC: [u8; 4] = [0xca, 0x55, 0x2d, 0xfa];
+
+/// Whether `bytes` begin as records of TLS do.
+const fn is_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, ..])
+}
+
+fn under_shell(under: Option<&Under>, connection: ConnectionId) -> Option<&Shell> {
+    under.and_then(|under| under.shells.get(&connection))
+}
+
+/// How an input of [`node_streams_tls`] reads.
+pub(crate) fn show_node_streams_tls(data: &[u8]) -> String {
+    show::<Secured<'_>>(data)
 }
 
 /// How an input of [`node_streams`] reads.

@@ -252,6 +252,10 @@ impl Watched {
         }
     }
 
+    pub(crate) const fn is_gossip_only(&self) -> bool {
+        self.is_gossip_only
+    }
+
     pub(crate) fn local(&self) -> Endpoint {
         self.node.gossiper().local_endpoint()
     }
