@@ -26,5 +26,6 @@ mod seeds;
 #[path = "../../../tests/shared.rs"]
 mod shared;
 mod silence;
+mod split;
 mod tls;
 mod waits;

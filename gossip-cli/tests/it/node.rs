@@ -139,7 +139,7 @@ impl Node {
         Some(Self::spawn(shell, listen, args))
     }
 
-    fn spawn(mut command: Command, listen: &str, args: &[&str]) -> Self {
+    pub(crate) fn spawn(mut command: Command, listen: &str, args: &[&str]) -> Self {
         let run = ["run", "--listen", listen, "--admin", "127.0.0.1:0"];
         let interval = if args.contains(&"--interval") { &[][..] } else { &["--interval", INTERVAL] };
         let mut child = command

@@ -262,16 +262,16 @@ fn opinions(answering: &[&Observer]) -> BTreeMap<SocketAddr, BTreeMap<SocketAddr
 
 /// What observers think in the end, by what they think and the newest heartbeat that each knows.
 ///
-/// The last heartbeat of an endpoint that has just died reaches some observers later than others, and has grown for these alone. So an
-/// observer that finds it silent has the last word, unless another one knows a newer heartbeat than it.
+/// The last heartbeat that got out of an endpoint reaches some observers later than others, and has grown for these alone. So an observer
+/// that finds it silent has the last word over all that know no newer heartbeat than it.
 fn settle(told: BTreeMap<SocketAddr, (Opinion, Option<(i32, i32)>)>) -> BTreeMap<SocketAddr, Opinion> {
-    let newest = |wanted: Opinion| {
-        told.values().filter(|(opinion, _)| *opinion == wanted).filter_map(|(_, heartbeat)| *heartbeat).max()
+    let silent = told.values().filter(|(opinion, _)| *opinion == Opinion::Silent);
+    let silent = silent.filter_map(|(_, heartbeat)| *heartbeat).max();
+    let settled = |(opinion, heartbeat): (Opinion, Option<(i32, i32)>)| {
+        let is_over = silent.is_some() && heartbeat <= silent;
+        if is_over && opinion == Opinion::Up { Opinion::Silent } else { opinion }
     };
-    let is_over =
-        newest(Opinion::Silent).is_some_and(|silent| newest(Opinion::Up).is_some_and(|up| silent >= up));
-    let settled = |opinion| if is_over && opinion == Opinion::Up { Opinion::Silent } else { opinion };
-    told.into_iter().map(|(observer, (opinion, _))| (observer, settled(opinion))).collect()
+    told.into_iter().map(|(observer, told)| (observer, settled(told))).collect()
 }
 
 /// What observers tell differently of one member.
@@ -348,6 +348,8 @@ mod tests {
         // Here it goes on for the first one.
         assert_eq!(settled(&[(Up, 95), (Silent, 90)]), [Up, Silent]);
         assert_eq!(settled(&[(Up, 95), (Up, 94), (Silent, 90)]), [Up, Up, Silent]);
+        // It is alone, and its last heartbeat before that reached the second one late.
+        assert_eq!(settled(&[(Up, 95), (Up, 90), (Silent, 90)]), [Up, Silent, Silent]);
         assert_eq!(settled(&[(Up, 95), (Stopped, i32::MAX), (Unknown, 0)]), [Up, Stopped, Unknown]);
     }
 }
