@@ -53,6 +53,8 @@ pub(crate) struct Admin {
     pub(crate) partitioner: String,
     pub(crate) host_id: Uuid,
     pub(crate) interval: Duration,
+    /// From which phi on it convicts.
+    pub(crate) phi: f64,
     pub(crate) started: Instant,
     /// Where it is listened.
     pub(crate) address: SocketAddr,
@@ -70,7 +72,8 @@ pub(crate) struct Admin {
 
 /// Answers on `listener`; from `end` on only the answers that are under way.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, end: Arc<Notify>) {
-    let observed = Arc::new(Observed::new(&admin.cluster, Discovery::default()));
+    let observed = Observed::new(&admin.cluster, Discovery::default()).phi_convict_threshold(admin.phi);
+    let observed = Arc::new(observed);
     observed.begin(&admin.handle);
     let router = Router::new()
         .route("/v1/endpoints", get(endpoints))

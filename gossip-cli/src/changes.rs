@@ -28,6 +28,7 @@ pub(crate) struct Changes {
     /// What all watchers share, from the first wait for changes on.
     view: Option<View>,
     seen: Seen,
+    tells_values: bool,
     has_begun: bool,
     has_ended: bool,
 }
@@ -41,9 +42,16 @@ impl Changes {
             names,
             view: None,
             seen: Seen::default(),
+            tells_values: true,
             has_begun: false,
             has_ended: false,
         }
+    }
+
+    /// Leaves the values out, but for the status.
+    pub(crate) fn without_values(mut self) -> Self {
+        self.tells_values = false;
+        self
     }
 
     /// The next changes; none if nothing is told for so long, and `None` when the node has stopped.
@@ -56,7 +64,8 @@ impl Changes {
             // A node that has just stopped tells no values any more.
             self.view = self.handle.view().await.ok();
             let known = self.view.as_mut().map(View::snapshot);
-            for info in known.iter().flat_map(|known| known.endpoints()) {
+            let told = known.iter().filter(|_| self.tells_values);
+            for info in told.flat_map(|known| known.endpoints()) {
                 for state in &info.states {
                     self.seen.note(info.endpoint, state.key, &state.value);
                 }
@@ -80,6 +89,9 @@ impl Changes {
             match event {
                 Ok(event) => {
                     self.has_ended |= event == Event::Stopped;
+                    if !self.tells_values && is_value(&event) {
+                        continue;
+                    }
                     if !is_first && self.seen.is_known(&event, known.as_deref()) {
                         continue;
                     }
@@ -212,6 +224,12 @@ impl Changes {
             _ => return None,
         })
     }
+}
+
+/// Whether an event tells of a value other than the status.
+const fn is_value(event: &Event) -> bool {
+    let Event::StateChanged { key, .. } = event else { return false };
+    !matches!(*key, ApplicationState::STATUS | ApplicationState::STATUS_WITH_PORT)
 }
 
 /// As what an event is told.

@@ -3,6 +3,7 @@
 //! The admin port of a node answers this beside its own requests; an exporter answers nothing else.
 
 mod discovery;
+mod page;
 
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +20,9 @@ use gossip_metrics::{Format, GossipMetrics};
 use tokio::sync::Mutex;
 
 pub(crate) use self::discovery::{Discovery, Target, Targets};
-use crate::server::refusal;
+use self::page::Page;
+pub(crate) use self::page::{Matrix, PAGE_PATH};
+use crate::server::{EVENTS_PATH, refusal};
 
 /// For how long an answer is given again: a crowd of scrapers costs the node no more than one of them.
 const MAX_AGE: Duration = Duration::from_millis(500);
@@ -35,6 +38,7 @@ pub(crate) struct Observed {
     discovery: Discovery,
     node: OnceLock<Node>,
     cache: Mutex<Cache>,
+    page: Page,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,19 @@ struct Cache {
 
 impl Observed {
     pub(crate) fn new(cluster: &str, discovery: Discovery) -> Self {
-        Self { cluster: cluster.into(), discovery, node: OnceLock::new(), cache: Mutex::default() }
+        Self {
+            cluster: cluster.into(),
+            discovery,
+            node: OnceLock::new(),
+            cache: Mutex::default(),
+            page: Page::default(),
+        }
+    }
+
+    /// From which phi on members are convicted, if it is not the usual one.
+    pub(crate) fn phi_convict_threshold(mut self, phi: f64) -> Self {
+        self.page = self.page.phi_convict_threshold(phi);
+        self
     }
 
     /// From now on there is a node.
@@ -109,6 +125,8 @@ pub(crate) fn routes(observed: Arc<Observed>) -> Router {
         .route("/sd", get(targets))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route(PAGE_PATH, get(page::html))
+        .route(EVENTS_PATH, get(page::events))
         .with_state(observed)
 }
 

@@ -29,6 +29,8 @@ use crate::model::ErrorResponse;
 
 /// Where changes are streamed.
 pub(crate) const WATCH_PATH: &str = "/v1/watch";
+/// Where the page is told what changes.
+pub(crate) const EVENTS_PATH: &str = "/events";
 
 /// How many connections there may be beside those that watch.
 const MAX_CONNECTIONS: usize = 64;
@@ -142,7 +144,7 @@ async fn answer(
     place: &Place,
     patience: Duration,
 ) -> Response {
-    let is_watch = request.uri().path() == WATCH_PATH;
+    let is_watch = matches!(request.uri().path(), WATCH_PATH | EVENTS_PATH);
     if !place.begin(is_watch) {
         let why = format!("{MAX_WATCHERS} clients watch already (end one of them)");
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &why);

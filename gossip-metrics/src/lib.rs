@@ -220,6 +220,11 @@ impl GossipMetrics {
         self.lock().sample.as_ref().map(|sample| sample.known.clone())
     }
 
+    /// What changed at each heartbeat, as of the last refresh, by ascending endpoint; nothing where [`GossipMetrics::known`] is `None`.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.lock().sample.as_ref().map(|sample| sample.vitals.pulses.clone()).unwrap_or_default()
+    }
+
     /// All of these metrics in a text format, without a registry.
     ///
     /// # Errors

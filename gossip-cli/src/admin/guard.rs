@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::Admin;
+use crate::observe::PAGE_PATH;
 use crate::server::refusal;
 use crate::token::Token;
 
@@ -20,7 +21,10 @@ pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, nex
     if let Some(reason) = reason_to_refuse(request.headers(), admin.address) {
         return refusal(StatusCode::FORBIDDEN, reason);
     }
+    // The page itself says nothing of the cluster. It asks for the token, and sends it along when it asks for events.
+    let is_page = request.uri().path() == PAGE_PATH;
     if let Some(token) = &admin.token
+        && !is_page
         && !knows(request.headers(), token)
     {
         let why = if request.headers().contains_key(header::AUTHORIZATION) {

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+pub(crate) use self::compare::{Opinion, opinions};
 use self::compare::{Report, Severity, Thresholds};
 use crate::address::parse_patience;
 use crate::ask::{Observer, ObserversArgs};
@@ -56,21 +57,7 @@ pub(crate) struct Args {
 ///
 /// Misuse; otherwise [`Failure::Ended`] with 1 to 3, unless all is well.
 pub(crate) fn check(args: &Args) -> Result<(), Failure> {
-    let (mut observers, unresolved) = args.observers.observers()?;
-    let began = Instant::now();
-    let names = Names::default();
-    args.observers.look(&mut observers, &names, args.timeout);
-    loop {
-        // Nobody has to be looked at twice who does not answer.
-        if observers.iter().all(|observer| observer.view.is_err()) {
-            break;
-        }
-        thread::sleep(PAUSE);
-        args.observers.look(&mut observers, &names, args.timeout);
-        if began.elapsed() >= args.within || observers.iter().all(is_clear) {
-            break;
-        }
-    }
+    let (observers, unresolved) = look(&args.observers, args.within, args.timeout)?;
     let thresholds = Thresholds {
         warning: args.warning as usize,
         critical: args.critical as usize,
@@ -87,6 +74,35 @@ pub(crate) fn check(args: &Args) -> Result<(), Failure> {
         Severity::Ok => Ok(()),
         severity => Err(Failure::Ended(severity.code())),
     }
+}
+
+/// Asks all members twice or more, until it is clear for each who is up, or `within` is over. Each has `timeout` for an answer. Beside them,
+/// a line for each name without an address.
+///
+/// # Errors
+///
+/// Misuse: what should be asked cannot be.
+pub(crate) fn look(
+    args: &ObserversArgs,
+    within: Duration,
+    timeout: Duration,
+) -> Result<(Vec<Observer>, Vec<String>), Failure> {
+    let (mut observers, unresolved) = args.observers()?;
+    let began = Instant::now();
+    let names = Names::default();
+    args.look(&mut observers, &names, timeout);
+    loop {
+        // Nobody has to be looked at twice who does not answer.
+        if observers.iter().all(|observer| observer.view.is_err()) {
+            break;
+        }
+        thread::sleep(PAUSE);
+        args.look(&mut observers, &names, timeout);
+        if began.elapsed() >= within || observers.iter().all(is_clear) {
+            break;
+        }
+    }
+    Ok((observers, unresolved))
 }
 
 /// Whether an observer that answers has shown of each endpoint whether it is up.

@@ -1,5 +1,7 @@
 //! `gossip exporter`: a gossip-only member that answers monitoring for its whole cluster.
 
+mod views;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::Write;
@@ -37,6 +39,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[command(after_help = "\
 Once it listens it prints one line on standard output, with its real address:
   exporter on 127.0.0.1:9500
+GET /           the cluster live, as a page for a browser; with several seeds also who of them sees whom
 GET /metrics    metrics of the cluster and of this node, in OpenMetrics or in Prometheus' text format
 GET /sd         the members as targets of Prometheus; query: port, label, state; 503 while the view is not settled
 GET /healthz    200 while the process does its work
@@ -111,6 +114,7 @@ async fn serve(args: &Args, http: SocketAddr) -> Result<(), Failure> {
         out.write_all(format!("exporter on {address}\n").as_bytes()).and_then(|()| out.flush())
     };
     let _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(write)).await;
+    let looking = tokio::spawn(views::compare(args.seeds.clone(), observed.clone()));
     let ended = tokio::select! {
         ended = observe(args, &observed) => ended,
         signal = signals.next() => {
@@ -118,6 +122,7 @@ async fn serve(args: &Args, http: SocketAddr) -> Result<(), Failure> {
             Ok(())
         }
     };
+    looking.abort();
     end.notify_one();
     let _ = tokio::time::timeout(LAST_WORDS, answering).await;
     ended
@@ -128,6 +133,7 @@ async fn observe(args: &Args, observed: &Observed) -> Result<(), Failure> {
     let node = joined(args).await;
     tracing::info!("gossiping as {} in cluster \"{}\"", node.local_endpoint(), args.seeds.cluster);
     observed.begin(&node.common());
+    observed.keep_history();
     tokio::select! {
         end = node.stopped() => Err(Failure::failed(why(end))),
         () = look_up_again(args, &node) => Ok(()),

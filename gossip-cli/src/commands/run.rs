@@ -130,6 +130,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         partitioner: options.partitioner().into(),
         host_id,
         interval: options.interval,
+        phi: options.tuning.groups.detector.phi_convict_threshold,
         started: Instant::now(),
         address: admin_address,
         token: options.admin_token.clone(),

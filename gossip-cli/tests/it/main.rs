@@ -20,6 +20,8 @@ mod membership;
 mod node;
 mod observe;
 mod operations;
+mod page;
+mod played;
 mod prometheus;
 mod refusals;
 mod seeds;

@@ -17,7 +17,7 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", args)
     }
 
@@ -181,6 +181,60 @@ fn a_crowd_of_scrapers_neither_grows_the_node_nor_stops_its_gossip() {
     let before = until("it answers again", counters);
     until("it still gossips", || counters().filter(|now| *now > before + 5.0));
     assert_eq!(nodes[0].count_up(), 2, "nobody was found down meanwhile");
+}
+
+#[test]
+fn pages_that_read_nothing_hold_up_nobody_and_there_are_not_too_many() {
+    const MOST: usize = 64;
+    let nodes = cluster(2, &[]);
+    let admin = nodes[0].admin;
+    let open = || {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("GET /events HTTP/1.1\r\nhost: {admin}\r\n\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        // The buffer reads a little more, and that is all.
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        (stream, line)
+    };
+    let mut pages: Vec<_> = (0..MOST).map(|_| open()).collect();
+    assert!(pages.iter().all(|(_, line)| line.starts_with("HTTP/1.1 200 ")), "{pages:?}");
+    let (status, body) = get(admin, "/events");
+    assert!(status == 503 && body.contains("watch already"), "{status} {body}");
+    let rounds = || {
+        let (_, metrics) = get(admin, "/metrics");
+        let line = metrics.lines().find(|line| line.starts_with("gossip_rounds_total"))?.to_owned();
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let before = until("it is scraped", rounds);
+    until("it still gossips", || rounds().filter(|now| *now > before + 10.0));
+    assert_eq!(nodes[0].count_up(), 2, "nobody was found down meanwhile");
+    // One that is closed makes room.
+    pages.pop();
+    until("another page is opened", || open().1.starts_with("HTTP/1.1 200 ").then_some(()));
+}
+
+#[test]
+fn the_page_asks_nobody_else_and_says_so() {
+    let nodes = cluster(1, &[]);
+    let page = || request(nodes[0].admin, "GET /", "");
+    let ((status, head, body), (_, other, _)) = (page(), page());
+    assert_eq!(status, 200);
+    let policy = |head: &str| {
+        let line = head.lines().find(|line| line.starts_with("content-security-policy: "));
+        line.unwrap_or_else(|| panic!("no policy: {head}")).to_owned()
+    };
+    for part in ["default-src 'none';", "connect-src 'self';", "base-uri 'none';", "frame-ancestors 'none';"]
+    {
+        assert!(policy(&head).contains(part), "{head}");
+    }
+    assert_ne!(policy(&head), policy(&other), "a nonce is used once");
+    assert!(!policy(&head).contains("unsafe") && !body.contains("{nonce}"), "{head}");
+    // A name space of SVG is no address that is asked.
+    let others = body.matches("http").count() - body.matches("http://www.w3.org/2000/svg").count();
+    assert_eq!(others, 0, "the page names another host");
+    // A page of others may not ask.
+    assert_eq!(request(nodes[0].admin, "GET /events", "origin: http://evil.example\r\n").0, 403);
 }
 
 #[test]

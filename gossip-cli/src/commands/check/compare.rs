@@ -66,7 +66,7 @@ pub(super) struct Problem {
 /// What an observer thinks of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Opinion {
+pub(crate) enum Opinion {
     Up,
     /// It has said that it stops.
     Stopped,
@@ -232,7 +232,7 @@ impl Report {
 }
 
 /// What each observer thinks of each member of the cluster.
-fn opinions(answering: &[&Observer]) -> BTreeMap<SocketAddr, BTreeMap<SocketAddr, Opinion>> {
+pub(crate) fn opinions(answering: &[&Observer]) -> BTreeMap<SocketAddr, BTreeMap<SocketAddr, Opinion>> {
     let views = || answering.iter().filter_map(|observer| Some((*observer, observer.view.as_ref().ok()?)));
     let is_member = |model: &&EndpointModel| !model.gossip_only && !model.is_gone() && model.generation > 0;
     let all: BTreeSet<SocketAddr> =

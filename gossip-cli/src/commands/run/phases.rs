@@ -213,6 +213,7 @@ impl Driven {
             partitioner: options.partitioner().into(),
             host_id: Uuid::nil(),
             interval: options.interval,
+            phi: 8.0,
             started: Instant::now(),
             address,
             token: None,
