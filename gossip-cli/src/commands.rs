@@ -14,6 +14,7 @@ pub(crate) mod getseeds;
 pub(crate) mod gossipinfo;
 pub(crate) mod info;
 pub(crate) mod lab;
+pub(crate) mod man;
 pub(crate) mod reloadkeys;
 pub(crate) mod reloadseeds;
 pub(crate) mod reloadssl;

@@ -24,6 +24,7 @@ mod names;
 mod node;
 mod observe;
 mod own;
+mod progress;
 mod reach;
 mod seeds;
 mod server;
@@ -42,8 +43,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     assassinate, check, completions, decode, decommission, describecluster, disablegossip, enablegossip,
-    exporter, failuredetector, getseeds, gossipinfo, info, lab, reloadkeys, reloadseeds, reloadssl, ring,
-    run, sd, set, status, statusgossip, stop, waitfor, watch,
+    exporter, failuredetector, getseeds, gossipinfo, info, lab, man, reloadkeys, reloadseeds, reloadssl,
+    ring, run, sd, set, status, statusgossip, stop, waitfor, watch,
 };
 use crate::config::{ConfigFile, Groups};
 use crate::failure::Failure;
@@ -116,6 +117,9 @@ enum Command {
     Decode(decode::Args),
     /// Prints a script that teaches a shell to complete this command
     Completions(completions::Args),
+    /// Writes the man pages of this command
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -179,6 +183,7 @@ impl Parsed {
             Command::Reloadssl(args) => reloadssl::reloadssl(&args),
             Command::Decode(args) => decode::decode(&args),
             Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
         };
         done.map_err(|failure| file.place(failure))
     }

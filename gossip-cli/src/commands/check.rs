@@ -14,6 +14,7 @@ use crate::client::Format;
 use crate::failure::{Failure, print, print_json};
 use crate::model::StandingModel;
 use crate::names::Names;
+use crate::progress::Progress;
 
 /// How long it is waited from one look to the next.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -57,7 +58,9 @@ pub(crate) struct Args {
 ///
 /// Misuse; otherwise [`Failure::Ended`] with 1 to 3, unless all is well.
 pub(crate) fn check(args: &Args) -> Result<(), Failure> {
+    let progress = Progress::new("asking what each seed knows");
     let (observers, unresolved) = look(&args.observers, args.within, args.timeout)?;
+    drop(progress);
     let thresholds = Thresholds {
         warning: args.warning as usize,
         critical: args.critical as usize,

@@ -211,6 +211,8 @@ fn decode_capture(
 ) -> Result<Summary, Failure> {
     let ports = options.ports.clone();
     let mut decoder = Decoder::new(options);
+    output.begin_reading(input.size());
+    output.has_read(first.len());
     decoder.feed(first, &mut |record| output.tell(record));
     let mut chunk = vec![0; CHUNK];
     while !output.is_closed() {
@@ -218,9 +220,13 @@ fn decode_capture(
         output.flush()?;
         match input.read(&mut chunk)? {
             [] => break,
-            bytes => decoder.feed(bytes, &mut |record| output.tell(record)),
+            bytes => {
+                output.has_read(bytes.len());
+                decoder.feed(bytes, &mut |record| output.tell(record));
+            }
         }
     }
+    output.end_reading();
     let finished = decoder.finish(&mut |record| output.tell(record));
     output.finish()?;
     if output.is_closed() {

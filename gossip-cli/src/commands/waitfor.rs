@@ -16,6 +16,7 @@ use crate::client::Format;
 use crate::failure::{Failure, print, print_json};
 use crate::model::EndpointModel;
 use crate::names::Names;
+use crate::progress::Progress;
 
 /// How long it is waited from one look to the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -93,6 +94,7 @@ pub(crate) fn wait_for(args: &Args) -> Result<(), Failure> {
     }
     let names = Names::default();
     let began = Instant::now();
+    let progress = Progress::new("asking what each seed knows");
     let outcome = loop {
         let left = args.timeout.saturating_sub(began.elapsed());
         // A look that began in time may end a little later.
@@ -110,8 +112,10 @@ pub(crate) fn wait_for(args: &Args) -> Result<(), Failure> {
             let waited_seconds = began.elapsed().as_secs_f64();
             break Outcome { met, agree, differ, needed, waited_seconds };
         }
+        progress.say(format!("{} of {needed} agree", agree.len()));
         thread::sleep(PAUSE);
     };
+    drop(progress);
     if args.format == Format::Json {
         print_json(&outcome)?;
     }

@@ -19,7 +19,7 @@ pub(crate) enum Input {
     /// What stands on the command line.
     Hex(Vec<u8>),
     /// A file, or standard input.
-    Reader { name: String, reader: Box<dyn Read> },
+    Reader { name: String, reader: Box<dyn Read>, size: Option<u64> },
 }
 
 impl Input {
@@ -78,10 +78,18 @@ impl Input {
         }
     }
 
+    /// How many bytes there are, if that is known.
+    pub(crate) const fn size(&self) -> Option<u64> {
+        match self {
+            Self::Hex(bytes) => Some(bytes.len() as u64),
+            Self::Reader { size, .. } => *size,
+        }
+    }
+
     fn open_file(name: &str) -> Result<Self, Failure> {
         if name == "-" {
             let name = "standard input".to_owned();
-            return Ok(Self::Reader { name, reader: Box::new(io::stdin().lock()) });
+            return Ok(Self::Reader { name, reader: Box::new(io::stdin().lock()), size: None });
         }
         let opened = File::open(name).and_then(|file| match file.metadata()?.is_dir() {
             true => Err(io::Error::other("it is a directory")),
@@ -90,7 +98,9 @@ impl Input {
         let file = opened.map_err(|error| {
             Failure::misuse(format!("{name} cannot be read: {error} (check its name and its mode)"))
         })?;
-        Ok(Self::Reader { name: name.to_owned(), reader: Box::new(file) })
+        // A pipe or a device has none.
+        let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+        Ok(Self::Reader { name: name.to_owned(), reader: Box::new(file), size })
     }
 
     /// The first bytes; at least four, if there are so many.
@@ -132,7 +142,7 @@ impl Input {
                 bytes.drain(..size);
                 Ok(room)
             }
-            Self::Reader { name, reader } => loop {
+            Self::Reader { name, reader, .. } => loop {
                 match reader.read(chunk) {
                     Ok(size) => return Ok(&chunk[..size]),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,6 +1,6 @@
 //! Where the records go.
 
-use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 
 use gossip_decode::{Damage, Record, Summary};
 
@@ -8,6 +8,7 @@ use super::counts::Counts;
 use super::text::{Printer, print_summary};
 use crate::client::Format;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::text::{Layout, json, printable};
 
 /// How many damaged places are told one by one.
@@ -57,6 +58,8 @@ pub(crate) struct Output {
     /// The file that is read, where there are several.
     file: Option<String>,
     counts: Option<Counts>,
+    /// How much of a capture is read.
+    progress: Option<Progress>,
     /// Why nothing more is printed.
     ended: Option<io::Error>,
 }
@@ -72,6 +75,7 @@ impl Output {
             told: 0,
             file: None,
             counts: is_counted.then(Counts::default),
+            progress: None,
             ended: None,
         }
     }
@@ -88,6 +92,24 @@ impl Output {
             Format::Text => writeln!(self.out, "file {}:", printable(name)),
         };
         self.end_with(written);
+    }
+
+    /// Shows on a terminal how much of a capture is read, where no records are printed between.
+    pub(crate) fn begin_reading(&mut self, size: Option<u64>) {
+        let is_wanted = self.counts.is_some() || !io::stdout().is_terminal();
+        self.progress = Some(Progress::of_bytes(size, is_wanted));
+    }
+
+    /// So many bytes more were read.
+    pub(crate) fn has_read(&mut self, count: usize) {
+        if let Some(progress) = &mut self.progress {
+            progress.advance(count);
+        }
+    }
+
+    /// All is read.
+    pub(crate) fn end_reading(&mut self) {
+        self.progress = None;
     }
 
     /// Says what there was in `files` files.
@@ -211,8 +233,13 @@ impl Output {
     fn tell_damage(&mut self, damage: &Damage) {
         self.told += 1;
         if self.told <= MAX_TOLD {
+            let line = format!("error: {}{}", self.within(), self.printer.damage(damage));
             // With standard error gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {}{}", self.within(), self.printer.damage(damage));
+            let print = || drop(writeln!(io::stderr(), "{line}"));
+            match &self.progress {
+                Some(progress) => progress.aside(print),
+                None => print(),
+            }
         }
     }
 }
