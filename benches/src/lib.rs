@@ -7,4 +7,5 @@ pub mod floor;
 pub mod interleaved;
 pub mod messages;
 pub mod order;
+pub mod steps;
 pub mod world;

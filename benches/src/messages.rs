@@ -4,6 +4,8 @@ use gossip_core::message::Codec;
 use gossip_core::wire::{JavaStr, Writer};
 use gossip_core::{ApplicationState, DEFAULT_PARTITIONER, Endpoint, MessagingVersion};
 
+use crate::order::Chance;
+
 /// The version in which everything is written.
 pub const CODEC: Codec = Codec::new(MessagingVersion::V12);
 
@@ -19,9 +21,12 @@ pub const DIGEST: usize = 15;
 /// The size of a state that is a heartbeat alone, in bytes.
 pub const HEARTBEAT: usize = 19;
 
-/// The `n`-th peer.
+/// How many addresses there are for each peer: a thousand lie in a network of 16 bits, and not side by side.
+const SPREAD: u32 = 64;
+
+/// The `n`-th peer, in the order of their addresses.
 pub fn peer(n: u32) -> Endpoint {
-    let [_, a, b, c] = n.to_be_bytes();
+    let [_, a, b, c] = (n * SPREAD + Chance::new(n.into()).below(SPREAD)).to_be_bytes();
     Endpoint::v4([10, a, b, c], 7000)
 }
 
@@ -156,7 +161,8 @@ fn count(len: usize) -> i32 {
 
 /// The body that is written so.
 pub fn body(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-    let mut buffer = vec![0; 1 << 20];
+    // More than any message has. Much more would be cleared each time, which takes longer than what is written.
+    let mut buffer = vec![0; 2 * ROOM];
     let mut out = Writer::new(&mut buffer);
     write(&mut out);
     out.written().to_vec()

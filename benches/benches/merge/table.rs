@@ -3,7 +3,7 @@
 use gossip_benches::interleaved::{Effort, Measured, compare};
 use gossip_benches::order::Order;
 
-use crate::steps::{Bench, News, Step};
+use gossip_benches::steps::{Bench, News, Step};
 
 /// How many endpoints are known.
 const SIZES: [u32; 5] = [10, 100, 1_000, 5_000, 100_000];
@@ -27,7 +27,7 @@ pub(crate) fn print(effort: Effort, filters: &[String]) {
     for known in sizes {
         let cases = Step::ALL.into_iter().flat_map(|step| News::ALL.map(|news| (step, news)));
         let has_any = cases.into_iter().any(|(step, news)| {
-            news.concerns(step) && Order::ALL.into_iter().any(|order| is_wanted(*known, step, news, order))
+            news.concerns(step) && step.orders().iter().any(|order| is_wanted(*known, step, news, *order))
         });
         if !has_any {
             continue;
@@ -37,9 +37,9 @@ pub(crate) fn print(effort: Effort, filters: &[String]) {
         for step in Step::ALL {
             for news in News::ALL.into_iter().filter(|news| news.concerns(step)) {
                 check(&mut bench, step, news);
-                for order in Order::ALL.into_iter().filter(|order| is_wanted(*known, step, news, *order)) {
+                for order in step.orders().iter().filter(|order| is_wanted(*known, step, news, **order)) {
                     let Measured { ours, floor, ratio, allocations } =
-                        measure(effort, &mut bench, step, news, order);
+                        measure(effort, &mut bench, step, news, *order);
                     println!(
                         "{:<13} {known:<8} {:<11} {:<8} {ours:>8.2} {floor:>7.2} {ratio:>7.2} {allocations:>13}",
                         step.name(),

@@ -1,9 +1,9 @@
 //! The steps of an exchange, each with the messages that it is fed.
 
-use gossip_benches::floor::Floor;
-use gossip_benches::messages::{self, DIGEST, HEARTBEAT, Item, ack, ack2, ordinary_states, syn, syn_head};
-use gossip_benches::order::{Chance, Order};
-use gossip_benches::world::World;
+use crate::floor::Floor;
+use crate::messages::{self, DIGEST, HEARTBEAT, Item, ack, ack2, ordinary_states, syn, syn_head};
+use crate::order::{Chance, Order};
+use crate::world::World;
 use gossip_core::Verb;
 
 /// The heartbeat of every peer to begin with: above the versions of all values.
@@ -17,7 +17,7 @@ const MOST: u32 = 4_000;
 
 /// A step of an exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Step {
+pub enum Step {
     /// A SYN comes in, its ACK goes out.
     SynToAck,
     /// An ACK comes in, its ACK2 goes out.
@@ -27,13 +27,23 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) const ALL: [Self; 3] = [Self::SynToAck, Self::AckToAck2, Self::Ack2];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::SynToAck, Self::AckToAck2, Self::Ack2];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::SynToAck => "SYN to ACK",
             Self::AckToAck2 => "ACK to ACK2",
             Self::Ack2 => "ACK2 applied",
+        }
+    }
+
+    /// The orders in which its messages come: only the digests of a SYN come in Cassandra's.
+    pub const fn orders(self) -> &'static [Order] {
+        match self {
+            Self::SynToAck => &Order::ALL,
+            Self::AckToAck2 | Self::Ack2 => &[Order::Own, Order::Shuffled],
         }
     }
 
@@ -48,7 +58,7 @@ impl Step {
 
 /// What is new.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum News {
+pub enum News {
     /// Nothing.
     Nothing,
     /// A third of the endpoints have a newer heartbeat here, a third there, as in nearly every exchange.
@@ -58,9 +68,11 @@ pub(crate) enum News {
 }
 
 impl News {
-    pub(crate) const ALL: [Self; 3] = [Self::Nothing, Self::TwoThirds, Self::Values];
+    /// All of it.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::TwoThirds, Self::Values];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::TwoThirds => "two thirds",
@@ -69,13 +81,14 @@ impl News {
     }
 
     /// Whether there is anything to do in that step.
-    pub(crate) fn concerns(self, step: Step) -> bool {
+    pub fn concerns(self, step: Step) -> bool {
         self != Self::Nothing || step == Step::SynToAck
     }
 }
 
 /// A table of a certain size, and the floor beside it.
-pub(crate) struct Bench {
+#[derive(Debug)]
+pub struct Bench {
     world: World,
     floor: Floor,
     known: u32,
@@ -84,24 +97,30 @@ pub(crate) struct Bench {
 }
 
 /// Messages of one kind, as many different ones as keep a branch predictor from learning them.
-pub(crate) struct Work {
+#[derive(Debug)]
+pub struct Work {
     step: Step,
     news: News,
+    order: Order,
     /// Whom each message is about.
     drawn: Vec<Vec<u32>>,
     heartbeat: i32,
 }
 
 /// The messages of one measurement.
-pub(crate) struct Bodies {
-    pub(crate) ours: Vec<Vec<u8>>,
+#[derive(Debug)]
+pub struct Bodies {
+    /// What the gossiper is fed.
+    pub ours: Vec<Vec<u8>>,
     /// The same endpoints with heartbeats alone: digests, then states.
     bare: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(crate) last_heartbeat: i32,
+    /// The newest heartbeat that they tell of.
+    pub last_heartbeat: i32,
 }
 
 impl Bench {
-    pub(crate) fn new(known: u32) -> Self {
+    /// A gossiper that knows so many peers.
+    pub fn new(known: u32) -> Self {
         Self {
             world: World::new(known, KNOWN, ordinary_states),
             floor: Floor::new(known, KNOWN),
@@ -110,17 +129,18 @@ impl Bench {
         }
     }
 
-    pub(crate) fn work(&mut self, step: Step, news: News, order: Order) -> Work {
+    /// Messages for a step, different ones.
+    pub fn work(&mut self, step: Step, news: News, order: Order) -> Work {
         let count = self.known.min(MOST);
         let different = (64_000 / count).clamp(16, 4_000);
         let mut chance = Chance::new(u64::from(self.known));
-        let drawn = (0..different).map(|_| order.draw(&mut chance, self.known, count)).collect();
+        let drawn = (0..different).map(|nth| order.draw(&mut chance, nth, self.known, count)).collect();
         // What is told of is newer than all before.
-        Work { step, news, drawn, heartbeat: self.heartbeat }
+        Work { step, news, order, drawn, heartbeat: self.heartbeat }
     }
 
     /// Feeds all messages to the gossiper, and writes the answers.
-    pub(crate) fn run(&mut self, step: Step, bodies: &mut Bodies) {
+    pub fn run(&mut self, step: Step, bodies: &mut Bodies) {
         for body in &bodies.ours {
             self.world.handle(step.verb(), body);
             std::hint::black_box(self.world.drain());
@@ -130,18 +150,18 @@ impl Bench {
     }
 
     /// The answer to one message.
-    pub(crate) fn answer(&mut self, step: Step, body: &[u8]) -> Vec<u8> {
+    pub fn answer(&mut self, step: Step, body: &[u8]) -> Vec<u8> {
         self.world.handle(step.verb(), body);
         let size = self.world.drain();
         self.world.written(size).to_vec()
     }
 
     /// Looks up all that the messages are about, and nothing more.
-    pub(crate) fn run_floor(&self, order: Order, bodies: &Bodies) -> u32 {
+    pub fn run_floor(&self, order: Order, bodies: &Bodies) -> u32 {
         let Self { floor, .. } = self;
-        let each = bodies.bare.iter().map(|(digests, states)| match order {
-            Order::Own => floor.by_guess::<DIGEST>(digests) + floor.by_guess::<HEARTBEAT>(states),
-            Order::Shuffled => floor.by_hash::<DIGEST>(digests) + floor.by_hash::<HEARTBEAT>(states),
+        let each = bodies.bare.iter().map(|(digests, states)| match order.has_floor_of_own() {
+            true => floor.by_guess::<DIGEST>(digests) + floor.by_guess::<HEARTBEAT>(states),
+            false => floor.by_hash::<DIGEST>(digests) + floor.by_hash::<HEARTBEAT>(states),
         });
         each.fold(0, u32::wrapping_add)
     }
@@ -149,45 +169,57 @@ impl Bench {
 
 impl Work {
     /// How many digests and states all messages have together.
-    pub(crate) fn items(&self) -> u64 {
-        let each = |drawn: &Vec<u32>| {
-            let (requests, states) = self.items_of(drawn, KNOWN);
+    pub fn items(&self) -> u64 {
+        let each = |(nth, drawn): (u32, &Vec<u32>)| {
+            let (requests, states) = self.items_of(nth, drawn, KNOWN);
             requests.len() + states.len()
         };
-        self.drawn.iter().map(each).sum::<usize>() as u64
+        (0..).zip(&self.drawn).map(each).sum::<usize>() as u64
+    }
+
+    /// Leaves so many messages as have about as many digests and states together, and one at least.
+    pub fn shorten(&mut self, items: u64) {
+        let each = self.items() / self.drawn.len() as u64;
+        self.drawn.truncate(usize::try_from(items / each.max(1)).unwrap_or(usize::MAX).max(1));
     }
 
     /// Writes the messages. Those that are applied tell of newer heartbeats each time.
-    pub(crate) fn prepare(&mut self) -> Bodies {
+    pub fn prepare(&mut self) -> Bodies {
         let mut bodies = Bodies { ours: Vec::new(), bare: Vec::new(), last_heartbeat: 0 };
-        for drawn in &self.drawn {
+        for (nth, drawn) in (0..).zip(&self.drawn) {
             self.heartbeat += 1;
-            let (digests, states) = self.items_of(drawn, self.heartbeat);
+            let (digests, states) = self.items_of(nth, drawn, self.heartbeat);
             bodies.ours.push(match self.step {
                 Step::SynToAck => syn(&digests),
                 Step::AckToAck2 => ack(&digests, &states),
                 Step::Ack2 => ack2(&states),
             });
-            let bare: Vec<Item> = states.iter().map(|item| Item { value: None, ..*item }).collect();
+            let mut bare: Vec<Item> = states.iter().map(|item| Item { value: None, ..*item }).collect();
+            let mut digests = digests;
+            if self.order.has_floor_of_own() && self.order != Order::Own {
+                bare.sort_unstable_by_key(|item| item.peer);
+                digests.sort_unstable_by_key(|item| item.peer);
+            }
             bodies.bare.push((syn(&digests)[syn_head()..].to_vec(), ack2(&bare)[4..].to_vec()));
         }
         bodies.last_heartbeat = self.heartbeat;
         bodies
     }
 
-    /// The digests and the states of a message about these peers.
-    fn items_of(&self, drawn: &[u32], heartbeat: i32) -> (Vec<Item>, Vec<Item>) {
+    /// The digests and the states of the `nth` message, about these peers. Which of them are new changes from message to message, even if
+    /// their order does not.
+    fn items_of(&self, nth: u32, drawn: &[u32], heartbeat: i32) -> (Vec<Item>, Vec<Item>) {
         let has_value = |peer: u32| self.news == News::Values && peer.is_multiple_of(100);
         let item = |peer, version| Item { peer, version, value: None };
         let lacks = |peer| item(peer, if has_value(peer) { VALUE - 1 } else { KNOWN - 1 });
         let tells = |peer| Item { value: has_value(peer).then_some(heartbeat), ..item(peer, heartbeat) };
-        let third = |third: u32| drawn.iter().copied().filter(move |peer| peer % 3 == third);
+        let third = |third: u32| drawn.iter().copied().filter(move |peer| (peer + nth) % 3 == third);
         match (self.step, self.news) {
             (Step::SynToAck, News::Nothing) => {
                 (drawn.iter().map(|peer| item(*peer, KNOWN)).collect(), vec![])
             }
             (Step::SynToAck, _) => {
-                let digest = |peer: &u32| match peer % 3 {
+                let digest = |peer: &u32| match (peer + nth) % 3 {
                     0 => item(*peer, KNOWN),
                     1 => item(*peer, KNOWN + 1),
                     _ => lacks(*peer),

@@ -1,0 +1,274 @@
+//! Counts the instructions of each step, and the branches that a simple predictor guesses wrong: see `benches/README.md`.
+//!
+//! | Command | Does |
+//! | --- | --- |
+//! | `counts` | runs the steps under callgrind, and fails if a step takes 3 % more or less than `benches/counts.txt` says |
+//! | `counts --record` | writes `benches/counts.txt` anew |
+//! | `counts --bare [NAME]` | runs the steps that have NAME in their names, and counts nothing: for profilers |
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use gossip_benches::messages::ordinary_states;
+use gossip_benches::order::{Hash, Order};
+use gossip_benches::steps::{Bench, News, Step};
+use gossip_benches::world::World;
+
+/// By how much a count may differ from the record.
+const TOLERANCE: f64 = 0.03;
+
+/// How many wrong guesses an item may have more or less, whatever their share: the predictor confuses branches whose addresses are alike.
+const GUESSES: f64 = 0.03;
+
+/// How many digests and states are worked through for one count, about.
+const ITEMS: u64 = 24_000;
+
+/// How many rounds are counted.
+const ROUNDS: u32 = 8;
+
+const SIZES: [u32; 2] = [10, 1_000];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["--bare"] => {
+            run("");
+            Ok(())
+        }
+        ["--bare", name] => {
+            run(name);
+            Ok(())
+        }
+        ["--record"] => count().and_then(|counts| record(&counts)),
+        [] => count().and_then(|counts| compare(&counts)),
+        _ => {
+            eprintln!("usage: counts [--record | --bare [NAME]]");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("counts: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is counted: nothing outside of it.
+#[inline(never)]
+fn measured(work: &mut dyn FnMut()) {
+    work();
+}
+
+/// Runs each step that has `name` in its name, and prints that with its number of items, in the order in which they are counted.
+fn run(name: &str) {
+    for known in SIZES {
+        let mut bench = None;
+        for (step, news, order) in cases() {
+            let title = format!("{}, {}, {}, {known}", step.name(), news.name(), order.name());
+            if !title.contains(name) {
+                continue;
+            }
+            let bench = bench.get_or_insert_with(|| Bench::new(known));
+            let mut work = bench.work(step, news, order);
+            work.shorten(ITEMS);
+            // What is learned or taken once is not counted.
+            bench.run(step, &mut work.prepare());
+            let mut bodies = work.prepare();
+            measured(&mut || bench.run(step, &mut bodies));
+            println!("{title}\t{}", work.items());
+        }
+        let titles = [format!("round without its SYN, {known}"), format!("own SYN, {known}")];
+        if !titles.iter().any(|title| title.contains(name)) {
+            continue;
+        }
+        let mut world = World::new(known, 100, ordinary_states);
+        let items = ROUNDS * (known + 1);
+        measured(&mut || (0..ROUNDS).for_each(|_| world.round()));
+        println!("{}\t{items}", titles[0]);
+        world.drain();
+        for _ in 0..ROUNDS {
+            world.round();
+            measured(&mut || {
+                std::hint::black_box(world.drain());
+            });
+            println!("{}\t{}", titles[1], known + 1);
+        }
+    }
+}
+
+fn cases() -> impl Iterator<Item = (Step, News, Order)> {
+    let is_counted = |order: &&Order| **order != Order::Cassandra(Hash::V41);
+    Step::ALL.into_iter().flat_map(move |step| {
+        let news = News::ALL.into_iter().filter(move |news| news.concerns(step));
+        news.flat_map(move |news| {
+            step.orders().iter().filter(is_counted).map(move |order| (step, news, *order))
+        })
+    })
+}
+
+/// What a step took, for each item.
+#[derive(Clone, Debug, PartialEq)]
+struct Count {
+    name: String,
+    instructions: f64,
+    wrong_guesses: f64,
+}
+
+/// Runs all steps under callgrind.
+fn count() -> Result<Vec<Count>, String> {
+    let folder = std::env::temp_dir().join(format!("gossip-counts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let counts = count_in(&folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    counts
+}
+
+fn count_in(folder: &Path) -> Result<Vec<Count>, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--branch-sim=yes", "--collect-atstart=no"])
+        .args(["--toggle-collect=counts::measured", "--dump-after=counts::measured"])
+        .arg(format!("--callgrind-out-file={}", folder.join("out").display()))
+        .arg(&this)
+        .arg("--bare")
+        .output()
+        .map_err(|error| format!("valgrind does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("valgrind failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut counts: Vec<Count> = Vec::new();
+    for (nth, line) in (1..).zip(text.lines()) {
+        let (name, items) = line.split_once('\t').ok_or_else(|| format!("what is \"{line}\"?"))?;
+        let items: f64 = items.parse().map_err(|error| format!("{line}: {error}"))?;
+        let path = folder.join(format!("out.{nth}"));
+        let dump = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let [instructions, wrong_guesses] = own_costs(&dump)?;
+        let each = Count {
+            name: name.into(),
+            instructions: instructions / items,
+            wrong_guesses: wrong_guesses / items,
+        };
+        match counts.last_mut() {
+            // Several of one name: that with the fewest instructions. A SYN begins elsewhere each time.
+            Some(last) if last.name == each.name => {
+                if each.instructions < last.instructions {
+                    *last = each;
+                }
+            }
+            _ => counts.push(each),
+        }
+    }
+    Ok(counts)
+}
+
+/// Instructions and wrong guesses of a dump, of our own code alone: what the C library's functions take depends on the processor.
+fn own_costs(dump: &str) -> Result<[f64; 2], String> {
+    let events = dump.lines().find_map(|line| line.strip_prefix("events: "));
+    let events: Vec<&str> = events.ok_or("a dump names no events")?.split_whitespace().collect();
+    let column = |name: &str| {
+        events.iter().position(|event| *event == name).ok_or_else(|| format!("a dump has no {name}"))
+    };
+    let (instructions, wrong) = (column("Ir")?, [column("Bcm")?, column("Bim")?]);
+    let mut objects = std::collections::HashMap::<&str, &str>::new();
+    let (mut sums, mut is_ours, mut is_of_callee) = ([0.0, 0.0], true, false);
+    for line in dump.lines() {
+        if let Some(object) = line.strip_prefix("ob=") {
+            // "(7) /path" the first time, "(7)" afterwards.
+            let (id, path) = object.split_once(' ').unwrap_or((object, ""));
+            if !path.is_empty() {
+                objects.insert(id, path);
+            }
+            is_ours = objects.get(id).is_some_and(|path| path.contains("counts"));
+        } else if let Some(object) = line.strip_prefix("cob=") {
+            if let Some((id, path)) = object.split_once(' ') {
+                objects.insert(id, path);
+            }
+        } else if line.starts_with("calls=") {
+            is_of_callee = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
+            && !core::mem::take(&mut is_of_callee)
+            && is_ours
+        {
+            let mut costs = line.split_whitespace().skip(1).map(|cost| cost.parse::<f64>().unwrap_or(0.0));
+            let costs: [f64; 16] = core::array::from_fn(|_| costs.next().unwrap_or(0.0));
+            sums[0] += costs.get(instructions).copied().unwrap_or(0.0);
+            sums[1] += wrong.iter().filter_map(|at| costs.get(*at)).sum::<f64>();
+        }
+    }
+    Ok(sums)
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("counts.txt")
+}
+
+/// The compiler, whose every version makes other code.
+fn compiler() -> Result<String, String> {
+    let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").to_owned();
+    Ok(format!("rustc {} {}", line("release: "), line("host: ")))
+}
+
+fn record(counts: &[Count]) -> Result<(), String> {
+    let mut text = format!("# {}: instructions and wrong guesses for each item\n", compiler()?);
+    for Count { name, instructions, wrong_guesses } in counts {
+        let _ = writeln!(text, "{name}\t{instructions:.1}\t{wrong_guesses:.2}");
+    }
+    print!("{text}");
+    std::fs::write(path(), text).map_err(|error| format!("{}: {error}", path().display()))
+}
+
+fn compare(counts: &[Count]) -> Result<(), String> {
+    let text = std::fs::read_to_string(path()).map_err(|error| format!("{}: {error}", path().display()))?;
+    let (head, lines) = text.split_once('\n').unwrap_or_default();
+    let compiler = compiler()?;
+    if !head.contains(&compiler) {
+        println!("counts: skipped, benches/counts.txt is of another compiler than {compiler}");
+        return Ok(());
+    }
+    let recorded: Vec<Count> = lines.lines().filter_map(parse).collect();
+    let (mut wrong, mut missing) = (Vec::new(), Vec::new());
+    for count in counts {
+        let Some(before) = recorded.iter().find(|before| before.name == count.name) else {
+            missing.push(count.name.as_str());
+            continue;
+        };
+        let change = count.instructions / before.instructions - 1.0;
+        let guesses = count.wrong_guesses - before.wrong_guesses;
+        let is_wrong =
+            change.abs() > TOLERANCE || guesses.abs() > GUESSES.max(before.wrong_guesses * TOLERANCE);
+        println!(
+            "{:<42} {:>8.1} instructions ({:+.1} %), {:>5.2} wrong guesses ({guesses:+.2}){}",
+            count.name,
+            count.instructions,
+            change * 100.0,
+            count.wrong_guesses,
+            if is_wrong { "  <--" } else { "" },
+        );
+        if is_wrong {
+            wrong.push(count.name.as_str());
+        }
+    }
+    let gone = recorded.len() + missing.len() - counts.len();
+    if wrong.is_empty() && missing.is_empty() && gone == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{} steps differ from benches/counts.txt, {} are not in it, {gone} in it are not counted. If that is meant, record them: cargo run --profile bench -p gossip-benches --bin counts -- --record",
+        wrong.len(),
+        missing.len(),
+    ))
+}
+
+fn parse(line: &str) -> Option<Count> {
+    let mut parts = line.split('\t');
+    let name = parts.next()?.to_owned();
+    let mut number = || parts.next()?.parse().ok();
+    Some(Count { name, instructions: number()?, wrong_guesses: number()? })
+}
