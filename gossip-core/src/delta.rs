@@ -14,7 +14,7 @@ use crate::application_state::ApplicationState;
 use crate::asked::Asked;
 use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
-use crate::message::{Codec, encode_heartbeat};
+use crate::message::{Codec, encode_heartbeat, pack, pack_heartbeat};
 use crate::release::Release;
 use crate::slot::Slot;
 use crate::table::{EndpointTable, Place, Values};
@@ -59,19 +59,30 @@ pub(crate) fn encode_requests(
     let count = out.reserve_i32()?;
     let mut written = 0;
     let mut progress = pending.progress;
-    let begin = progress.requests;
-    progress.requests = pending.wants().len();
-    for (at, entry) in pending.wants().iter().enumerate().skip(begin) {
+    let mut left = pending.wants().get(progress.requests..).unwrap_or_default();
+    loop {
+        if codec.address_form() == AddressForm::WithPort {
+            // Of nearly all a part is asked for, of IPv4 endpoints: that is their digest.
+            written += out.places(reserved, |place| {
+                let Some((entry, rest)) = left.split_first() else { return false };
+                let Some((packed, ours)) = table.older_v4(entry.slot(), entry.known()) else { return false };
+                pack(packed, ours, place);
+                left = rest;
+                true
+            });
+        }
+        let Some((entry, rest)) = left.split_first() else { break };
         let (ours, theirs) = (table.known(entry.slot()), entry.known());
         if theirs <= ours {
-            continue; // Learned from somebody else meanwhile.
+            left = rest; // Learned from somebody else meanwhile.
+            continue;
         }
         let is_restarted = theirs.generation() != ours.generation();
         let from = if is_restarted { Version::ZERO } else { ours.max_version() };
         if out.room() < reserved {
-            progress.requests = at;
             break;
         }
+        left = rest;
         let (endpoint, generation) = (table.endpoint(entry.slot()), theirs.generation());
         // What others say of ourselves counts only if it was asked for.
         let is_noted = from == Version::ZERO || entry.slot() == Slot::FIRST;
@@ -82,6 +93,7 @@ pub(crate) fn encode_requests(
         digest.encode(codec, out)?;
         written += 1;
     }
+    progress.requests = pending.wants().len() - left.len();
     let begin = progress.unknown;
     progress.unknown = pending.unknown.len();
     for (at, unknown) in pending.unknown.iter().enumerate().skip(begin) {
@@ -190,7 +202,7 @@ pub(crate) fn encode_states(
     table: &EndpointTable,
     pending: &mut Pending,
     scratch: &mut Scratch,
-    rest: Rest,
+    follows: Rest,
     receiver: &Receiver,
     out: &mut Writer<'_>,
 ) -> Result<Option<Entry>, Full> {
@@ -213,12 +225,29 @@ pub(crate) fn encode_states(
     let mut with_values = progress.heartbeats > 0 && has_values_after(progress.values);
     // What has to be left, until it is known whether anybody has new values.
     let mut kept = share.max(MIN_STATE_SIZE);
-    let begin = progress.heartbeats;
-    progress.heartbeats = pending.gives().len();
-    for (at, entry) in gives(begin) {
-        let Some(from) = behind(table, receiver, entry) else { continue };
+    let mut left = pending.gives_from(progress.heartbeats);
+    loop {
+        if form == AddressForm::WithPort {
+            // Of nearly all there is nothing but a heartbeat, of IPv4 endpoints.
+            written += out.places(kept, |place| {
+                let Some((entry, rest)) = left.split_last() else { return false };
+                let Some((packed, ours)) = table.newer_heartbeat_v4(entry.slot(), entry.known()) else {
+                    return false;
+                };
+                pack_heartbeat(packed, ours, place);
+                left = rest;
+                true
+            });
+        }
+        let Some((entry, rest)) = left.split_last() else { break };
+        let (at, entry) = (pending.gives().len() - left.len(), *entry);
+        let Some(from) = behind(table, receiver, entry) else {
+            left = rest;
+            continue;
+        };
         if table.max_value_version(entry.slot()) > from {
             with_values = true;
+            left = rest;
             continue;
         }
         if out.room() < kept {
@@ -227,7 +256,6 @@ pub(crate) fn encode_states(
                 with_values = with_values || has_values_after(at);
             }
             if out.room() < MIN_STATE_SIZE || with_values {
-                progress.heartbeats = at;
                 break;
             }
         }
@@ -235,12 +263,13 @@ pub(crate) fn encode_states(
         if heartbeat.version > from {
             if encode_heartbeat(table.endpoint(entry.slot()), heartbeat, form, out).is_ok() {
                 written += 1;
-            } else if rest == Rest::Follows && !(written == 0 && is_first_of_all) {
-                progress.heartbeats = at;
+            } else if follows == Rest::Follows && !(written == 0 && is_first_of_all) {
                 break;
             }
         }
+        left = rest;
     }
+    progress.heartbeats = pending.gives().len() - left.len();
     let mut too_large = None;
     let begin = progress.values;
     progress.values = pending.gives().len();
@@ -251,11 +280,11 @@ pub(crate) fn encode_states(
                 continue;
             }
             // A message of its own would have more room.
-            let may_wait = rest == Rest::Follows && !(written == 0 && is_first_of_all);
+            let may_wait = follows == Rest::Follows && !(written == 0 && is_first_of_all);
             match encode_state(table, entry.slot(), from, scratch, may_wait, receiver, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
                 Ok(Part::Nothing { needed }) if needed > total => too_large = Some(entry),
-                Ok(Part::Nothing { .. }) if rest == Rest::Waits => {}
+                Ok(Part::Nothing { .. }) if follows == Rest::Waits => {}
                 Ok(Part::Nothing { .. }) | Err(Full) => {
                     progress.values = if may_wait { at } else { at + 1 };
                     break;

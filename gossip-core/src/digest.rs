@@ -94,6 +94,12 @@ impl Pending {
         self.entries.iter().rev().take(self.gives).copied()
     }
 
+    /// As [`Pending::gives`], from the `from`th on, the last of them first.
+    pub(crate) fn gives_from(&self, from: usize) -> &[Entry] {
+        let end = self.entries.len();
+        self.entries.get(end - self.gives..end.saturating_sub(from)).unwrap_or_default()
+    }
+
     /// Whether nothing is left to tell.
     pub(crate) const fn has_no_more_states(&self) -> bool {
         self.progress.heartbeats >= self.gives && self.progress.values >= self.gives
@@ -142,17 +148,6 @@ impl Pending {
             self.entries[self.wants..].rotate_right(more);
         }
         self.unknown.reserve_exact(MAX_UNKNOWN.saturating_sub(self.unknown.len()));
-    }
-
-    /// Notes somebody to ask for. Whoever finds no room goes next time.
-    #[inline]
-    pub(crate) fn want(&mut self, entry: Entry) {
-        if self.wants + self.gives < self.entries.len()
-            && let Some(place) = self.entries.get_mut(self.wants)
-        {
-            *place = entry;
-            self.wants += 1;
-        }
     }
 
     /// Notes somebody to tell of.
@@ -247,7 +242,7 @@ pub(crate) fn encode_all(
         if codec.address_form() == AddressForm::WithPort {
             // IPv4 endpoints lie in the table as they are written: all that follow one another go in one loop.
             let mut left = *slots;
-            written += out.places(|place| {
+            written += out.places(0, |place| {
                 while let Some((slot, rest)) = left.split_first() {
                     if is_wanted(*slot) {
                         let Some((packed, known)) = table.packed_v4(*slot) else { return false };
@@ -284,68 +279,96 @@ pub(crate) fn examine(
     (pending, seen): (&mut Pending, &mut Seen),
 ) -> Examined {
     seen.clear();
-    let mut examiner = Examiner {
-        seen,
-        quarantine,
-        context,
+    let Pending { entries, wants, gives, unknown, .. } = pending;
+    let mut rare = Rare { quarantine, context, unknown, examined: Examined::default() };
+    let mut comparison = Comparison {
+        seen: &mut seen.words,
+        entries,
+        wants: *wants,
+        gives: *gives,
         newest: Known::new(context.newest, Version::new(i32::MAX)),
         sender: table.find(context.sender),
-        pending,
-        examined: Examined::default(),
     };
     let mut cursor = Cursor::default();
     if let Some(packed) = digests.packed() {
         for digest in packed {
-            let (packed, known) = read_packed(digest);
+            let (packed, theirs) = read_packed(digest);
             let found = table.find_next_v4(packed, &mut cursor);
-            examiner.examine(found, Endpoint::from_packed_v4(packed), known);
+            comparison.examine(found, || Endpoint::from_packed_v4(packed), theirs, &mut rare);
         }
     } else {
         for digest in digests.iter() {
             let found = table.find_next(digest.endpoint, &mut cursor);
-            examiner.examine(found, digest.endpoint, Known::new(digest.generation, digest.max_version));
+            let theirs = Known::new(digest.generation, digest.max_version);
+            comparison.examine(found, || digest.endpoint, theirs, &mut rare);
         }
     }
-    examiner.examined
+    (*wants, *gives) = (comparison.wants, comparison.gives);
+    rare.examined
 }
 
-/// What one list of digests is held against.
-struct Examiner<'a> {
-    seen: &'a mut Seen,
-    quarantine: &'a Quarantine,
-    context: &'a Context,
+/// What is done for every digest. It stays in registers, and so is apart from what is done for few.
+struct Comparison<'a> {
+    seen: &'a mut [u64],
+    entries: &'a mut [Entry],
+    wants: usize,
+    gives: usize,
     /// Nobody of a later generation is asked for.
     newest: Known,
     /// The row of whoever sent the list.
     sender: Option<Slot>,
-    pending: &'a mut Pending,
+}
+
+/// What is done for few digests.
+struct Rare<'a> {
+    quarantine: &'a Quarantine,
+    context: &'a Context,
+    unknown: &'a mut Vec<Unknown>,
     examined: Examined,
 }
 
-impl Examiner<'_> {
-    #[inline]
-    fn examine(&mut self, found: Option<(Slot, Known)>, endpoint: Endpoint, theirs: Known) {
-        let Some((slot, ours)) = found else { return self.examine_unknown(endpoint, theirs) };
+impl Comparison<'_> {
+    #[inline(always)]
+    fn examine(
+        &mut self,
+        found: Option<(Slot, Known)>,
+        endpoint: impl FnOnce() -> Endpoint,
+        theirs: Known,
+        rare: &mut Rare<'_>,
+    ) {
+        let Some((slot, ours)) = found else { return rare.examine_unknown(endpoint(), theirs, self.newest) };
         if Some(slot) == self.sender {
-            self.examined.sender = Some(theirs.generation());
+            rare.examined.sender = Some(theirs.generation());
         }
         if theirs == ours {
             return;
         }
         if theirs > self.newest {
-            return self.note_future(endpoint, theirs);
+            return rare.note_future(endpoint(), theirs);
         }
-        if !self.seen.insert(slot) {
+        if let Some(word) = self.seen.get_mut(slot.index() / 64) {
+            let bit = 1 << (slot.index() % 64);
+            if *word & bit != 0 {
+                return;
+            }
+            *word |= bit;
+        }
+        if self.wants + self.gives >= self.entries.len() {
             return;
         }
-        let entry = Entry::new(slot, theirs);
-        if theirs > ours {
-            self.pending.want(entry);
-        } else {
-            self.pending.give(entry);
+        // Newer and older come in no order: which of them it is decides about numbers, not about what is done next.
+        let is_wanted = usize::from(theirs > ours);
+        let last = self.entries.len() - 1 - self.gives;
+        let at = if theirs > ours { self.wants } else { last };
+        if let Some(place) = self.entries.get_mut(at) {
+            *place = Entry::new(slot, theirs);
         }
+        self.wants += is_wanted;
+        self.gives += 1 - is_wanted;
     }
+}
 
+impl Rare<'_> {
     #[cold]
     fn note_future(&mut self, endpoint: Endpoint, theirs: Known) {
         self.examined.future += 1;
@@ -353,12 +376,12 @@ impl Examiner<'_> {
     }
 
     #[cold]
-    fn examine_unknown(&mut self, endpoint: Endpoint, theirs: Known) {
+    fn examine_unknown(&mut self, endpoint: Endpoint, theirs: Known, newest: Known) {
         let generation = theirs.generation();
         if endpoint == self.context.sender {
             self.examined.sender = Some(generation);
         }
-        if theirs > self.newest {
+        if theirs > newest {
             return self.note_future(endpoint, theirs);
         }
         if endpoint.is_unspecified()
@@ -367,7 +390,7 @@ impl Examiner<'_> {
         {
             return;
         }
-        let unknown = &mut self.pending.unknown;
+        let unknown = &mut *self.unknown;
         let is_sender = endpoint == self.context.sender;
         if unknown.len() < unknown.capacity() {
             unknown.push(Unknown { endpoint, generation });

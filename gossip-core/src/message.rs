@@ -18,7 +18,9 @@ pub(crate) use digest::{pack, read_packed};
 pub use peer_log::{PeerLog, PeerLogRequest};
 pub use shutdown::Shutdown;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
-pub(crate) use state::{Run, encode_head as encode_state_head, encode_heartbeat, read_heartbeat};
+pub(crate) use state::{
+    Run, encode_head as encode_state_head, encode_heartbeat, pack_heartbeat, read_heartbeat,
+};
 pub use syn::Syn;
 pub(crate) use syn::encode_head as encode_syn_head;
 

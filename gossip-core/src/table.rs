@@ -36,8 +36,6 @@ struct Pulse {
     /// When the newest heartbeat became known.
     updated: Timestamp,
     heartbeat: Version,
-    /// The greatest version of the values alone: where a digest is not below it, only the heartbeat is newer.
-    value_version: Version,
     standing: Standing,
     status: StatusKind,
     /// Whether the answer to an echo is awaited.
@@ -67,6 +65,8 @@ pub(crate) struct EndpointTable {
     hash: FixedState,
     // The columns: position i of each belongs to Slot(i).
     rows: Vec<Row>,
+    /// The greatest version of the values alone: where a digest is not below it, only the heartbeat is newer.
+    value_versions: Vec<Version>,
     pulses: Vec<Pulse>,
     /// Of IPv6 endpoints, whose row has but a hash; as long as the last of those needs.
     endpoints: Vec<Endpoint>,
@@ -103,6 +103,7 @@ impl EndpointTable {
             index: HashTable::new(),
             hash: FixedState::with_seed(hash_key),
             rows: Vec::new(),
+            value_versions: Vec::new(),
             pulses: Vec::new(),
             endpoints: Vec::new(),
             heard: Vec::new(),
@@ -257,6 +258,7 @@ impl EndpointTable {
             self.grow();
         }
         self.rows.push(Row { key: VACANT, known: Known::new(Generation::SAVED, Version::EMPTY) });
+        self.value_versions.push(Version::EMPTY);
         self.pulses.push(Pulse::EMPTY);
         self.heard.push(Timestamp::ZERO);
         self.echoes.push(Echo { id: 0, generation: Generation::SAVED, deadline: Timestamp::ZERO });
@@ -273,6 +275,7 @@ impl EndpointTable {
         let capacity = (self.rows.len() + self.rows.len() / 4 + 16).min(self.max_endpoints);
         let more = capacity.saturating_sub(self.rows.len()).max(1);
         self.rows.reserve_exact(more);
+        self.value_versions.reserve_exact(more);
         self.pulses.reserve_exact(more);
         self.heard.reserve_exact(more);
         self.echoes.reserve_exact(more);
@@ -309,8 +312,8 @@ impl EndpointTable {
         let i = slot.index();
         self.values[i].clear();
         self.rows[i].known = Known::new(heartbeat.generation, heartbeat.version);
+        self.value_versions[i] = Version::EMPTY;
         let pulse = &mut self.pulses[i];
-        pulse.value_version = Version::EMPTY;
         pulse.heartbeat = heartbeat.version;
         pulse.status = StatusKind::None;
         pulse.is_asked = false;
@@ -331,7 +334,7 @@ impl EndpointTable {
     ) -> Stored {
         let i = slot.index();
         let stored = self.values[i].set(key, text, version);
-        self.pulses[i].value_version = self.pulses[i].value_version.max(version);
+        self.value_versions[i] = self.value_versions[i].max(version);
         self.raise(i, version);
         if key.is_status() {
             let values = &self.values[i];
@@ -370,9 +373,8 @@ impl EndpointTable {
 
     /// Gives a row another generation and heartbeat; its values stay.
     pub(crate) fn set_generation_and_heartbeat(&mut self, slot: Slot, heartbeat: HeartbeatState) {
-        let pulse = &mut self.pulses[slot.index()];
-        pulse.heartbeat = heartbeat.version;
-        let max_version = heartbeat.version.max(pulse.value_version);
+        self.pulses[slot.index()].heartbeat = heartbeat.version;
+        let max_version = heartbeat.version.max(self.value_versions[slot.index()]);
         self.rows[slot.index()].known = Known::new(heartbeat.generation, max_version);
     }
 
@@ -411,7 +413,28 @@ impl EndpointTable {
 
     #[inline]
     pub(crate) fn max_value_version(&self, slot: Slot) -> Version {
-        self.pulses[slot.index()].value_version
+        self.value_versions[slot.index()]
+    }
+
+    /// An IPv4 endpoint in 48 bits, and how far it is known, if a peer that knows it so far lacks nothing but its heartbeat: that is
+    /// then the greatest version, whatever the values are. `None` also if that marks a stop.
+    #[inline]
+    pub(crate) fn newer_heartbeat_v4(&self, slot: Slot, theirs: Known) -> Option<(u64, Known)> {
+        let (Row { key, known }, values) = (self.rows[slot.index()], self.value_versions[slot.index()]);
+        let is_heartbeat = known.is_newer_of_same(theirs)
+            && values <= theirs.max_version()
+            && known.max_version() != Version::SHUTDOWN;
+        (is_heartbeat && key >> 63 == 0).then_some((key, known))
+    }
+
+    /// An IPv4 endpoint in 48 bits, and how far it is known, if a peer that knows it so far knows more of the same process: it is to be
+    /// asked from there. `None` also of ourselves, and if that means everything.
+    #[inline]
+    pub(crate) fn older_v4(&self, slot: Slot, theirs: Known) -> Option<(u64, Known)> {
+        let Row { key, known } = self.rows[slot.index()];
+        let is_part =
+            theirs.is_newer_of_same(known) && known.max_version() != Version::ZERO && slot != Slot::FIRST;
+        (is_part && key >> 63 == 0).then_some((key, known))
     }
 
     pub(crate) fn values(&self, slot: Slot) -> &Values {
@@ -513,7 +536,6 @@ impl Pulse {
         window: Window::EMPTY,
         updated: Timestamp::ZERO,
         heartbeat: Version::EMPTY,
-        value_version: Version::EMPTY,
         standing: Standing::Unverified,
         status: StatusKind::None,
         is_asked: false,

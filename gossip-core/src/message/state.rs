@@ -153,6 +153,15 @@ impl<'a> EndpointState<'a> {
     }
 }
 
+/// Fills in the state of an IPv4 endpoint in 48 bits, with its port, of which there is only the heartbeat.
+#[inline]
+pub(crate) fn pack_heartbeat(packed: u64, heartbeat: Known, state: &mut [u8; HEARTBEAT]) {
+    if let Some((digest, values)) = state.split_first_chunk_mut() {
+        pack(packed, heartbeat, digest);
+        values.fill(0);
+    }
+}
+
 /// Writes the heartbeat with which every state begins.
 pub(crate) fn encode_head(heartbeat: HeartbeatState, out: &mut Writer<'_>) -> Result<(), Full> {
     out.i32(heartbeat.generation.get())?;
@@ -170,11 +179,7 @@ pub(crate) fn encode_heartbeat(
     if form == AddressForm::WithPort
         && let Some(packed) = endpoint.packed_v4()
     {
-        let state = out.place::<HEARTBEAT>()?;
-        if let Some((digest, values)) = state.split_first_chunk_mut() {
-            pack(packed, Known::new(heartbeat.generation, heartbeat.version), digest);
-            values.fill(0);
-        }
+        pack_heartbeat(packed, Known::new(heartbeat.generation, heartbeat.version), out.place()?);
         return Ok(());
     }
     out.atomically(|out| {
@@ -256,6 +261,8 @@ pub struct StateMap<'a> {
     bytes: &'a [u8],
     count: usize,
     form: AddressForm,
+    /// Whether all are of IPv4 endpoints with ports, and nothing but heartbeats.
+    is_packed: bool,
 }
 
 impl<'a> StateMap<'a> {
@@ -263,6 +270,7 @@ impl<'a> StateMap<'a> {
         let count = reader.count(form.min_size() + 12, "the number of endpoint states")?;
         let start = reader.rest();
         let mut left = count;
+        let mut is_packed = form == AddressForm::WithPort;
         while left > 0 {
             if form == AddressForm::WithPort {
                 let run = heartbeats(reader.rest());
@@ -271,13 +279,14 @@ impl<'a> StateMap<'a> {
                 left -= run.len();
             }
             if left > 0 {
+                is_packed = false;
                 reader.endpoint(form)?;
                 EndpointState::decode(reader)?;
                 left -= 1;
             }
         }
         let bytes = start.get(..start.len() - reader.len()).unwrap_or_default();
-        Ok(Self { bytes, count, form })
+        Ok(Self { bytes, count, form, is_packed })
     }
 
     pub(super) fn encode(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
@@ -304,10 +313,10 @@ impl<'a> StateMap<'a> {
     /// As [`StateMap::iter`], with all heartbeats together that follow each other.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'a>> + use<'a> {
         let mut reader = Reader::new(self.bytes);
-        let form = self.form;
+        let (form, is_packed) = (self.form, self.is_packed);
         core::iter::from_fn(move || {
             if form == AddressForm::WithPort {
-                let run = heartbeats(reader.rest());
+                let run = if is_packed { reader.rest().as_chunks().0 } else { heartbeats(reader.rest()) };
                 if !run.is_empty() {
                     reader.bytes(run.as_flattened().len(), "").ok()?;
                     return Some(Run::Heartbeats(run));

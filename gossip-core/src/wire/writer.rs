@@ -90,19 +90,26 @@ impl<'b> Writer<'b> {
         Ok(place)
     }
 
-    /// Lets `fill` fill in arrays of bytes one after the other, while there is room and it says that it did; says how many.
+    /// Lets `fill` fill in arrays of bytes one after the other, while there is room for them and for `kept` further bytes before each, and
+    /// it says that it did; says how many.
     #[inline]
-    pub(crate) fn places<const N: usize>(&mut self, mut fill: impl FnMut(&mut [u8; N]) -> bool) -> i32 {
-        let places = self.buffer.get_mut(self.written..).unwrap_or_default().as_chunks_mut().0;
+    pub(crate) fn places<const N: usize>(
+        &mut self,
+        kept: usize,
+        mut fill: impl FnMut(&mut [u8; N]) -> bool,
+    ) -> i32 {
+        let places = self.buffer.get_mut(self.written..).unwrap_or_default();
+        let most = places.len().checked_sub(kept.max(N)).map_or(0, |rest| rest / N + 1);
         let mut count = 0;
-        for place in places {
+        for place in places.as_chunks_mut().0.iter_mut().take(most) {
             if !fill(place) {
                 break;
             }
-            self.written += N;
             count += 1;
         }
-        count
+        self.written += N * count;
+        // Fewer than there are bytes in a message.
+        i32::try_from(count).unwrap_or(i32::MAX)
     }
 
     /// Writes an unsigned byte.
