@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::endpoint::Endpoint;
-use crate::message::{Codec, Digest, Digests, pack, read_packed};
+use crate::message::{Codec, Digest, Digests, read_packed};
 use crate::quarantine::Quarantine;
 use crate::slot::Slot;
 use crate::table::{Cursor, EndpointTable};
@@ -228,6 +228,33 @@ pub(crate) fn encode(
     Digest { endpoint: table.endpoint(slot), generation, max_version }.encode(codec, out)
 }
 
+/// Writes how far each of `slots` but our own is known, while there is room; leaves those for which there was none, and says how many it
+/// wrote.
+pub(crate) fn encode_others(
+    table: &EndpointTable,
+    slots: &mut &[Slot],
+    codec: Codec,
+    out: &mut Writer<'_>,
+) -> i32 {
+    let mut written = 0;
+    loop {
+        if codec.address_form() == AddressForm::WithPort {
+            // IPv4 endpoints lie in the table as they are written.
+            let filled = out.all_places(|places| table.pack_digests(slots, places));
+            written += i32::try_from(filled).unwrap_or(i32::MAX);
+            *slots = slots.get(filled..).unwrap_or_default();
+        }
+        let Some((slot, rest)) = slots.split_first() else { return written };
+        if *slot != Slot::FIRST {
+            if encode(table, *slot, codec, out).is_err() {
+                return written;
+            }
+            written += 1;
+        }
+        *slots = rest;
+    }
+}
+
 /// Writes how far each of `slots` is known that is `wanted`, while there is room; leaves those for which there was none, and says how
 /// many it wrote.
 pub(crate) fn encode_all(
@@ -238,33 +265,16 @@ pub(crate) fn encode_all(
     out: &mut Writer<'_>,
 ) -> i32 {
     let mut written = 0;
-    loop {
-        if codec.address_form() == AddressForm::WithPort {
-            // IPv4 endpoints lie in the table as they are written: all that follow one another go in one loop.
-            let mut left = *slots;
-            written += out.places(0, |place| {
-                while let Some((slot, rest)) = left.split_first() {
-                    if is_wanted(*slot) {
-                        let Some((packed, known)) = table.packed_v4(*slot) else { return false };
-                        left = rest;
-                        pack(packed, known, place);
-                        return true;
-                    }
-                    left = rest;
-                }
-                false
-            });
-            *slots = left;
-        }
-        let Some((slot, rest)) = slots.split_first() else { return written };
+    while let Some((slot, rest)) = slots.split_first() {
         if is_wanted(*slot) {
             if encode(table, *slot, codec, out).is_err() {
-                return written;
+                break;
             }
             written += 1;
         }
         *slots = rest;
     }
+    written
 }
 
 /// Compares every digest with the table, and notes in `pending` what either side lacks.

@@ -609,7 +609,7 @@ impl Gossiper {
                 endpoint: self.members.table().endpoint(slot),
                 standing: self.members.table().standing(slot),
                 heartbeat: self.members.table().heartbeat(slot),
-                phi: window.last_phi(),
+                phi: self.members.table().phi(slot, self.clock.now()),
                 heard_ago: window.last().map(|last| self.clock.now().saturating_since(last)),
                 heartbeats: window.kept(),
             }
@@ -662,7 +662,7 @@ impl Gossiper {
             standing: self.members.table().standing(slot),
             status: self.members.table().status(slot),
             heartbeat: self.members.table().heartbeat(slot),
-            phi: window.last_phi(),
+            phi: self.members.table().phi(slot, self.clock.now()),
             mean_interval: window.mean(),
             heard_ago: window.last().map(|last| self.clock.now().saturating_since(last)),
             states: self

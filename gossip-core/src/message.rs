@@ -14,7 +14,7 @@ mod syn;
 pub use ack::Ack;
 pub use ack2::Ack2;
 pub use digest::{Digest, Digests};
-pub(crate) use digest::{pack, read_packed};
+pub(crate) use digest::{PACKED, pack, read_packed};
 pub use peer_log::{PeerLog, PeerLogRequest};
 pub use shutdown::Shutdown;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};

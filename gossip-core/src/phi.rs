@@ -55,17 +55,32 @@ pub(crate) struct Window {
     kept: u16,
     /// Where the next interval goes.
     next: u16,
-    /// Phi when it was last computed, scaled; negative before that.
-    phi: f32,
+}
+
+/// A silence that may be suspicious, as a number that needs no division: so many nanoseconds for each microsecond of the mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence(u64);
+
+impl Silence {
+    /// None is.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    /// No silence of less than this makes phi exceed the threshold.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is rounded down, and kept in bounds")]
+    pub(crate) fn of_threshold(phi: f64) -> Self {
+        Self(((phi / PHI_FACTOR * 1_000.0) as u64).saturating_sub(1))
+    }
 }
 
 impl Window {
     /// That of an endpoint of which no heartbeat has arrived.
-    pub(crate) const EMPTY: Self = Self { total: 0, last: Timestamp::ZERO, kept: 0, next: 0, phi: -1.0 };
+    pub(crate) const EMPTY: Self = Self { total: 0, last: Timestamp::ZERO, kept: 0, next: 0 };
 
-    /// Phi as it was when it was last computed; `None` before that.
-    pub(crate) fn last_phi(&self) -> Option<f64> {
-        (self.phi >= 0.0).then_some(f64::from(self.phi))
+    /// Whether phi may exceed a threshold; [`Arrivals::phi`] knows it.
+    #[inline]
+    pub(crate) fn may_be_silent(&self, now: u64, silence: Silence) -> bool {
+        let since = now.saturating_sub(self.last.as_nanos());
+        u128::from(since) * u128::from(self.kept) > u128::from(self.total) * u128::from(silence.0)
     }
 
     /// The mean of the intervals kept; `None` before the first heartbeat.
@@ -138,13 +153,12 @@ impl Arrivals {
     }
 
     /// How suspicious the silence of the endpoint is, on the scale of the threshold; `None` before its first
-    /// heartbeat. The result is remembered.
+    /// heartbeat.
     #[expect(
         clippy::cast_precision_loss,
         reason = "nanoseconds of silence and microseconds of a window fit an f64"
     )]
-    #[expect(clippy::cast_possible_truncation, reason = "phi is remembered to be shown")]
-    pub(crate) fn phi(&self, window: &mut Window, now: Timestamp) -> Option<f64> {
+    pub(crate) fn phi(&self, window: &Window, now: Timestamp) -> Option<f64> {
         if window.kept == 0 {
             return None;
         }
@@ -153,9 +167,7 @@ impl Arrivals {
         if self.rotation > 1 && window.kept < FEW {
             mean = mean.max(f64::from(self.initial_micros));
         }
-        let phi = PHI_FACTOR * silence / mean;
-        window.phi = phi as f32;
-        Some(phi)
+        Some(PHI_FACTOR * silence / mean)
     }
 }
 
@@ -182,7 +194,7 @@ mod tests {
         }
 
         fn phi(&mut self, now: Timestamp) -> Option<f64> {
-            self.arrivals.phi(&mut self.window, now)
+            self.arrivals.phi(&self.window, now)
         }
     }
 
@@ -262,6 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_not_looked_at_would_not_be_convicted() {
+        let silence = Silence::of_threshold(8.0);
+        let mut windows = windows(64);
+        assert!(!windows.window.may_be_silent(u64::MAX, silence), "nothing arrived");
+        for round in 0_u64..200 {
+            windows.report(at(round * 1_000 + round * round % 700));
+            let last = windows.window.last().unwrap();
+            for micros in (0..40_000_000).step_by(90_001) {
+                let now = last + Duration::from_micros(micros);
+                let is_looked_at = windows.window.may_be_silent(now.as_nanos(), silence);
+                let phi = windows.phi(now).unwrap();
+                assert!(is_looked_at || phi <= 8.0, "{phi}");
+                assert!(!is_looked_at || phi > 7.999, "{phi}");
+            }
+        }
+    }
+
+    #[test]
     fn h5_long_gap_is_not_kept() {
         let mut windows = windows(64);
         windows.report(at(0));
@@ -306,7 +336,7 @@ mod tests {
         windows.report(at(500));
         assert!(windows.phi(at(1_000)).is_some());
         windows.window = Window::EMPTY;
-        assert_eq!((windows.phi(at(2_000)), windows.window.last_phi()), (None, None));
+        assert_eq!(windows.phi(at(2_000)), None);
         assert_eq!((windows.window.mean(), windows.window.last()), (None, None));
     }
 }

@@ -40,7 +40,7 @@ pub struct EndpointInfo {
     pub status: StatusKind,
     /// Its generation and heartbeat.
     pub heartbeat: HeartbeatState,
-    /// Its suspicion level when it was last looked at, on the scale of the threshold; `None` before that.
+    /// Its suspicion level now, on the scale of the threshold; `None` before its first heartbeat.
     pub phi: Option<f64>,
     /// The mean interval between its heartbeats as they arrive here; `None` before the first.
     pub mean_interval: Option<Duration>,
@@ -60,7 +60,7 @@ pub struct Pulse {
     pub standing: Standing,
     /// Its generation and heartbeat.
     pub heartbeat: HeartbeatState,
-    /// Its suspicion level when it was last looked at, on the scale of the threshold; `None` before that.
+    /// Its suspicion level now, on the scale of the threshold; `None` before its first heartbeat.
     pub phi: Option<f64>,
     /// How long ago the newest of its heartbeats arrived; `None` before the first.
     pub heard_ago: Option<Duration>,

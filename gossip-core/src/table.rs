@@ -14,7 +14,8 @@ use hashbrown::HashTable;
 pub(crate) use self::values::{Place, Stored, Survey, Values};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
-use crate::phi::{Arrivals, Settings, Window};
+use crate::message::{PACKED, pack};
+use crate::phi::{Arrivals, Settings, Silence, Window};
 use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::status::StatusKind;
@@ -44,7 +45,26 @@ struct Pulse {
     is_met: bool,
 }
 
-const _: () = assert!(size_of::<Row>() == 16 && size_of::<Pulse>() <= 48);
+const _: () = assert!(size_of::<Row>() == 16 && size_of::<Pulse>() <= 40);
+
+/// Which target an endpoint is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Neither,
+    Live,
+    /// It may come back: its status does not say that it is gone.
+    Unreachable,
+}
+
+/// By what a look at all rows tells those that need more than that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) now: Timestamp,
+    /// See [`Silence`].
+    pub(crate) silence: Silence,
+    /// Who is live and was not heard itself for longer, in nanoseconds, is probed.
+    pub(crate) probe_after: u64,
+}
 
 /// The echo that is to prove an endpoint reachable. One at a time.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +90,9 @@ pub(crate) struct EndpointTable {
     pulses: Vec<Pulse>,
     /// Of IPv6 endpoints, whose row has but a hash; as long as the last of those needs.
     endpoints: Vec<Endpoint>,
+    /// Of each what a target is chosen by, and how many there are of each kind. Our own row is none.
+    kinds: Vec<Kind>,
+    counts: [u32; 3],
     /// When anything last came from the endpoint itself.
     heard: Vec<Timestamp>,
     /// What counts of them is that the pulse says.
@@ -106,6 +129,8 @@ impl EndpointTable {
             value_versions: Vec::new(),
             pulses: Vec::new(),
             endpoints: Vec::new(),
+            kinds: Vec::new(),
+            counts: [0; 3],
             heard: Vec::new(),
             echoes: Vec::new(),
             values: Vec::new(),
@@ -260,6 +285,8 @@ impl EndpointTable {
         self.rows.push(Row { key: VACANT, known: Known::new(Generation::SAVED, Version::EMPTY) });
         self.value_versions.push(Version::EMPTY);
         self.pulses.push(Pulse::EMPTY);
+        self.kinds.push(Kind::Neither);
+        self.counts[Kind::Neither as usize] += 1;
         self.heard.push(Timestamp::ZERO);
         self.echoes.push(Echo { id: 0, generation: Generation::SAVED, deadline: Timestamp::ZERO });
         self.values.push(Values::default());
@@ -277,6 +304,7 @@ impl EndpointTable {
         self.rows.reserve_exact(more);
         self.value_versions.reserve_exact(more);
         self.pulses.reserve_exact(more);
+        self.kinds.reserve_exact(more);
         self.heard.reserve_exact(more);
         self.echoes.reserve_exact(more);
         self.values.reserve_exact(more);
@@ -294,6 +322,8 @@ impl EndpointTable {
             entry.remove();
         }
         self.rows[i].key = VACANT;
+        self.pulses[i] = Pulse::EMPTY;
+        self.set_kind(i);
         self.values[i] = Values::default();
         self.successors[i] = self.vacant;
         self.vacant = slot.number();
@@ -317,6 +347,7 @@ impl EndpointTable {
         pulse.heartbeat = heartbeat.version;
         pulse.status = StatusKind::None;
         pulse.is_asked = false;
+        self.set_kind(i);
     }
 
     /// Takes memory for so many further values with so many encoded bytes.
@@ -340,6 +371,7 @@ impl EndpointTable {
             let values = &self.values[i];
             let with_port = values.get(ApplicationState::STATUS_WITH_PORT);
             self.pulses[i].status = effective_status(with_port, values.get(ApplicationState::STATUS));
+            self.set_kind(i);
         }
         stored
     }
@@ -395,11 +427,18 @@ impl EndpointTable {
         self.rows[slot.index()].known
     }
 
-    /// An IPv4 endpoint in 48 bits, which is how it lies there, and how far it is known.
-    #[inline]
-    pub(crate) fn packed_v4(&self, slot: Slot) -> Option<(u64, Known)> {
-        let Row { key, known } = self.rows[slot.index()];
-        (key >> 63 == 0).then_some((key, known))
+    /// Fills in the digests of these rows, one after the other, up to the first that is our own or not of an IPv4 endpoint; says how many.
+    pub(crate) fn pack_digests(&self, slots: &[Slot], places: &mut [[u8; PACKED]]) -> usize {
+        let rows = self.rows.as_slice();
+        let mut filled = 0;
+        for (slot, place) in slots.iter().zip(places) {
+            match rows.get(slot.index()) {
+                Some(Row { key, known }) if key >> 63 == 0 && *slot != Slot::FIRST => pack(*key, *known, place),
+                _ => break,
+            }
+            filled += 1;
+        }
+        filled
     }
 
     pub(crate) fn generation(&self, slot: Slot) -> Generation {
@@ -453,6 +492,64 @@ impl EndpointTable {
         let pulse = &mut self.pulses[slot.index()];
         pulse.standing = standing;
         pulse.is_met |= standing == Standing::Live;
+        self.set_kind(slot.index());
+    }
+
+    /// Where somebody stands, or what it says of itself, has changed.
+    fn set_kind(&mut self, i: usize) {
+        let Pulse { standing, status, .. } = self.pulses[i];
+        let kind = match standing {
+            _ if i == Slot::FIRST.index() => Kind::Neither,
+            Standing::Live => Kind::Live,
+            Standing::Unreachable if !status.is_dead() => Kind::Unreachable,
+            _ => Kind::Neither,
+        };
+        let before = core::mem::replace(&mut self.kinds[i], kind);
+        self.counts[before as usize] -= 1;
+        self.counts[kind as usize] += 1;
+    }
+
+    /// How many others are of a kind.
+    pub(crate) const fn count(&self, kind: Kind) -> u32 {
+        self.counts[kind as usize]
+    }
+
+    /// The `nth` of them.
+    pub(crate) fn nth(&self, kind: Kind, nth: usize) -> Option<Slot> {
+        let mut left = nth;
+        for (chunk, begin) in self.kinds.chunks(64).zip((0..).step_by(64)) {
+            let count = chunk.iter().map(|other| u8::from(*other == kind)).sum::<u8>();
+            if left < usize::from(count) {
+                let found = (begin..).zip(chunk).filter(|(_, other)| **other == kind).nth(left)?;
+                return Some(Slot::from_number(found.0));
+            }
+            left -= usize::from(count);
+        }
+        None
+    }
+
+    /// The first row from `at` on that has to be looked at: who may be silent for too long, or awaits an echo, or is to be probed.
+    pub(crate) fn next_due(&self, at: usize, watch: &Watch) -> Option<Slot> {
+        let now = watch.now.as_nanos();
+        let due = |(pulse, heard): &(&Pulse, &Timestamp)| {
+            pulse.is_asked
+                || (pulse.standing == Standing::Live
+                    && (pulse.window.may_be_silent(now, watch.silence)
+                        || now.saturating_sub(heard.as_nanos()) > watch.probe_after))
+        };
+        let rows = self.pulses.get(at..)?.iter().zip(self.heard.get(at..)?);
+        let found = at + rows.into_iter().position(|row| due(&row))?;
+        u32::try_from(found).ok().map(Slot::from_number)
+    }
+
+    /// The first row from `at` on of which nothing was heard for longer than so many nanoseconds, or that has left.
+    pub(crate) fn next_silent(&self, at: usize, now: Timestamp, silence: u64) -> Option<Slot> {
+        let due = |pulse: &Pulse| {
+            now.as_nanos().saturating_sub(pulse.updated.as_nanos()) > silence
+                || matches!(pulse.status, StatusKind::Left | StatusKind::Removed)
+        };
+        let found = at + self.pulses.get(at..)?.iter().position(due)?;
+        u32::try_from(found).ok().map(Slot::from_number)
     }
 
     /// Whether we know by more than hearsay that an endpoint existed.
@@ -516,8 +613,8 @@ impl EndpointTable {
     }
 
     /// How suspicious an endpoint's silence is; see [`Arrivals::phi`].
-    pub(crate) fn phi(&mut self, slot: Slot, now: Timestamp) -> Option<f64> {
-        self.arrivals.phi(&mut self.pulses[slot.index()].window, now)
+    pub(crate) fn phi(&self, slot: Slot, now: Timestamp) -> Option<f64> {
+        self.arrivals.phi(&self.pulses[slot.index()].window, now)
     }
 
     /// Forgets all arrivals of an endpoint.

@@ -16,9 +16,7 @@ use super::members::Members;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::rng::{Purpose, Rng};
-use crate::slot::Slot;
-use crate::snapshot::Standing;
-use crate::table::EndpointTable;
+use crate::table::{EndpointTable, Kind};
 use crate::time::Timestamp;
 
 /// After how many intervals without an answer it is told that the seeds are silent, and how often then.
@@ -95,26 +93,22 @@ impl Rounds {
         journal: &mut Journal,
     ) {
         let table = members.table();
-        let is_live = |slot: Slot| table.standing(slot) == Standing::Live;
         // Deviation: whoever is gone by its status counts neither for the probability nor for the choice, where Cassandra
         // leaves it in the former (`pitfalls.md` §4.4).
-        let may_come_back =
-            |slot: Slot| table.standing(slot) == Standing::Unreachable && !table.status(slot).is_dead();
+        let (live, unreachable) = (table.count(Kind::Live), table.count(Kind::Unreachable));
         let mut send_syn = |target: Option<Endpoint>| {
             if let Some(target) = target {
                 exchange.syn(target, config.syn_messages(), journal);
             }
         };
-        let live = count(table, is_live);
         let mut talked_to_seed = false;
         if live > 0 {
-            let target = self.pick(table, live, is_live);
+            let target = self.pick(table, Kind::Live);
             talked_to_seed = target.is_some_and(|target| config.seeds.contains(&target));
             send_syn(target);
         }
-        let unreachable = count(table, may_come_back);
         if self.rng.chance(unreachable, live + 1) {
-            send_syn(self.pick(table, unreachable, may_come_back));
+            send_syn(self.pick(table, Kind::Unreachable));
         }
         let seeds = u32::try_from(config.seeds.len()).unwrap_or(u32::MAX);
         let asks_seed = !talked_to_seed || live < seeds;
@@ -124,16 +118,10 @@ impl Rounds {
         }
     }
 
-    /// One of the `count` endpoints that belong, each equally likely.
-    fn pick(
-        &mut self,
-        table: &EndpointTable,
-        count: u32,
-        belongs: impl Fn(Slot) -> bool,
-    ) -> Option<Endpoint> {
-        let chosen = self.rng.below(count) as usize;
-        let slot = table.slots().skip(1).filter(|slot| belongs(*slot)).nth(chosen)?;
-        Some(table.endpoint(slot))
+    /// One of the endpoints of a kind, each equally likely.
+    fn pick(&mut self, table: &EndpointTable, kind: Kind) -> Option<Endpoint> {
+        let chosen = self.rng.below(table.count(kind)) as usize;
+        Some(table.endpoint(table.nth(kind, chosen)?))
     }
 
     /// For how long nobody was heard, if it is to be told now: nobody is live, and no answer comes. The operator may have mistyped a
@@ -144,7 +132,7 @@ impl Rounds {
         config: &Config,
         now: Timestamp,
     ) -> Option<Duration> {
-        if config.seeds.is_empty() || members.others(Standing::Live).next().is_some() {
+        if config.seeds.is_empty() || members.table().count(Kind::Live) > 0 {
             return None;
         }
         let (since, patience) = match self.contact.told {
@@ -157,11 +145,6 @@ impl Rounds {
         self.contact.told = Some(now);
         Some(now.saturating_since(self.contact.heard))
     }
-}
-
-fn count(table: &EndpointTable, belongs: impl Fn(Slot) -> bool) -> u32 {
-    let count = table.slots().skip(1).filter(|slot| belongs(*slot)).count();
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

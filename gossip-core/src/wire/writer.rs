@@ -112,6 +112,15 @@ impl<'b> Writer<'b> {
         i32::try_from(count).unwrap_or(i32::MAX)
     }
 
+    /// Lets `fill` fill in some of the first of all arrays of bytes that there is room for; it says how many.
+    #[inline]
+    pub(crate) fn all_places<const N: usize>(&mut self, fill: impl FnOnce(&mut [[u8; N]]) -> usize) -> usize {
+        let places = self.buffer.get_mut(self.written..).unwrap_or_default().as_chunks_mut().0;
+        let filled = fill(places).min(places.len());
+        self.written += N * filled;
+        filled
+    }
+
     /// Writes an unsigned byte.
     ///
     /// # Errors

@@ -427,7 +427,7 @@ impl Writing<'_> {
             .map(Option::unwrap_or_default);
         for part in &mut left {
             written += if wanted == 0 && !has_first && !is_gossip_only {
-                digest::encode_all(table, part, |slot| slot != Slot::FIRST, codec, out)
+                digest::encode_others(table, part, codec, out)
             } else {
                 digest::encode_all(table, part, is_left, codec, out)
             };

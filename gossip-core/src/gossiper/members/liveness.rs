@@ -3,9 +3,11 @@
 use super::Membership;
 use crate::endpoint::Endpoint;
 use crate::event::{DownCause, Event};
+use crate::phi::Silence;
 use crate::slot::Slot;
 use crate::snapshot::Standing;
-use crate::table::Echo;
+use crate::table::{Echo, Watch};
+use crate::time::nanos;
 
 /// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
 const MAX_PROBES: u32 = 16;
@@ -90,11 +92,21 @@ impl Membership<'_> {
     /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
     pub(in super::super) fn check_liveness(&mut self, may_convict: bool) {
         let mut probes = MAX_PROBES;
-        for slot in self.members.table.places().skip(1) {
-            if !self.members.table.is_occupied(slot) {
-                continue;
-            }
+        // Nearly all are live and were heard a moment ago: a look at each tells that, and no more.
+        let silence = if may_convict {
+            Silence::of_threshold(self.config.detector.phi_convict_threshold)
+        } else {
+            Silence::NEVER
+        };
+        let mut watch =
+            Watch { now: self.clock.now(), silence, probe_after: nanos(self.config.detector.probe_after) };
+        let mut at = Slot::FIRST.index() + 1;
+        while let Some(slot) = self.members.table.next_due(at, &watch) {
+            at = slot.index() + 1;
             self.check_echo(slot, &mut probes, may_convict);
+            if probes == 0 {
+                watch.probe_after = u64::MAX;
+            }
             if !may_convict {
                 continue;
             }

@@ -10,6 +10,7 @@ use crate::quarantine::{Evidence, Refusal};
 use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::status::{Status, StatusKind};
+use crate::time::nanos;
 use crate::version::Generation;
 
 /// How long a status of LEFT stays in gossip: `gossip-semantics.md` §1, VERY_LONG.
@@ -24,7 +25,16 @@ impl Membership<'_> {
         let unix_ms = self.clock.unix_ms();
         self.members.quarantine.expire(self.clock.now(), unix_ms);
         let mut has_removed = false;
-        for slot in self.members.table.places().skip(1).filter(|_| judges) {
+        let membership = &self.config.membership;
+        let timeouts =
+            [membership.fat_client_timeout, self.failed_bootstrap_timeout(), membership.dead_endpoint_ttl];
+        // Whoever is silent for less is not forgotten for it.
+        let silence = timeouts.into_iter().flatten().min().map_or(u64::MAX, nanos);
+        let mut at = Slot::FIRST.index() + 1;
+        while let Some(slot) =
+            self.members.table.next_silent(at, self.clock.now(), silence).filter(|_| judges)
+        {
+            at = slot.index() + 1;
             if !self.members.table.is_occupied(slot) {
                 continue;
             }
@@ -33,7 +43,7 @@ impl Membership<'_> {
             // Of few heartbeats the mean is long: whoever is no member may be silent for long enough before it is convicted.
             if let Some(cause) = reason.filter(|cause| !is_live || *cause == ForgetCause::Silent) {
                 if is_live {
-                    let phi = self.members.table.window(slot).last_phi().unwrap_or_default();
+                    let phi = self.members.table.phi(slot, self.clock.now()).unwrap_or_default();
                     #[expect(clippy::cast_possible_truncation, reason = "it is shown")]
                     self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
                 }
