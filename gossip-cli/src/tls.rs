@@ -1,5 +1,6 @@
 //! TLS between nodes: the options, and what is made of the files that they name.
 
+mod key;
 mod store;
 
 use core::net::IpAddr;
@@ -13,6 +14,7 @@ use gossip_core::rustls::pki_types::pem::{self, PemObject};
 use gossip_core::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use gossip_core::{CertificateFault, Clock, Tls, TlsError, TlsIncoming, TlsOutgoing, TlsScope};
 
+use self::key::completed;
 use self::store::Store;
 use crate::failure::Failure;
 use crate::file::{read_bytes, read_secret};
@@ -198,6 +200,7 @@ impl TlsSource {
     /// Which file is wrong, and what is to be done.
     pub(crate) fn read(&self, address: IpAddr) -> Result<Tls, String> {
         let (chain, key) = self.identity.read()?;
+        let key = completed(key, chain.first());
         let trusted = self.trust.read()?;
         let mut builder = Tls::builder(provider());
         if self.rules == Rules::Cassandra {

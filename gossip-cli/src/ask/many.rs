@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Instant;
 
-use gossip_adapter::HeartbeatState;
+use gossip_adapter::{HeartbeatState, MetadataId};
 
 use super::{Contact, Question, on_a_runtime, others, standing};
 use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, reachable, resolve};
@@ -22,7 +22,7 @@ const MAX_OBSERVERS: usize = 64;
 /// Whom to ask over gossip, and as whom.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ObserversArgs {
-    /// Asks these members over gossip, any of Cassandra 4.0 to 5.0, or ours; several by repetition or with commas; of a host name all addresses
+    /// Asks these members over gossip, any of Cassandra 4.0 to 6.0, or ours; several by repetition or with commas; of a host name all addresses
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',', required = true)]
     seed: Vec<String>,
     /// The name of the cluster
@@ -31,6 +31,9 @@ pub(crate) struct ObserversArgs {
     /// The class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours tells its own
     #[arg(long, value_name = "CLASS")]
     pub(crate) partitioner: Option<String>,
+    /// The identifier of the metadata of a cluster of Cassandra 6.0, where its nodes do not tell it; without, they are asked
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    metadata_id: Option<MetadataId>,
     /// Where members are to send their answers, an address of this machine that they can reach; without, the one that leads there
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) listen: Option<String>,
@@ -111,7 +114,7 @@ impl ObserversArgs {
                         listen,
                         patience,
                         tls: tls.clone(),
-                        metadata_id: None,
+                        metadata_id: self.metadata_id,
                     };
                     question
                         .ask(self.partitioner.as_deref())
@@ -123,7 +126,8 @@ impl ObserversArgs {
             match asked {
                 Ok((partitioner, listen, tls)) => {
                     let cluster = self.cluster.clone();
-                    return Ok(Contact { seed, cluster, partitioner, listen, tls, metadata_id: None });
+                    let metadata_id = self.metadata_id;
+                    return Ok(Contact { seed, cluster, partitioner, listen, tls, metadata_id });
                 }
                 Err(failure) => reasons.push(failure.to_string()),
             }
@@ -168,6 +172,7 @@ impl Observer {
     fn look(&mut self, args: &ObserversArgs, names: &Names, patience: Duration) {
         let question = args.tls.source(Rules::Cassandra).and_then(|tls| {
             Question::to(self.seed, &args.cluster, args.listen.as_deref(), patience, tls.as_ref())
+                .map(|question| Question { metadata_id: args.metadata_id, ..question })
         });
         let asked = question.and_then(|question| {
             on_a_runtime(async {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::node::{Node, gossip, refused, until};
 
 /// Certificates in files.
-struct Files {
+pub(crate) struct Files {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -24,7 +24,7 @@ fn named(name: &str) -> CertificateParams {
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let mut params = named(&format!("authority in {}", dir.path().display()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -51,12 +51,12 @@ impl Files {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The options that name a certificate, its key and what is trusted.
-    fn options(&self, mode: &str, name: &str) -> Vec<String> {
+    pub(crate) fn options(&self, mode: &str, name: &str) -> Vec<String> {
         let path = |name: String| self.path(&name).to_str().unwrap().to_owned();
         let (certificate, key) = (path(format!("{name}.pem")), path(format!("{name}.key")));
         let named = ["--tls", mode, "--tls-cert", &certificate, "--tls-key", &key, "--tls-ca"];
@@ -64,7 +64,7 @@ impl Files {
     }
 }
 
-fn borrowed(options: &[String]) -> Vec<&str> {
+pub(crate) fn borrowed(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
 
@@ -168,6 +168,26 @@ fn nodes_replace_their_certificates_while_they_run_and_are_asked_under_tls() {
     let plain = Node::start_at("127.0.0.1:0", &[]);
     let told = plain.ask(&["reloadssl"]);
     assert!(told.code == Some(1) && told.stderr.contains("--tls"), "{told:?}");
+}
+
+#[test]
+fn changed_files_are_taken_up_by_themselves_once_they_stay_the_same() {
+    let files = Files::new();
+    let options = files.options("required", "node");
+    let node = Node::start_at("127.0.0.1:0", &borrowed(&options));
+    // Another authority and what it issues: only a node that has read all the files knows the next one that asks.
+    let others = Files::new();
+    for name in ["ca.pem", "node.pem", "node.key"] {
+        files.write(name, &std::fs::read(others.path(name)).unwrap());
+    }
+    node.wait_for_log(&["the files of TLS have changed"]);
+    let seed = node.gossip.to_string();
+    let ask = ["gossipinfo", "--seed", &seed, "--cluster", "Test Cluster", "--timeout", "60s"];
+    let options = others.options("required", "node");
+    until("it has read them", || {
+        let told = gossip(&[&ask[..], &borrowed(&options)].concat());
+        (told.code == Some(0)).then_some(())
+    });
 }
 
 #[test]
