@@ -15,6 +15,7 @@
 
 mod bodies;
 mod capture_decode;
+mod cluster;
 mod content;
 mod datagram_open;
 mod frames;
@@ -36,6 +37,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 pub use bodies::{message_decode, message_roundtrip};
 pub use capture_decode::capture_decode;
+pub use cluster::cluster;
 pub use datagram_open::datagram_open;
 pub use frames::frames;
 pub use handshake::handshake;
@@ -57,8 +59,9 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "capture_decode", run: capture_decode, show: capture_decode::show_capture_decode },
+    Target { name: "cluster", run: cluster, show: cluster::show_cluster },
     Target { name: "datagram_open", run: datagram_open, show: datagram_open::show_datagram_open },
     Target { name: "frames", run: frames, show: frames::show_frames },
     Target { name: "handshake", run: handshake, show: handshake::show_handshake },
