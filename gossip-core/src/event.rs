@@ -409,7 +409,8 @@ impl Event {
     }
 }
 
-/// Why a node raised its own generation.
+/// Why a node raised its own generation. If both happen before the application asks for events, it is told of one raise with the second
+/// cause: it has asked for the first itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -119,6 +119,27 @@ mod tests {
         assert_eq!((told.next(), told.next()), (Some(Event::Lost { count: 15 }), None));
     }
 
+    /// The application knows that it has enabled gossip; it does not know what others know.
+    #[test]
+    fn of_two_raises_that_are_told_as_one_the_cause_is_named_that_nobody_asked_for() {
+        use crate::event::RaiseCause::{Enabled, KnownGreater};
+        let raised = |old, new, cause| Event::GenerationRaised {
+            old: Generation::new(old),
+            new: Generation::new(new),
+            cause,
+        };
+        for (first, second, told) in [
+            (Enabled, Enabled, Enabled),
+            (Enabled, KnownGreater, KnownGreater),
+            (KnownGreater, Enabled, KnownGreater),
+        ] {
+            let mut journal = Journal::new(8);
+            journal.tell(raised(1, 2, first));
+            journal.tell(raised(2, 5, second));
+            assert_eq!((journal.next(), journal.next()), (Some(raised(1, 5, told)), None));
+        }
+    }
+
     #[test]
     fn nothing_is_told_after_the_end() {
         let mut journal = Journal::new(8);

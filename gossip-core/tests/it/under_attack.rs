@@ -193,8 +193,9 @@ fn claims_that_go_on_restart_us_ever_more_seldom() {
             a.answers(M, &syn(&[digest(A, generation, 1_000_000_000)]));
             a.hand(M, &ack2(&[(A, State::new(heartbeat(generation, 1_000_000_000), &[]))]));
             a.advance(SECOND);
+            // Raises that nobody has asked about yet are told as one.
+            *count += raised(&mut a);
         }
-        *count = raised(&mut a);
     }
     assert!(counts[0] >= 1 && counts[0] <= 7, "{counts:?}");
     assert!(counts[1] <= 1 && counts[2] <= 1, "{counts:?}");
