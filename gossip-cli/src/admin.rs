@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gossip_adapter::{ApplicationState, Common, Handle, Phase, SetStateError, Stats, Stopped};
-use gossip_core::SetStateError as Refusal;
 use gossip_decode::Flavour;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -163,20 +162,7 @@ async fn set_state(
             Json(SetResponse { key: key.number(), name, version: version.get() }).into_response()
         }
         Err(SetStateError::Refused(error)) => {
-            // An error has the name of 5.0, which may be another than the node's.
-            let why = match error {
-                Refusal::TooLong { length, limit, .. } => {
-                    format!("it has {length} encoded bytes; at most {limit} can be sent")
-                }
-                Refusal::TooMany { limit, .. } => {
-                    format!("it would be one value more than the {limit} that are kept")
-                }
-                Refusal::TooMuch { bytes, limit, .. } => {
-                    format!("with it all values would take {bytes} encoded bytes; they may take {limit}")
-                }
-                error => error.to_string(),
-            };
-            let why = format!("{} ({}) cannot be set: {why}", admin.names.name(key, flavour), key.number());
+            let why = admin.names.cannot_be_set(key, flavour, &error);
             refusal(StatusCode::UNPROCESSABLE_ENTITY, &why)
         }
         // The core calls it stopped, too, when it is on the way out.

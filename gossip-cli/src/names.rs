@@ -1,6 +1,7 @@
 //! What states are called.
 
 use gossip_adapter::ApplicationState;
+use gossip_core::SetStateError;
 use gossip_decode::{Flavour, StateNames};
 
 use crate::failure::Failure;
@@ -107,6 +108,28 @@ impl Names {
         self.0.name(key, flavour).into_owned()
     }
 
+    /// Why `key` cannot be set, under the name that it has here: an error has that of Cassandra 5.0, which may be another.
+    pub(crate) fn cannot_be_set(
+        &self,
+        key: ApplicationState,
+        flavour: Flavour,
+        error: &SetStateError,
+    ) -> String {
+        let why = match error {
+            SetStateError::TooLong { length, limit, .. } => {
+                format!("it has {length} encoded bytes; at most {limit} can be sent")
+            }
+            SetStateError::TooMany { limit, .. } => {
+                format!("it would be one value more than the {limit} that are kept")
+            }
+            SetStateError::TooMuch { bytes, limit, .. } => {
+                format!("with it all values would take {bytes} encoded bytes; they may take {limit}")
+            }
+            error => error.to_string(),
+        };
+        format!("{} ({}) cannot be set: {why}", self.name(key, flavour), key.number())
+    }
+
     /// The name that was configured for `key`.
     pub(crate) fn given(&self, key: ApplicationState) -> Option<&str> {
         self.0.given(key)
@@ -184,6 +207,18 @@ mod tests {
 
     fn names(definitions: &[&str]) -> Result<Names, String> {
         Names::new(&definitions.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    /// Errors of the core name states as Cassandra 5.0 does.
+    #[test]
+    fn a_refusal_names_a_state_as_it_was_configured() {
+        let names = names(&["1000=ROLE"]).unwrap();
+        let key = ApplicationState::FIRST_CUSTOM;
+        let error = SetStateError::TooLong { key, length: 40_000, limit: 32_767 };
+        assert_eq!(
+            names.cannot_be_set(key, Flavour::default(), &error),
+            "ROLE (1000) cannot be set: it has 40000 encoded bytes; at most 32767 can be sent"
+        );
     }
 
     #[test]

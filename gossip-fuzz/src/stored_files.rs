@@ -77,6 +77,8 @@ impl Node<'_> {
             endpoints: self.endpoints.iter().map(endpoint).collect(),
             tombstones: self.tombstones.iter().map(tombstone).collect(),
             metadata_id: self.left.then_some(self.generation.generation().get()),
+            dc: self.left.then(|| self.cluster.into()),
+            rack: None,
             left: self.left,
             unknown: of_node.unknown(),
             beside: beside.unknown(),

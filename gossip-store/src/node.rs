@@ -25,6 +25,10 @@ pub struct StoredNode {
     pub tombstones: Vec<StoredTombstone>,
     /// The identifier of the cluster's metadata, as far as it was told: from Cassandra 6.0 on.
     pub metadata_id: Option<i32>,
+    /// The data center that the node named at its last start, as far as that is known.
+    pub dc: Option<String>,
+    /// The rack that the node named at its last start, as far as that is known.
+    pub rack: Option<String>,
     /// Whether the node itself has left its cluster, or was removed from it.
     pub left: bool,
     /// Fields of the node that a later release wrote.
@@ -43,6 +47,8 @@ impl StoredNode {
             endpoints: Vec::new(),
             tombstones: Vec::new(),
             metadata_id: None,
+            dc: None,
+            rack: None,
             left: false,
             unknown: Unknown::default(),
             beside: Unknown::default(),
@@ -58,6 +64,8 @@ impl StoredNode {
             endpoints: each(fields.take("endpoints")?, StoredEndpoint::from_json)?,
             tombstones: each(fields.take_or_default("tombstones")?, StoredTombstone::from_json)?,
             metadata_id: fields.take_or_default("metadata_id")?,
+            dc: fields.take_or_default("dc")?,
+            rack: fields.take_or_default("rack")?,
             left: fields.take_or_default("left")?,
             unknown: fields,
             beside: Unknown::default(),
@@ -78,6 +86,11 @@ impl Serialize for StoredNode {
         }
         if let Some(metadata_id) = self.metadata_id {
             map.serialize_entry("metadata_id", &metadata_id)?;
+        }
+        for (name, place) in [("dc", &self.dc), ("rack", &self.rack)] {
+            if let Some(place) = place {
+                map.serialize_entry(name, place)?;
+            }
         }
         if self.left {
             map.serialize_entry("left", &self.left)?;

@@ -245,12 +245,15 @@ pub(super) async fn assassinate(
         return refusal(StatusCode::CONFLICT, &why);
     }
     let events = admin.handle.subscribe();
-    match admin.node.assassinate(endpoint.into()).await {
-        Err(AssassinateError::NotRunning) => return not_running(&admin).await,
-        Err(error) => return refusal(StatusCode::CONFLICT, &error.to_string()),
-        Ok(()) => {}
+    // Before it is asked for: an endpoint that is not known is assassinated at once, and that is logged, too.
+    tracing::warn!("{endpoint} is to be assassinated, as asked on the admin port");
+    if let Err(error) = admin.node.assassinate(endpoint.into()).await {
+        tracing::warn!("{endpoint} was not assassinated: {error}");
+        return match error {
+            AssassinateError::NotRunning => not_running(&admin).await,
+            error => refusal(StatusCode::CONFLICT, &error.to_string()),
+        };
     }
-    tracing::warn!("{endpoint} is to be assassinated, as asked to on the admin port");
     admin.assassinations.set(endpoint, Outcome::Pending, None);
     let pending = AssassinationModel { endpoint, outcome: Outcome::Pending, reason: None };
     let patience = admin.interval * ASSASSINATION_PATIENCE;

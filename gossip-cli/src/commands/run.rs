@@ -16,9 +16,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use gossip_adapter::{
-    Builder, ConfigBuilder, ConfigError, Endpoint, Events, Generation, GossipOnly, KeyRing, Pad, Runtime,
-    StartError,
+    ApplicationState, Builder, ConfigBuilder, ConfigError, Endpoint, Events, Generation, GossipOnly, KeyRing,
+    Pad, Runtime, StartError,
 };
+use gossip_core::SetStateError;
+use gossip_decode::Flavour;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -77,7 +79,10 @@ pub(crate) fn effective(args: Args) -> Result<Groups, Failure> {
 async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure> {
     let open = |dir| Store::open(dir, &options.cluster, options.host_id, options.rejoin);
     let store = options.data_dir.as_deref().map(open);
-    let store = store.transpose()?;
+    let mut store = store.transpose()?;
+    if let Some(store) = &mut store {
+        store.name_place(&options.dc, &options.rack);
+    }
     let host_id = store.as_ref().map(Store::host_id).or(options.host_id).unwrap_or_else(Uuid::new_v4);
     let store = store.map(SharedStore::new);
 
@@ -274,7 +279,7 @@ async fn start(
         }
         .map(|(handle, events)| (Node::Member(handle), events))
     };
-    started.map_err(start_failure)
+    started.map_err(|error| start_failure(error, options))
 }
 
 /// All that decides what the node will be.
@@ -378,7 +383,7 @@ impl Plan<'_> {
     }
 }
 
-fn start_failure(error: StartError) -> Failure {
+fn start_failure(error: StartError, options: &Options) -> Failure {
     match error {
         StartError::Bind { address, error } => Failure::failed(format!(
             "cannot listen on {address}: {error} (choose another address or port with --listen)"
@@ -387,6 +392,21 @@ fn start_failure(error: StartError) -> Failure {
         StartError::Config(ConfigError::TooManyStates { count, max }) => Failure::misuse(format!(
             "--max-states: this node publishes {count} states, and {max} would be kept (take at least {count})"
         )),
+        StartError::Config(ConfigError::State(
+            error @ (SetStateError::TooLong { key, .. }
+            | SetStateError::TooMany { key, .. }
+            | SetStateError::TooMuch { key, .. }),
+        )) => {
+            let flavour = Flavour::of(Some(&options.release_version), None).unwrap_or_default();
+            let option = match key {
+                ApplicationState::DC => "--dc: ",
+                ApplicationState::RACK => "--rack: ",
+                _ if options.set.iter().any(|(set, _)| *set == key) => "--set: ",
+                _ => "",
+            };
+            let why = options.names.cannot_be_set(key, flavour, &error);
+            Failure::misuse(format!("{option}{why} (see `gossip run --help`)"))
+        }
         StartError::Config(error) => {
             Failure::misuse(format!("the node cannot run so: {error} (see `gossip run --help`)"))
         }

@@ -214,15 +214,26 @@ fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> Strin
     match options.transport {
         Transport::Datagram => format!(
             "check that a seed runs there with --transport datagram and {}, that its cluster is named {cluster:?} and its partitioner \
-             {partitioner:?}, as its log would say, and that its packets come to {local}",
+             {partitioner:?}, as its log would say, and that its packets come to {}",
             if options.keys.is_some() { "the same keys" } else { "without keys" },
+            way_back(local, options.listen),
         ),
         _ => format!(
             "check that a seed runs there{}, that its cluster is named {cluster:?} and its partitioner {partitioner:?}, as its log \
-             would say, and that it can connect back to {local}",
+             would say, and that it can connect back to {}",
             if options.cassandra { "" } else { " without --transport datagram" },
+            way_back(local, options.listen),
         ),
     }
+}
+
+/// Where answers have to arrive. Another process may be found at the address that the node tells others.
+fn way_back(local: Endpoint, listen: SocketAddr) -> String {
+    let told = SocketAddr::from(local);
+    if told.ip() == listen.ip() {
+        return told.to_string();
+    }
+    format!("{told}, where it has to find this node, which listens on {}, and no other", listen.ip())
 }
 
 struct EventLog {
@@ -464,6 +475,16 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_have_to_find_this_node_where_it_listens() {
+        let listen = "10.0.0.9:7000".parse().unwrap();
+        assert_eq!(way_back("10.0.0.9:7000".parse().unwrap(), listen), "10.0.0.9:7000");
+        assert_eq!(
+            way_back("192.0.2.1:7000".parse().unwrap(), listen),
+            "192.0.2.1:7000, where it has to find this node, which listens on 10.0.0.9, and no other"
+        );
+    }
 
     #[test]
     fn who_was_asked_is_named_once() {

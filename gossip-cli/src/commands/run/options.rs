@@ -418,7 +418,7 @@ impl Options {
                         Some(option) => format!("--{option}: {error}"),
                         None => error.to_string(),
                     }),
-                    None => super::start_failure(StartError::Config(error)),
+                    None => super::start_failure(StartError::Config(error), self),
                 });
             }
         };

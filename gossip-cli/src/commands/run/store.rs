@@ -106,6 +106,33 @@ impl Store {
         Ok((Self { dir: dir.into(), node, failing: None, _lock: lock }, warnings))
     }
 
+    /// Stores in which data center and rack the node is. Logs if these were others at its last start.
+    ///
+    /// Cassandra refuses such a start, because the data on its disks is placed by them. A node here has no data.
+    pub(crate) fn name_place(&mut self, dc: &str, rack: &str) {
+        for warning in self.moved(dc, rack) {
+            tracing::warn!("{warning}");
+        }
+        self.update_and_log(|node| {
+            node.dc = Some(dc.into());
+            node.rack = Some(rack.into());
+        });
+    }
+
+    /// What is to be said if the node is in another data center or rack than at its last start.
+    fn moved(&self, dc: &str, rack: &str) -> Vec<String> {
+        [("--dc", &self.node.dc, dc), ("--rack", &self.node.rack, rack)]
+            .into_iter()
+            .filter_map(|(option, before, now)| {
+                let before = before.as_deref().filter(|before| *before != now)?;
+                Some(format!(
+                    "{option} was {before:?} at the last start of this node, and is {now:?} now: other nodes take the new value (if \
+                     this is a mistake, start the node again with {option} {before:?}; Cassandra refuses such a start)"
+                ))
+            })
+            .collect()
+    }
+
     pub(crate) fn host_id(&self) -> Uuid {
         self.node.host_id
     }

@@ -61,6 +61,26 @@ fn what_is_removed_under_a_running_node_is_written_again_or_told() {
 }
 
 #[test]
+fn a_node_that_is_in_another_data_center_or_rack_than_before_says_so_once() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path(), NOW);
+    assert_eq!(store.moved("dc1", "rack1"), [""; 0], "the first start");
+    store.name_place("dc1", "rack1");
+    drop(store);
+    let (mut store, _) = open(dir.path(), NOW);
+    assert_eq!(store.moved("dc1", "rack1"), [""; 0]);
+    let [warning] = &store.moved("dc2", "rack1")[..] else { panic!("the data center alone is another") };
+    assert!(warning.contains("--dc was \"dc1\"") && warning.contains("is \"dc2\" now"), "{warning}");
+    assert_eq!(store.moved("dc2", "rack2").len(), 2);
+    store.name_place("dc2", "rack2");
+    drop(store);
+    // Both files know it.
+    fs::remove_file(dir.path().join(CURRENT)).unwrap();
+    let (store, _) = open(dir.path(), NOW);
+    assert_eq!(store.moved("dc2", "rack2"), [""; 0]);
+}
+
+#[test]
 fn with_all_files_lost_a_node_starts_afresh() {
     let dir = TempDir::new().unwrap();
     let host_id = run(&dir, NOW);
