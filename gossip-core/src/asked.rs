@@ -22,6 +22,9 @@ const MAX_WANTED: usize = CAPACITY / 4;
 /// How many times as long as others a peer waits for another turn that had one and did not answer.
 const SECOND_TURN: u32 = 4;
 
+/// How often it is asked again whether the first answer was a whole, if nothing comes.
+const DOUBTS: u8 = 3;
+
 /// From so many peers on that had their turn, all may have another.
 const MAX_TRIED: u32 = 16;
 
@@ -38,7 +41,7 @@ const MAX_TRIED: u32 = 16;
 /// * The endpoint itself is asked at once.
 /// * Whoever had a turn waits longer for the next one than others do.
 /// * If all places are taken, the peer that was asked of the most endpoints loses one to a peer that was asked of fewer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asked {
     entries: Vec<Entry>,
     index: HashTable<u32>,
@@ -59,6 +62,8 @@ struct Entry {
     endpoint: Endpoint,
     generation: Generation,
     stage: Stage,
+    /// How often it is asked again for what is known already, since that may be a part.
+    doubts: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,10 +130,13 @@ impl Asked {
     ) -> bool {
         let mut question = Question::new(whom, now);
         let Some(at) = self.find(endpoint) else {
-            let entry = Entry { endpoint, generation, stage: Stage::Asked(question) };
+            let entry = Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0 };
             return self.add(entry, whom);
         };
-        if let Stage::Asked(before) = self.entries[at].stage {
+        // What is asked once more, being in doubt, keeps nobody from being asked of a later process.
+        if let Stage::Asked(before) = self.entries[at].stage
+            && self.entries[at].doubts == 0
+        {
             let waited = now.saturating_since(before.since);
             if before.whom == whom {
                 if before.last == now {
@@ -148,18 +156,32 @@ impl Asked {
                 }
             }
         }
-        self.replace(at, Entry { endpoint, generation, stage: Stage::Asked(question) });
+        self.replace(at, Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0 });
         true
     }
 
     /// Notes that `endpoint` has to be asked for, unless it was. States that nobody asked for leave most places to questions.
     pub(crate) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
+        self.want_again(endpoint, generation, now, 0);
+    }
+
+    /// Notes that what came in answer may be a part: `endpoint` has to be asked for once more, and again if no answer comes.
+    pub(crate) fn doubt(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
+        self.want_again(endpoint, generation, now, DOUBTS);
+    }
+
+    fn want_again(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp, doubts: u8) {
         if self.wanted >= MAX_WANTED {
             return;
         }
-        let entry = Entry { endpoint, generation, stage: Stage::Wanted { since: now } };
+        let entry = Entry { endpoint, generation, stage: Stage::Wanted { since: now }, doubts };
         match self.find(endpoint) {
-            Some(at) if matches!(self.entries[at].stage, Stage::Answered) => self.replace(at, entry),
+            Some(at)
+                if matches!(self.entries[at].stage, Stage::Answered)
+                    || (self.entries[at].doubts > 0 && self.entries[at].generation < generation) =>
+            {
+                self.replace(at, entry);
+            }
             Some(_) => {}
             None if self.entries.len() < CAPACITY => self.push(entry),
             None => {}
@@ -261,20 +283,56 @@ impl Asked {
     pub(crate) fn take(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) -> bool {
         let Some(at) = self.find(endpoint) else { return false };
         let entry = self.entries[at];
-        let is_answer = matches!(
-            entry.stage,
-            Stage::Asked(Question { whom, before, last, .. })
-                if (whom == from || before == Some(from)) && now.saturating_since(last) <= self.lifetime
-        );
+        // What is known already is no answer for a later process of the endpoint.
+        let is_answer = entry.doubts == 0 && self.is_answer(&entry, from, now);
         if is_answer {
             self.replace(at, Entry { stage: Stage::Answered, ..entry });
         }
         is_answer
     }
 
+    fn is_answer(&self, entry: &Entry, from: Endpoint, now: Timestamp) -> bool {
+        matches!(
+            entry.stage,
+            Stage::Asked(Question { whom, before, last, .. })
+                if (whom == from || before == Some(from)) && now.saturating_since(last) <= self.lifetime
+        )
+    }
+
+    /// A state of `endpoint` came from `from`, in answer to a SYN: if that asked once more, nothing is in doubt any longer.
+    pub(crate) fn end_doubt(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) {
+        if self.entries.is_empty() {
+            return;
+        }
+        if let Some(at) = self.find(endpoint).filter(|at| self.entries[*at].doubts > 0) {
+            let entry = self.entries[at];
+            if self.is_answer(&entry, from, now) {
+                self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+            }
+        }
+    }
+
+    /// Of `endpoint` nothing is asked once more, if that was to be.
+    pub(crate) fn drop_doubt(&mut self, endpoint: Endpoint) {
+        if let Some(at) = self.find(endpoint).filter(|at| self.entries[*at].doubts > 0) {
+            let entry = self.entries[at];
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+        }
+    }
+
     /// Drops what is answered or too old. Called once a round.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         let (lifetime, before) = (self.lifetime, self.entries.len());
+        for at in 0..self.entries.len() {
+            let entry = self.entries[at];
+            if let Stage::Asked(Question { last, .. }) = entry.stage
+                && entry.doubts > 0
+                && now.saturating_since(last) > lifetime
+            {
+                let doubts = entry.doubts - 1;
+                self.replace(at, Entry { stage: Stage::Wanted { since: now }, doubts, ..entry });
+            }
+        }
         self.entries.retain(|entry| match entry.stage {
             Stage::Wanted { since } => now.saturating_since(since) <= lifetime,
             Stage::Asked(Question { last, .. }) => now.saturating_since(last) <= lifetime,
@@ -319,6 +377,26 @@ impl Asked {
             written += 1;
         }
         written
+    }
+
+    /// Each entry: whose, of which generation, whether it is wanted, asked or answered; of whom it was asked, and of whom before; how
+    /// long ago it was asked first, and last.
+    #[cfg(feature = "model")]
+    pub(crate) fn entries(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Endpoint, Generation, u8, [Option<Endpoint>; 2], [Duration; 2])> + '_ {
+        let age = move |at: Timestamp| now.saturating_since(at);
+        self.entries.iter().map(move |entry| {
+            let (stage, of, ages) = match entry.stage {
+                Stage::Wanted { since } => (0, [None; 2], [age(since); 2]),
+                Stage::Asked(Question { whom, since, last, before, .. }) => {
+                    (1, [Some(whom), before], [age(since), age(last)])
+                }
+                Stage::Answered => (2, [None; 2], [Duration::ZERO; 2]),
+            };
+            (entry.endpoint, entry.generation, stage + 3 * entry.doubts, of, ages)
+        })
     }
 
     fn find(&self, endpoint: Endpoint) -> Option<usize> {

@@ -29,7 +29,7 @@ const MIN_STATE_SIZE: usize = 19;
 const MAX_DIGEST_SIZE: usize = 27;
 
 /// Space for putting the values of one endpoint into version order; kept, so that it is taken once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     values: Vec<(Version, Place)>,
 }

@@ -22,7 +22,7 @@ pub(crate) const MAX_UNKNOWN: usize = 512;
 /// What is owed to a peer in an exchange: endpoints to ask it for, and endpoints to tell it of.
 ///
 /// Nothing of this is a promise: everything is looked up again when the message is written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
     /// Those that are wanted from the front on, those that are given from the back: both lists share one room, and each is walked alone.
     entries: Vec<Entry>,
@@ -164,7 +164,7 @@ impl Pending {
 }
 
 /// Of which endpoints a message has spoken: a bit for each slot. Whoever is listed many times in one message would be told of as often.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     words: Vec<u64>,
 }

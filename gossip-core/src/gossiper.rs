@@ -25,6 +25,8 @@ mod life;
 mod members;
 mod messages;
 mod metadata;
+#[cfg(feature = "model")]
+mod model;
 mod own;
 mod phase;
 mod rounds;

@@ -31,7 +31,7 @@ pub(crate) struct Settings {
 ///
 /// Deviation: a window keeps 64 intervals of whole microseconds by default where Cassandra keeps 1,000 of
 /// nanoseconds: a sixteenth of the memory. Detection spreads wider by one to two seconds, false convictions are as many.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
     settings: Settings,
     /// After how many rounds everybody's digest has come round: intervals are as many times as long.

@@ -27,7 +27,7 @@ pub struct Tombstone {
 }
 
 /// Everybody who is gone, sorted by endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Quarantine {
     gone: Vec<Gone>,
     capacity: usize,
@@ -142,6 +142,22 @@ impl Quarantine {
                 Some(Tombstone { endpoint: gone.endpoint, generation: gone.generation, until_unix_ms })
             }
             Refusal::Silent { .. } => None,
+        })
+    }
+
+    /// Each endpoint that is gone: its generation; whether it was removed, or was silent and its time is over or not; and its last
+    /// heartbeat or the end of its tombstone.
+    #[cfg(feature = "model")]
+    pub(crate) fn entries(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Endpoint, Generation, u8, u64)> + '_ {
+        self.gone.iter().map(move |gone| match gone.refusal {
+            Refusal::Removed { until_unix_ms } => (gone.endpoint, gone.generation, 0, until_unix_ms),
+            Refusal::Silent { end, heartbeat, .. } => {
+                let heartbeat = u64::from(heartbeat.get().unsigned_abs());
+                (gone.endpoint, gone.generation, 1 + u8::from(now < end), heartbeat)
+            }
         })
     }
 

@@ -79,7 +79,7 @@ pub(crate) struct Echo {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursor(u32);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EndpointTable {
     index: HashTable<u32>,
     hash: FixedState,

@@ -5,6 +5,8 @@
 //!
 //! Rules: the time never goes back. A version is given out once. A generation is believed up to a year ahead of the wall clock.
 
+use core::time::Duration;
+
 use crate::time::Timestamp;
 use crate::version::{Generation, MAX_AHEAD, Version};
 
@@ -14,6 +16,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// The time, and the versions that order our values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
+    started: Timestamp,
     now: Timestamp,
     wall: Option<WallClock>,
     /// The last version that was given out.
@@ -28,12 +31,17 @@ struct WallClock {
 
 impl Clock {
     pub(super) const fn new(now: Timestamp) -> Self {
-        Self { now, wall: None, version: Version::ZERO }
+        Self { started: now, now, wall: None, version: Version::ZERO }
     }
 
     /// The present moment.
     pub(super) const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// For how long the process has run.
+    pub(super) fn age(&self) -> Duration {
+        self.now.saturating_since(self.started)
     }
 
     /// Lets time pass. A moment that is over changes nothing.
@@ -83,8 +91,6 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {

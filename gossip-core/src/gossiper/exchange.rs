@@ -33,7 +33,7 @@ use crate::version::{Generation, Known, Version};
 pub(super) const QUESTION_ID: u64 = 0x676f_7373;
 
 /// What is due, and what an exchange needs while it runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exchange {
     outbox: Outbox,
     asked: Asked,
@@ -97,6 +97,22 @@ impl Exchange {
             question: None,
             next_full: Timestamp::ZERO,
         }
+    }
+
+    /// What was asked of whom: see [`Asked::entries`].
+    #[cfg(feature = "model")]
+    pub(super) fn asked_entries(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Endpoint, Generation, u8, [Option<Endpoint>; 2], [core::time::Duration; 2])> + '_
+    {
+        self.asked.entries(now)
+    }
+
+    /// What is due to whom: see [`Outbox::entries`].
+    #[cfg(feature = "model")]
+    pub(super) fn outbox_entries(&self) -> impl Iterator<Item = (Endpoint, bool, u16)> + '_ {
+        self.outbox.entries()
     }
 
     /// Takes memory for exchanges about all that the table holds.
@@ -166,6 +182,21 @@ impl Exchange {
     /// Notes that everything of `endpoint` has to be requested.
     pub(super) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
         self.asked.want(endpoint, generation, now);
+    }
+
+    /// Notes that everything of `endpoint` has to be requested once more, since what came may be a part.
+    pub(super) fn doubt_whole(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
+        self.asked.doubt(endpoint, generation, now);
+    }
+
+    /// Everything of `endpoint` came from `from`, if that was requested once more.
+    pub(super) fn end_doubt(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) {
+        self.asked.end_doubt(endpoint, from, now);
+    }
+
+    /// Of `endpoint` nothing is requested once more: what is known of it is all that peers are to hear.
+    pub(super) fn drop_doubt(&mut self, endpoint: Endpoint) {
+        self.asked.drop_doubt(endpoint);
     }
 
     // What becomes due.

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::stats::Stats;
 
 /// Events and counters.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Journal {
     events: VecDeque<Event>,
     /// How many events may wait.

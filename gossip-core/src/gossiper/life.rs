@@ -21,7 +21,7 @@ use crate::event::UpgradeSign;
 use crate::time::Timestamp;
 
 /// The phase of a node, and what belongs to phases.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Life {
     mode: Mode,
     /// Why the node stops, once it does.

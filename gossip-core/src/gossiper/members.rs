@@ -40,7 +40,7 @@ use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::JavaStr;
 
 /// All endpoints that are known, and those that are refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Members {
     table: EndpointTable,
     quarantine: Quarantine,
@@ -113,6 +113,15 @@ impl Members {
     /// The table, to be read.
     pub(super) const fn table(&self) -> &EndpointTable {
         &self.table
+    }
+
+    /// The assassinations that wait for a sign of life: see [`Assassination::parts`].
+    #[cfg(feature = "model")]
+    pub(super) fn waiting_assassinations(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Endpoint, HeartbeatState, Duration)> + '_ {
+        self.assassinations.iter().flatten().map(move |waiting| waiting.parts(now))
     }
 
     /// Who is known, and who is refused.

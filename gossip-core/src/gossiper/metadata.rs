@@ -30,7 +30,7 @@ const MAX_DEAF: usize = 16;
 /// How many intervals lie between two SYNs to a node that will not answer them.
 const SELDOM: u32 = 60;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Metadata {
     /// Whether nodes are asked, and followed: the cluster is Cassandra's, and not ours.
     follows: bool,

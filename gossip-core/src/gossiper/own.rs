@@ -21,7 +21,7 @@ use super::members::Members;
 use crate::config::Config;
 
 /// What is kept of ourselves beside our values, which stand in the first row of the table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Own {
     refutations: Refutations,
     acceptance: Acceptance,
@@ -44,6 +44,12 @@ impl Own {
     pub(super) fn remember_status(&mut self, text: Option<&[u8]>) {
         self.status_before.clear();
         self.status_before.extend_from_slice(text.unwrap_or_default());
+    }
+
+    /// Whether a claim of a greater generation was answered, and one of a greater version.
+    #[cfg(feature = "model")]
+    pub(super) fn answered_claims(&self) -> [bool; 2] {
+        self.refutations.answered()
     }
 
     /// The status that a shutdown replaced.

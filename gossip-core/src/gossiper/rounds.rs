@@ -24,7 +24,7 @@ const SILENCE: u32 = 10;
 const SILENCE_REPEATED: u32 = 60;
 
 /// When rounds are due, and how targets are chosen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rounds {
     next: Timestamp,
     rng: Rng,
@@ -55,6 +55,12 @@ impl Rounds {
             contact: Contact::new(now),
             pauses: Pauses::default(),
         }
+    }
+
+    /// Lets all chance from here on come from this generator.
+    #[cfg(feature = "model")]
+    pub(super) fn set_rng(&mut self, rng: Rng) {
+        self.rng = rng;
     }
 
     /// When the next round is due.

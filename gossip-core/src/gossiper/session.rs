@@ -7,7 +7,7 @@ use crate::version::{Generation, MessagingVersion};
 ///
 /// A shutdown without a body says nothing of the generation that it ends; it counts only for the one that its
 /// connection belongs to.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Session {
     pub(super) generation: Option<Generation>,
     /// How many bytes the body of an answer may take, where whoever asks has not proven its address.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use gossip_core::{ApplicationState, Event, Generation, Standing};
 
 use crate::support::{
-    Content, Driven, State, ack, ack2, builder, deliver, digest, endpoint, heartbeat, java, syn, talk,
+    Content, Driven, Sent, State, ack, ack2, builder, deliver, digest, endpoint, heartbeat, java, syn, talk,
 };
 
 const A: &str = "10.0.0.1:7000";
@@ -279,6 +279,35 @@ fn invented_endpoints_displace_no_tombstone() {
     assert!(tombstones.iter().all(|tombstone| tombstone.until_unix_ms < NOW + month));
     a.learn(V, &State::new(heartbeat(5, 5), &[(STATUS, "NORMAL,1", 4)]));
     assert_eq!(a.standing(V), None, "it does not come back");
+}
+
+#[test]
+fn an_answer_to_an_earlier_process_leaves_no_hole() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    let asked = a.answers(B, &syn(&[digest(B, 200, 9)]));
+    assert_eq!(asked, [ack(&[digest(B, 200, 0)], &[])]);
+    // What B owed to the process before, which lacked no more than a heartbeat.
+    a.hand(B, &ack2(&[(B, State::new(heartbeat(200, 9), &[]))]));
+    a.sent();
+    let syns = a.round();
+    let Some(Sent { content, .. }) = syns.iter().find(|sent| sent.to == endpoint(B)) else {
+        panic!("{syns:?}")
+    };
+    assert_eq!(content, &syn(&[digest(A, 100, 1), digest(B, 200, 0)]), "all of it is asked for");
+    a.hand(
+        B,
+        &ack(
+            &[digest(A, 100, 0)],
+            &[(B, State::new(heartbeat(200, 10), &[(ApplicationState::DC, "dc1", 1)]))],
+        ),
+    );
+    assert_eq!(a.value(B, ApplicationState::DC), Some(("dc1".to_owned(), 1)));
+    a.sent();
+    let syns = a.round();
+    let Some(Sent { content, .. }) = syns.iter().find(|sent| sent.to == endpoint(B)) else {
+        panic!("{syns:?}")
+    };
+    assert_eq!(content, &syn(&[digest(A, 100, 2), digest(B, 200, 10)]), "once is enough");
 }
 
 #[test]

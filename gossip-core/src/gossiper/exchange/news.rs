@@ -12,7 +12,7 @@ use crate::slot::Slot;
 const CAPACITY: usize = 4_096;
 
 /// The endpoints of which something was new lately, in the order of that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct News {
     /// Each with the round in which it was noted: an entry counts only if nothing later was noted of its endpoint.
     entries: VecDeque<(Slot, u32)>,

@@ -20,7 +20,7 @@ use crate::slot::Slot;
 const MAX_ECHO_RESPONSES: usize = 4;
 
 /// All that is due, to whomever.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Outbox {
     index: HashTable<u32>,
     hash: FixedState,
@@ -41,7 +41,7 @@ pub(super) struct Outbox {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ListId(u16);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Peer {
     endpoint: Endpoint,
     due: Due,
@@ -202,6 +202,12 @@ impl Outbox {
         };
         outbox.reserve(0);
         outbox
+    }
+
+    /// Each peer: whether anything is due to it, and of how many SYNs the answers are awaited.
+    #[cfg(feature = "model")]
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Endpoint, bool, u16)> + '_ {
+        self.peers.iter().map(|peer| (peer.endpoint, !peer.owes_nothing(), peer.awaited))
     }
 
     /// Takes memory for exchanges about so many endpoints, each of which may be a peer.

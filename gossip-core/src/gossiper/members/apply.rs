@@ -131,10 +131,10 @@ impl Membership<'_> {
             None if source == Source::Shadow
                 && generation == Generation::SAVED
                 && (state.is_empty() || !self.config.membership.only_asks) => {}
-            None if (source == Source::Shadow && self.is_told_whole(state))
-                || self.exchange.take_asked(endpoint, from, self.clock.now()) =>
-            {
+            None if source == Source::Shadow && self.is_told_whole(state) => self.learn(endpoint, state),
+            None if self.exchange.take_asked(endpoint, from, self.clock.now()) => {
                 self.learn(endpoint, state);
+                self.doubt_whole(endpoint, state, source);
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
             None => {
@@ -165,6 +165,7 @@ impl Membership<'_> {
             };
             if self.exchange.take_asked(endpoint, from, self.clock.now()) || is_whole {
                 self.replace(slot, endpoint, state);
+                self.doubt_whole(endpoint, state, source);
             } else {
                 self.journal.stats.hollow_states += 1;
                 self.exchange.want(endpoint, generation, self.clock.now());
@@ -181,6 +182,9 @@ impl Membership<'_> {
         }
         // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
+            if source == Source::Ack {
+                self.exchange.end_doubt(endpoint, from, self.clock.now());
+            }
             let before = self.members.table.status(slot);
             self.apply_values(slot, endpoint, state);
             let after = self.members.table.status(slot);
@@ -195,6 +199,27 @@ impl Membership<'_> {
             self.mark_down(slot, DownCause::Shutdown);
         }
         self.verify(slot);
+    }
+
+    /// An ACK2 may answer the ACK of an earlier process of ours, and then holds what that one lacked: an endpoint would be known without
+    /// the values that were not newer, and nobody would send those again. Soon after the start what has no host id is therefore
+    /// requested once more, by a SYN: its answer is known to be ours. A gossip-only member does not: of endpoints without a host id it is to
+    /// tell nobody.
+    ///
+    /// Deviation: Cassandra takes what it gets for a whole.
+    fn doubt_whole(&mut self, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
+        let is_young = self.clock.age() < self.config.detector.echo_timeout && !self.config.is_gossip_only;
+        if source == Source::Other
+            && is_young
+            && !self.is_told_whole(state)
+            && !self.has_said_to_stop(endpoint)
+        {
+            self.exchange.doubt_whole(endpoint, state.heartbeat.generation, self.clock.now());
+        }
+    }
+
+    fn has_said_to_stop(&self, endpoint: Endpoint) -> bool {
+        self.members.table.find(endpoint).is_some_and(|slot| self.has_stopped(slot))
     }
 
     /// Adds an endpoint that was not known.

@@ -31,6 +31,12 @@ pub(super) struct Assassination {
 }
 
 impl Assassination {
+    /// Of whom, of what is known of it, and how long from now.
+    #[cfg(feature = "model")]
+    pub(super) fn parts(&self, now: Timestamp) -> (Endpoint, HeartbeatState, Duration) {
+        (self.endpoint, self.heartbeat, self.due.saturating_since(now))
+    }
+
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.due = self.due + pause;
     }

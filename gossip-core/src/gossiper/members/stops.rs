@@ -110,6 +110,7 @@ impl Membership<'_> {
     /// Gives a stopped endpoint the heartbeat that no later message of this generation is newer than, and takes it as down.
     pub(in super::super) fn mark_as_shutdown(&mut self, slot: Slot) {
         self.members.table.set_heartbeat(slot, Version::SHUTDOWN);
+        self.exchange.drop_doubt(self.members.table.endpoint(slot));
         self.exchange.note_news(slot);
         self.mark_down(slot, DownCause::Shutdown);
     }

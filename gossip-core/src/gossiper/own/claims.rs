@@ -30,6 +30,14 @@ pub(super) struct Refutations {
     failure_told: Option<Timestamp>,
 }
 
+impl Refutations {
+    /// Whether a claim of a greater generation was answered, and one of a greater version.
+    #[cfg(feature = "model")]
+    pub(super) const fn answered(&self) -> [bool; 2] {
+        [self.jumped.is_some(), self.raised.is_some()]
+    }
+}
+
 impl Publishing<'_> {
     /// Somebody knows something of us. Where it is newer than what we know ourselves, it comes from an earlier process of
     /// ours whose generation was lost, from another process under our address, or from somebody who removed us.
