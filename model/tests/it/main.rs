@@ -1,0 +1,4 @@
+//! What the model checker finds, and histories that broke another library.
+
+mod histories;
+mod searches;
