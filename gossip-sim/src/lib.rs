@@ -71,7 +71,9 @@ mod probe;
 mod queue;
 mod rng;
 mod streams;
+mod trial;
 mod view;
+mod watch;
 
 pub use builder::{Builder, SEED_VARIABLE};
 pub use cluster::Cluster;
@@ -79,7 +81,9 @@ pub use host::Started;
 pub use hostile::Attack;
 pub use network::Traffic;
 pub use probe::{NoProbe, Probe};
+pub use trial::{Carrier, Plan, Report, Trial, Trouble};
 pub use view::View;
+pub use watch::Watch;
 
 /// So many seconds.
 pub const fn seconds(count: u64) -> Duration {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attacks;
+mod band;
 mod cassandra_6;
 mod chaos;
 mod convergence;

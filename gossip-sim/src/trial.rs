@@ -1,0 +1,527 @@
+//! A cluster that is troubled for a while, and then left alone: what `gossip sim` runs.
+
+use std::time::Duration;
+
+use gossip_core::{ApplicationState, DownCause, Event, Gossiper, Standing};
+
+use crate::builder::Builder;
+use crate::cluster::Cluster;
+use crate::rng::Rng;
+use crate::watch::Watch;
+
+/// Up to so many nodes everything is checked after each step.
+const MAX_WATCHED: usize = 64;
+
+/// After trouble ends, so many rounds pass before a conviction counts as false: until then silence may have been real.
+const AFTERMATH: u32 = 60;
+
+/// Every so many rounds a value is published, to see how soon all know it.
+const PUBLISHES_EVERY: u32 = 5;
+
+/// For how many rounds, of a second each, a process pauses at a time.
+const PAUSE: u32 = 30;
+
+/// By how many seconds a wall clock jumps, at the most, either way.
+const JUMP: u64 = 3_600;
+
+/// How messages travel in a trial.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Carrier {
+    /// Whole messages between gossipers: the quickest.
+    #[default]
+    Messages,
+    /// Bytes over connections between nodes, as in a Cassandra cluster.
+    Internode,
+    /// Packets between nodes.
+    Datagram,
+}
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// Nothing gets from one group of hosts to the other, nor back, until it is healed.
+    Partition,
+    /// Nothing gets from one host to some others; what they send gets through.
+    OneWay,
+    /// The links of a host stop and go on in turn.
+    Clog,
+    /// Processes are killed, stopped in good order, and started again.
+    Churn,
+    /// Processes are killed, and their hosts lose what was stored.
+    Wipe,
+    /// Processes pause for half a minute.
+    Pause,
+    /// Wall clocks jump by up to an hour.
+    ClockJump,
+    /// All seeds are killed, and start again later.
+    SeedsDown,
+    /// All processes are killed, and start again.
+    MassRestart,
+}
+
+impl Trouble {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Partition,
+        Self::OneWay,
+        Self::Clog,
+        Self::Churn,
+        Self::Wipe,
+        Self::Pause,
+        Self::ClockJump,
+        Self::SeedsDown,
+        Self::MassRestart,
+    ];
+}
+
+/// What a trial is like. Two trials of one plan and one seed are the same.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Plan {
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How many rounds it takes, trouble and calm together. With trouble the last third is calm.
+    pub rounds: u32,
+    /// How messages travel.
+    pub carrier: Carrier,
+    /// How many of 100 messages vanish.
+    pub loss_percent: u32,
+    /// How many of 100 messages arrive twice.
+    pub duplicate_percent: u32,
+    /// Whether messages overtake each other.
+    pub reorders: bool,
+    /// How long a message travels, at the least and at the most.
+    pub latency: (Duration, Duration),
+    /// What goes wrong.
+    pub troubles: Vec<Trouble>,
+}
+
+/// What a trial has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// After how many rounds all knew a value that one published, one number for each value.
+    pub convergence: Vec<f64>,
+    /// How many live and reachable nodes were taken for dead by their silence.
+    pub false_convictions: u64,
+    /// After how many seconds a node that was killed was taken for dead, one number for each other that did.
+    pub detection: Vec<f64>,
+    /// How many messages each node sent in a round, on average; where bytes travel, writes.
+    pub messages: f64,
+    /// How many bytes.
+    pub bytes: f64,
+    /// After how many rounds of calm all agreed, if there was trouble.
+    pub recovery: Option<f64>,
+    /// What went wrong that must not.
+    pub violations: Vec<String>,
+    /// What happened, in order, if that was asked for.
+    pub trace: Vec<String>,
+}
+
+/// A trial that runs, round by round.
+#[derive(Debug)]
+pub struct Trial {
+    plan: Plan,
+    cluster: Cluster<Watch>,
+    rng: Rng,
+    round: u32,
+    report: Report,
+    /// When each host was last in trouble.
+    troubled: Vec<u32>,
+    /// Until when a process pauses.
+    paused: Vec<Option<u32>>,
+    /// Processes that were killed, and when.
+    killed: Vec<Option<f64>>,
+    /// How many events of each host were looked at.
+    seen: Vec<usize>,
+    /// The value that is under way: whose, which, and since which round.
+    news: Option<(usize, String, f64)>,
+    published: u32,
+    is_traced: bool,
+}
+
+impl Trial {
+    /// Starts the nodes.
+    ///
+    /// # Panics
+    ///
+    /// If there are no nodes.
+    pub fn new(plan: &Plan, seed: u64, is_traced: bool) -> Self {
+        assert!(plan.nodes > 0, "a cluster has nodes");
+        let builder: Builder = Cluster::<crate::NoProbe>::new(plan.nodes);
+        let mut builder = builder
+            .seed(seed)
+            .latency(plan.latency.0, plan.latency.1)
+            .loss_percent(plan.loss_percent)
+            .duplicate_percent(plan.duplicate_percent)
+            .remember(|event| {
+                matches!(
+                    event,
+                    Event::Up { .. }
+                        | Event::Down { .. }
+                        | Event::Restarted { .. }
+                        | Event::GenerationRaised { .. }
+                )
+            });
+        if plan.reorders {
+            builder = builder.reorder();
+        }
+        builder = match plan.carrier {
+            Carrier::Messages => builder,
+            Carrier::Internode => builder.streams(),
+            Carrier::Datagram => builder.datagrams(),
+        };
+        let watch = if plan.nodes <= MAX_WATCHED { Watch::new() } else { Watch::off() };
+        let cluster = builder.probe(watch).start();
+        Self {
+            rng: Rng::split(seed, 0x7261_6c54),
+            cluster,
+            round: 0,
+            report: Report::default(),
+            troubled: vec![0; plan.nodes],
+            paused: vec![None; plan.nodes],
+            killed: vec![None; plan.nodes],
+            seen: vec![0; plan.nodes],
+            news: None,
+            published: 0,
+            is_traced,
+            plan: plan.clone(),
+        }
+    }
+
+    /// Runs all of it.
+    pub fn run(plan: &Plan, seed: u64) -> Report {
+        let mut trial = Self::new(plan, seed, false);
+        while trial.step() {}
+        trial.finish()
+    }
+
+    /// How many rounds have passed.
+    pub const fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// The cluster as it is now.
+    pub const fn cluster(&self) -> &Cluster<Watch> {
+        &self.cluster
+    }
+
+    /// The share of running nodes that know the update under way; all, if none is.
+    pub fn informed(&self) -> f64 {
+        let Some((host, value, _)) = &self.news else { return 1.0 };
+        let endpoint = self.cluster.endpoint(*host);
+        let view = self.cluster.view();
+        let knows = |gossiper: &Gossiper| {
+            gossiper.value(endpoint, ApplicationState::LOAD).is_some_and(|(text, _)| text.to_text() == *value)
+        };
+        let informed = view.running().filter(|(_, gossiper)| knows(gossiper)).count();
+        informed as f64 / view.running().count().max(1) as f64
+    }
+
+    /// The greatest phi that any running node has of a node that was killed; 0 if none was.
+    pub fn phi_of_killed(&self) -> f64 {
+        let dead: Vec<_> = (0..self.plan.nodes)
+            .filter(|host| self.killed[*host].is_some())
+            .map(|host| self.cluster.endpoint(host))
+            .collect();
+        let view = self.cluster.view();
+        let of_dead = view.running().flat_map(|(_, gossiper)| gossiper.pulses());
+        of_dead
+            .filter(|pulse| dead.contains(&pulse.endpoint))
+            .filter_map(|pulse| pulse.phi)
+            .fold(0.0, f64::max)
+    }
+
+    /// Runs one more round; false once it is over.
+    pub fn step(&mut self) -> bool {
+        if self.round >= self.plan.rounds {
+            return false;
+        }
+        if self.is_troubled() {
+            self.trouble();
+        } else if self.round == self.first_calm() {
+            self.calm_down();
+        }
+        self.publish();
+        // Convergence is looked at ten times a round.
+        for tenth in 1..=10 {
+            self.cluster.run_for(self.cluster.settings.interval / 10);
+            self.look_for_news(f64::from(self.round) + f64::from(tenth) / 10.0);
+        }
+        self.round += 1;
+        self.look_at_events();
+        if !self.plan.troubles.is_empty()
+            && self.round > self.first_calm()
+            && self.report.recovery.is_none()
+            && self.agrees()
+        {
+            let rounds = f64::from(self.round - self.first_calm());
+            self.report.recovery = Some(rounds);
+            self.trace(|| format!("all agree again after {rounds} rounds"));
+        }
+        true
+    }
+
+    /// What it has shown.
+    pub fn finish(mut self) -> Report {
+        let nodes = self.plan.nodes as f64;
+        let shares = nodes * f64::from(self.round.max(1));
+        let traffic = self.cluster.traffic();
+        self.report.messages = traffic.sent as f64 / shares;
+        self.report.bytes = traffic.bytes as f64 / shares;
+        if !self.agrees() {
+            let text = self.disagreement();
+            self.report.violations.push(format!("after {} rounds of calm {text}", self.calm_rounds()));
+        }
+        self.report.violations.extend(self.cluster.probe().violations().iter().cloned());
+        self.report
+    }
+
+    const fn calm_rounds(&self) -> u32 {
+        self.plan.rounds - self.first_calm()
+    }
+
+    const fn first_calm(&self) -> u32 {
+        if self.plan.troubles.is_empty() { 0 } else { self.plan.rounds - self.plan.rounds / 3 }
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.round < self.first_calm()
+    }
+
+    fn trace(&mut self, text: impl FnOnce() -> String) {
+        if self.is_traced {
+            let seconds = self.cluster.now().as_nanos() as f64 / 1e9;
+            let line = format!("{seconds:10.3} s  {}", text());
+            self.report.trace.push(line);
+        }
+    }
+
+    fn runs(&self, host: usize) -> bool {
+        self.cluster.view().gossiper(host).is_some()
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.rng.below(bound as u64)).unwrap_or(0)
+    }
+
+    /// Perhaps something goes wrong in this round.
+    fn trouble(&mut self) {
+        for host in 0..self.plan.nodes {
+            if self.paused[host].is_some_and(|until| self.round >= until) {
+                self.resume(host);
+            }
+        }
+        if !self.rng.percent(25) {
+            return;
+        }
+        let at = self.below(self.plan.troubles.len());
+        let host = self.below(self.plan.nodes);
+        let nodes = self.plan.nodes;
+        match self.plan.troubles[at] {
+            Trouble::Partition if self.rng.percent(50) && nodes > 1 => {
+                let split = 1 + self.below(nodes - 1);
+                self.trouble_all();
+                self.cluster.partition(0..split, split..nodes);
+                self.trace(|| format!("hosts below {split} are cut off from the others"));
+            }
+            Trouble::OneWay if self.rng.percent(50) => {
+                self.trouble_all();
+                for to in (0..nodes).filter(|to| *to != host) {
+                    if self.rng.percent(50) {
+                        self.cluster.cut(host, to);
+                    }
+                }
+                self.trace(|| format!("what host {host} sends reaches half of the others"));
+            }
+            Trouble::Clog if self.rng.percent(50) => {
+                self.trouble_all();
+                for other in (0..nodes).filter(|other| *other != host) {
+                    self.cluster.cut(host, other);
+                    self.cluster.cut(other, host);
+                }
+                self.trace(|| format!("the links of host {host} stop"));
+            }
+            Trouble::Partition | Trouble::OneWay | Trouble::Clog => {
+                self.cluster.heal();
+                self.trouble_all();
+                self.trace(|| "all links go on".into());
+            }
+            Trouble::Churn if self.runs(host) && self.rng.percent(50) => {
+                if self.rng.percent(50) {
+                    self.kill(host);
+                } else {
+                    self.resume(host);
+                    self.troubled[host] = self.round;
+                    self.cluster.shutdown(host);
+                    self.trace(|| format!("host {host} stops in good order"));
+                }
+            }
+            Trouble::Wipe if self.runs(host) => {
+                self.kill(host);
+                self.cluster.wipe(host);
+                self.trace(|| format!("host {host} loses what it has stored"));
+            }
+            Trouble::Churn | Trouble::Wipe => self.restart(host),
+            Trouble::Pause if self.runs(host) => {
+                let until = self.round + PAUSE;
+                self.paused[host] = Some(until);
+                self.troubled[host] = until;
+                self.cluster.stall(host);
+                self.trace(|| format!("host {host} pauses"));
+            }
+            Trouble::Pause => {}
+            Trouble::ClockJump => {
+                let ahead = self.rng.below(2 * JUMP).cast_signed() - JUMP.cast_signed();
+                self.cluster.set_clock(host, ahead);
+                self.trace(|| format!("the wall clock of host {host} is {ahead} s ahead"));
+            }
+            Trouble::SeedsDown => {
+                for host in 0..nodes.min(self.cluster.settings.seeds) {
+                    self.kill(host);
+                }
+            }
+            Trouble::MassRestart => {
+                for host in 0..nodes {
+                    self.kill(host);
+                    self.restart(host);
+                }
+            }
+        }
+    }
+
+    fn trouble_all(&mut self) {
+        self.troubled.fill(self.round);
+    }
+
+    fn kill(&mut self, host: usize) {
+        self.resume(host);
+        if self.runs(host) {
+            self.cluster.kill(host);
+            self.troubled[host] = self.round;
+            self.killed[host] = Some(self.cluster.now().as_nanos() as f64 / 1e9);
+            self.trace(|| format!("host {host} is killed"));
+        }
+    }
+
+    fn restart(&mut self, host: usize) {
+        self.resume(host);
+        if !self.runs(host) {
+            self.killed[host] = None;
+            self.troubled[host] = self.round;
+            let started = self.cluster.restart(host);
+            self.trace(|| format!("host {host} starts, in generation {}", started.generation.get()));
+        }
+    }
+
+    fn resume(&mut self, host: usize) {
+        if self.paused[host].take().is_some() {
+            self.cluster.resume(host);
+            self.troubled[host] = self.round;
+            self.trace(|| format!("host {host} goes on"));
+        }
+    }
+
+    /// Everything heals, and everybody runs.
+    fn calm_down(&mut self) {
+        if self.plan.troubles.is_empty() {
+            return;
+        }
+        self.cluster.heal();
+        for host in 0..self.plan.nodes {
+            self.resume(host);
+            self.cluster.set_clock(host, 0);
+            self.restart(host);
+        }
+        self.trouble_all();
+        self.trace(|| "all is well from here on".into());
+    }
+
+    fn publish(&mut self) {
+        if self.news.is_some() || !self.round.is_multiple_of(PUBLISHES_EVERY) {
+            return;
+        }
+        let host = self.below(self.plan.nodes);
+        if self.is_troubled() && !self.runs(host) {
+            return;
+        }
+        let value = format!("{}", self.published);
+        self.published += 1;
+        // A node that stops takes no more.
+        if self.cluster.set_state(host, ApplicationState::LOAD, &value).is_ok() && !self.is_troubled() {
+            self.news = Some((host, value, f64::from(self.round)));
+        }
+    }
+
+    fn look_for_news(&mut self, now: f64) {
+        let Some((host, value, since)) = &self.news else { return };
+        let endpoint = self.cluster.endpoint(*host);
+        if self.cluster.view().all_have(endpoint, ApplicationState::LOAD, value) {
+            self.report.convergence.push(now - since);
+            let text = format!("all know {value} of host {host}");
+            self.news = None;
+            self.trace(|| text);
+        }
+    }
+
+    fn look_at_events(&mut self) {
+        for host in 0..self.plan.nodes {
+            let events: Vec<_> = self.cluster.events(host)[self.seen[host]..].to_vec();
+            self.seen[host] += events.len();
+            for (at, event) in events {
+                let seconds = at.as_nanos() as f64 / 1e9;
+                if let Event::Down { endpoint, cause: DownCause::Convicted { .. }, .. } = event {
+                    let of = crate::host::Host::find(&self.cluster.hosts, endpoint);
+                    let killed = of.and_then(|of| self.killed[of]);
+                    match (of, killed) {
+                        (_, Some(killed)) if killed <= seconds => {
+                            self.report.detection.push(seconds - killed)
+                        }
+                        (Some(of), _) if !self.was_troubled(of) && !self.was_troubled(host) => {
+                            self.report.false_convictions += 1;
+                        }
+                        _ => {}
+                    }
+                }
+                if self.is_traced {
+                    self.report.trace.push(format!("{seconds:10.3} s  host {host}: {event:?}"));
+                }
+            }
+        }
+    }
+
+    fn was_troubled(&self, host: usize) -> bool {
+        !self.plan.troubles.is_empty() && self.round < self.troubled[host] + AFTERMATH
+    }
+
+    /// Whether all that run take each other for live, and know what each says of itself.
+    fn agrees(&self) -> bool {
+        let view = self.cluster.view();
+        view.running().count() == self.plan.nodes
+            && view.all_live()
+            && view.running().all(|(_, owner)| view.running().all(|(_, other)| knows_as(other, owner)))
+    }
+
+    /// Who does not agree, in words.
+    fn disagreement(&self) -> String {
+        let view = self.cluster.view();
+        for (host, gossiper) in view.running() {
+            for (of, owner) in view.running() {
+                let endpoint = owner.local_endpoint();
+                let standing = gossiper.standing(endpoint);
+                if standing != Some(Standing::Live) {
+                    return format!("host {host} has host {of} as {standing:?}");
+                }
+                if !knows_as(gossiper, owner) {
+                    return format!("host {host} does not know what host {of} says of itself");
+                }
+            }
+        }
+        format!("only {} of {} nodes run", view.running().count(), self.plan.nodes)
+    }
+}
+
+fn knows_as(gossiper: &Gossiper, owner: &Gossiper) -> bool {
+    let endpoint = owner.local_endpoint();
+    gossiper.heartbeat(endpoint).is_some_and(|known| known.generation == owner.generation())
+        && gossiper.values(endpoint).eq(owner.values(endpoint))
+}
