@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::node::{Output, command, gossip, refused};
-use crate::shared::shared;
+use gossip_testing::shared;
 
 const INITIATE: &str = "ca552dfa 0c0a0c11 06 7f000001 1b58 d66821b5";
 const ECHO: &str = "0b 00 02 94 08 11 01 cf e5 68 00 a7 10 1f 00 00 00 2d ec b9 7b";

@@ -25,8 +25,6 @@ mod played;
 mod prometheus;
 mod refusals;
 mod seeds;
-#[path = "../../../tests/shared.rs"]
-mod shared;
 mod silence;
 mod split;
 mod tls;

@@ -34,8 +34,6 @@ mod scenarios;
 mod scenarios_a;
 #[cfg(feature = "seal")]
 mod sealed;
-#[path = "../../../tests/shared.rs"]
-mod shared;
 mod stopping;
 mod support;
 #[cfg(feature = "tls")]

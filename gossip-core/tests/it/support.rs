@@ -12,7 +12,7 @@ use gossip_core::{
     HeartbeatState, MessagingVersion, MetadataId, Session, Standing, Timestamp, Verb, Version,
 };
 
-pub(crate) use crate::shared::shared;
+pub(crate) use gossip_testing::shared;
 
 /// The names of the files in `folder` that end in `suffix`, sorted.
 pub(crate) fn names(folder: &Path, suffix: &str) -> Vec<String> {

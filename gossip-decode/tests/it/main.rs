@@ -9,8 +9,6 @@ mod handshakes;
 mod legacy;
 mod names;
 mod properties;
-#[path = "../../../tests/shared.rs"]
-mod shared;
 mod support;
 mod tls;
 mod transcripts;

@@ -12,8 +12,8 @@ use rustls::{
     SideData, SupportedProtocolVersion,
 };
 
-use crate::shared::shared;
 use crate::support::{ACCEPTOR, DIALLER, Decoded, Talk, decode, decode_capture, hex, usual_initiate};
+use gossip_testing::shared;
 
 /// What was said of the connections that were passed over.
 fn all_passed(decoded: &Decoded) -> Vec<&Passed> {

@@ -5,8 +5,8 @@ use std::fs;
 
 use gossip_decode::{Body, Options, Record};
 
-use crate::shared::shared;
 use crate::support::{Decoded, decode_capture, decode_pieces};
+use gossip_testing::shared;
 
 /// What is in a capture: connections, those of them for streaming, attempts that nobody heard, messages of gossip, others.
 const FILES: [(&str, [u64; 5]); 7] = [
