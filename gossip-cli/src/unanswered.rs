@@ -66,7 +66,7 @@ pub(crate) const fn tls_advice(fault: TlsFault) -> Option<&'static str> {
             "it does not speak TLS there: check that it is the storage port of a node, and try --tls optional or leave --tls out"
         }
         TlsFault::Closed => "its log may say what it does not like",
-        // `tls.md` T5: a node with OpenSSL says nothing more, whatever it does not like about the certificate.
+        // `docs/protocol/tls.md`: a node with OpenSSL says nothing more, whatever it does not like about the certificate.
         TlsFault::Alert(80) => {
             "Cassandra nodes answer so when they do not trust the certificate that --tls-cert or --tls-keystore holds: import the \
              authority that issued it into their truststore, and where require_endpoint_verification is on, have it name the \

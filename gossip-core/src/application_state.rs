@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The key of a gossiped value: the number that stands for it on the wire (`gossip-messages.md` §9).
+/// The key of a gossiped value: the number that stands for it on the wire (`docs/protocol/application-states.md#keys`).
 ///
 /// Numbers without a name are kept, counted and forwarded like any other. Clusters of one's own may use numbers from
 /// [`ApplicationState::FIRST_CUSTOM`] on as they like.

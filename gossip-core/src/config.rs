@@ -156,7 +156,7 @@ impl Config {
     }
 
     /// Starts the configuration of a gossip-only member of a Cassandra cluster: one that hears and is heard, and is no part of the ring
-    /// (Cassandra's word is fat client). It publishes what real nodes expect of such a one (`internode.md`, Appendix D), never a status
+    /// (Cassandra's word is fat client). It publishes what real nodes expect of such a one (`docs/protocol/gossip-only-member.md`), never a status
     /// nor tokens: release and schema follow those of the members. Its types have no way to publish anything else but
     /// [`Pad`](crate::Pad)s.
     ///
@@ -359,7 +359,7 @@ impl<M> ConfigBuilder<M> {
         self
     }
 
-    /// Adds an endpoint known from an earlier run (`gossip-semantics.md` §3.3): it is tried now and then until it is heard of.
+    /// Adds an endpoint known from an earlier run (`docs/protocol/life-cycle.md#start`): it is tried now and then until it is heard of.
     pub fn saved_endpoint(self, endpoint: Endpoint) -> Self {
         self.saved(SavedEndpoint::new(endpoint))
     }

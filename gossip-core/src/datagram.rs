@@ -3,7 +3,7 @@
 //! A packet is a [`Header`] and messages behind it, each with a head of seven bytes; integers are big-endian. ARCHITECTURE.md
 //! shows the layout byte by byte.
 //!
-//! * Bodies are those of messaging version 12 (`gossip-messages.md` §7). A shutdown has none: the header says which process ends.
+//! * Bodies are those of messaging version 12 (`docs/protocol/gossip-messages.md`). A shutdown has none: the header says which process ends.
 //! * Who sends a packet stands in it, and not in the address that it came from. A **cookie** proves that it is so: each
 //!   packet carries one that its receiver has to repeat, and which only reaches whoever listens at the address it was sent to.
 //!   Without it only SYNs and echo requests are taken, and the answer is at most three times as long as the question.

@@ -122,7 +122,7 @@ pub(crate) fn encode_requests(
 /// Whoever a message is written for: its messaging version, and what else it can decode.
 ///
 /// Anything else is withheld from it: a number beyond its table costs a Cassandra node the whole message, a value that it cannot size every
-/// later one (`gossip-messages.md` §3, §9). What is withheld counts as told: whoever cannot decode a value lacks nothing of it.
+/// later one (`docs/protocol/primitives.md#modified-utf-8`, `docs/protocol/application-states.md#keys`). What is withheld counts as told: whoever cannot decode a value lacks nothing of it.
 ///
 /// Deviation: Cassandra sends everybody everything.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Comparing digests with what is known: who is ahead, and by how much (`gossip-semantics.md` §6).
+//! Comparing digests with what is known: who is ahead, and by how much (`docs/protocol/exchange.md#comparing-digests`).
 
 use alloc::vec::Vec;
 
@@ -279,7 +279,7 @@ pub(crate) fn encode_all(
 
 /// Compares every digest with the table, and notes in `pending` what either side lacks.
 ///
-/// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`pitfalls.md` §4.3). Neither is an
+/// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`docs/protocol/pitfalls.md#dead-and-removed-nodes`). Neither is an
 /// endpoint that the sender knows by its address alone: there is nothing to be told of it.
 pub(crate) fn examine(
     table: &EndpointTable,

@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
-/// The address and port under which a process gossips: its identity (`internode.md` §1).
+/// The address and port under which a process gossips: its identity (`docs/protocol/connections.md#ports-and-addresses`).
 ///
 /// Ordered as Cassandra orders addresses: byte by byte, where one is a prefix of the other the shorter first, and by port last.
 /// An IPv4 address mapped into IPv6 becomes the IPv4 address here, once; scopes are dropped.
@@ -88,7 +88,7 @@ impl Endpoint {
         }
     }
 
-    /// The textual form that Java gives an address (`gossip-messages.md` §10): IPv4 dotted, IPv6 as eight groups
+    /// The textual form that Java gives an address (`docs/protocol/application-states.md`): IPv4 dotted, IPv6 as eight groups
     /// without compression.
     pub const fn java_address(self) -> JavaAddress {
         JavaAddress(self.ip())

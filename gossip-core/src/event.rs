@@ -63,7 +63,7 @@ pub enum Event {
         generation: Generation,
     },
     /// A peer has asked for everything of this node again, some intervals after it was told: it ignores us. Cassandra's nodes do so
-    /// for a minute with a gossip-only member that they dropped for its silence (`internode.md` D.2); [`Event::Accepted`] follows then.
+    /// for a minute with a gossip-only member that they dropped for its silence (`docs/protocol/gossip-only-member.md#times`); [`Event::Accepted`] follows then.
     Ignored {
         /// Who.
         by: Endpoint,
@@ -163,7 +163,7 @@ pub enum Event {
         /// The generation under which the other is known.
         generation: Generation,
     },
-    /// The node, a gossip-only member, has left its Cassandra cluster in silence, since that is being upgraded to 6.0 (`cassandra-6.md` M6):
+    /// The node, a gossip-only member, has left its Cassandra cluster in silence, since that is being upgraded to 6.0 (`docs/protocol/cassandra-6.md`):
     /// nodes that start then count everybody who is in gossip. It is disabled, or has stopped if it was just asking before it joins.
     Withdrawn {
         /// Whose state or connection showed it.

@@ -423,7 +423,7 @@ impl Gossiper {
         self.publishing().set_local_state(key, value, is_over)
     }
 
-    /// Announces to all live members that the node stops, goes on for a while (`gossip-semantics.md` §13.1), and then is
+    /// Announces to all live members that the node stops, goes on for a while (`docs/protocol/life-cycle.md#stop`), and then is
     /// done: [`Event::Stopped`]. A gossip-only member announces nothing, and is done at once.
     pub fn shutdown(&mut self, now: Timestamp) {
         self.advance(now);
@@ -447,7 +447,7 @@ impl Gossiper {
         self.begin_leaving()
     }
 
-    /// Declares an endpoint as left that cannot do so itself (`gossip-semantics.md` §14). One that is known has
+    /// Declares an endpoint as left that cannot do so itself (`docs/protocol/life-cycle.md#removal-by-another-node`). One that is known has
     /// [`ring_delay`](crate::Membership::ring_delay) to show a sign of life; then
     /// [`Event::Assassinated`] or [`Event::AssassinationAborted`] follows. One that is not known is declared at once.
     ///

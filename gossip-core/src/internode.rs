@@ -1,4 +1,4 @@
-//! Cassandra's connection layer without its sockets: handshake, frames and message headers (`internode.md`).
+//! Cassandra's connection layer without its sockets: handshake, frames and message headers (`docs/protocol/connections.md` and what follows it there).
 //!
 //! A connection carries messages one way only. Who dials sends an [`Initiate`], waits for the [`Accept`]
 //! ([`Outbound`]) and then sends frames; who accepts takes the bytes apart ([`Inbound`]) and sends nothing but the

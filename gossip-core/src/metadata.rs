@@ -1,4 +1,4 @@
-//! The identifier of the cluster metadata of Cassandra 6.0 (`cassandra-6.md` M3).
+//! The identifier of the cluster metadata of Cassandra 6.0 (`docs/protocol/cassandra-6.md`).
 
 use core::fmt;
 use core::net::IpAddr;

@@ -26,7 +26,7 @@ use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::version::Version;
 
-/// The largest message that goes over the connection for gossip, in bytes, header included (`internode.md` §2).
+/// The largest message that goes over the connection for gossip, in bytes, header included (`docs/protocol/connections.md#connection-types`).
 pub const MAX_URGENT_MESSAGE: usize = 65_515;
 
 /// A node of a cluster, without sockets, clock or thread: tell it what happened by [`Node::handle_input`], then ask it what to

@@ -1,7 +1,7 @@
 //! The phi accrual failure detector: how long a silence is, measured by the intervals before it.
 //!
 //! Hayashibara et al., "The phi accrual failure detector" (2004), in the simplified form of Cassandra
-//! (`gossip-semantics.md` §12): intervals are taken to be exponentially distributed, so phi needs one division.
+//! (`docs/protocol/failure-detection.md`): intervals are taken to be exponentially distributed, so phi needs one division.
 
 use alloc::vec::Vec;
 use core::time::Duration;

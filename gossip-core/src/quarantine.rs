@@ -1,4 +1,4 @@
-//! Endpoints that are gone, and what of them is refused (`pitfalls.md` §4).
+//! Endpoints that are gone, and what of them is refused (`docs/protocol/pitfalls.md#dead-and-removed-nodes`).
 //!
 //! Nodes forget an endpoint at different moments. Whoever has forgotten it must not learn it again from those who have not.
 //!

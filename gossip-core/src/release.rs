@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use crate::application_state::ApplicationState;
 
-/// A release, parsed from RELEASE_VERSION: `major.minor[.patch[.hotfix]][-prerelease][+build]` (`gossip-messages.md` §10.4).
+/// A release, parsed from RELEASE_VERSION: `major.minor[.patch[.hotfix]][-prerelease][+build]` (`docs/protocol/application-states.md#other-values`).
 ///
 /// Ordered as releases follow each other; a pre-release comes before its release, and what follows a `+` does not count.
 ///
@@ -55,13 +55,13 @@ impl<'a> Release<'a> {
         self.numbers[1]
     }
 
-    /// How many numbers were written. Releases of DataStax Enterprise have four (`gossip-messages.md` §11).
+    /// How many numbers were written. Releases of DataStax Enterprise have four (`docs/protocol/application-states.md#datastax-enterprise`).
     pub const fn numbers(self) -> usize {
         self.count
     }
 
     /// The greatest number of a state that this release can decode: one above it costs the receiver the whole message
-    /// (`gossip-messages.md` §9).
+    /// (`docs/protocol/application-states.md#keys`).
     pub const fn highest_state(self) -> ApplicationState {
         ApplicationState::new(match (self.major(), self.minor()) {
             (0..=3, _) => 24,

@@ -113,7 +113,7 @@ impl StateInfo {
     }
 
     /// The newer of a pair of values that say the same, one with a port and one from before 4.0; where both are equally new, or name the
-    /// same address, the former (`gossip-messages.md` §13).
+    /// same address, the former (`docs/protocol/gossip-messages.md#invalid-bodies`).
     pub fn newer<'a>(
         with_port: Option<(Version, &'a str)>,
         without: Option<(Version, &'a str)>,

@@ -1,4 +1,4 @@
-//! Where an endpoint is in its life, as it says itself (`gossip-messages.md` §10.1).
+//! Where an endpoint is in its life, as it says itself (`docs/protocol/application-states.md#status`).
 
 use core::fmt;
 

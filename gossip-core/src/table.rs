@@ -643,7 +643,7 @@ impl Pulse {
 }
 
 /// What the newer of the two status values says; where both are equally new, the one with port
-/// (`gossip-messages.md` §13).
+/// (`docs/protocol/gossip-messages.md#invalid-bodies`).
 ///
 /// Deviation: both are kept, as the older forms of addresses are; Cassandra removes and hides them once all run 4.0.
 pub(crate) fn effective_status(

@@ -1,4 +1,4 @@
-//! The binary value of TOKENS (`gossip-messages.md` §10.3).
+//! The binary value of TOKENS (`docs/protocol/application-states.md#tokens`).
 
 use alloc::string::String;
 use alloc::vec::Vec;

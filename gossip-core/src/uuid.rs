@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// A UUID: of a host, or of a schema. Its text is the canonical one, 36 lower-case characters (`gossip-messages.md` §10).
+/// A UUID: of a host, or of a schema. Its text is the canonical one, 36 lower-case characters (`docs/protocol/application-states.md`).
 ///
 /// ```
 /// use gossip_core::Uuid;

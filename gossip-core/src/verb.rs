@@ -1,4 +1,4 @@
-//! The kinds of internode messages (`internode.md` §7).
+//! The kinds of internode messages (`docs/protocol/message-header.md#verbs-of-a-gossip-peer`).
 
 use core::fmt;
 

@@ -4,13 +4,13 @@ use core::fmt;
 
 /// When a process started: seconds since the Unix epoch as its operator reckons them, greater at each start.
 ///
-/// Signed 32 bits, as on the wire (`gossip-messages.md` §2): negative numbers are legal there and smaller than any
+/// Signed 32 bits, as on the wire (`docs/protocol/primitives.md#integers`): negative numbers are legal there and smaller than any
 /// ordinary generation. A state of a greater generation replaces all that was known of the endpoint before.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Generation(i32);
 
-/// How far ahead of the wall clock a generation may be, in seconds (`gossip-semantics.md` §1).
+/// How far ahead of the wall clock a generation may be, in seconds (`docs/protocol/life-cycle.md#times-and-settings`).
 pub(crate) const MAX_AHEAD: u64 = 365 * 24 * 60 * 60;
 
 /// The beginning of the year 2026, in seconds since the Unix epoch: a clock that shows less is not set.
@@ -40,12 +40,12 @@ impl Generation {
         }
     }
 
-    /// Whether nobody whose clock shows `unix_seconds` takes it: it is more than a year ahead (`gossip-semantics.md` §1).
+    /// Whether nobody whose clock shows `unix_seconds` takes it: it is more than a year ahead (`docs/protocol/life-cycle.md#times-and-settings`).
     pub fn is_beyond(self, unix_seconds: u64) -> bool {
         u64::try_from(self.0).is_ok_and(|seconds| seconds > unix_seconds.saturating_add(MAX_AHEAD))
     }
 
-    /// The generation for a process that starts now (`gossip-semantics.md` §3.1): the time, or one more than `stored`
+    /// The generation for a process that starts now (`docs/protocol/life-cycle.md#generation`): the time, or one more than `stored`
     /// where that is not smaller.
     ///
     /// A `stored` generation that is more than a year ahead of the time is left alone: nobody whose clock is right would take it, and for
@@ -68,7 +68,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A number from the counter that an endpoint's heartbeat and its values share (`gossip-semantics.md` §3.2).
+/// A number from the counter that an endpoint's heartbeat and its values share (`docs/protocol/life-cycle.md#versions`).
 ///
 /// Signed 32 bits, as on the wire: −1 stands for an endpoint never heard of, 2147483647 marks one that has stopped.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -78,9 +78,9 @@ pub struct Version(i32);
 impl Version {
     /// Below every version that a running endpoint gives out: asking from here asks for everything.
     pub const ZERO: Self = Self(0);
-    /// The heartbeat of an endpoint that is known by its address alone (`gossip-semantics.md` §3.3).
+    /// The heartbeat of an endpoint that is known by its address alone (`docs/protocol/life-cycle.md#start`).
     pub const EMPTY: Self = Self(-1);
-    /// The heartbeat that marks an endpoint as stopped (`gossip-semantics.md` §13).
+    /// The heartbeat that marks an endpoint as stopped (`docs/protocol/life-cycle.md#stop`).
     pub const SHUTDOWN: Self = Self(i32::MAX);
 
     /// The version with this number.
@@ -190,7 +190,7 @@ impl fmt::Debug for Known {
 
 /// The messaging version negotiated on a connection: it decides how bodies and headers are written.
 ///
-/// Which release speaks which is in `gossip-messages.md` §1.
+/// Which release speaks which is in `docs/protocol/README.md#versions`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum MessagingVersion {

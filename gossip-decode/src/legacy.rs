@@ -1,4 +1,4 @@
-//! The layout of messages before 4.0 (`internode.md`, appendix A). The core never speaks it.
+//! The layout of messages before 4.0 (`docs/protocol/before-4-0.md`). The core never speaks it.
 
 use gossip_core::wire::{AddressForm, DecodeError, Reader};
 use gossip_core::{Endpoint, Verb};

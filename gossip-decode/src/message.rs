@@ -125,7 +125,7 @@ impl Head {
     }
 }
 
-/// The names of flags, by bit (`internode.md` §6.2).
+/// The names of flags, by bit (`docs/protocol/message-header.md#header`).
 const FLAGS: [(u32, &str); 4] =
     [(0, "CALL_BACK_ON_FAILURE"), (1, "TRACK_REPAIRED_DATA"), (2, "TRACK_WARNINGS"), (3, "URGENT")];
 

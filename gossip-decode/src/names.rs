@@ -1,4 +1,4 @@
-//! What states are called: it depends on the release of the endpoint that publishes them (`gossip-messages.md` §9, §11).
+//! What states are called: it depends on the release of the endpoint that publishes them (`docs/protocol/application-states.md#keys`, `docs/protocol/application-states.md#datastax-enterprise`).
 
 use core::fmt;
 use std::borrow::Cow;

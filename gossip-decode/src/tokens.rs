@@ -1,4 +1,4 @@
-//! Tokens as people write them (`gossip-messages.md` §10.2).
+//! Tokens as people write them (`docs/protocol/application-states.md#token-text`).
 
 use core::fmt::Write;
 

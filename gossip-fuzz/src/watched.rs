@@ -226,7 +226,7 @@ impl Watched {
         Self { is_gossip_only: true, ..Self::new(config, now) }
     }
 
-    /// Asserts of a message that was written that a gossip-only member may send it (`internode.md` D.4).
+    /// Asserts of a message that was written that a gossip-only member may send it (`docs/protocol/gossip-only-member.md#leave-in-silence`).
     pub(crate) fn check_trace(&self, message: &Message<'_>) {
         if !self.is_gossip_only {
             return;

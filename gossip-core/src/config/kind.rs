@@ -33,7 +33,7 @@ impl Cassandra {
         Self { local, host_id, data_center: "datacenter1".to_owned(), rack: "rack1".to_owned() }
     }
 
-    /// What is published from the start, in Cassandra's order (`gossip-messages.md` §10.5, `internode.md` D.1). Release, schema and
+    /// What is published from the start, in Cassandra's order (`docs/protocol/application-states.md#what-a-node-publishes-and-when`, `docs/protocol/gossip-only-member.md#what-to-publish`). Release, schema and
     /// version 14 come when it is known what the members have.
     pub(super) fn states(&self) -> Vec<(ApplicationState, String)> {
         let nowhere = if self.local.ip().is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
@@ -41,7 +41,7 @@ impl Cassandra {
             (ApplicationState::NET_VERSION, VersionRange::WITHOUT_METADATA.max.to_string()),
             (ApplicationState::HOST_ID, self.host_id.to_string()),
             // Where this is not published, nodes tell their clients of our address with the port 9042 when we are gone. It may be a real
-            // node's, which they then take for down (`internode.md` D.4).
+            // node's, which they then take for down (`docs/protocol/gossip-only-member.md#leave-in-silence`).
             (ApplicationState::NATIVE_ADDRESS_AND_PORT, nowhere.to_owned()),
             (ApplicationState::RPC_ADDRESS, "0.0.0.0".to_owned()),
             (ApplicationState::INTERNAL_ADDRESS_AND_PORT, self.local.java_address_and_port().to_string()),

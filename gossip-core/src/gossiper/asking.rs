@@ -1,4 +1,4 @@
-//! Asking before joining: the shadow round (`gossip-semantics.md` §10), and what is made of its answers.
+//! Asking before joining: the shadow round (`docs/protocol/life-cycle.md#shadow-round`), and what is made of its answers.
 //!
 //! The answer, which holds everything, decides whether somebody else uses our address. If nobody does, it is what we know to
 //! begin with.

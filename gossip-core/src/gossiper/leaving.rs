@@ -1,4 +1,4 @@
-//! Leaving the cluster for good (`gossip-semantics.md` §14).
+//! Leaving the cluster for good (`docs/protocol/life-cycle.md#removal-by-another-node`).
 
 use alloc::format;
 use core::fmt;

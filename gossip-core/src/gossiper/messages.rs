@@ -22,7 +22,7 @@ use crate::version::Generation;
 use crate::wire::JavaStr;
 
 impl Gossiper {
-    /// `gossip-semantics.md` §5.
+    /// `docs/protocol/exchange.md#receiving-a-syn`.
     pub(super) fn on_syn(&mut self, from: Endpoint, id: u64, session: &mut Session, syn: &Syn<'_>) {
         self.journal.stats.syns_received += 1;
         if !self.is_of_this_cluster(from, id, syn) {
@@ -198,7 +198,7 @@ impl Gossiper {
         self.exchange.empty_ack(from, &mut self.journal);
     }
 
-    /// `gossip-semantics.md` §7.
+    /// `docs/protocol/exchange.md#receiving-an-ack`.
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
         self.metadata.note_ack(from);

@@ -1,4 +1,4 @@
-//! The identifier of the cluster's metadata (`cassandra-6.md` M3).
+//! The identifier of the cluster's metadata (`docs/protocol/cassandra-6.md`).
 //!
 //! Owns: the identifier that our SYNs carry and where it is from, the questions for it, and whose SYNs carry another one.
 //! May see: nothing. It is given the time.

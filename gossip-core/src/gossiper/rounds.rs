@@ -1,4 +1,4 @@
-//! The round and its chances: when it is due, to whom it goes, and whether anybody answers (`gossip-semantics.md` §4).
+//! The round and its chances: when it is due, to whom it goes, and whether anybody answers (`docs/protocol/exchange.md#round`).
 //!
 //! Owns: the time of the next round, the random choice, the pauses of our own process, and when anybody was heard last.
 //! May see: the members, which it reads; the exchange, in which it notes a SYN; the journal; the settings. It is given the time.
@@ -100,7 +100,7 @@ impl Rounds {
     ) {
         let table = members.table();
         // Deviation: whoever is gone by its status counts neither for the probability nor for the choice, where Cassandra
-        // leaves it in the former (`pitfalls.md` §4.4).
+        // leaves it in the former (`docs/protocol/pitfalls.md#dead-and-removed-nodes`).
         let (live, unreachable) = (table.count(Kind::Live), table.count(Kind::Unreachable));
         let mut send_syn = |target: Option<Endpoint>| {
             if let Some(target) = target {

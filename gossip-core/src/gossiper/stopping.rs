@@ -1,4 +1,4 @@
-//! Stopping in good order, and taking part again (`gossip-semantics.md` §13).
+//! Stopping in good order, and taking part again (`docs/protocol/life-cycle.md#stop`).
 
 use core::fmt;
 
@@ -92,7 +92,7 @@ impl fmt::Display for EnableError {
 impl core::error::Error for EnableError {}
 
 impl Gossiper {
-    /// Begins to take no part, unless that would leave the node half joined or half gone for ever (`gossip-semantics.md` §19.4:
+    /// Begins to take no part, unless that would leave the node half joined or half gone for ever (`docs/protocol/operators.md#describecluster`:
     /// only in normal mode).
     pub(super) fn begin_disabling(&mut self) -> Result<(), DisableError> {
         match self.life.mode() {
@@ -148,7 +148,7 @@ impl Gossiper {
     }
 
     /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that is told of its stop
-    /// writes a row for it that never goes away (`internode.md` D.4). What was due to others is dropped.
+    /// writes a row for it that never goes away (`docs/protocol/gossip-only-member.md#leave-in-silence`). What was due to others is dropped.
     fn fall_silent(&mut self, then: AfterShutdown) {
         match then {
             AfterShutdown::Stop => self.stop(),
@@ -171,7 +171,7 @@ impl Gossiper {
         }
     }
 
-    /// Gossip is enabled again: a later process, as far as others can tell (`gossip-semantics.md` §3.3).
+    /// Gossip is enabled again: a later process, as far as others can tell (`docs/protocol/life-cycle.md#start`).
     pub(super) fn begin_again(&mut self) -> Result<(), EnableError> {
         match self.life.mode() {
             Mode::Running | Mode::Leaving { .. } => return Ok(()),

@@ -1,4 +1,4 @@
-//! A gossip-only member and an upgrade to Cassandra 6.0 (`cassandra-6.md` M6): a node that starts 6.0 first builds its cluster metadata from
+//! A gossip-only member and an upgrade to Cassandra 6.0 (`docs/protocol/cassandra-6.md`): a node that starts 6.0 first builds its cluster metadata from
 //! everybody in gossip, and whoever has no tokens costs it warnings, or its start. So such a member leaves in silence as soon as it sees a sign.
 //!
 //! Once the metadata service is initialised, such a member does no harm. The identifier of the cluster's metadata, which nodes tell in

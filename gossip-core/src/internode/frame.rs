@@ -1,4 +1,4 @@
-//! The frames that a connection's bytes are cut into (`internode.md` §5).
+//! The frames that a connection's bytes are cut into (`docs/protocol/framing.md`).
 
 use core::fmt;
 use core::ops::Range;

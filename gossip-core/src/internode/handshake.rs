@@ -1,4 +1,4 @@
-//! The two messages that open a connection (`internode.md` §3, §4).
+//! The two messages that open a connection (`docs/protocol/handshake.md`, `docs/protocol/handshake.md#version-negotiation`).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! What stands before the body of a message (`internode.md` §6).
+//! What stands before the body of a message (`docs/protocol/message-header.md`).
 
 use crate::verb::Verb;
 use crate::version::MessagingVersion;

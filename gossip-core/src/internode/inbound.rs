@@ -1,4 +1,4 @@
-//! A connection that we accepted: bytes in, messages out (`internode.md` §3, §5, §9).
+//! A connection that we accepted: bytes in, messages out (`docs/protocol/handshake.md`, `docs/protocol/framing.md` and `docs/protocol/framing.md#errors-in-frames`).
 
 use alloc::boxed::Box;
 use alloc::vec;

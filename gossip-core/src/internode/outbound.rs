@@ -1,4 +1,4 @@
-//! A connection that we dialled, up to the moment from which it only carries our frames (`internode.md` §3).
+//! A connection that we dialled, up to the moment from which it only carries our frames (`docs/protocol/handshake.md`).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! The ACK: answers a SYN (`gossip-messages.md` §7.2).
+//! The ACK: answers a SYN (`docs/protocol/gossip-messages.md#ack`).
 
 use super::{Codec, Digests, StateMap};
 use crate::wire::{DecodeError, Full, Reader, Writer};

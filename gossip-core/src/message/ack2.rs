@@ -1,4 +1,4 @@
-//! The ACK2: ends an exchange (`gossip-messages.md` §7.3).
+//! The ACK2: ends an exchange (`docs/protocol/gossip-messages.md#ack2`).
 
 use super::{Codec, StateMap};
 use crate::wire::{DecodeError, Full, Reader, Writer};

@@ -1,4 +1,4 @@
-//! Digests: who is known, and how far (`gossip-messages.md` §5).
+//! Digests: who is known, and how far (`docs/protocol/gossip-messages.md#digest`).
 
 use super::Codec;
 use crate::endpoint::Endpoint;

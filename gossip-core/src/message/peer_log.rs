@@ -1,4 +1,4 @@
-//! The question for entries of the cluster metadata's log, and its answer (`cassandra-6.md` M3). Neither is gossip, but the answer tells the
+//! The question for entries of the cluster metadata's log, and its answer (`docs/protocol/cassandra-6.md`). Neither is gossip, but the answer tells the
 //! identifier that a SYN has to carry.
 
 use crate::metadata::MetadataId;

@@ -1,4 +1,4 @@
-//! The announcement that an endpoint stops (`gossip-messages.md` §7.5).
+//! The announcement that an endpoint stops (`docs/protocol/gossip-messages.md#shutdown`).
 
 use super::{Codec, EndpointState};
 use crate::wire::{DecodeError, Full, Reader, Writer};

@@ -1,4 +1,4 @@
-//! What is known of endpoints: heartbeats and values (`gossip-messages.md` §6).
+//! What is known of endpoints: heartbeats and values (`docs/protocol/gossip-messages.md#endpoint-state`).
 
 use super::Codec;
 use super::digest::{PACKED, pack, read_packed};

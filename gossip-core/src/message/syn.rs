@@ -1,4 +1,4 @@
-//! The SYN: opens an exchange (`gossip-messages.md` §7.1).
+//! The SYN: opens an exchange (`docs/protocol/gossip-messages.md#syn`).
 
 use super::{Codec, Digests};
 use crate::metadata::MetadataId;

@@ -22,7 +22,7 @@ const BODY: usize = CRC_HEADER + MAX_HEADER;
 /// The size of a buffer in which the longest frame is built.
 const PLAIN: usize = BODY + MAX_URGENT_MESSAGE + CRC_TRAILER;
 
-/// How much of a large message goes into one frame, in bytes (`internode.md` §5.5).
+/// How much of a large message goes into one frame, in bytes (`docs/protocol/framing.md#large-messages`).
 pub(super) const PIECE: usize = 32 * 1024;
 
 /// The size of a buffer that has room for any frame, compressed or not.
@@ -169,7 +169,7 @@ fn header(outgoing: Outgoing, payload_size: usize, unix_ms: u64) -> Header<'stat
     }
 }
 
-/// How long a message is worth taking, in milliseconds (`internode.md` §7.1).
+/// How long a message is worth taking, in milliseconds (`docs/protocol/message-header.md#verbs-of-a-gossip-peer`).
 ///
 /// Deviation: a response has the whole time of its kind, where Cassandra gives it what is left of its request's.
 const fn expires_in(verb: Verb) -> i64 {

@@ -28,7 +28,7 @@ const MAX_TOLD: usize = 64;
 /// After how long the same fault of the same peer is told again.
 const TOLD_AGAIN: Duration = Duration::from_hours(1);
 
-/// The alert with which a plain dialler is refused where nothing but TLS is accepted (`tls.md` T2): fatal, `protocol_version`.
+/// The alert with which a plain dialler is refused where nothing but TLS is accepted (`docs/protocol/tls.md`): fatal, `protocol_version`.
 const ONLY_TLS: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
 
 /// What protects a connection.
@@ -244,7 +244,7 @@ impl Streams {
         let mut both = before.into_iter().chain(bytes.iter().copied());
         let (Some(first), second) = (both.next(), both.next()) else { return };
         let is_tls = match second {
-            // `tls.md` T2: the types of TLS records, and their version. Cassandra's magic begins with neither.
+            // `docs/protocol/tls.md`: the types of TLS records, and their version. Cassandra's magic begins with neither.
             _ if !(20..=24).contains(&first) => false,
             None => {
                 *guard = Guard::Unknown(Some(first));

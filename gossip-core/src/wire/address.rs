@@ -1,4 +1,4 @@
-//! Endpoint addresses on the wire (`gossip-messages.md` §4).
+//! Endpoint addresses on the wire (`docs/protocol/primitives.md#address`).
 
 use core::net::IpAddr;
 

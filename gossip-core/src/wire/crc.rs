@@ -1,4 +1,4 @@
-//! The checksums of handshakes and frames (`internode.md` §3.1, §5.1).
+//! The checksums of handshakes and frames (`docs/protocol/primitives.md#crc32`, `docs/protocol/primitives.md#crc24`).
 
 /// The four bytes that every CRC-32 runs over before the data.
 const SALT: [u8; 4] = [0xfa, 0x2d, 0x55, 0xca];

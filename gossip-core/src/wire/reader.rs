@@ -172,7 +172,7 @@ pub enum DecodeError {
         /// Its number.
         key: i32,
     },
-    /// A string that Java could not decode (`gossip-messages.md` §3).
+    /// A string that Java could not decode (`docs/protocol/primitives.md#modified-utf-8`).
     String {
         /// What was being read.
         field: &'static str,

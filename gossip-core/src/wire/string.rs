@@ -1,4 +1,4 @@
-//! Java's modified UTF-8 (`gossip-messages.md` §3).
+//! Java's modified UTF-8 (`docs/protocol/primitives.md#modified-utf-8`).
 
 use alloc::borrow::Cow;
 use alloc::string::String;

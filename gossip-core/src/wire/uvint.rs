@@ -1,4 +1,4 @@
-//! Cassandra's unsigned variable-length integer (`internode.md` §6.1).
+//! Cassandra's unsigned variable-length integer (`docs/protocol/primitives.md#unsigned-vint`).
 
 use super::{DecodeError, Full, Reader, Writer};
 

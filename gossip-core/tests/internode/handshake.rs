@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Every Initiate of `internode.md` §3.2: (kind, framing, min, max, bytes).
+/// Every Initiate of `docs/protocol/handshake.md#initiate`: (kind, framing, min, max, bytes).
 const INITIATES: [(ConnectionKind, Framing, u8, u8, &str); 6] = {
     use ConnectionKind::Messaging;
     use ConnectionType::{Large, Small, Urgent};

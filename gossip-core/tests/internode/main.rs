@@ -1,4 +1,4 @@
-//! The connection layer: the byte examples of `internode.md` and the scenarios of its families B, C and D.
+//! The connection layer: the byte examples of `docs/protocol` and the scenarios of its families B, C and D.
 mod frames;
 mod handshake;
 mod header;

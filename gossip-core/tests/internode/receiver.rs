@@ -1,4 +1,4 @@
-//! What a receiver makes of errors and oddities (`internode.md` §9, D.3), and what memory it takes.
+//! What a receiver makes of errors and oddities (`docs/protocol/framing.md#errors-in-frames`, `docs/protocol/handshake.md#seen-on-live-nodes`), and what memory it takes.
 
 use super::*;
 

@@ -216,7 +216,7 @@ fn a_greater_generation_in_an_ack_is_taken() {
     assert_eq!((a.heartbeat(C), a.gossiper.stats().hollow_states), (Some(heartbeat(200, 9)), 0));
 }
 
-/// A receiver that goes by Cassandra's rules (`gossip-semantics.md` §6 and §8.2 to §8.4), as far as states go.
+/// A receiver that goes by Cassandra's rules (`docs/protocol/exchange.md#comparing-digests`, `docs/protocol/exchange.md#applying-states` and `docs/protocol/exchange.md#newer-values-of-the-same-generation`), as far as states go.
 #[derive(Debug, Default)]
 struct Cassandra {
     states: BTreeMap<Endpoint, Known>,

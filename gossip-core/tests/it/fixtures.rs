@@ -1,5 +1,5 @@
 //! Scenarios A3 to A6 of the specification: the files that Cassandra's own serialization test keeps, decoded to their
-//! last byte as `gossip-messages.md` §12 has them, and encoded again.
+//! last byte as `docs/protocol/gossip-messages.md#cassandras-test-files` has them, and encoded again.
 
 use core::ops::Range;
 

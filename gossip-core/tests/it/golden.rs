@@ -1,4 +1,4 @@
-//! The worked byte examples of `gossip-messages.md`, each in both directions.
+//! The worked byte examples of `docs/protocol/gossip-messages.md`, each in both directions.
 
 use gossip_core::message::{Codec, EndpointState, MAX_STATES, Message, Value};
 use gossip_core::wire::{DecodeError, JavaStr, Reader};

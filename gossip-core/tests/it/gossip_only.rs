@@ -1,4 +1,4 @@
-//! A gossip-only member of a Cassandra cluster (`internode.md`, Appendix D): what it publishes, what it follows, what it withholds, and how it
+//! A gossip-only member of a Cassandra cluster (`docs/protocol/gossip-only-member.md`): what it publishes, what it follows, what it withholds, and how it
 //! leaves and comes back.
 
 use core::time::Duration;
@@ -282,7 +282,7 @@ fn a_disabled_member_is_silent_and_comes_back_in_a_later_generation() {
     assert_eq!(texts(&us), before);
 }
 
-/// What 4.0.14 kept of a gossip-only member that had announced its leave, in version 12 (`internode.md` D.2).
+/// What 4.0.14 kept of a gossip-only member that had announced its leave, in version 12 (`docs/protocol/gossip-only-member.md#times`).
 fn marked(heartbeat_version: i32) -> State {
     State::new(
         heartbeat(1_695_376_230, heartbeat_version),

@@ -1,4 +1,4 @@
-//! A decoder of captured internode connections, written from `internode.md` alone. It shares nothing with the crate's
+//! A decoder of captured internode connections, written from the specification alone. It shares nothing with the crate's
 //! own but the checksums, so that the two can disagree.
 
 use gossip_core::wire::{crc24, crc32};
@@ -78,7 +78,7 @@ pub(crate) struct Messaging {
 ///
 /// # Panics
 ///
-/// If any of it is not what `internode.md` says.
+/// If any of it is not what the specification says.
 pub(crate) fn decode(connection: &Connection) -> Decoded {
     let sent = Bytes::of(&connection.sent);
     let received = Bytes::of(&connection.received);

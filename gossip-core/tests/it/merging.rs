@@ -1,4 +1,4 @@
-//! What a node knows in the end depends on what it was told, not on how often or in which order (`gossip-semantics.md` §6, §8).
+//! What a node knows in the end depends on what it was told, not on how often or in which order (`docs/protocol/exchange.md#comparing-digests`, `docs/protocol/exchange.md#applying-states`).
 
 use gossip_core::{ApplicationState, Version};
 use proptest::collection::vec;

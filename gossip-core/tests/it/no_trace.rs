@@ -1,4 +1,4 @@
-//! A gossip-only member leaves no trace in a Cassandra cluster (`internode.md` D.4): whatever is done to it, it sends no message of the verb
+//! A gossip-only member leaves no trace in a Cassandra cluster (`docs/protocol/gossip-only-member.md#leave-in-silence`): whatever is done to it, it sends no message of the verb
 //! GOSSIP_SHUTDOWN, publishes no status and no tokens, and tells nobody a `shutdown` of an endpoint without tokens.
 
 use alloc::collections::BTreeMap;

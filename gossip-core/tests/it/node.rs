@@ -543,7 +543,7 @@ fn what_is_wrong_with_a_connection_is_counted() {
     assert_eq!(a.stats().timeouts, 3, "nobody said anything");
 }
 
-/// A real node that runs `describecluster` asks every live member for its schema (`internode.md`, Appendix D).
+/// A real node that runs `describecluster` asks every live member for its schema (`docs/protocol/gossip-only-member.md`).
 #[test]
 fn questions_for_the_schema_are_answered_with_what_the_members_have() {
     const SCHEMA: &str = "59adb24e-f3cd-3e02-97f0-5b395827453f";

@@ -232,7 +232,7 @@ fn every_refusal_is_counted_by_its_reason() {
     refused(&mut a, "while_disabled");
 }
 
-/// `pitfalls.md` §2.6: others relay its heartbeats, so that silence never convicts it.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`: others relay its heartbeats, so that silence never convicts it.
 #[test]
 fn an_endpoint_live_by_hearsay_only_is_asked_directly() {
     for convicts in [false, true] {

@@ -1,4 +1,4 @@
-//! Part I of the specification's scenarios, and `pitfalls.md` §4: who is gone, for how long that is remembered, and what
+//! Part I of the specification's scenarios, and `docs/protocol/pitfalls.md#dead-and-removed-nodes`: who is gone, for how long that is remembered, and what
 //! does not bring them back.
 
 use core::time::Duration;
@@ -112,7 +112,7 @@ fn as_cassandra(failed_bootstrap: u64) -> ConfigBuilder {
     })
 }
 
-/// Deviation: the generation is refused, not the address; `pitfalls.md` §4.2.
+/// Deviation: the generation is refused, not the address; `docs/protocol/pitfalls.md#dead-and-removed-nodes`.
 #[test]
 fn i2_an_evicted_endpoint_is_refused_for_a_minute() {
     let evicted = || {
@@ -464,7 +464,7 @@ fn an_assassination_is_news() {
     }
 }
 
-/// `pitfalls.md` §4.5: nothing waits meanwhile.
+/// `docs/protocol/pitfalls.md#dead-and-removed-nodes`: nothing waits meanwhile.
 #[test]
 fn rounds_and_messages_go_on_while_an_assassination_waits() {
     let mut a = node(builder(A, 100));
@@ -529,7 +529,7 @@ fn tombstone_refuses_its_generation_until_it_ends() {
     assert_eq!((a.heartbeat(B), tombstones(&a)), (Some(heartbeat(201, 1)), vec![]));
 }
 
-/// `pitfalls.md` §4.1: whoever was away for long still has it as a member.
+/// `docs/protocol/pitfalls.md#dead-and-removed-nodes`: whoever was away for long still has it as a member.
 #[test]
 fn a_node_that_was_away_does_not_bring_back_who_has_left() {
     let mut a = node(builder(A, 100));
@@ -596,7 +596,7 @@ fn status_of_left_without_a_time_ends_after_three_days() {
     assert_eq!(tombstones(&a), [(B.to_owned(), 200)]);
 }
 
-/// `gossip-semantics.md` §11 and §15.3, from both sides.
+/// `docs/protocol/life-cycle.md#status-transitions`, `docs/protocol/life-cycle.md#what-becomes-of-a-dead-node`, from both sides.
 #[test]
 fn a_member_leaves_and_others_know_it_as_gone() {
     let mut a = Driven::new(

@@ -1,4 +1,4 @@
-//! Scenarios H11, K5 to K9 and K18 of the specification, and `pitfalls.md` §2.1 to §2.3: stopping in good order, and who
+//! Scenarios H11, K5 to K9 and K18 of the specification, and `docs/protocol/pitfalls.md#shutdown-and-liveness`: stopping in good order, and who
 //! believes it.
 
 use core::time::Duration;
@@ -197,7 +197,7 @@ fn k7_shutdown_that_says_normal_is_refused() {
     assert_eq!(downs(&mut a), [down(B, 200)]);
 }
 
-/// `pitfalls.md` §2.3: Cassandra replaces whatever it has.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`: Cassandra replaces whatever it has.
 #[test]
 fn shutdown_with_a_body_of_another_generation_is_ignored() {
     for generation in [199, 201] {
@@ -282,7 +282,7 @@ fn k18_everybody_live_is_told_once_and_rounds_go_on_for_two_seconds() {
     assert_eq!(a.gossiper.poll_timeout(), None);
 }
 
-/// `pitfalls.md` §2.1.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`.
 #[test]
 fn no_echo_is_answered_once_the_shutdown_is_announced() {
     let (_, mut b) = pair(MessagingVersion::V12);
@@ -291,7 +291,7 @@ fn no_echo_is_answered_once_the_shutdown_is_announced() {
     assert_eq!(b.answers(A, &REQUEST), []);
 }
 
-/// `pitfalls.md` §2.1: only a greater generation is.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`: only a greater generation is.
 #[test]
 fn a_stopped_endpoint_is_not_live_again_in_the_same_generation() {
     let mut a = b_live(MessagingVersion::V12);
@@ -323,7 +323,7 @@ fn a_status_of_shutdown_that_is_relayed_counts_like_the_announcement() {
     assert!(!a.advance(Duration::from_secs(3)).iter().any(|sent| sent.content == REQUEST));
 }
 
-/// `pitfalls.md` §2.1: the connection that it comes on belongs to the process before.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`: the connection that it comes on belongs to the process before.
 #[test]
 fn late_shutdown_of_the_process_before_does_not_stop_the_restarted_one() {
     let mut a = b_live(MessagingVersion::V12);
@@ -354,7 +354,7 @@ fn a_connection_learns_its_generation_from_what_comes_over_it() {
     assert_eq!(a.heartbeat(B), Some(heartbeat(200, MAX)));
 }
 
-/// `pitfalls.md` §2.2: in Cassandra the third node learns of a huge heartbeat, and shows NORMAL.
+/// `docs/protocol/pitfalls.md#shutdown-and-liveness`: in Cassandra the third node learns of a huge heartbeat, and shows NORMAL.
 #[test]
 fn a_third_node_that_knew_more_learns_what_was_made_up() {
     let mut a = b_live(MessagingVersion::V12);

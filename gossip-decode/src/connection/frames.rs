@@ -1,4 +1,4 @@
-//! Frames, and the messages in them (`internode.md` §5, §6, §9).
+//! Frames, and the messages in them (`docs/protocol/framing.md`, `docs/protocol/message-header.md` and `docs/protocol/framing.md#errors-in-frames`).
 
 use gossip_core::internode::{FrameHeader, FrameHeaderError, FrameKind, Framing, Header};
 use gossip_core::message::{Codec, Message};

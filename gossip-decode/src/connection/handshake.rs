@@ -1,4 +1,4 @@
-//! How a connection is opened (`internode.md` §3, appendices A and B).
+//! How a connection is opened (`docs/protocol/handshake.md`, `docs/protocol/before-4-0.md` and `docs/protocol/before-4-0.md#mixed-clusters`).
 
 use gossip_core::MessagingVersion;
 use gossip_core::internode::{Accept, ConnectionKind, HandshakeError, Initiate};

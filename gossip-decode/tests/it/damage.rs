@@ -1,4 +1,4 @@
-//! Damaged frames and messages (`internode.md` §9): where, what should be there, and what is decoded all the same.
+//! Damaged frames and messages (`docs/protocol/framing.md#errors-in-frames`): where, what should be there, and what is decoded all the same.
 
 use gossip_core::internode::{ConnectionType, FrameKind, Framing};
 use gossip_core::{MessagingVersion, Verb};

@@ -5,7 +5,7 @@ use gossip_decode::{Body, Digest, Options, Record, Shape, State, StateValue, Unr
 
 use crate::support::{Decoded, decode, decode_shape, hex, try_decode};
 
-/// `gossip-messages.md` §7.1, up to the end of the partitioner.
+/// `docs/protocol/gossip-messages.md#syn`, up to the end of the partitioner.
 const SYN_HEAD: &str = "
     00 0c 54 65 73 74 20 43 6c 75 73 74 65 72 00 2b
     6f 72 67 2e 61 70 61 63 68 65 2e 63 61 73 73 61

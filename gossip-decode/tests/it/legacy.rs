@@ -1,4 +1,4 @@
-//! Connections of before 4.0 (`internode.md`, appendices A and B).
+//! Connections of before 4.0 (`docs/protocol/before-4-0.md`, `docs/protocol/before-4-0.md#mixed-clusters`).
 
 use gossip_decode::{Body, Options, Record, Shape};
 use twox_hash::XxHash32;

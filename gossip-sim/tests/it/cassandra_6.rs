@@ -148,7 +148,7 @@ fn the_right_identifier_by_hand_does_no_harm() {
     );
 }
 
-/// The log says LEFT under the version under which the member itself said LEAVING: digests do not differ (`cassandra-6.md` M5).
+/// The log says LEFT under the version under which the member itself said LEAVING: digests do not differ (`docs/protocol/cassandra-6.md`).
 #[test]
 fn a_guest_sees_that_a_member_has_left_though_no_digest_tells() {
     for seed in 1..=4 {

@@ -15,7 +15,7 @@ group! {
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct Membership {
         /// Whether the node asks its seeds for the state of the cluster before it takes part: the shadow round
-        /// (`gossip-semantics.md` §10). It so finds out whether another node uses its address, and begins with all that is
+        /// (`docs/protocol/life-cycle.md#shadow-round`). It so finds out whether another node uses its address, and begins with all that is
         /// known. If no node answers within 60 intervals, the node stops, so that not all nodes of a cluster can start with
         /// it at once unless its seeds are among them. Default: off, because a service may start before its seeds do. A
         /// gossip-only member of a Cassandra cluster always asks.
@@ -94,7 +94,7 @@ pub(crate) struct ResolvedMembership {
 impl Membership {
     pub(in crate::config) fn resolve(&self, interval: Duration, is_gossip_only: bool) -> ResolvedMembership {
         let intervals = |set: Option<Duration>, count| set.unwrap_or(interval.saturating_mul(count));
-        // `gossip-semantics.md` §1.
+        // `docs/protocol/life-cycle.md#times-and-settings`.
         let fat_client_timeout = is_gossip_only.then(|| interval.saturating_mul(30));
         ResolvedMembership {
             shadow_round: self.shadow_round || self.only_asks || is_gossip_only,

@@ -25,7 +25,7 @@ group! {
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text"))]
         pub idle: Duration,
         /// Whether the clock of the sender decides if a message has expired, as in Cassandra. If it does, a sender whose clock
-        /// is 10 s behind is never found live (`pitfalls.md` §1.3). Default: off.
+        /// is 10 s behind is never found live (`docs/protocol/pitfalls.md#generations-and-clocks`). Default: off.
         pub cross_node_timeout: bool,
     }
 }

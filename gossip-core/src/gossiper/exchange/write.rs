@@ -449,7 +449,7 @@ impl Writing<'_> {
     }
 
     /// Lists who leaves or is down as if nothing were known of it, so that all that is known comes: the values of others are written from the
-    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not tell of them (`cassandra-6.md` M5).
+    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not tell of them (`docs/protocol/cassandra-6.md`).
     fn encode_doubtful(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
         let now = self.clock.now();
         if !self.config.is_gossip_only || !self.metadata.is_initialised() || now < self.exchange.next_full {

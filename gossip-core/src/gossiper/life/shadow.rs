@@ -1,4 +1,4 @@
-//! How far the shadow round is, and whether somebody else that is live has our identity (`gossip-semantics.md` §10).
+//! How far the shadow round is, and whether somebody else that is live has our identity (`docs/protocol/life-cycle.md#shadow-round`).
 
 use alloc::vec::Vec;
 use core::time::Duration;

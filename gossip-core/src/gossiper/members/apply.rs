@@ -1,4 +1,4 @@
-//! Taking newer states over (`gossip-semantics.md` §8).
+//! Taking newer states over (`docs/protocol/exchange.md#applying-states`).
 
 use alloc::vec::Vec;
 
@@ -103,7 +103,7 @@ impl Membership<'_> {
         if endpoint == from {
             session.generation = session.generation.max(Some(generation));
         }
-        // Deviation: also on first contact, where Cassandra believes any generation (`pitfalls.md` §1.1).
+        // Deviation: also on first contact, where Cassandra believes any generation (`docs/protocol/pitfalls.md#generations-and-clocks`).
         if generation > newest {
             self.journal.stats.future_generations += 1;
             self.on_future_generation(endpoint, generation);
@@ -244,7 +244,7 @@ impl Membership<'_> {
         self.members.identity.note();
     }
 
-    /// Replaces what is known of an endpoint by the state of a later process of it (`gossip-semantics.md` §8.3).
+    /// Replaces what is known of an endpoint by the state of a later process of it (`docs/protocol/exchange.md#major-change`).
     fn replace(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
         self.journal.stats.generations_learned += 1;
         let old = self.members.table.generation(slot);
@@ -359,7 +359,7 @@ impl Membership<'_> {
     }
 
     /// Whether a value counts though its version is known: the metadata's log of Cassandra 6.0 says what the endpoint itself did not come to
-    /// say any more (`cassandra-6.md` M5). Of an endpoint that is up and stays, only what it says itself counts.
+    /// say any more (`docs/protocol/cassandra-6.md`). Of an endpoint that is up and stays, only what it says itself counts.
     ///
     /// Deviation: Cassandra keeps the value that it has.
     fn is_from_log(&self, slot: Slot, key: ApplicationState, value: Value<'_>) -> bool {

@@ -1,4 +1,4 @@
-//! Declaring an endpoint as left that cannot do so itself (`gossip-semantics.md` §14).
+//! Declaring an endpoint as left that cannot do so itself (`docs/protocol/life-cycle.md#removal-by-another-node`).
 
 use alloc::format;
 use core::fmt;
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::version::{Generation, HeartbeatState, Version};
 use crate::wire::JavaStr;
 
-/// The heartbeat of an endpoint that was assassinated (`gossip-semantics.md` §14).
+/// The heartbeat of an endpoint that was assassinated (`docs/protocol/life-cycle.md#removal-by-another-node`).
 const ASSASSINATED: Version = Version::new(9_999);
 
 /// How many assassinations may wait for a sign of life at the same time.

@@ -1,4 +1,4 @@
-//! What a gossip-only member of a Cassandra cluster judges otherwise than a member of ours (`internode.md`, Appendix D).
+//! What a gossip-only member of a Cassandra cluster judges otherwise than a member of ours (`docs/protocol/gossip-only-member.md`).
 
 use core::time::Duration;
 
@@ -93,7 +93,7 @@ impl Members {
     }
 
     /// Whether an endpoint is a member. In a Cassandra cluster that is who has a place in the ring, and so tokens, whatever its status
-    /// (`gossip-semantics.md` §9). A cluster of ours, which one may watch as well, has no ring.
+    /// (`docs/protocol/life-cycle.md#status-check`). A cluster of ours, which one may watch as well, has no ring.
     pub(in super::super) fn is_member(&self, slot: Slot, config: &Config) -> bool {
         let needs_tokens = || config.is_gossip_only && config.partitioner != DEFAULT_PARTITIONER.as_bytes();
         self.table.status(slot).is_member() && (!needs_tokens() || self.has_tokens(slot))
@@ -129,7 +129,7 @@ impl Membership<'_> {
     /// Whether a state says `shutdown` of an endpoint of a Cassandra cluster that has no tokens, so far as is known with the state.
     ///
     /// Such a mark is not kept, and so not told to others: a real node that hears of it, from whomever, writes a row for the endpoint that
-    /// never goes away (`internode.md` D.4).
+    /// never goes away (`docs/protocol/gossip-only-member.md#leave-in-silence`).
     ///
     /// Deviation: Cassandra keeps it, and tells everybody.
     pub(in super::super) fn is_mark_of_nobody(&self, slot: Slot, state: &EndpointState<'_>) -> bool {
@@ -177,7 +177,7 @@ impl Membership<'_> {
         if self.config.membership.failed_bootstrap_timeout.is_some() || !self.config.is_gossip_only {
             return self.config.membership.failed_bootstrap_timeout;
         }
-        // `gossip-semantics.md` §1. What others still keep would come back to us, and the other way round.
+        // `docs/protocol/life-cycle.md#times-and-settings`. What others still keep would come back to us, and the other way round.
         let intervals =
             if release_of(&self.members.table, Slot::FIRST).is_some_and(|release| release.major() >= 5) {
                 300

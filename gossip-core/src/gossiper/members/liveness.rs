@@ -13,7 +13,7 @@ use crate::time::nanos;
 const MAX_PROBES: u32 = 16;
 
 impl Membership<'_> {
-    /// Asks an endpoint that is not live whether it can be reached (`gossip-semantics.md` §8.6). One question at a time.
+    /// Asks an endpoint that is not live whether it can be reached (`docs/protocol/exchange.md#up-and-down`). One question at a time.
     ///
     /// Deviation: whoever has stopped is not asked again before it comes back with a greater generation.
     pub(in super::super) fn verify(&mut self, slot: Slot) {

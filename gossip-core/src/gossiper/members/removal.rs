@@ -1,4 +1,4 @@
-//! Members that are gone for good: left, removed, assassinated, or silent for too long (`gossip-semantics.md` §9, §14, §15).
+//! Members that are gone for good: left, removed, assassinated, or silent for too long (`docs/protocol/life-cycle.md#status-check`, `docs/protocol/life-cycle.md#removal-by-another-node` and `docs/protocol/life-cycle.md#what-becomes-of-a-dead-node`).
 
 use core::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::status::{Status, StatusKind};
 use crate::time::nanos;
 use crate::version::Generation;
 
-/// How long a status of LEFT stays in gossip: `gossip-semantics.md` §1, VERY_LONG.
+/// How long a status of LEFT stays in gossip: `docs/protocol/life-cycle.md#times-and-settings`, VERY_LONG.
 pub(in super::super) const LEFT_LIFETIME: Duration = Duration::from_hours(72);
 
 /// A time that is further away than this is not believed.

@@ -1,4 +1,4 @@
-//! How others take it that an endpoint stops (`gossip-semantics.md` §13).
+//! How others take it that an endpoint stops (`docs/protocol/life-cycle.md#stop`).
 
 use super::Membership;
 use crate::application_state::ApplicationState;
@@ -16,7 +16,7 @@ use crate::wire::JavaStr;
 ///
 /// Deviation: constants just below the heartbeat that marks a stop, the same at every receiver, where Cassandra takes
 /// numbers from the receiver's own counter: those may lie below what a third node has seen of the endpoint, which then
-/// never learns of the status (`pitfalls.md` §2.2).
+/// never learns of the status (`docs/protocol/pitfalls.md#shutdown-and-liveness`).
 const INVENTED: [(ApplicationState, &str, Version); 3] = [
     (ApplicationState::RPC_READY, "false", Version::new(i32::MAX - 3)),
     (ApplicationState::STATUS_WITH_PORT, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 2)),
@@ -38,7 +38,7 @@ impl Membership<'_> {
             Some(state) => Some(state.heartbeat.generation),
             None => session.generation,
         };
-        // A state without values is known by hearsay: a status alone would make it look like more (`pitfalls.md` §2.2).
+        // A state without values is known by hearsay: a status alone would make it look like more (`docs/protocol/pitfalls.md#shutdown-and-liveness`).
         let slot = self.members.table.find(from).filter(|slot| {
             *slot != Slot::FIRST
                 && Some(self.members.table.generation(*slot)) == generation

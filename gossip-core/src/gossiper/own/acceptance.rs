@@ -1,5 +1,5 @@
 //! Whether others take our state. Whoever came back soon after it was dropped for its silence is ignored for a while
-//! (`gossip-semantics.md` §9), and nothing in the protocol says so: but a peer that ignores us asks for everything of us again and again.
+//! (`docs/protocol/life-cycle.md#status-check`), and nothing in the protocol says so: but a peer that ignores us asks for everything of us again and again.
 
 use core::time::Duration;
 

@@ -69,7 +69,7 @@ impl Publishing<'_> {
     }
 
     /// Publishes the lowest release among the members, and the schema of most of them, where those have changed. Neither is ever ahead
-    /// of the members: a release of our own would keep their mixed-version logic off or on (`gossip-semantics.md` §8.5), a schema would
+    /// of the members: a release of our own would keep their mixed-version logic off or on (`docs/protocol/exchange.md#old-values-of-pairs`), a schema would
     /// look like a disagreement.
     ///
     /// Other gossip-only members do not count: two of them would hold each other at what they found first.

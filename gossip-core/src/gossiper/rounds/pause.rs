@@ -1,4 +1,4 @@
-//! Pauses of our own process, during and after which nobody is convicted (`gossip-semantics.md` §12.3).
+//! Pauses of our own process, during and after which nobody is convicted (`docs/protocol/failure-detection.md#conviction`).
 
 use core::time::Duration;
 

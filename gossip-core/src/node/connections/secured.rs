@@ -126,7 +126,7 @@ impl Connections {
     }
 
     /// A connection is closed: what TLS has to say of it is said, if it can be said now. A dialled one says that nothing more comes. An
-    /// accepted one does not: a Cassandra node that still has something to write logs an error then (`tls.md` T3).
+    /// accepted one does not: a Cassandra node that still has something to write logs an error then (`docs/protocol/tls.md`).
     pub(super) fn say_goodbye(&mut self, id: ConnectionId) {
         let Some(connection) = self.get_mut(id) else { return };
         let is_dialled = matches!(connection.side, Side::Dialled(_));

@@ -37,7 +37,7 @@ impl Net {
     }
 }
 
-/// The first message of a node of Cassandra 4.0 that dials (`tls.md` T4).
+/// The first message of a node of Cassandra 4.0 that dials (`docs/protocol/tls.md`).
 fn hello_of_cassandra() -> Vec<u8> {
     let mut hello = vec![0x16, 3, 1, 0, 0x72, 1, 0, 0, 0x6e, 3, 3];
     hello.extend([0x5a; 32]);
