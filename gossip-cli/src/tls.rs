@@ -117,6 +117,8 @@ pub(crate) struct TlsSource {
     client_auth: bool,
     verify_address: bool,
     rules: Rules,
+    /// How the files were before they were read first: what changes while they are read is seen later.
+    first: Stamp,
 }
 
 #[derive(Clone, Debug)]
@@ -175,7 +177,7 @@ impl TlsArgs {
                 ));
             }
         };
-        Ok(Some(TlsSource {
+        let mut source = TlsSource {
             incoming,
             outgoing,
             scope: match self.tls_between {
@@ -188,7 +190,10 @@ impl TlsArgs {
             client_auth: self.tls_client_auth == ClientAuth::Required,
             verify_address: self.tls_verify_address.unwrap_or(rules == Rules::Strict),
             rules,
-        }))
+            first: Stamp::new(),
+        };
+        source.first = source.stamp();
+        Ok(Some(source))
     }
 }
 
@@ -219,6 +224,11 @@ impl TlsSource {
         tls.check_own(Clock::unix_millis() / 1_000, address)
             .map_err(|error| self.explain(&error, address))?;
         Ok(tls)
+    }
+
+    /// What the files were like before they were read first.
+    pub(crate) fn first_stamp(&self) -> Stamp {
+        self.first.clone()
     }
 
     /// What tells whether a file has changed since.

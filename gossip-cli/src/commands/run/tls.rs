@@ -16,7 +16,7 @@ pub(super) async fn follow(source: TlsSource, handle: Handle<Common>) {
         let source = source.clone();
         async move { tokio::task::spawn_blocking(move || source.stamp()).await.unwrap_or_default() }
     };
-    let (mut used, mut seen) = (stamp().await, None);
+    let (mut used, mut seen) = (source.first_stamp(), None);
     let ended = handle.stopped();
     let mut ended = core::pin::pin!(ended);
     loop {
