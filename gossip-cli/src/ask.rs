@@ -16,6 +16,7 @@ use gossip_tokio::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{GOSSIP_PORT, reachable, resolve_one};
+use crate::client::ClientArgs;
 use crate::ends::metadata_id_refused;
 use crate::failure::Failure;
 use crate::model::{EndpointModel, MetadataModel, StandingModel};
@@ -100,6 +101,18 @@ impl SeedArgs {
                 Ok(question.answer(&told, names))
             })
         }))
+    }
+
+    /// The endpoints as the seed tells of them and of who is live, or else as the node behind `client` does.
+    ///
+    /// # Errors
+    ///
+    /// Neither can be asked, or it does not answer.
+    pub(crate) fn endpoints(&self, client: &ClientArgs) -> Result<Vec<EndpointModel>, Failure> {
+        match self.ask_who_is_live(&Names::default(), client.timeout) {
+            Some(asked) => Ok(asked?.endpoints),
+            None => client.client()?.endpoints(),
+        }
     }
 
     /// As [`SeedArgs::ask`], but asks again until all is clear, twice at the most: whose heartbeat has grown between is live. Who said that it stops, or is gone, is not; of

@@ -250,6 +250,30 @@ pub(crate) struct ErrorResponse {
     pub(crate) error: String,
 }
 
+#[cfg(test)]
+impl EndpointModel {
+    /// A live endpoint without values.
+    pub(crate) fn sample(address: &str) -> Self {
+        Self {
+            endpoint: address.parse().unwrap(),
+            local: false,
+            seed: false,
+            standing: StandingModel::Live,
+            status: None,
+            native_address: None,
+            internal_address: None,
+            generation: 1,
+            heartbeat: 1,
+            phi: None,
+            mean_interval_ms: None,
+            heard_ago_ms: None,
+            gossip_only: false,
+            replaced: None,
+            states: Vec::new(),
+        }
+    }
+}
+
 impl EndpointModel {
     pub(crate) fn new(info: &EndpointInfo, names: &Names) -> Self {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;

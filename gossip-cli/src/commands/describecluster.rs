@@ -176,26 +176,13 @@ impl<'a> Description<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StateModel;
 
     #[test]
     fn unreachable_counts_who_left_once_its_process_is_gone() {
         let member = |address: &str, standing, status: &str| EndpointModel {
-            endpoint: address.parse().unwrap(),
-            local: false,
-            seed: false,
             standing,
             status: Some(status.into()),
-            native_address: None,
-            internal_address: None,
-            generation: 1,
-            heartbeat: 1,
-            phi: None,
-            mean_interval_ms: None,
-            heard_ago_ms: None,
-            gossip_only: false,
-            replaced: None,
-            states: Vec::<StateModel>::new(),
+            ..EndpointModel::sample(address)
         };
         let live = member("10.0.0.1:7000", StandingModel::Live, "NORMAL,-5");
         let describe = |left: EndpointModel| {

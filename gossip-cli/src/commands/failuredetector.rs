@@ -65,26 +65,13 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StandingModel;
 
     #[test]
     fn layout_of_nodetool() {
         let sample = |address: &str, phi, mean_interval_ms| EndpointModel {
-            endpoint: address.parse().unwrap(),
-            local: false,
-            seed: false,
-            standing: StandingModel::Live,
-            status: None,
-            native_address: None,
-            internal_address: None,
-            generation: 1,
-            heartbeat: 1,
             phi,
             mean_interval_ms,
-            heard_ago_ms: None,
-            gossip_only: false,
-            replaced: None,
-            states: Vec::new(),
+            ..EndpointModel::sample(address)
         };
         let endpoints = [
             sample("10.0.0.3:7000", Some(12.5), Some(1_000.0)),

@@ -105,7 +105,7 @@ fn render_endpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{StandingModel, StateModel};
+    use crate::model::StateModel;
 
     #[test]
     fn layout_of_cassandra_4_0() {
@@ -169,20 +169,14 @@ mod tests {
             value: value.into(),
         };
         EndpointModel {
-            endpoint: address.parse().unwrap(),
-            local: false,
             seed: true,
-            standing: StandingModel::Live,
             status: Some("NORMAL".into()),
             native_address: Some("10.0.0.2:9042".into()),
-            internal_address: None,
             generation: 1_700_000_321,
             heartbeat: 4_711,
             phi: Some(0.5),
             mean_interval_ms: Some(1_000.0),
             heard_ago_ms: Some(300.0),
-            gossip_only: false,
-            replaced: None,
             states: vec![
                 state(1, 4_690, "131072.0"),
                 state(3, 8, "east"),
@@ -197,6 +191,7 @@ mod tests {
                 state(18, 6, "big-nb"),
                 state(25, 20, "a,b:c"),
             ],
+            ..EndpointModel::sample(address)
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::client::{ClientArgs, Format};
 use crate::commands::status::AFTER_HELP;
 use crate::failure::{Failure, print, print_json};
 use crate::model::{EndpointModel, Ports, StandingModel};
-use crate::names::Names;
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
@@ -44,10 +43,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, the tokens are not those of the Murmur3 partitioner, or a range has lost its quorum.
 pub(crate) fn ring(args: &Args) -> Result<(), Failure> {
-    let endpoints = match args.seed.ask_who_is_live(&Names::default(), args.client.timeout) {
-        Some(asked) => asked?.endpoints,
-        None => args.client.client()?.endpoints()?,
-    };
+    let endpoints = args.seed.endpoints(&args.client)?;
     let ports = Ports::choose(args.print_port, &endpoints);
     let view = View::new(&endpoints, args.rf)?;
     match args.client.format {
@@ -224,26 +220,15 @@ mod tests {
 
     fn member(n: u8, standing: StandingModel, tokens: &[i64]) -> EndpointModel {
         EndpointModel {
-            endpoint: SocketAddr::from(([10, 0, 0, n], 7000)),
-            local: false,
-            seed: false,
             standing,
             status: Some("NORMAL".into()),
-            native_address: None,
-            internal_address: None,
-            generation: 1,
-            heartbeat: 1,
-            phi: None,
-            mean_interval_ms: None,
-            heard_ago_ms: None,
-            gossip_only: false,
-            replaced: None,
             states: vec![StateModel {
                 key: ApplicationState::TOKENS.number(),
                 name: "TOKENS".into(),
                 version: 1,
                 value: gossip_core::encode_tokens(tokens),
             }],
+            ..EndpointModel::sample(&format!("10.0.0.{n}:7000"))
         }
     }
 

@@ -10,7 +10,6 @@ use crate::failure::{Failure, print, print_json};
 use crate::hosts::{Hosts, ResolveArgs};
 use crate::load::{human_bytes, load};
 use crate::model::{EndpointModel, Ports, StandingModel};
-use crate::names::Names;
 use crate::text::printable;
 
 /// What a member cannot tell of others, and what is made of it.
@@ -38,10 +37,7 @@ pub(crate) struct Args {
 ///
 /// The node cannot be asked, or does not answer.
 pub(crate) fn status(args: &Args) -> Result<(), Failure> {
-    let endpoints = match args.seed.ask_who_is_live(&Names::default(), args.client.timeout) {
-        Some(asked) => asked?.endpoints,
-        None => args.client.client()?.endpoints()?,
-    };
+    let endpoints = args.seed.endpoints(&args.client)?;
     let ports = Ports::choose(args.print_port, &endpoints);
     let hosts = args.resolve.hosts(&endpoints, args.client.timeout);
     match args.client.format {
@@ -354,22 +350,6 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
         if !tokens.is_empty() {
             states.push(state(ApplicationState::TOKENS, &gossip_core::encode_tokens(tokens)));
         }
-        EndpointModel {
-            endpoint: address.parse().unwrap(),
-            local: false,
-            seed: false,
-            standing,
-            status: Some(status.into()),
-            native_address: None,
-            internal_address: None,
-            generation: 1,
-            heartbeat: 1,
-            phi: None,
-            mean_interval_ms: None,
-            heard_ago_ms: None,
-            gossip_only: false,
-            replaced: None,
-            states,
-        }
+        EndpointModel { standing, status: Some(status.into()), states, ..EndpointModel::sample(address) }
     }
 }

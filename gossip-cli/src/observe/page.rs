@@ -1,8 +1,7 @@
 //! The page: the cluster live in a browser. One file of HTML, style and script, and a stream of server-sent events.
 //!
-//! Each open page is told of the whole view first, then every half second of what has changed since. What it is told hangs on what it
-//! was told before, so nothing is kept for a browser that reads slowly: it gets fewer and later frames, and a whole view again if it
-//! missed something that the next frame does not hold.
+//! An open page is sent the whole view first, then every half second the changes since the frame before. Nothing is buffered for a browser
+//! that reads slowly: it gets fewer and later frames. If it missed changes that the next frame does not have, it gets the whole view again.
 
 mod frame;
 mod history;

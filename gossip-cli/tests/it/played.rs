@@ -1,5 +1,5 @@
-//! A cluster of any size that is played: its members answer when they are asked whether they are there, one of them answers the question
-//! of whoever joins, and tells of new heartbeats of all. Nothing else is answered.
+//! A simulated cluster of any size. All members answer echoes. One of them also answers shadow rounds, and sends new heartbeats of all.
+//! Nothing else is answered.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -307,120 +307,102 @@ fn what_cannot_be_read_costs_only_itself() {
     assert_eq!(a.node.stats().connections_failed, 0);
 }
 
-#[test]
-fn large_messages_wait_for_each_other() {
-    let config = builder(A, 1).change_limits(|limits| limits.max_large_bytes = 1 << 20);
+/// A node with some 900 KB of values, and room for one copy of them.
+fn with_large_values(max_dials: usize) -> Played {
+    let config = builder(A, 1)
+        .change_limits(|limits| (limits.max_large_bytes, limits.max_dials) = (1 << 20, max_dials));
     let config =
         (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
-    let mut a = Played::new(config.build().unwrap());
-    // Three who want to know everything at the same time; there is room for the answer in one version. The first and the last share
-    // theirs.
-    let peers = ["10.0.0.3:7000", "10.0.0.4:7000", "10.0.0.5:7000"];
-    let version = |to: Endpoint| if to == endpoint(peers[1]) { 13_u32 } else { 12 };
-    for peer in peers {
-        a.accept(peer, &frame_of(&syn(&[])));
-    }
-    let mut received = BTreeMap::<Endpoint, usize>::new();
-    let mut whose = BTreeMap::new();
-    let mut rounds = 0;
-    loop {
-        let wanted = a.wanted();
-        if wanted.is_empty() {
-            break;
-        }
-        rounds += 1;
-        assert!(rounds < 1_000);
+    Played::new(config.build().unwrap())
+}
+
+/// Peers that accept whenever they are dialled, and take all that they are sent.
+#[derive(Default)]
+struct Takers {
+    dialled: BTreeMap<ConnectionId, (Endpoint, bool)>,
+    taken: BTreeMap<Endpoint, Vec<u8>>,
+}
+
+impl Takers {
+    /// Does once what the node wants now; says whether that was anything.
+    fn turn(&mut self, node: &mut Played, version: impl Fn(Endpoint) -> u32) -> bool {
+        let wanted = node.wanted();
+        let is_busy = !wanted.is_empty();
         for wanted in wanted {
             match wanted {
                 Wanted::Connect(connection, to) => {
-                    whose.insert(connection, (to, false));
-                    a.input(Input::Opened { connection });
+                    self.dialled.insert(connection, (to, false));
+                    node.input(Input::Opened { connection });
                 }
                 Wanted::Write(connection, bytes) => {
                     // The answers to those who dialled us are of no interest.
-                    let Some((to, is_established)) = whose.get_mut(&connection) else { continue };
+                    let Some((to, is_established)) = self.dialled.get_mut(&connection) else { continue };
                     if *is_established {
-                        *received.entry(*to).or_default() += bytes.len();
+                        self.taken.entry(*to).or_default().extend(bytes);
                     } else {
                         *is_established = true;
                         let version = version(*to);
-                        a.bytes(connection, &Accept { max: version, version }.to_bytes());
+                        node.bytes(connection, &Accept { max: version, version }.to_bytes());
                     }
-                    a.input(Input::Writable { connection });
+                    node.input(Input::Writable { connection });
                 }
                 Wanted::Close(_) => panic!("{wanted:?}"),
             }
         }
+        is_busy
+    }
+}
+
+#[test]
+fn large_messages_wait_for_each_other() {
+    let mut a = with_large_values(64);
+    // Three who want to know everything at the same time; there is room for the answer in one version. The first and the last share
+    // theirs.
+    let peers = ["10.0.0.3:7000", "10.0.0.4:7000", "10.0.0.5:7000"].map(endpoint);
+    for peer in peers {
+        a.accept(&peer.to_string(), &frame_of(&syn(&[])));
+    }
+    let mut takers = Takers::default();
+    let mut turns = 0;
+    while takers.turn(&mut a, |to| if to == peers[1] { 13 } else { 12 }) {
+        turns += 1;
+        assert!(turns < 1_000);
     }
     for peer in peers {
-        let bytes = received.get(&endpoint(peer)).copied().unwrap_or(0);
-        assert!(bytes > 30 * 30_000, "{peer} was sent {bytes} bytes: {received:?}");
+        let bytes = takers.taken.get(&peer).map_or(0, Vec::len);
+        assert!(bytes > 30 * 30_000, "{peer} was sent {bytes} bytes");
     }
     assert_eq!((a.node.stats().snapshots, a.node.stats().messages_dropped), (3, 0));
 }
 
 #[test]
 fn a_hundred_that_ask_for_everything_in_the_same_interval_are_sent_one_copy() {
-    // There is room for one copy of it.
-    let config =
-        builder(A, 1).change_limits(|limits| (limits.max_large_bytes, limits.max_dials) = (1 << 20, 200));
-    let config =
-        (0..30).fold(config, |config, n| config.state(ApplicationState::new(1_000 + n), &"x".repeat(30_000)));
-    let mut a = Played::new(config.build().unwrap());
-    let peers: Vec<String> = (1..=100).map(|last| format!("10.0.1.{last}:7000")).collect();
-    let mut written = BTreeMap::<Endpoint, Vec<u8>>::new();
-    let mut whose = BTreeMap::new();
-    let mut at_once = 0;
-    for (n, peer) in peers.iter().chain([&"10.0.2.1:7000".to_owned()]).enumerate() {
-        a.accept(peer, &frame_of(&syn(&[])));
-        if n == 99 || n == 100 {
-            let mut is_first = true;
-            loop {
-                let wanted = a.wanted();
-                if wanted.is_empty() {
-                    break;
-                }
-                for wanted in wanted {
-                    match wanted {
-                        Wanted::Connect(connection, to) => {
-                            whose.insert(connection, (to, false));
-                            a.input(Input::Opened { connection });
-                        }
-                        Wanted::Write(connection, bytes) => {
-                            let Some((to, is_established)) = whose.get_mut(&connection) else { continue };
-                            if *is_established {
-                                written.entry(*to).or_default().extend(bytes);
-                            } else {
-                                *is_established = true;
-                                a.bytes(connection, &Accept { max: 12, version: 12 }.to_bytes());
-                            }
-                            a.input(Input::Writable { connection });
-                        }
-                        Wanted::Close(_) => panic!("{wanted:?}"),
-                    }
-                }
-                if is_first && written.values().any(|bytes| bytes.len() > 40_000) {
-                    is_first = false;
-                    at_once = at_once.max(written.values().filter(|bytes| !bytes.is_empty()).count());
-                }
-            }
-        }
-        if n == 99 {
-            assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (100, 99));
-            assert_eq!(a.node.stats().messages_dropped, 0);
-            assert_eq!(at_once, 100, "nobody waits for the others");
-            assert_eq!(written.len(), 100);
-            // All but the header of the message, with its id, is the same.
-            let bodies: Vec<&[u8]> = written.values().map(|bytes| &bytes[200..]).collect();
-            assert!(bodies[0].len() > 30 * 30_000);
-            assert!(bodies.iter().all(|body| body[40_000..] == bodies[0][40_000..]));
-            // The next is told what is so then.
-            a.pass(1_100);
-            a.input(Input::Timeout);
+    let mut a = with_large_values(200);
+    for last in 1..=100 {
+        a.accept(&format!("10.0.1.{last}:7000"), &frame_of(&syn(&[])));
+    }
+    let mut takers = Takers::default();
+    // How many have been sent something when the first has been sent more than the first piece.
+    let mut at_once = None;
+    while takers.turn(&mut a, |_| 12) {
+        if at_once.is_none() && takers.taken.values().any(|bytes| bytes.len() > 40_000) {
+            at_once = Some(takers.taken.len());
         }
     }
+    assert_eq!(at_once, Some(100), "nobody waits for the others");
+    assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (100, 99));
+    assert_eq!((a.node.stats().messages_dropped, takers.taken.len()), (0, 100));
+    // All but the header of the message, with its id, is the same.
+    let first = takers.taken.values().next().unwrap();
+    assert!(first.len() > 30 * 30_000);
+    assert!(takers.taken.values().all(|bytes| bytes[40_200..] == first[40_200..]));
+    // The next one is told what is so then.
+    a.pass(1_100);
+    a.input(Input::Timeout);
+    a.accept("10.0.2.1:7000", &frame_of(&syn(&[])));
+    while takers.turn(&mut a, |_| 12) {}
     assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (101, 99));
-    assert!(written[&endpoint("10.0.2.1:7000")].len() > 30 * 30_000);
+    assert!(takers.taken[&endpoint("10.0.2.1:7000")].len() > 30 * 30_000);
 }
 
 #[test]
