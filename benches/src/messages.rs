@@ -111,7 +111,8 @@ pub fn full_states(
     heartbeat: i32,
     states: impl Fn(u32) -> Vec<(ApplicationState, String)>,
 ) -> Vec<u8> {
-    body(|out| {
+    // Values may be long.
+    body_within(1 << 20, |out| {
         int(out, count(peers.len()));
         for n in peers {
             let states = states(*n);
@@ -161,8 +162,13 @@ fn count(len: usize) -> i32 {
 
 /// The body that is written so.
 pub fn body(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-    // More than any message has. Much more would be cleared each time, which takes longer than what is written.
-    let mut buffer = vec![0; 2 * ROOM];
+    // More than any message has that is measured. Much more would be cleared each time, which takes longer than what is written.
+    body_within(2 * ROOM, write)
+}
+
+/// The body that is written so, into so much room.
+fn body_within(room: usize, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut buffer = vec![0; room];
     let mut out = Writer::new(&mut buffer);
     write(&mut out);
     out.written().to_vec()
