@@ -1,6 +1,6 @@
 //! Our own packets: messages of gossip in UDP datagrams of bounded size, for clusters that are not Cassandra's.
 //!
-//! A packet is a [`Header`] and messages behind it, each with a head of seven bytes; integers are big-endian. ARCHITECTURE.md
+//! A packet is a [`Header`] and messages behind it, each with a head of seven bytes; integers are big-endian. `docs/datagram.md`
 //! shows the layout byte by byte.
 //!
 //! * Bodies are those of messaging version 12 (`docs/protocol/gossip-messages.md`). A shutdown has none: the header says which process ends.

@@ -100,7 +100,8 @@
 //! The public interface is: [`Node`] with [`Input`], [`Output`] and [`Event`]; [`Config`]; what is known of endpoints, through
 //! [`Node::gossiper`]. Under it, for simulations and tools: [`Gossiper`], [`message`], [`internode`], [`datagram`] and [`wire`].
 //!
-//! Rules are cited by section of the specification that ARCHITECTURE.md names; departures from Cassandra are marked `Deviation:`.
+//! Rules are cited by section of the specification in `docs/protocol`; departures from Cassandra are marked `Deviation:` and listed in
+//! `docs/deviations.md`.
 //!
 #![no_std]
 #![forbid(unsafe_code)]

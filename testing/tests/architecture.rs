@@ -1,4 +1,4 @@
-//! The floors of the workspace: a module names only modules on floors below its own, in the lists that ARCHITECTURE.md shows.
+//! The floors of the workspace: a module names only modules on floors below its own, in the lists of `docs/modules.md`.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use gossip_testing::floors::Crate;
 #[test]
 fn no_arrow_points_up() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let text = std::fs::read_to_string(root.join("docs/modules.md")).unwrap();
     let section = text.split("\n## The floors\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut checked = 0;
     for block in section.split("```text floors ").skip(1) {
@@ -15,7 +15,7 @@ fn no_arrow_points_up() {
         let floors = rest.split("```").next().unwrap();
         let faults = Crate::read(&root.join(name).join("src")).check(floors);
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        assert!(lines.is_empty(), "{name}, against the floors in ARCHITECTURE.md:\n{}", lines.join("\n"));
+        assert!(lines.is_empty(), "{name}, against the floors in docs/modules.md:\n{}", lines.join("\n"));
         checked += 1;
     }
     assert!(checked >= 4, "the lists of {checked} crates were found");

@@ -60,7 +60,7 @@ fn every_test_that_the_table_names_is_there() {
     assert!(TABLE.contains(&format!("{with_test} items have a test. {without} have none")), "the sums");
 }
 
-/// The tests that ARCHITECTURE.md names for pitfalls and lessons, wherever they are.
+/// The tests that `docs/pitfalls.md` names for pitfalls and lessons, wherever they are.
 #[test]
 fn every_test_of_a_pitfall_or_lesson_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -70,7 +70,7 @@ fn every_test_of_a_pitfall_or_lesson_is_there() {
     {
         collect_functions(&root.join(folder), &mut functions);
     }
-    let text = source("ARCHITECTURE.md");
+    let text = source("docs/pitfalls.md");
     let section = text.split("\n## Pitfalls and lessons\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows: Vec<Vec<&str>> = section
         .lines()
@@ -91,7 +91,7 @@ fn every_test_of_a_pitfall_or_lesson_is_there() {
 /// Departures from Cassandra are marked where they are made, and listed with the file.
 #[test]
 fn every_deviation_is_listed() {
-    let text = source("ARCHITECTURE.md");
+    let text = source("docs/deviations.md");
     let section = text.split("\n## Where we depart from Cassandra\n").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| ")).skip(2);

@@ -120,7 +120,7 @@ fn set<T: FromStr>(variable: &str) -> Option<T> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value}")))
 }
 
-/// As many as fit the memory: each of so many nodes knows all the others. ARCHITECTURE.md says what 10,000 take, and what came of it.
+/// As many as fit the memory: each of so many nodes knows all the others. `docs/simulation.md` says what 10,000 take, and what came of it.
 #[test]
 #[ignore = "gigabytes: HOSTS=4000 cargo test --release -p gossip-sim --test bounds among_thousands -- --ignored --nocapture"]
 fn update_is_everywhere_among_thousands_of_nodes_in_25_rounds() {

@@ -1,4 +1,4 @@
-//! How fast news is everywhere, and how fast and how surely silence is found: promises in numbers, which ARCHITECTURE.md records.
+//! How fast news is everywhere, and how fast and how surely silence is found: promises in numbers, which `docs/simulation.md` records.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
