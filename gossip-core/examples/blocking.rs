@@ -62,7 +62,7 @@ impl Driver {
         }
     }
 
-    // loop: shown in the README
+    // loop: shown in docs/embedding.md
     /// Gossips until `done` says that it is enough, or the node has stopped.
     fn run(&mut self, mut done: impl FnMut(&mut Node, Timestamp) -> bool) {
         self.input(Input::WallClock { unix_ms: Clock::unix_millis() });

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 
-// service: shown in the README
+// service: shown in docs/embedding.md
 use gossip_tokio::{ApplicationState, Builder, Event, EventsError};
 
 /// What an instance publishes the port of its service under.

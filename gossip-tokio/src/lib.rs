@@ -34,7 +34,7 @@ pub use start::Tokio;
 /// Collects what a node is to be, and starts it; see [`gossip_adapter::Builder`].
 pub type Builder = gossip_adapter::Builder<Tokio>;
 
-/// The README's code compiles.
+/// The code of `docs/embedding.md` compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

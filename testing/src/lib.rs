@@ -2,11 +2,13 @@
 //!
 //! * [`shared`]: Cassandra's files and captures of real nodes, which are no part of the repository.
 //! * [`floors`]: reads which module of a crate names which, and checks that no arrow points up.
+//! * [`pages`]: reads documents, and finds dead links and sentences that are too long.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
 
 pub mod floors;
 mod folder;
+pub mod pages;
 
 pub use self::folder::shared;

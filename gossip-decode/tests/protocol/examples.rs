@@ -9,7 +9,7 @@ use gossip_core::{MessagingVersion, Status, StatusKind, Verb, decode_tokens, enc
 use gossip_decode::{Options, Record, Shape, decode_bytes};
 
 use crate::fields::{self, Bytes, endpoint, hex, number, quoted, utf, written};
-use crate::pages::Block;
+use gossip_testing::pages::Block;
 
 type Checked = Result<(), String>;
 

@@ -7,12 +7,11 @@
 
 mod examples;
 mod fields;
-mod pages;
 mod traces;
 
 use std::path::{Path, PathBuf};
 
-use pages::{Block, Page};
+use gossip_testing::pages::{Block, Page};
 
 /// Every page, and the kinds of examples that it must have at least once.
 const PAGES: [(&str, &[&str]); 16] = [
@@ -109,50 +108,6 @@ fn every_link_leads_to_a_page_and_a_heading() {
     }
 }
 
-/// Code and other documents may cite a page as `docs/protocol/framing.md#crc-framing`.
-#[test]
-fn every_citation_in_the_repository_leads_to_a_heading() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
-    let faults: Vec<_> = files.iter().flat_map(|file| dead_citations(file)).collect();
-    assert_none(&faults);
-    assert!(files.len() > 100, "only {} files were read", files.len());
-}
-
-/// Files with code or words, but not those of this test.
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_dir() {
-            if !name.starts_with('.') && !["target", "protocol"].contains(&name) {
-                sources(&path, files);
-            }
-        } else if name.ends_with(".rs") || name.ends_with(".md") {
-            files.push(path);
-        }
-    }
-}
-
-fn dead_citations(file: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(file).unwrap();
-    let mut faults = Vec::new();
-    for cited in text.split("docs/protocol/").skip(1) {
-        let end =
-            cited.find(|c: char| !c.is_ascii_alphanumeric() && !"#-_.".contains(c)).unwrap_or(cited.len());
-        let cited = cited[..end].trim_end_matches('.');
-        let (name, anchor) = cited.split_once('#').unwrap_or((cited, ""));
-        if name.is_empty() {
-            continue;
-        }
-        if !folder().join(name).is_file() || !Page::read(&folder(), name).has_anchor(anchor) {
-            faults.push(format!("{}: there is no docs/protocol/{cited}", file.display()));
-        }
-    }
-    faults
-}
-
 #[test]
 fn lines_and_sentences_are_short_enough_to_read() {
     let faults: Vec<_> = all().iter().flat_map(|page| page.hard_to_read()).collect();
@@ -232,17 +187,5 @@ fn wrong_pages_are_found() {
     for text in ["[a](nowhere.md)", "[a](#nowhere)", "[a](primitives.md#nowhere)", "# A\n\n# A"] {
         assert_ne!(page(text).dead_links(&folder()), Vec::<String>::new(), "{text:?}");
     }
-    let folder = std::env::temp_dir().join(format!("protocol-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    for (text, count) in [
-        ("docs/protocol/framing.md#crc-framing.", 0),
-        ("docs/protocol/nowhere.md", 1),
-        ("docs/protocol/tls.md#no)", 1),
-    ] {
-        let file = folder.join("cites.md");
-        std::fs::write(&file, text).unwrap();
-        assert_eq!(dead_citations(&file).len(), count, "{text:?}");
-    }
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(page("# A b, `C`\n\n[a](#a-b-c)").dead_links(&self::folder()), Vec::<String>::new());
+    assert_eq!(page("# A b, `C`\n\n[a](#a-b-c)").dead_links(&folder()), Vec::<String>::new());
 }

@@ -12,7 +12,7 @@ use gossip_core::{
 };
 
 use crate::fields::{self, written};
-use crate::pages::Page;
+use gossip_testing::pages::Page;
 
 const VERSION: MessagingVersion = MessagingVersion::V12;
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";

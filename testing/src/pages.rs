@@ -1,34 +1,43 @@
-//! A page: its blocks, headings, links and sentences.
+//! Pages of Markdown: their blocks, headings, links and sentences.
+//!
+//! Only what the documents of this repository use is understood: fences of three backticks, headings with `#`, links as
+//! `[text](target)`, tables with `|`.
 
+use std::fs;
 use std::path::Path;
 
 /// A fenced block.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub struct Block {
     /// What stands behind the fence.
-    pub(crate) info: String,
+    pub info: String,
     /// The lines between the fences.
-    pub(crate) lines: Vec<String>,
+    pub lines: Vec<String>,
     /// The number of the line with the first fence.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 impl Block {
     /// The kind of example, if it is one in hex.
-    pub(crate) fn kind(&self) -> Option<&str> {
+    pub fn kind(&self) -> Option<&str> {
         self.info.strip_prefix("hex ")?.split(' ').next()
     }
 }
 
 /// A link to another place.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
-    pub(crate) target: String,
-    line: usize,
+pub struct Link {
+    /// A file, an anchor, or both, or an address elsewhere.
+    pub target: String,
+    /// The number of the line with the link.
+    pub line: usize,
 }
 
-pub(crate) struct Page {
-    pub(crate) name: String,
+/// A document.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// How faults name the page.
+    pub name: String,
     blocks: Vec<Block>,
     /// What is no block, with the numbers of the lines.
     text: Vec<(usize, String)>,
@@ -45,11 +54,19 @@ const MAX_WORDS: usize = 25;
 const MANY_BYTES: usize = 8;
 
 impl Page {
-    pub(crate) fn read(folder: &Path, name: &str) -> Self {
-        Self::parse(name, &std::fs::read_to_string(folder.join(name)).unwrap())
+    /// The page in a file.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be read.
+    pub fn read(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::parse(name, &text)
     }
 
-    pub(crate) fn parse(name: &str, text: &str) -> Self {
+    /// The page with this text.
+    pub fn parse(name: &str, text: &str) -> Self {
         let mut page = Self { name: name.into(), blocks: Vec::new(), text: Vec::new(), is_open: false };
         for (number, line) in (1..).zip(text.lines()) {
             if let Some(info) = line.trim_start().strip_prefix("```") {
@@ -57,8 +74,10 @@ impl Page {
                     page.blocks.push(Block { info: info.into(), lines: Vec::new(), line: number });
                 }
                 page.is_open = !page.is_open;
-            } else if page.is_open {
-                page.blocks.last_mut().unwrap().lines.push(line.into());
+            } else if page.is_open
+                && let Some(block) = page.blocks.last_mut()
+            {
+                block.lines.push(line.into());
             } else {
                 page.text.push((number, line.into()));
             }
@@ -66,7 +85,8 @@ impl Page {
         page
     }
 
-    pub(crate) fn blocks(&self) -> &[Block] {
+    /// The fenced blocks, in order.
+    pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
@@ -79,7 +99,8 @@ impl Page {
         headings.map(slug).collect()
     }
 
-    pub(crate) fn links(&self) -> Vec<Link> {
+    /// The links, in order.
+    pub fn links(&self) -> Vec<Link> {
         let mut links = Vec::new();
         for (line, text) in &self.text {
             let mut rest = text.as_str();
@@ -93,26 +114,28 @@ impl Page {
     }
 
     /// Whether a heading has this anchor.
-    pub(crate) fn has_anchor(&self, anchor: &str) -> bool {
+    pub fn has_anchor(&self, anchor: &str) -> bool {
         anchor.is_empty() || self.anchors().iter().any(|known| known == anchor)
     }
 
-    pub(crate) fn dead_links(&self, folder: &Path) -> Vec<String> {
+    /// Relative links that lead nowhere, and anchors that two headings share. `folder` is where the page lies.
+    pub fn dead_links(&self, folder: &Path) -> Vec<String> {
         let mut faults = Vec::new();
         for link in self.links() {
-            if link.target.contains("://") {
+            if link.target.contains("://") || link.target.starts_with("mailto:") {
                 continue;
             }
             let (file, anchor) = link.target.split_once('#').unwrap_or((&link.target, ""));
-            let anchors = if file.is_empty() {
-                self.anchors()
-            } else if !folder.join(file).is_file() {
+            if !folder.join(file).exists() {
                 faults.push(format!("{}:{}: there is no file {file:?}", self.name, link.line));
                 continue;
-            } else {
-                Self::read(folder, file).anchors()
+            }
+            let has_anchor = match file {
+                "" => self.has_anchor(anchor),
+                _ if anchor.is_empty() => true,
+                file => file.ends_with(".md") && Self::read(folder, file).has_anchor(anchor),
             };
-            if !anchor.is_empty() && !anchors.iter().any(|known| known == anchor) {
+            if !has_anchor {
                 faults.push(format!("{}:{}: there is no heading {:?}", self.name, link.line, link.target));
             }
         }
@@ -124,7 +147,8 @@ impl Page {
         faults
     }
 
-    pub(crate) fn hard_to_read(&self) -> Vec<String> {
+    /// Lines of more than 100 characters and sentences of more than 25 words, outside of blocks. Tables may have long lines.
+    pub fn hard_to_read(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.is_open {
             faults.push(format!("{}: the last block does not end", self.name));
@@ -157,7 +181,7 @@ impl Page {
             } else if text.is_empty() || begins {
                 paragraphs.push((*line, text.into()));
             } else {
-                let (_, last) = paragraphs.last_mut().unwrap();
+                let (_, last) = paragraphs.last_mut().expect("the list begins with one");
                 last.push(' ');
                 last.push_str(text);
             }
@@ -177,7 +201,7 @@ impl Page {
     }
 
     /// Bytes that nobody checks.
-    pub(crate) fn hidden_examples(&self) -> Vec<String> {
+    pub fn hidden_examples(&self) -> Vec<String> {
         let others = self.blocks.iter().filter(|block| !block.info.starts_with("hex "));
         let others = others.flat_map(|block| (block.line + 1..).zip(&block.lines));
         let text = self.text.iter().map(|(line, text)| (*line, text));
