@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::env::VarError;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -328,6 +328,17 @@ impl Client {
                 "{admin} takes the connection, and does not answer within {patience:?}: the node hangs or is busy, or that is \
                  no admin port (wait longer with --timeout)"
             ),
+            ureq::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                ) =>
+            {
+                format!(
+                    "{admin} takes the connection, and closes it without an answer: that is no admin port, or its node \
+                     has just ended (name the admin port with --admin: `gossip run` prints it)"
+                )
+            }
             error => format!(
                 "no gossip node answers on {admin}: {error} (is it running? start one with `gossip run`, or name its admin \
                  port with --admin)"

@@ -457,7 +457,7 @@ impl fmt::Display for PacketRefusal {
 pub enum ClockSuspect {
     /// That of the endpoint: the generations of others agree with our clock.
     Theirs,
-    /// Ours: several endpoints are in its future, and nobody agrees with it.
+    /// Probably ours: several endpoints are in its future, and nobody agrees with it. Several wrong clocks of others would look the same.
     Ours,
     /// Either: nobody else is known who could tell.
     Either,

@@ -174,6 +174,18 @@ fn nobody_on_the_admin_port_is_exit_code_1() {
 }
 
 #[test]
+fn a_port_that_closes_what_it_accepts_is_no_admin_port() {
+    let gossip_port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gossip_port.local_addr().unwrap().to_string();
+    // As a gossip port does with what is no handshake.
+    let closing = std::thread::spawn(move || drop(gossip_port.accept().unwrap()));
+    let line = refused(1, &["status", "--admin", &address]);
+    assert!(line.contains(&format!("{address} takes the connection, and closes it")), "{line}");
+    assert!(line.contains("--admin"), "{line}");
+    closing.join().unwrap();
+}
+
+#[test]
 fn a_port_in_use_is_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -302,7 +302,7 @@ impl EventLog {
                         "its clock is wrong or was when it started, since other nodes agree with the clock here (set \
                                              its clock right, and start it again)",
                     ClockSuspect::Ours =>
-                        "the clock here is behind, since several nodes are ahead and none agrees with it (set it right)",
+                        "probably the clock here is behind: several nodes are ahead of it, and none agrees with it (compare the clocks)",
                     _ =>
                         "one of the two clocks is wrong, and no other node is known that could tell which (compare them)",
                 }
