@@ -1,4 +1,4 @@
-//! Answers that come later, to whoever awaits them or waits for them.
+//! Answers that come later: to be awaited, or to be waited for by a thread.
 
 use std::fmt;
 use std::pin::Pin;

@@ -27,7 +27,7 @@
 //!                     match node.poll(&mut buffer) {
 //!                         Output::Event(event) => {
 //!                             mailbox.publish(&node, event);
-//!                             // The mailbox goes with the thread, and whoever waits for the end is told.
+//!                             // The mailbox is dropped with the thread, which ends all waits for the stop.
 //!                             if event == gossip_core::Event::Stopped {
 //!                                 return;
 //!                             }

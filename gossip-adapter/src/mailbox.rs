@@ -18,7 +18,7 @@ use crate::view;
 ///
 /// It is told each event of the node by [`Mailbox::publish`], and whenever the node has nothing more to do by [`Mailbox::settle`].
 ///
-/// It is to be dropped when the node has stopped, after the sockets, so that whoever waits for the stop finds the port free.
+/// It is to be dropped when the node has stopped, after the sockets, so that the port is free when the wait for the stop ends.
 /// Whatever was asked and not answered is answered then with [`Stopped`](crate::Stopped), and whatever is asked later.
 pub struct Mailbox {
     queue: Arc<Queue>,
@@ -150,7 +150,7 @@ pub(crate) struct AtStop {
 impl AtStop {
     /// Keeps a reply until then; its own `otherwise` is what is answered.
     pub(crate) fn answer(&mut self, reply: impl Owed + 'static) {
-        // Whoever asks again and again, and each time waits for something else too, does not fill the memory.
+        // A caller that drops its answers and asks again does not fill the memory.
         if self.replies.len() == self.replies.capacity() {
             self.replies.retain(|reply| reply.is_awaited());
         }
@@ -183,7 +183,7 @@ impl Queue {
             drop(state);
             return drop(command);
         }
-        // Whoever put the first has woken the driver.
+        // The first command has woken the driver.
         let driver = if state.commands.is_empty() { state.driver.clone() } else { None };
         state.commands.push_back(command);
         drop(state);

@@ -243,7 +243,7 @@ impl Shared {
     /// Takes over what an event tells of, before it is told.
     pub(crate) fn note(&self, node: &Node, event: &Event) {
         match (event, event.endpoint()) {
-            // Nobody knows of whom they were.
+            // The lost events may be about any endpoint.
             (Event::Lost { .. }, _) => self.refresh(node, Snapshot::refresh_all),
             (_, Some(endpoint)) => {
                 self.refresh(node, |snapshot, gossiper| Snapshot::refresh(snapshot, gossiper, endpoint));

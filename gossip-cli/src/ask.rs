@@ -377,7 +377,7 @@ fn on_a_runtime<T>(question: impl Future<Output = Result<T, Failure>>) -> Result
     runtime.block_on(question)
 }
 
-/// Everybody but whoever asks.
+/// All endpoints but the asking one.
 fn others(infos: &[EndpointInfo]) -> impl Iterator<Item = &EndpointInfo> {
     infos.iter().filter(|info| !info.is_local)
 }

@@ -252,7 +252,7 @@ enum Told {
 
 /// As what `event` is told, where `status` is what an endpoint has now.
 ///
-/// Whoever removes a dead member tells of it under later generations, and members that are gone may become known by gossip: neither of
+/// A node that removes a dead member publishes its state under later generations, and gossip may bring members that have left. Neither of
 /// them has started, or joined.
 fn told(event: Event, status: impl Fn(Endpoint) -> Option<StatusKind>) -> Told {
     match event {

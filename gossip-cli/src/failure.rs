@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Failed(String),
     /// It failed, and everything was said as it came up; exit code 1.
     Told,
-    /// Whoever read standard output is gone, such as `head`. There is nobody left to print for; exit code 0.
+    /// The reader of standard output has ended, such as `head`. The output has no reader any more; exit code 0.
     ReaderGone,
     /// What there is to say was printed; the exit code says how it is.
     Ended(u8),

@@ -43,7 +43,7 @@ impl StateArgs {
     }
 }
 
-/// The names that states have in the release of whoever publishes them, and configured ones, which come first.
+/// The names that states have in the release of their publisher, and configured names, which come first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names(StateNames);
 

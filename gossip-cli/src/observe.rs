@@ -99,7 +99,7 @@ impl Observed {
 
     async fn text(&self, format: Format) -> Option<Bytes> {
         let Some((node, mut cache)) = self.refreshed().await else {
-            // Whoever watches the view sees that there is none.
+            // Readers of the view see that there is none.
             return GossipMetrics::detached(self.cluster.clone()).text(format).ok().map(Bytes::from);
         };
         let kept = match format {

@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(listed(&seeds.addresses), "127.0.0.2:7000");
         assert!(seeds.is_unresolved && seeds.warnings.len() == 1, "{seeds:?}");
         assert!(seeds.warnings[0].contains(NOBODY) && seeds.warnings[0].lines().count() == 1, "{seeds:?}");
-        // What is no address at all is a mistake of whoever wrote it.
+        // Text that is no address is a mistake of the operator.
         assert!(source(&["10.0.0", "127.0.0.2"], None).is_err());
         assert!(source(&["0.0.0.0", "127.0.0.2"], None).is_err());
     }

@@ -1,6 +1,6 @@
 //! The connections of the admin port: how many there may be, and how long each may take for what.
 //!
-//! Each of them takes a file descriptor, which gossip needs as well. So there is a limit, whoever is there longest without a request
+//! Each of them takes a file descriptor, which gossip needs as well. So there is a limit, the connection that is longest without a request
 //! makes room for the next, and nothing that a client has to do may take for ever.
 
 use core::convert::Infallible;
@@ -154,7 +154,7 @@ async fn answer(
         Ok(Err(never)) => match never {},
         Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long (try again)"),
     };
-    // Whoever watches reads an answer that has no end.
+    // The answer to `watch` has no end.
     if !(is_watch && response.status().is_success()) {
         place.done();
     }

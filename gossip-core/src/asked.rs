@@ -1,4 +1,4 @@
-//! Of whom everything was asked for, and of whom it still has to be.
+//! Requests from version 0: which endpoints were requested from which peer, and which still have to be.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 use crate::wire::{Full, Writer};
 
-/// How many endpoints are remembered. Where there are more, peers share the places: whoever was asked of the most gives way.
+/// How many endpoints are remembered. If there are more, peers share the places: the peer with the most requests gives way.
 const CAPACITY: usize = 1_024;
 
 /// How many of them may have been brought up by states that nobody asked for.
@@ -39,7 +39,7 @@ const MAX_TRIED: u32 = 16;
 ///
 /// * After `patience` the next peer that knows the endpoint is asked. A repeated question does not prolong that.
 /// * The endpoint itself is asked at once.
-/// * Whoever had a turn waits longer for the next one than others do.
+/// * A peer that had a turn waits longer for the next one than the others.
 /// * If all places are taken, the peer that was asked of the most endpoints loses one to a peer that was asked of fewer.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
@@ -50,7 +50,7 @@ pub(crate) struct Asked {
     wanted: usize,
     /// How many were answered: their places are free.
     answered: usize,
-    /// The peers of whom something is asked, and how much.
+    /// The peers with open requests, and how many each has.
     askees: Vec<Askee>,
     lifetime: Duration,
     /// How long one peer has for its answer before another is asked.
@@ -77,7 +77,7 @@ enum Stage {
     Answered,
 }
 
-/// What was asked of whom.
+/// An open request.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     whom: Endpoint,
@@ -91,7 +91,7 @@ struct Question {
     tried: u32,
 }
 
-/// A peer of whom something is asked.
+/// A peer with open requests.
 #[derive(Clone, Copy, Debug)]
 struct Askee {
     endpoint: Endpoint,
@@ -210,7 +210,7 @@ impl Asked {
         true
     }
 
-    /// The place that has been taken for the longest by the peer of whom most is asked, if that is more than of `whom`.
+    /// The oldest place of the peer with the most requests, if that has more than `whom`.
     fn oldest_of_heaviest(&self, whom: Endpoint, is_first_hand: bool) -> Option<usize> {
         let heaviest = self.askees.iter().max_by_key(|askee| askee.places)?;
         let own = self.askee(whom).map_or(0, |at| self.askees[at].places);
@@ -255,7 +255,7 @@ impl Asked {
         }
     }
 
-    /// Where a peer stands among those of whom something is asked: the last one that came in is looked up again and again.
+    /// The index of a peer with open requests. The latest one is looked up again and again.
     fn askee(&self, whom: Endpoint) -> Option<usize> {
         self.askees.iter().rposition(|askee| askee.endpoint == whom)
     }
@@ -379,7 +379,7 @@ impl Asked {
         written
     }
 
-    /// Each entry: whose, of which generation, whether it is wanted, asked or answered; of whom it was asked, and of whom before; how
+    /// Each entry: endpoint, generation, and whether it is wanted, asked or answered; the peer that was asked, and the one before; how
     /// long ago it was asked first, and last.
     #[cfg(feature = "model")]
     pub(crate) fn entries(

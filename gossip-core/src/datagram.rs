@@ -5,7 +5,7 @@
 //!
 //! * Bodies are those of messaging version 12 (`docs/protocol/gossip-messages.md`). A shutdown has none: the header says which process ends.
 //! * Who sends a packet stands in it, and not in the address that it came from. A **cookie** proves that it is so: each
-//!   packet carries one that its receiver has to repeat, and which only reaches whoever listens at the address it was sent to.
+//!   packet carries one that its receiver has to repeat. Only the process that listens at the address receives it.
 //!   Without it only SYNs and echo requests are taken, and the answer is at most three times as long as the question.
 //!
 //! Nothing here knows who is a member.

@@ -42,8 +42,8 @@ impl Scratch {
 
 /// Writes the digests by which the peer is asked for what it knows better, as many as fit.
 ///
-/// Asked from version 0 is whoever is unknown, or known of an older generation: `asked` remembers those, for only what was
-/// asked for from the start is taken as a whole; and ourselves.
+/// Endpoints that are unknown, or known under an older generation, are requested from version 0. `asked` remembers them, because only what was
+/// requested from version 0 is accepted as complete. The same holds for ourselves.
 pub(crate) fn encode_requests(
     table: &EndpointTable,
     pending: &mut Pending,
@@ -119,10 +119,10 @@ pub(crate) fn encode_requests(
     Ok(())
 }
 
-/// Whoever a message is written for: its messaging version, and what else it can decode.
+/// The receiver of a message: its messaging version, and what else it can decode.
 ///
 /// Anything else is withheld from it: a number beyond its table costs a Cassandra node the whole message, a value that it cannot size every
-/// later one (`docs/protocol/primitives.md#modified-utf-8`, `docs/protocol/application-states.md#keys`). What is withheld counts as told: whoever cannot decode a value lacks nothing of it.
+/// later one (`docs/protocol/primitives.md#modified-utf-8`, `docs/protocol/application-states.md#keys`). What is withheld counts as sent: a receiver that cannot decode a value does not miss it.
 ///
 /// Deviation: Cassandra sends everybody everything.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Receiver {
 /// Whether what finds no room in a message follows in another at once, or has to wait for the next exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
-    /// It waits. Whoever is large is cut, and smaller ones behind it take what room is left.
+    /// It waits. A large state is cut, and smaller ones behind it take the remaining room.
     Waits,
     /// It follows. Nobody is cut who would fit a message of its own.
     Follows,

@@ -163,7 +163,7 @@ impl Pending {
     }
 }
 
-/// Of which endpoints a message has spoken: a bit for each slot. Whoever is listed many times in one message would be told of as often.
+/// The endpoints that a message has listed so far: a bit for each slot. A repeated endpoint would otherwise be answered as often.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     words: Vec<u64>,
@@ -195,7 +195,7 @@ impl Seen {
     }
 }
 
-/// What a list of digests says of whom, beside what goes into [`Pending`].
+/// The findings of a list of digests, besides those that go into [`Pending`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Examined {
     /// The generation under which the sender lists itself.
@@ -325,7 +325,7 @@ struct Comparison<'a> {
     gives: usize,
     /// Nobody of a later generation is asked for.
     newest: Known,
-    /// The row of whoever sent the list.
+    /// The row of the sender of the list.
     sender: Option<Slot>,
 }
 

@@ -223,7 +223,7 @@ impl Gossiper {
         }
     }
 
-    /// The process did not run for a while, and notices before anything else: whoever was to do something meanwhile could not be heard
+    /// The process did not run for a while, and notices before anything else: a peer that did something meanwhile could not be heard
     /// doing it, and has as much longer for it. What others do by their own clocks goes on, such as the time of a tombstone.
     fn on_pause(&mut self) {
         let (now, allowed) = (self.clock.now(), self.config.detector.max_local_pause);

@@ -1,6 +1,6 @@
 //! Endpoints that are gone, and what of them is refused (`docs/protocol/pitfalls.md#dead-and-removed-nodes`).
 //!
-//! Nodes forget an endpoint at different moments. Whoever has forgotten it must not learn it again from those who have not.
+//! Nodes forget an endpoint at different moments. A node that has forgotten it must not learn it again from one that has not.
 //!
 //! Deviation: an endpoint and its generations up to one are refused, where Cassandra refuses the address for a minute or two.
 
@@ -94,8 +94,8 @@ impl Quarantine {
         self.find(endpoint).is_ok()
     }
 
-    /// Notes that somebody is gone. Where there is no room, whoever counts least makes it, or is not noted: first those that were silent,
-    /// then the removed of whom others told, then the removed that we met; of each kind those that were noted first.
+    /// Adds a tombstone. If there is no room, the least important one gives way, or is not added: first silent endpoints,
+    /// then removed endpoints that others reported, then removed endpoints that we met; of each kind the oldest first.
     ///
     /// Nothing of that is for a peer to choose: who could claim to be remembered for longest would push out all others.
     pub(crate) fn insert(
@@ -127,7 +127,7 @@ impl Quarantine {
         }
     }
 
-    /// Drops whoever's time is over.
+    /// Drops expired tombstones.
     pub(crate) fn expire(&mut self, now: Timestamp, unix_ms: Option<u64>) {
         self.gone.retain(|gone| match gone.refusal {
             Refusal::Removed { until_unix_ms } => unix_ms.is_none_or(|unix_ms| unix_ms < until_unix_ms),
@@ -165,7 +165,7 @@ impl Quarantine {
         self.gone.binary_search_by_key(&endpoint, |gone| gone.endpoint)
     }
 
-    /// Forgets whoever counts least, if that is less than `new`.
+    /// Drops the least important tombstone, if it is less important than `new`.
     fn make_room(&mut self, new: &Gone) -> bool {
         let silent_since = match new.refusal {
             Refusal::Silent { since, .. } => Some(since),

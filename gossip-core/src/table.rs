@@ -313,7 +313,7 @@ impl EndpointTable {
         self.order.reserve_exact(self.rows.len() + more - self.order.len());
     }
 
-    /// Forgets an endpoint. Its row is given to another; whoever still holds its slot must let go of it. So must the order, by
+    /// Forgets an endpoint. Its row is given to another endpoint; all holders of its slot must drop it. So must the order, by
     /// [`EndpointTable::drop_removed`], before anything is inserted: once for however many are removed.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let i = slot.index();

@@ -29,7 +29,7 @@ pub enum Body {
         /// The id of its cluster metadata, in version 14.
         #[serde(skip_serializing_if = "Option::is_none")]
         metadata_id: Option<i32>,
-        /// What the sender knows of whom. None at all in a shadow SYN.
+        /// What the sender knows of each endpoint. Empty in a shadow SYN.
         digests: Vec<Digest>,
     },
     /// Of a GOSSIP_DIGEST_ACK.

@@ -32,7 +32,7 @@ use crate::version::Version;
 
 /// How many bytes of the dialler wait for the acceptor's answer. Then it is not in the capture.
 const MAX_WAITING: usize = 256 * 1024;
-/// For how long they wait, in microseconds of the capture: whoever sends them had the answer already.
+/// For how long they wait, in microseconds of the capture: their sender already had the answer.
 const MAX_WAIT_US: u64 = 1_000_000;
 
 /// A connection.
@@ -211,7 +211,7 @@ impl Connection {
                 self.end_of_acceptor(ending, env);
             }
             End::Dialler => {
-                // Whoever sent all it had to send had the answer.
+                // A dialler that has sent everything had the answer.
                 if self.answer.is_awaited() && !self.dialler.input.is_empty() {
                     self.work_answer(env);
                 }

@@ -49,7 +49,7 @@ impl Learned {
         self.partitioner = Partitioner::named(class);
     }
 
-    /// The version that was agreed on with whoever listens at `acceptor`, last.
+    /// The version that was last agreed on with the node at `acceptor`.
     pub(crate) fn version(&self, acceptor: SocketAddr) -> Option<MessagingVersion> {
         self.versions.get(&acceptor).copied()
     }

@@ -21,7 +21,7 @@
 //!
 //! The public interface is: [`Decoder`] for captures and [`decode_bytes`] for bytes, [`Options`] and [`Shape`]; the
 //! [`Record`]s; and [`Flavour`] with [`StateNames`], which say what the states of which release are called. There is no
-//! file, socket or clock in it: whoever calls it reads the bytes and prints the records.
+//! file, socket or clock in it: the caller reads the bytes and prints the records.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a tool has the standard library")]

@@ -18,7 +18,7 @@ pub enum Flavour {
     Cassandra4_0,
     /// Cassandra 4.1.
     Cassandra4_1,
-    /// Cassandra 5.0 and 5.1; also whoever is not known.
+    /// Cassandra 5.0 and 5.1; also endpoints of an unknown release.
     #[default]
     Cassandra5,
     /// DataStax Enterprise 6, which has names of its own for the pads of Cassandra 3.

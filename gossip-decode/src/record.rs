@@ -23,7 +23,7 @@ pub enum Record {
     Body(LooseBody),
     /// A connection whose bytes are not messages, or cannot be read: streaming, TLS.
     Passed(Passed),
-    /// What whoever reads the other records should know, and nobody needs to mend.
+    /// Something that readers of the other records should know, and that needs no repair.
     Note(Note),
     /// Bytes that are not what they should be, or are missing.
     Damage(Damage),

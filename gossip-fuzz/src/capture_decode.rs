@@ -111,7 +111,7 @@ enum Step<'a> {
     },
 }
 
-/// What whoever decodes says beforehand, and how much memory there is.
+/// The options of the caller, and the bounds of memory.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Hints {
     version: Option<u8>,

@@ -1,4 +1,4 @@
-//! A whole node over packets, and whoever sends it some.
+//! A whole node over packets, and the senders of these.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A whole node over connections, and whoever dials it or is dialled.
+//! A whole node over connections, and the peers that dial it or are dialled.
 
 use std::collections::BTreeMap;
 
@@ -502,7 +502,7 @@ impl World {
                     assert!(!bytes.starts_with(&MAGIC), "{connection} is under TLS, and begins in the clear");
                     plain = Some(shell.receive(bytes));
                 }
-                // Whoever dialled without, where TLS is demanded, or said anything, gets an alert.
+                // If TLS is required, a peer that dialled without it, or sent anything else, gets an alert.
                 None if matches!(socket, Socket::Accepted { .. }) && is_record(bytes) => return,
                 None => {}
             }

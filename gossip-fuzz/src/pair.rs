@@ -121,7 +121,7 @@ impl Pair {
     /// Lets rounds go by until both agree, everything that is wanted being done by `settle`. Its second argument is whose process
     /// was replaced just before.
     pub(crate) fn calm_down(&mut self, mut settle: impl FnMut(&mut Self, Option<usize>)) {
-        // Their operators see to it that they can find and hear each other, also where the clock of whoever sends decides what is
+        // Their operators see to it that they can find and hear each other, also where the clock of the sender decides what is
         // too late.
         let latest = self.nodes[0].now.max(self.nodes[1].now);
         for (at, node) in self.nodes.iter_mut().enumerate() {

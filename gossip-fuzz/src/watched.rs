@@ -48,7 +48,7 @@ pub(crate) struct Tuning {
     tombstone: Option<Who>,
 }
 
-/// Whoever is not the node that is driven is another host.
+/// Every endpoint but the driven node is another host.
 fn host_id(local: Endpoint) -> &'static str {
     if local == LOCAL { HOST_ID } else { "00000000-0000-0000-0000-000000000003" }
 }
@@ -355,9 +355,9 @@ impl Watched {
                 assert!(old < new, "{old} to {new}");
                 self.stored = self.stored.max(new);
             }
-            // Whoever is forgotten may come back by what it has left.
+            // A forgotten endpoint may return through state that others still have.
             Event::Forgotten { endpoint, .. } => drop(self.views.remove(&endpoint)),
-            // Somebody may be among those of whom nothing was told.
+            // Lost events may be about any endpoint.
             Event::Lost { .. } => {
                 let gossiper = self.node.gossiper();
                 self.views.retain(|endpoint, _| gossiper.heartbeat(*endpoint).is_some());

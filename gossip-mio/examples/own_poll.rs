@@ -1,5 +1,5 @@
-//! A program with a poll of its own, which watches two things: a node, and a UDP socket on which it answers whoever asks how
-//! many others are live. Another node and somebody who asks are there for the show; it ends when that one has seen enough.
+//! A program with a poll of its own, which watches two things: a node, and a UDP socket on which it answers how
+//! many others are live. Another node and a client are there for the demonstration; it ends when the client has seen enough.
 //!
 //! ```text
 //! cargo run -p gossip-mio --example own_poll

@@ -79,7 +79,7 @@ impl Driver {
     /// from `GOSSIP` on. Several drivers share a poll if each has tokens of its own: `Token(1)..Token(10_000)`. A connection for
     /// which no token is left is refused, as it is without file descriptors.
     ///
-    /// `waker` is woken when a [`Handle`] wants something, on the thread of whoever wants it. It must see to it that the poll
+    /// `waker` is woken when a [`Handle`] wants something, on the thread of the caller. It must see to it that the poll
     /// returns. Since a poll can have only one [`mio::Waker`], that one is the program's, with a token of its own:
     /// [`waker`](crate::waker()) makes a [`Waker`] of it. When the poll has returned nothing more is to be done for it than for
     /// any event: the next turn does what the handle wants.

@@ -1,4 +1,4 @@
-//! Nodes over real sockets, driven by threads of their own, or by whoever has a poll.
+//! Nodes over real sockets, driven by threads of their own, or by a poll of the program.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, Happening, observe_node};
 use crate::host::{Host, Process};
 use crate::probe::Probe;
 
-/// A datagram under way. It reaches whoever listens at the address when it arrives, as real ones do.
+/// A datagram in flight. It reaches the process that listens at the address when it arrives, as real ones do.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
     from: usize,

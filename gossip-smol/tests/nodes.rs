@@ -90,7 +90,7 @@ fn node_stops_when_its_last_handle_is_dropped() {
             clone.stats().await.unwrap();
             drop(clone);
             stopped.await;
-            // Whoever waited for the end finds the port free.
+            // The port is free when the wait for the end is over.
             match transport {
                 Transport::Datagram => drop(UdpSocket::bind(address).unwrap()),
                 _ => drop(TcpListener::bind(address).unwrap()),

@@ -27,6 +27,6 @@ async fn packets_of_strangers_do_no_harm() {
     let again = Builder::new("a").transport(Transport::Datagram).listen(address).start().await;
     assert!(matches!(again, Err(StartError::Bind { address: taken, .. }) if taken == address));
     handle.shutdown().await.unwrap();
-    // Whoever waited for the end finds the port free.
+    // The port is free when the wait for the end is over.
     UdpSocket::bind(address).unwrap();
 }

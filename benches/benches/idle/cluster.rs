@@ -27,7 +27,7 @@ const LISTENER: Token = Token(0);
 /// How many exchanges others open with the node in an interval: each of them chooses one endpoint, and seeds a little oftener.
 const SYNS_PER_INTERVAL: f64 = 1.2;
 
-/// How many others probe the node in an interval. Members that run this crate do so: each asks 16 of those of whom it has heard
+/// How many others probe the node in an interval. Members that run this crate do so: each probes 16 of the endpoints from which it has heard
 /// nothing for ten intervals, which in a large cluster are most, whether they are reachable. In a small one there are fewer.
 const MAX_PROBES_PER_INTERVAL: f64 = 16.0;
 const ENDPOINTS_PER_PROBE: f64 = 50.0;

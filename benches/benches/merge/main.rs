@@ -31,7 +31,7 @@ fn main() {
         group.finish();
     }
     criterion.final_summary();
-    // The table has the units of the record; of certain benches it has their lines. Whoever asks for the names wants none.
+    // The table has the units of the record; of certain benches it has their lines. A list of names gets none.
     let words: Vec<String> = std::env::args().skip(1).collect();
     if !words.iter().any(|word| word == "--list") {
         let filters: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();

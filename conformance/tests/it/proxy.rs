@@ -168,7 +168,7 @@ impl Drop for Network {
         self.shared.changed.notify_all();
         if self.transport == Transport::Internode {
             for front in &self.fronts {
-                // Whoever waits for a dial gets one.
+                // A waiting listener gets a dial.
                 let _ = TcpStream::connect(front);
             }
         }

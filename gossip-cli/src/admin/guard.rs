@@ -1,6 +1,6 @@
 //! Who may use the admin port.
 //!
-//! Whoever reaches it may do everything, so it listens on loopback only, or asks for a token. What a page in this
+//! Every client that reaches it may do everything, so it listens on loopback only, or requires a token. What a page in this
 //! machine's browser could send is refused in any case: requests for another host name (DNS rebinding), and such as have
 //! an origin.
 

@@ -79,7 +79,7 @@ struct DataCenter {
 }
 
 impl<'a> Description<'a> {
-    /// Whoever has left or was removed is no part of the cluster, but is unreachable once its process has ended, as nodetool has it.
+    /// An endpoint that left or was removed is not part of the cluster, but counts as unreachable after its process has ended, as in nodetool.
     fn new(answer: &'a Answer) -> Self {
         let mut all: Vec<_> = answer.endpoints.iter().collect();
         all.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));

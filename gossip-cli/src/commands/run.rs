@@ -110,7 +110,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
     let (node, events) = start(&options, seeds, host_id, store.clone()).await?;
     let handle = node.common();
     let listening = format!("listening on {}, admin on {admin_address}\n", handle.listen_address());
-    // Whoever does not read this line has asked for nothing, and is not waited for.
+    // The node does not wait for a reader of this line.
     let write =
         move || std::io::stdout().write_all(listening.as_bytes()).and_then(|()| std::io::stdout().flush());
     let _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(write)).await;
@@ -178,7 +178,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         }
     };
     let Some(cause) = cause else {
-        // Whoever asked for it is answered.
+        // The client that requested the stop is answered.
         answers_end.notify_one();
         let last = tokio::time::timeout(LAST_WORDS, async { tokio::join!(log, admin_server) }).await;
         let silence = last.ok().and_then(|(log, _)| log.ok()).unwrap_or_default();
@@ -310,7 +310,7 @@ impl Plan<'_> {
             let _ = address.set(endpoint);
             published.once_the_address_is_known(endpoint)
         });
-        // Whoever names no seed is one: if all that it knew of is gone, it starts alone.
+        // A node without seeds is one itself: if all endpoints that it knew are gone, it starts alone.
         let is_own_seed = options.seeds.is_empty();
         self.with_the_rest(builder, move |config| match local.get().filter(|_| is_own_seed) {
             Some(endpoint) => config.seed(*endpoint),

@@ -25,7 +25,7 @@ fn sealed_nodes_of_all_runtimes_change_their_keys_while_they_run() {
     for node in &nodes {
         until("all are up", || (node.count_up() == 3).then_some(()));
     }
-    // Whoever has no key is not let in, and is told nothing.
+    // A node without a key is not accepted, and gets no answer.
     let stranger = ["--transport", "datagram", "--seed", &seed, "--no-shadow-round"];
     let stranger = Node::start(&stranger);
     until("it is dropped and counted", || {

@@ -170,7 +170,7 @@ fn a_node_that_runs_stops_when_it_was_removed() {
     signal("CONT", removed.child.id());
     assert_eq!(removed.wait(), Some(1), "{}", removed.log());
     removed.wait_for_log(&["error:", "was removed from the cluster under generation"]);
-    // Whoever watches over it and starts it again does not undo what the operator did.
+    // A supervisor that starts it again does not undo the decision of the operator.
     let address = removed.gossip.to_string();
     let run = ["run", "--exit-with-stdin", "--listen", &address, "--admin", "127.0.0.1:0"];
     let line = refused(1, &[&run[..], &args].concat());

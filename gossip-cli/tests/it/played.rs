@@ -65,7 +65,7 @@ impl Played {
         let accepting = others.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Whoever hangs up is not spoken with any more.
+                // Closed connections get no more answers.
                 tokio::spawn(converse(stream, accepting.clone()));
             }
         });

@@ -1,4 +1,4 @@
-//! Cookies: proof that whoever claims an address receives what is sent to it.
+//! Cookies: proof that the sender that claims an address also receives packets at it.
 
 #[expect(
     deprecated,
@@ -11,7 +11,7 @@ use super::packet::Cookie;
 use crate::endpoint::Endpoint;
 use crate::rng::{Purpose, Rng};
 
-/// Makes and checks the cookies of one process. Nothing is kept of whom one was given to: a cookie is a keyed hash of the address and of
+/// Makes and checks the cookies of one process. No list of receivers is kept: a cookie is a keyed hash of the address and of
 /// the epoch in which it is given (SipHash-2-4; Aumasson and Bernstein, 2012), as are those that protect TCP from floods of SYNs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cookies {

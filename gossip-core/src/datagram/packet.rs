@@ -10,7 +10,7 @@ use crate::wire::{AddressForm, Full, Reader, Writer, crc32};
 /// What every packet begins with.
 const MAGIC: [u8; 2] = *b"gs";
 
-/// The version of this layout. Whoever does not know it drops the packet.
+/// The version of this layout. A receiver that does not know it drops the packet.
 const VERSION: u8 = 1;
 
 const FLAG_SEALED: u8 = 1;

@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 /// For how many there is a place, however few endpoints may be known.
 const MIN_PEERS: usize = 256;
 
-/// Everybody who sent a packet, within bounds. Whoever proved its address is not displaced by those who did not, while there are any.
+/// Senders of packets, within bounds. An unproven sender never displaces a proven one while another unproven one exists.
 #[derive(Debug)]
 pub(crate) struct Peers {
     index: HashTable<u32>,
@@ -94,7 +94,7 @@ impl Peers {
 
     /// Whether a counted packet from `endpoint` comes for the first time, as far as is known.
     ///
-    /// Generations do not tell which of two processes is the later one: a clock that was ahead is set right, or a file is lost. Whoever
+    /// Generations do not tell which of two processes is the later one: a clock that was ahead is set right, or a file is lost. A process that
     /// repeats the cookie of the current epoch (`repeats`) sent its packet after the process that is counted was first heard. With it a
     /// new epoch begins, so that packets of earlier processes never repeat the right cookie again.
     pub(crate) fn arrival(

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// How many senders are told of in one pause. Senders name themselves, so that there may be any number of them.
 const MAX_TOLD: usize = 8;
 
-/// Of whom was told, and when.
+/// The senders that were reported, and when.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     told: [Option<(Endpoint, PacketRefusal, Timestamp)>; MAX_TOLD],

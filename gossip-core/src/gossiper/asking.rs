@@ -72,7 +72,7 @@ impl Gossiper {
         for at in 0..self.config.seeds.len() {
             self.ask(self.config.seeds[at]);
         }
-        // From the second time on whoever was known before is asked, too.
+        // From the second attempt on, formerly known endpoints are asked as well.
         if asked_before {
             for at in 0..self.config.saved.len() {
                 self.ask(self.config.saved[at].endpoint);
@@ -137,7 +137,7 @@ impl Gossiper {
         let local = self.config.local;
         let own = ack.states.iter().filter(|(endpoint, _)| *endpoint == local).last().map(|(_, state)| state);
         let status = own.as_ref().map(|state| claimed_status(state));
-        // Whoever hibernates runs, and has the address, though nobody calls it live.
+        // A hibernating endpoint runs and owns the address, although no node considers it live.
         let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
         let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
         if own.is_some() && claimed.is_none() && !is_gone {
@@ -148,7 +148,7 @@ impl Gossiper {
         }
         let moved = self.own_host_id_elsewhere(ack);
         let is_others = !is_gone && claimed.is_some_and(|claimed| !self.is_own_host_id(claimed.text));
-        // A member that moved, as its host id or what it saved shows, may take the address of one that is not live. Whoever is new
+        // A member that moved, as its host id or what it saved shows, may take the address of one that is not live. A new member
         // replaces it only if that is what its operator wants.
         if let Some(state) = own.as_ref().filter(|_| is_others)
             && moved.is_none()
@@ -219,7 +219,7 @@ impl Gossiper {
     /// Whether an ACK can be an answer to our question. Others are answers to an earlier process of ours: they would end the question
     /// before it is known whether somebody else has our address.
     ///
-    /// Whoever is asked has nothing to ask of us. A seed may answer under another address than it was asked at; it then tells of
+    /// A node that answers a shadow SYN requests nothing. A seed may answer under another address than it was asked at; it then tells of
     /// itself under that, whole.
     ///
     /// Deviation: Cassandra takes any ACK for the answer, and warns if it is of no seed.
@@ -315,7 +315,7 @@ impl Gossiper {
             return;
         }
         self.life.questions.note_failure(peer, failure);
-        // Whoever only asks may stop waiting at any time, and then wants to know.
+        // A node that only asks may stop waiting at any time, and then needs the reason.
         if self.config.membership.only_asks {
             self.tell_unreached();
         }

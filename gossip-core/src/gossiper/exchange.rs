@@ -99,7 +99,7 @@ impl Exchange {
         }
     }
 
-    /// What was asked of whom: see [`Asked::entries`].
+    /// The open requests, by peer: see [`Asked::entries`].
     #[cfg(feature = "model")]
     pub(super) fn asked_entries(
         &self,

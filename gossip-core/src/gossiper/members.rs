@@ -82,7 +82,7 @@ impl Members {
             quarantine.insert(tombstone.endpoint, tombstone.generation, refusal, Evidence::Met);
         }
         for saved in &config.saved {
-            // Whoever is known to be gone is not tried, and has no entry of an older generation for its state to replace.
+            // An endpoint with a tombstone is not tried, and gets no row of an older generation.
             if quarantine.holds(saved.endpoint) {
                 continue;
             }

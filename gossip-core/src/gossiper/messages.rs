@@ -138,7 +138,7 @@ impl Gossiper {
         if let Some(Changed { old, new }) = changed {
             self.journal.tell(Event::MetadataIdChanged { by, old, new });
         }
-        // Whoever else was asked need not be waited for.
+        // The answers of the other peers are not needed any more.
         while let Some(peer) = self.metadata.next_open() {
             self.exchange.resume(peer);
         }
@@ -310,7 +310,7 @@ impl Gossiper {
         }
     }
 
-    /// Somebody asks for the version of our schema. Whoever follows none yet does not answer, and neither does a member of our own
+    /// A request for our schema version. A node that follows no schema yet does not answer, and neither does a member of our own
     /// clusters, which have no schema.
     pub(crate) fn handle_schema_request(&mut self, now: Timestamp, from: Endpoint, id: u64) {
         self.advance(now);

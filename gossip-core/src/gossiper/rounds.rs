@@ -99,7 +99,7 @@ impl Rounds {
         journal: &mut Journal,
     ) {
         let table = members.table();
-        // Deviation: whoever is gone by its status counts neither for the probability nor for the choice, where Cassandra
+        // Deviation: an endpoint that has left by its status counts neither for the probability nor for the choice, where Cassandra
         // leaves it in the former (`docs/protocol/pitfalls.md#dead-and-removed-nodes`).
         let (live, unreachable) = (table.count(Kind::Live), table.count(Kind::Unreachable));
         let mut send_syn = |target: Option<Endpoint>| {

@@ -10,7 +10,7 @@ use crate::version::{Generation, MessagingVersion};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Session {
     pub(super) generation: Option<Generation>,
-    /// How many bytes the body of an answer may take, where whoever asks has not proven its address.
+    /// How many bytes the body of an answer may take, if the asking peer has not proven its address.
     pub(super) reply_limit: Option<u32>,
     /// Whether SYNs over the connection carry the identifier of the cluster's metadata.
     pub(super) has_metadata_id: bool,

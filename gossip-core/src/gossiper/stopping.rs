@@ -118,7 +118,7 @@ impl Gossiper {
         }
         match self.life.mode() {
             Mode::Running | Mode::Leaving { .. } => {}
-            // Whoever is on the way out already only changes where to.
+            // A node that is stopping already only changes what comes after the stop.
             Mode::Stopping { until, .. } if then == AfterShutdown::Stop => {
                 self.life.enter(Mode::Stopping { until, then });
                 return;
@@ -195,7 +195,7 @@ impl Gossiper {
         self.life.enter(Mode::Running);
         if self.members.table().status(Slot::FIRST) == StatusKind::Shutdown {
             let before = self.own.take_status();
-            // Whoever had none before has one now that says nothing: a value cannot be taken back.
+            // A node without a status before gets an empty one: a value cannot be deleted.
             let text = JavaStr::from_checked(&before).to_text().into_owned();
             self.publishing().publish_status(&text);
         }

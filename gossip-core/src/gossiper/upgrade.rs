@@ -1,8 +1,8 @@
 //! A gossip-only member and an upgrade to Cassandra 6.0 (`docs/protocol/cassandra-6.md`): a node that starts 6.0 first builds its cluster metadata from
-//! everybody in gossip, and whoever has no tokens costs it warnings, or its start. So such a member leaves in silence as soon as it sees a sign.
+//! all endpoints in gossip. An endpoint without tokens costs it warnings, or its start. So a gossip-only member leaves in silence as soon as it sees a sign.
 //!
 //! Once the metadata service is initialised, such a member does no harm. The identifier of the cluster's metadata, which nodes tell in
-//! messaging version 14, shows that: whoever knows one that is not 0 joins, and stays.
+//! messaging version 14, shows that: a member that knows one other than 0 joins, and stays.
 
 use super::Gossiper;
 use super::life::Mode;

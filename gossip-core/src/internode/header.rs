@@ -131,7 +131,7 @@ impl<'a> Header<'a> {
     ) -> Header<'static> {
         Header {
             id: self.id,
-            // Never that of the request: whoever answers knows no more of the cluster's metadata for having been asked.
+            // Never that of the request: a request does not teach the answering node about the cluster's metadata.
             epoch: 0,
             created_at: low_word(now_millis),
             // Both are times; a difference beyond the range of the type means nothing either way.

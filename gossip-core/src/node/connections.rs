@@ -489,7 +489,7 @@ impl Connections {
                 accepted.unfinished_since = Some(now);
             }
             if accepted.machine.version().is_some() {
-                // Whoever begins a message goes on with it, and comes to an end.
+                // A peer that has begun a message must continue it, and finish it in time.
                 *deadline = accepted.unfinished_since.map_or(now + idle_timeout, |since| {
                     (now + handshake_timeout).min(since + handshake_timeout * MAX_WAITS)
                 });

@@ -177,7 +177,7 @@ impl Secure {
         } else if self.told.len() < MAX_TOLD {
             self.told.push(told);
         } else if let Some(oldest) = self.told.iter_mut().min_by_key(|told| told.at) {
-            // Whoever comes under ever new names is told of at most so often.
+            // A peer that keeps changing its name is reported at most this often.
             if now.saturating_since(oldest.at) < TOLD_AGAIN / MAX_TOLD_U32 {
                 return;
             }

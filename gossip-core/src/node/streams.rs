@@ -106,7 +106,7 @@ impl Streams {
         accepted
     }
 
-    /// Our own pause is nobody's silence: whoever was to do something meanwhile has as much longer for it.
+    /// A pause of our own is no silence of a peer: all deadlines of peers move by the length of the pause.
     pub(super) fn notice_pause(&mut self, now: Timestamp) {
         let late = now.saturating_since(self.next_housekeeping);
         if late > HOUSEKEEPING {

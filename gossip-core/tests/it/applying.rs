@@ -92,7 +92,7 @@ fn g5_status_is_never_seen_without_what_came_with_it() {
     let mut a = node();
     let values = [(ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 8), (ApplicationState::TOKENS, "t", 7)];
     a.learn(C, &State::new(heartbeat(100, 8), &values));
-    // Whoever is told of the first finds all of them.
+    // At the first event, all values are there.
     while let Some(event) = a.gossiper.poll_event() {
         assert_eq!(a.gossiper.values(endpoint(C)).count(), 2, "{event:?}");
     }

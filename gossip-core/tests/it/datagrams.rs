@@ -163,7 +163,7 @@ fn an_answer_is_at_most_three_times_as_long_as_the_question_of_a_stranger() {
         let states: Vec<_> = endpoints.iter().map(|at| (at.as_str(), state.clone())).collect();
         a.receive(&packet(B, cookie, &[ack2(&states)]));
     }
-    assert_eq!(a.node.gossiper().endpoint_count(), 321, "oneself and those of whom B told");
+    assert_eq!(a.node.gossiper().endpoint_count(), 321, "the node itself and the endpoints that B listed");
     a.sent();
 
     let digests: Vec<_> = (0..10).map(|n| digest(&name(n), 1, 0)).collect();
@@ -171,7 +171,7 @@ fn an_answer_is_at_most_three_times_as_long_as_the_question_of_a_stranger() {
     let answers = a.receive(&question);
     let total: usize = answers.iter().map(|sent| sent.bytes.len()).sum();
     assert!(total > question.len() && total <= 3 * question.len(), "{total} for {}", question.len());
-    // Whoever repeats the cookie gets all.
+    // A node that repeats the cookie gets everything.
     let cookie = answers[0].header().given;
     let digests: Vec<_> = (0..40).map(|n| digest(&name(n), 1, 0)).collect();
     let answers = a.receive(&packet("10.0.0.9:7000", cookie, &[syn(&digests)]));

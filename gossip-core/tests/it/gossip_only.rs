@@ -445,7 +445,7 @@ fn a_restart_within_30_s_is_up_at_once_and_until_90_s_told_how_long_it_waits() {
     let syns = us.round();
     let listed = |sent: &Sent| matches!(&sent.content, Content::Syn { digests, .. } if digests[0] == digest(US, 1_000, digests[0].max_version.get()));
     assert!(syns.iter().any(listed), "its greater generation is told at once: {syns:?}");
-    // Whoever knows the earlier process asks whether it can be reached.
+    // A node that knows the earlier process sends an echo request.
     let echo = Content::Echo { verb: Verb::ECHO_REQ };
     let answers = us.answers(A, &echo);
     assert!(answers.contains(&Content::Echo { verb: Verb::ECHO_RSP }), "{answers:?}");

@@ -1,4 +1,4 @@
-//! Whoever means harm, or is only broken: what may come in a message must not cost others anything, and must not make the
+//! Hostile and broken peers: the content of a message must not harm other peers, and must not make the
 //! node believe what it did not ask for.
 
 use core::time::Duration;
@@ -243,7 +243,7 @@ fn an_assassinated_endpoint_is_known_no_further_than_it_is_sent() {
     let [Content::Ack { states, .. }] = &answer[..] else { panic!("{answer:?}") };
     let (_, sent) = states.iter().find(|(at, _)| *at == endpoint(B)).unwrap();
     let greatest = sent.values.iter().map(|(_, _, version)| *version).chain([sent.heartbeat.version]).max();
-    assert_eq!(a.gossiper.max_version(endpoint(B)), greatest, "or whoever has all of it is sent it for ever");
+    assert_eq!(a.gossiper.max_version(endpoint(B)), greatest, "or it is sent again for ever");
     let again = a.answers(
         C,
         &syn(&[Digest {
@@ -350,7 +350,7 @@ enum StatusIs {
     Gone,
 }
 
-/// Whoever answers is taken for a member, and it may turn out that this node must not become one.
+/// The answering node counts as a member, and it may turn out that this node must not become one.
 #[test]
 fn no_echo_is_answered_before_it_is_clear_that_we_may_join() {
     let echo = Content::Echo { verb: Verb::ECHO_REQ };

@@ -1,4 +1,4 @@
-//! Whoever means harm, or is only broken, at the other end of a connection: what one peer does or leaves undone must not cost
+//! Hostile and broken peers at the other end of a connection: nothing that one peer does or omits may cost
 //! the others anything.
 
 use alloc::collections::BTreeMap;
@@ -191,11 +191,11 @@ fn handshakes_that_never_end_are_bounded() {
     a.bytes(first, &initiate(B));
     a.wanted();
     let (third, wanted) = accept(&mut a);
-    assert_eq!(wanted, [], "whoever has said who it is makes room");
+    assert_eq!(wanted, [], "a connection that has named its endpoint makes room");
     let (_, wanted) = accept(&mut a);
     assert_eq!(wanted, [Wanted::Close(second)], "the oldest gives way");
     a.input(Input::Closed { connection: third });
-    assert_eq!(accept(&mut a).1, [], "whoever goes makes room, once");
+    assert_eq!(accept(&mut a).1, [], "a closed connection makes room, once");
     assert_eq!(accept(&mut a).1.len(), 1);
     let stats = a.node.stats();
     assert_eq!((stats.connections_displaced, stats.connections_refused), (2, 0));
@@ -531,7 +531,7 @@ fn unfinished(size: usize, is_first: bool) -> Vec<u8> {
     frame(FrameKind::Piece, &payload)
 }
 
-/// Strangers take all the memory for unfinished messages, and whoever of them is cut off comes again.
+/// Unknown peers take all the memory for unfinished messages, and dial again when they are cut off.
 #[test]
 fn strangers_with_unfinished_messages_cut_no_peer_off() {
     const LIMIT: usize = 2 << 20;

@@ -73,7 +73,7 @@ fn is_of_the_shadow_round(event: &Event) -> bool {
 fn the_address_of_a_member_is_taken_over_only_if_asked_for_and_it_is_not_live() {
     let generation = Generation::new(500);
     let refused = [Event::AddressConflict { generation }, Event::Stopped];
-    // Without being asked to, whoever is new takes nobody's place.
+    // Without `replace`, a new member takes no place of another.
     for status in ["NORMAL,7", "shutdown,true", "hibernate,true"] {
         let (second, told) = answers(&mut Driven::new(asking()), A, |_| state(500, 9, status, THEIRS));
         assert_eq!((second, &told[..]), (0, &refused[..]), "{status}");
@@ -102,7 +102,7 @@ fn the_address_of_a_member_is_taken_over_only_if_asked_for_and_it_is_not_live() 
     );
     assert!((10..=12).contains(&second), "{second}");
     assert_eq!(told, joined);
-    // Whoever is live is never replaced.
+    // A live member is never replaced.
     let grows = |second: i32| state(500, 9 + second, "NORMAL,7", THEIRS);
     let (second, told) = answers(
         &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
@@ -191,7 +191,7 @@ fn a_former_member_that_hears_only_from_others_that_ask_goes_on_as_a_seed_would(
     let answer = a.answers(C, &syn(&[]));
     assert!(matches!(&answer[..], [Content::Ack { states, .. }] if !states.is_empty()), "{answer:?}");
 
-    // Whoever was no member, or hears from nobody, or from strangers alone, does not.
+    // A node that was no member, or hears from no peer, or from unknown peers alone, does not.
     for (config, peer) in [(asking(), C), (known(asking()), "10.0.0.9:7000")] {
         let mut a = Driven::new(config);
         for second in 0..=61 {

@@ -56,7 +56,7 @@ fn j1_late_answers_of_seeds_cause_nothing() {
     assert_eq!(asked, [B, C, D]);
     asked.extend(questions(&a.advance(Duration::from_secs(5))));
     assert!(asked.len() > 3, "more than there are seeds");
-    // Deviation: the answer is what is known to begin with; whoever it names is asked whether it can be reached.
+    // Deviation: the answer is what is known to begin with; each endpoint in it gets an echo request.
     let echo = Content::Echo { verb: gossip_core::Verb::ECHO_REQ };
     assert_eq!(a.answers(B, &ack(&[], &[(B, member(200))])), [echo], "the end of the shadow round");
     assert_eq!(events_but_news(&mut a), [Event::ShadowRoundDone]);
@@ -238,7 +238,7 @@ fn j6_after_a_full_stop_others_are_known_by_address_only() {
     assert_eq!(a.heartbeat(B), Some(heartbeat(0, -1)));
     assert_eq!(a.standing(B), Some(Standing::Unreachable));
     assert_eq!(a.gossiper.values(endpoint(B)).count(), 0);
-    // It is tried, and listed as what it is; nothing of it is given to whoever knows as little.
+    // It is tried, and listed as what it is; no state of it is sent to a node that knows as little.
     let sent = a.round();
     let [Sent { to, content: Content::Syn { digests, .. }, .. }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((*to, digests.len()), (endpoint(B), 2));

@@ -230,7 +230,7 @@ fn h9_new_endpoint_is_live_once_it_answers() {
 fn an_echo_is_answered_under_its_id() {
     let mut a = Driven::new(builder(A, 100));
     a.hand_under(77, endpoint(B), &REQUEST);
-    assert_eq!(a.sent(), [Sent { to: endpoint(B), id: 77, content: RESPONSE }], "whoever asks");
+    assert_eq!(a.sent(), [Sent { to: endpoint(B), id: 77, content: RESPONSE }], "from any sender");
 }
 
 #[test]

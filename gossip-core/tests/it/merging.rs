@@ -37,7 +37,7 @@ struct Told {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// An endpoint tells everything up to some time, as whoever is asked for everything does.
+    /// An endpoint sends all its values up to some time, as the answer to a request from version 0.
     Whole { endpoint: usize, process: Index, up_to: Index },
     /// The node asks for what it lacks; the answer, as of some time, gets under way.
     Ask { endpoint: usize, up_to: Index },

@@ -443,7 +443,7 @@ fn d15_what_exceeds_the_limits_is_dropped_and_counted() {
     }
     // It is counted with the next round.
     a.advance(SECOND);
-    // Two lists there are; whoever is not connected yet loses its own to whom may take it.
+    // There are two lists. A peer without a connection loses its list to one that may read it.
     assert_eq!((a.stats().messages_displaced, a.stats().exchanges_dropped), (3, 0));
 }
 

@@ -67,7 +67,7 @@ fn a_forgotten_generation_is_jumped_over() {
     assert_eq!(told(&mut a), [raised(100, 501)]);
     assert_eq!(a.heartbeat(A), Some(heartbeat(501, before.version.get())));
     assert_eq!(a.gossiper.snapshot()[0].states, values, "nobody else writes our values");
-    // Whoever knew the forgotten one asks for everything.
+    // A peer that knew the forgotten generation requests everything.
     let syns = a.round();
     let Content::Syn { digests, .. } = &syns[0].content else { panic!("{syns:?}") };
     assert_eq!(digests[0].generation, Generation::new(501));

@@ -529,7 +529,7 @@ fn tombstone_refuses_its_generation_until_it_ends() {
     assert_eq!((a.heartbeat(B), tombstones(&a)), (Some(heartbeat(201, 1)), vec![]));
 }
 
-/// `docs/protocol/pitfalls.md#dead-and-removed-nodes`: whoever was away for long still has it as a member.
+/// `docs/protocol/pitfalls.md#dead-and-removed-nodes`: a node that was away for long still has it as a member.
 #[test]
 fn a_node_that_was_away_does_not_bring_back_who_has_left() {
     let mut a = node(builder(A, 100));

@@ -10,7 +10,7 @@
 //! question had it right.
 //!
 //! A SYN belongs to the next ACK the other way that was made (not: sent) within half a second after it came, an ACK to such
-//! an ACK2; one connection keeps the order. Whoever was not listening, or not taking part, leaves a SYN without answer.
+//! an ACK2; one connection keeps the order. A node that was not listening, or not taking part, leaves a SYN unanswered.
 
 mod receiver;
 
@@ -56,7 +56,7 @@ enum Difference {
     AskedFromLegacyValue,
     /// What a receiver makes up for a stopped process: constant versions, of which every peer learns.
     InventedShutdown,
-    /// Cassandra makes up a status also for whoever published none.
+    /// Cassandra also invents a status for an endpoint that published none.
     StatusOfNobody,
     /// Cassandra forgets who has no tokens after a silence.
     SilentMemberKept,

@@ -88,7 +88,7 @@ fn a_sender_without_the_key_is_not_heard() {
     }
 }
 
-/// Of whom it was told that its packets are refused, and why.
+/// The senders whose packets were reported as refused, and the reasons.
 fn refusals(node: &Played) -> Vec<(Endpoint, PacketRefusal)> {
     let refused = node.events.iter().filter_map(|event| match event {
         Event::PacketRefused { from, refusal } => Some((*from, *refusal)),

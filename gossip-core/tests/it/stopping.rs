@@ -101,7 +101,7 @@ fn k5_peers_of_a_node_that_stops_know_at_once() {
         let text = |key| a.value(B, key).unwrap().0;
         assert_eq!(text(ApplicationState::STATUS_WITH_PORT), "shutdown,true");
         assert_eq!(text(ApplicationState::RPC_READY), "false");
-        // A node that never published the value without port has no need of it; whoever gets no state makes it up.
+        // A node that never published the value without port does not need it; a receiver that gets no state invents it.
         let old = a.value(B, ApplicationState::STATUS).map(|(text, _)| text);
         assert_eq!(old.is_some(), version == MessagingVersion::V12);
         assert!(old.is_none_or(|text| text == "shutdown,true"));

@@ -216,7 +216,7 @@ impl Net {
         all.clone().all(|at| all.clone().all(|other| self.is_live(at, other)))
     }
 
-    /// What was told of TLS, of whom and whether it was dialled.
+    /// The reported faults of TLS: the endpoint, whether it was dialled, and the fault.
     fn faults(&self, at: usize) -> Vec<(Option<Endpoint>, bool, TlsFault)> {
         self.members[at]
             .events

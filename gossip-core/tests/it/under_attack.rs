@@ -111,7 +111,7 @@ fn invented_endpoints_take_no_places_from_those_that_exist() {
     }
 }
 
-/// Nothing can be told of whoever a peer knows by its address alone, as of those it remembers from an earlier run.
+/// A peer has no state of an endpoint that it knows by address alone, such as those saved from an earlier run.
 #[test]
 fn nobody_is_asked_for_whom_the_peer_has_never_heard_of() {
     let mut a = Driven::new(builder(A, 100));
@@ -438,7 +438,7 @@ fn nobody_is_told_without_end_that_a_peer_ignores_us() {
     assert!((1..=20).contains(&told), "{told}");
 }
 
-/// A value that was set just before a stop is in the announcement of it, and with whoever hears only that.
+/// A value that was set just before a stop is in the announcement of it, and reaches nodes that receive only that.
 #[test]
 fn a_stop_carries_what_was_said_last() {
     let key = ApplicationState::new(1_021);

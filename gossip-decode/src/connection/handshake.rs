@@ -149,7 +149,7 @@ impl Connection {
             }
             self.answer = Answer::Absent;
         }
-        // Whoever writes down a session may write the answer between what the dialler sends.
+        // A hand-written session may have the answer between the bytes of the dialler.
         if let (None, Ok(Some((accept, size)))) = (self.who.ends, Accept::decode(self.dialler.input.rest()))
             && matches!(self.answer, Answer::Absent)
         {
@@ -366,7 +366,7 @@ impl Connection {
             self.is_acceptor_odd = true;
             let place = self.who.place(End::Acceptor, input.offset(), input.seen_all(1));
             match self.answer {
-                // Of whom nothing is known, nothing can be wrong.
+                // An unknown end cannot be wrong.
                 _ if self.opening.greeting.is_none() => {
                     env.note(place, "what the acceptor sends here could not be recognised");
                 }

@@ -94,7 +94,7 @@ fn messages_of_a_compressed_connection() {
         for piece in stream.chunks(50) {
             talk.dial(piece);
         }
-        // Whoever closes the stream says so.
+        // The writer marks the end of the stream.
         talk.dial(&[&b"LZ4Block\x14"[..], &[0; 12]].concat());
         talk.close();
         let decoded = talk.decode();

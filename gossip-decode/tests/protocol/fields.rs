@@ -131,7 +131,7 @@ fn check(bytes: &[u8], comment: &str, version: MessagingVersion) -> Result<(), S
             let found = reader.bytes(bytes.len(), "").map(|bytes| bytes.len().to_string());
             (found, bytes.to_vec())
         }
-        // Whoever checks the whole block checks the checksum.
+        // The check of the whole block includes the checksum.
         "crc24" if bytes.len() == 3 && value.is_empty() => return Ok(()),
         "crc32" if bytes.len() == 4 && value.is_empty() => return Ok(()),
         "empty" if bytes.is_empty() && value.is_empty() => return Ok(()),

@@ -114,7 +114,7 @@ fn update_is_everywhere_among_1000_nodes_in_30_rounds_at_20_percent_loss() {
     assert_eq!(downs(&cluster, 1_000), NOBODY);
 }
 
-/// A number that whoever runs the test may set.
+/// A number from the environment, to change the test.
 fn set<T: FromStr>(variable: &str) -> Option<T> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value}")))

@@ -69,7 +69,7 @@ fn nobody_honest_is_starved_by(attack: Attack) {
         }
         cluster.run_for(seconds(30));
         assert_eq!(convictions(&cluster, HONEST), [], "{attack:?}, seed {seed}");
-        // A newcomer, of whom nobody has heard.
+        // A newcomer that no node knows.
         let newcomer = cluster.restart(NEWCOMER);
         let took = wait(&mut cluster, 30, |view| view.all_know(newcomer) && view.all_live());
         eprintln!("{attack:?}, seed {seed}: {took:?} until all are live");

@@ -1,4 +1,4 @@
-//! Whoever is silent is found gone, and nobody else.
+//! A silent endpoint is convicted, and no other one is.
 
 use gossip_core::Standing;
 use gossip_sim::{Cluster, seconds};

@@ -1,4 +1,4 @@
-//! Whole clusters: that everybody learns of everybody, that whoever is gone is found gone and nobody else, whatever the network
+//! Whole clusters: all nodes learn of all others, and only dead endpoints are convicted, whatever the network
 //! does.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

@@ -1,4 +1,4 @@
-//! Whoever stops in good order is shown so, and stays so until it starts again.
+//! An endpoint that announced its stop is shown as stopped until it starts again.
 
 use gossip_core::{ApplicationState, DownCause, Event, MessagingVersion, Standing, StatusKind, Version};
 use gossip_sim::{Cluster, Probe, View, seconds};

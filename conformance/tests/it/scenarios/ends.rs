@@ -18,7 +18,7 @@ pub(crate) fn stop(lab: &Lab) {
     let (endpoint, address) = (stopped.endpoint(), stopped.listen_address());
     let (first, second, end) = (stopped.shutdown(), stopped.shutdown(), stopped.stopped());
     assert_eq!((first.wait(), second.wait()), (Ok(()), Ok(())));
-    assert!(lab.is_free(address), "whoever waits for the end finds the port free");
+    assert!(lab.is_free(address), "the port is free when the wait for the end is over");
     end.wait();
 
     assert_eq!(stopped.shutdown().wait(), Err(Stopped));

@@ -136,7 +136,7 @@ pub(crate) fn garbage_packets(lab: &Lab) {
     assert_undisturbed(&mut members);
 }
 
-/// Whoever connects and does not go on is closed; others are served meanwhile.
+/// A connection that does not finish its handshake is closed; other peers are served meanwhile.
 pub(crate) fn stalled_handshake(lab: &Lab) {
     let node =
         lab.start(lab.spec().tune(|config| config.change_timeouts(|timeouts| timeouts.handshake = PATIENCE)));

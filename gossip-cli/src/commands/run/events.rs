@@ -372,7 +372,7 @@ impl EventLog {
                 pause.as_secs_f64()
             ),
             Event::Lost { count } => tracing::warn!("{count} events were lost"),
-            // Values change all the time, and the end is logged by whoever ordered it.
+            // Values change all the time, and the code that stops the node logs the end.
             _ => {}
         }
     }

@@ -290,7 +290,7 @@ impl Options {
         let admin_token = admin_token.map_err(of("--admin-token-file"))?;
         if !admin.ip().is_loopback() && admin_token.is_none() {
             return Err(Failure::misuse(format!(
-                "--admin: {} is not a loopback address: whoever reaches the admin port may stop the node (use \
+                "--admin: {} is not a loopback address: every host that reaches the admin port could stop the node (use \
                  127.0.0.1:{}, or require a token with --admin-token-file)",
                 admin.ip(),
                 admin.port()

@@ -144,7 +144,7 @@ impl Store {
     fn update(&mut self, change: impl FnOnce(&mut StoredNode)) -> Result<bool, StoreError> {
         let mut changed = self.node.clone();
         change(&mut changed);
-        // Whoever removes the file of a running node takes its identity away: it is written again, or it is told that it cannot be.
+        // Without its file a running node loses its identity. So the file is written again, or the log says why it cannot be.
         if changed == self.node && self.dir.join(CURRENT).exists() {
             return Ok(false);
         }

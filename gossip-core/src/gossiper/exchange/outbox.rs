@@ -19,7 +19,7 @@ use crate::slot::Slot;
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
 
-/// All that is due, to whomever.
+/// Pending messages, by peer.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     index: HashTable<u32>,

@@ -28,7 +28,7 @@ use crate::verb::Verb;
 use crate::version::{Generation, Version};
 use crate::wire::{Full, JavaStr, MAX_CASSANDRA_LEN, Writer};
 
-/// The greatest number that every release with which we can speak decodes: what whoever has not named its release is given.
+/// The greatest number that every supported release decodes. A receiver that has not named its release gets no greater ones.
 const ALWAYS_DECODED: ApplicationState = ApplicationState::new(28);
 
 /// What the answer that holds everything depends on, besides what is known.
@@ -176,7 +176,7 @@ impl Writing<'_> {
                 return self.encode_part_of_shadow_reply(to, at, receiver, out);
             }
             if out.atomically(|out| self.encode_shadow_reply(receiver, out)).is_err() {
-                // Whoever asks takes the first answer for the whole: it goes as one message, whatever its size.
+                // The asking node takes the first answer as complete, so it is one message of any size.
                 if let Some(due) = self.exchange.outbox.due(to) {
                     due.large = Some(LargeDue::ShadowReply);
                 }
@@ -413,7 +413,7 @@ impl Writing<'_> {
                 }
             }
         }
-        // Whoever is asked for from the start, or listed before, is not listed a second time.
+        // Endpoints that are requested from version 0, or listed already, are not listed a second time.
         let is_left = |slot: Slot| {
             slot != Slot::FIRST
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
@@ -478,8 +478,8 @@ impl Writing<'_> {
         crate::message::encode_syn_head(cluster, partitioner, self.metadata.id(), codec, out)
     }
 
-    /// A part of everything that is known. In the first stands what is known of whoever asks, which decides whether it may join;
-    /// and somebody, since an answer of nothing means that we are asking ourselves.
+    /// A part of the whole table. The first part holds the known state of the asking node, which decides whether it may join;
+    /// and at least one endpoint, because an empty answer means that we are in our own shadow round.
     fn encode_part_of_shadow_reply(
         &mut self,
         to: Endpoint,
@@ -530,7 +530,7 @@ impl Writing<'_> {
         self.finish(Verb::GOSSIP_DIGEST_ACK, written)
     }
 
-    /// Everything that is known, or nothing: whoever asks takes the first answer for the whole.
+    /// The whole table, or nothing: the asking node takes the first answer as complete.
     fn encode_shadow_reply(&self, receiver: &Receiver, out: &mut Writer<'_>) -> Result<(), Full> {
         out.i32(0)?;
         let count = out.reserve_i32()?;

@@ -17,7 +17,7 @@ const MAX_FOREIGNERS: usize = 8;
 pub(in super::super) struct ForeignName {
     text: SmallVec<[u8; 64]>,
     from: Option<Endpoint>,
-    /// Of whom it was told, and when.
+    /// The endpoints that were reported, and when.
     told: [Option<(Endpoint, Timestamp)>; MAX_FOREIGNERS],
 }
 

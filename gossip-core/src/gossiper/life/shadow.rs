@@ -16,7 +16,7 @@ const REPEAT: u32 = 5;
 /// How many intervals lie between two questions while it is not yet clear whether a claimed identity is live.
 const REPEAT_CHECK: u32 = 2;
 
-/// How long the heartbeat of whoever claims our identity may stand still, in intervals: then it is not live.
+/// After so many intervals without a newer heartbeat, the endpoint that claims our identity is not live.
 const CHECK: u32 = 10;
 
 /// How often its heartbeat has to grow to prove it live. Once may be late news of somebody dead.
@@ -85,7 +85,7 @@ impl Shadow {
         self.rest_until = self.rest_until.map(|until| until + pause);
     }
 
-    /// Whether whoever claims our identity is live, as far as the answers of `from` show.
+    /// Whether the endpoint that claims our identity is live, by the answers of `from`.
     pub(in super::super) fn judge(
         &mut self,
         at: usize,
@@ -117,7 +117,7 @@ impl Shadow {
             return Verdict::Undecided;
         };
         if seen.by != from {
-            // Whoever answered first may be gone.
+            // The peer that answered first may have left.
             if now.saturating_since(seen.since) > limit.saturating_mul(2) {
                 *seen = fresh;
             }

@@ -27,7 +27,7 @@ pub(in super::super) enum Source {
     Shadow,
 }
 
-/// Of whom a state tells.
+/// The endpoint that a state is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in super::super) enum About {
     Us,
@@ -38,7 +38,7 @@ pub(in super::super) enum About {
 const BEATS: usize = 64;
 
 impl Membership<'_> {
-    /// Takes over heartbeats that come without values, until one needs more than that: gives back what it says of whom. Those that are
+    /// Takes over heartbeats that come without values, until one needs more than that; returns that endpoint and its state. Those that are
     /// newer are of the process that is known, but for very few.
     ///
     /// Rows are looked up and raised first, for a number of them together; then what else hangs on a heartbeat is done for each. So the
@@ -125,7 +125,7 @@ impl Membership<'_> {
             }
             // Nobody can be reached under such an address, and we would dial ourselves.
             None if endpoint.is_unspecified() => self.journal.stats.unspecified += 1,
-            // Whoever the other knows by its address alone is nobody yet.
+            // An endpoint that the sender knows by address alone is not known yet.
             //
             // In Cassandra 6.0 it may be a member that has not gossiped since the other started, and whose values are from a log.
             None if source == Source::Shadow
@@ -155,8 +155,8 @@ impl Membership<'_> {
         }
         if generation > known.generation() {
             // Asked for while it was older, an endpoint may answer with a part of its newer self.
-            // Deviation: of whoever is only saved, Cassandra takes any state.
-            // An answer to our SYN is a whole if that listed the older generation; but of whoever is only saved, an answer to
+            // Deviation: for an endpoint that is only saved, Cassandra accepts any state.
+            // An answer to our SYN is complete if the SYN listed the older generation. But for an endpoint that is only saved, an answer to
             // the SYN of an earlier process of ours looks the same.
             let is_whole = match source {
                 Source::Ack => known.generation() != Generation::SAVED,
@@ -399,7 +399,7 @@ impl Membership<'_> {
 
     /// The status of a known process has changed.
     ///
-    /// Deviation: whoever says that it stops is down from then on, by whatever way we hear of it; Cassandra waits for its
+    /// Deviation: an endpoint that announces its stop is down from then on, whatever path the news takes; Cassandra waits for its
     /// message, or for the silence.
     pub(in super::super) fn on_status(&mut self, slot: Slot, status: StatusKind) {
         if status == StatusKind::Shutdown {
@@ -415,7 +415,7 @@ impl Membership<'_> {
     /// Whether the answer holds all there is of somebody.
     ///
     /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
-    /// values. A host id is published before all else and never again, so that only a whole has it. Whoever has none is asked for.
+    /// values. A host id is published before all else and never again, so only a complete state has it. An endpoint without one is requested.
     fn is_told_whole(&self, state: &EndpointState<'_>) -> bool {
         self.config.membership.only_asks || state.value(ApplicationState::HOST_ID).is_some()
     }

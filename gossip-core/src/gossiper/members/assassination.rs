@@ -31,7 +31,7 @@ pub(super) struct Assassination {
 }
 
 impl Assassination {
-    /// Of whom, of what is known of it, and how long from now.
+    /// The endpoint, its known state, and the time from now.
     #[cfg(feature = "model")]
     pub(super) fn parts(&self, now: Timestamp) -> (Endpoint, HeartbeatState, Duration) {
         (self.endpoint, self.heartbeat, self.due.saturating_since(now))

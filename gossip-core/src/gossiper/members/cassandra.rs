@@ -85,7 +85,7 @@ impl Members {
         }
         let best = tallies.iter().min_by(|a, b| {
             let members = b.members.cmp(&a.members);
-            // Whoever names no release comes last.
+            // Endpoints without a release come last.
             let is_unnamed = a.release.is_none().cmp(&b.release.is_none());
             members.then(is_unnamed).then(a.release.cmp(&b.release)).then(a.schema.cmp(&b.schema))
         });
@@ -128,7 +128,7 @@ impl Members {
 impl Membership<'_> {
     /// Whether a state says `shutdown` of an endpoint of a Cassandra cluster that has no tokens, so far as is known with the state.
     ///
-    /// Such a mark is not kept, and so not told to others: a real node that hears of it, from whomever, writes a row for the endpoint that
+    /// Such a mark is not kept, and so not relayed: a real node that hears of it, from any peer, writes a row for the endpoint that
     /// never goes away (`docs/protocol/gossip-only-member.md#leave-in-silence`).
     ///
     /// Deviation: Cassandra keeps it, and tells everybody.

@@ -29,7 +29,7 @@ pub(super) struct Clocks {
 impl Membership<'_> {
     /// A generation was refused because it is more than a year ahead of the wall clock.
     pub(in super::super) fn on_future_generation(&mut self, endpoint: Endpoint, generation: Generation) {
-        // Whoever speaks of us is not whom it concerns.
+        // The sender of a state about us is not the node that it concerns.
         if endpoint == self.config.local {
             return;
         }

@@ -1,6 +1,6 @@
 //! Host ids: whose is seen twice, and what becomes of former addresses.
 //!
-//! An address says where somebody is, a host id who it is. Whoever comes back at another address leaves its former one behind: that is
+//! An address locates a host, a host id identifies it. A host that returns at another address leaves its former address behind. That is
 //! forgotten once the host id is live elsewhere, and so is an address that was only saved and never heard of again.
 
 use alloc::vec::Vec;
@@ -118,7 +118,7 @@ impl Membership<'_> {
         let suspected = &mut self.members.identity.suspected;
         let since = suspected.iter().find(|(other, _)| *other == endpoint).map(|(_, since)| *since);
         let Some(since) = since else {
-            // Whoever is suspected for long is none of those that wait for proof.
+            // Long-standing suspicions are dropped: these endpoints are not waiting for proof.
             suspected.retain(|(_, since)| now.saturating_since(*since) < PAUSE);
             if suspected.len() < MAX_TOLD {
                 suspected.push((endpoint, now));

@@ -15,7 +15,7 @@ const MAX_PROBES: u32 = 16;
 impl Membership<'_> {
     /// Asks an endpoint that is not live whether it can be reached (`docs/protocol/exchange.md#up-and-down`). One question at a time.
     ///
-    /// Deviation: whoever has stopped is not asked again before it comes back with a greater generation.
+    /// Deviation: a stopped endpoint is not asked again before it returns with a greater generation.
     pub(in super::super) fn verify(&mut self, slot: Slot) {
         let status = self.members.table.status(slot);
         // Nobody is to hear of a node that only asks.

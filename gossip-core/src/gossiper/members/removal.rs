@@ -28,7 +28,7 @@ impl Membership<'_> {
         let membership = &self.config.membership;
         let timeouts =
             [membership.fat_client_timeout, self.failed_bootstrap_timeout(), membership.dead_endpoint_ttl];
-        // Whoever is silent for less is not forgotten for it.
+        // An endpoint with a shorter silence is not forgotten for it.
         let silence = timeouts.into_iter().flatten().min().map_or(u64::MAX, nanos);
         let mut at = Slot::FIRST.index() + 1;
         while let Some(slot) =
@@ -40,7 +40,7 @@ impl Membership<'_> {
             }
             let is_live = self.members.table.standing(slot) == Standing::Live;
             let reason = self.reason_to_forget(slot, unix_ms);
-            // Of few heartbeats the mean is long: whoever is no member may be silent for long enough before it is convicted.
+            // The mean of few heartbeats is long, so a non-member can reach its time-out before it is convicted.
             if let Some(cause) = reason.filter(|cause| !is_live || *cause == ForgetCause::Silent) {
                 if is_live {
                     let phi = self.members.table.phi(slot, self.clock.now()).unwrap_or_default();

@@ -63,7 +63,7 @@ impl Membership<'_> {
             self.journal.stats.malformed += 1;
             return;
         }
-        // Nothing newer of this process is believed any more, so what it said last is taken now; of whom a mark is not kept, the other values.
+        // No later state of this process is accepted, so its last values are applied now; if its mark is not kept, the other values.
         if !self.config.is_gossip_only && self.is_nobody(slot) {
             self.apply_other_values(slot, from, state);
         } else {

@@ -1,4 +1,4 @@
-//! Whether others take our state. Whoever came back soon after it was dropped for its silence is ignored for a while
+//! Whether other nodes accept our state. A node that returns soon after it was forgotten for its silence is ignored for a while
 //! (`docs/protocol/life-cycle.md#status-check`), and nothing in the protocol says so: but a peer that ignores us asks for everything of us again and again.
 
 use core::time::Duration;
@@ -75,8 +75,8 @@ impl Publishing<'_> {
         }
     }
 
-    /// `by` has answered a SYN of ours, which lists ourselves. Whoever did not know us asks for our state then, and whoever knows us by
-    /// others asks whether we can be reached; unless it refuses what we are.
+    /// `by` has answered a SYN of ours, which lists ourselves. A peer that did not know us then requests our state, and a peer that knows us through
+    /// others sends an echo request; unless it refuses our state.
     pub(in super::super) fn on_answer(&mut self, by: Endpoint, is_known: bool) {
         self.own.acceptance.is_taken |= is_known;
         if self.own.acceptance.is_taken {
@@ -91,7 +91,7 @@ impl Publishing<'_> {
         }
     }
 
-    /// `by` asks whether we can be reached, which it does of whom it knows.
+    /// `by` has sent an echo request, which it sends only to endpoints that it knows.
     pub(in super::super) fn on_known_to(&mut self, by: Endpoint) {
         self.own.acceptance.is_taken = true;
         if let Some(doubt) = self.own.acceptance.doubtful.take_if(|doubt| doubt.by == by)

@@ -6,8 +6,8 @@ use crate::time::Timestamp;
 
 /// Pauses of our own.
 ///
-/// Deviation: a pause is seen by the time since the last round, whoever is known meanwhile; Cassandra measures between any
-/// two verdicts, and takes having been alone for a pause.
+/// Deviation: a pause is measured since the last round, with any number of endpoints; Cassandra measures between any
+/// two verdicts, and takes a time without other endpoints for a pause.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct Pauses {
     /// After this without a round it is a pause.

@@ -122,7 +122,7 @@ impl Connections {
     }
 
     /// What accepted connections hold is beyond the limit: memory of those that hold nothing unfinished is given back. If that is not
-    /// enough, says who is to go: whoever holds the most, or keeps it for the longest.
+    /// enough, names the connection to close: the one that holds the most, or holds it the longest.
     pub(in crate::node) fn next_to_go(&mut self, now: Timestamp) -> Option<ConnectionId> {
         if self.inbound_bytes <= self.limits.max_inbound_bytes {
             return None;
@@ -152,7 +152,7 @@ impl Connections {
         let strangers = self.stranger_dials;
         let is_share_used = !is_met && strangers >= share_of_strangers(self.limits.max_dials);
         if self.dials >= self.limits.max_dials || is_share_used {
-            // Whoever is there answers soon: the first in are the first out.
+            // Reachable endpoints answer soon, so dials end in the order in which they began.
             let undisturbed = match is_met {
                 true => Duration::ZERO,
                 false => self.limits.connect_timeout / UNDISTURBED,

@@ -38,7 +38,7 @@ fn certificates_and_authorities_are_replaced_while_nobody_is_found_down() {
     assert!(net.are_all_live() && net.stats(0).tls_opened > opened);
     assert_eq!(net.downs(), 0);
     assert!((0..4).all(|at| net.faults(at).is_empty()));
-    // Whoever comes with the old one is refused.
+    // A node with the old one is refused.
     net.add(config(4).tls(settings(4, &old, &[&old, &new])));
     net.run(seconds(10));
     assert!(!net.is_live(0, 4));
