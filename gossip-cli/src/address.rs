@@ -99,7 +99,7 @@ pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, 
 /// `address` is every address of a machine, or has no port.
 pub(crate) fn reachable(address: SocketAddr) -> Result<SocketAddr, String> {
     if address.ip().is_unspecified() || address.port() == 0 {
-        return Err(format!("nobody can be reached at {address} (name one address, and its port)"));
+        return Err(format!("no node can be reached at {address} (name one address, and its port)"));
     }
     Ok(address)
 }

@@ -44,16 +44,16 @@ pub(crate) struct SeedArgs {
     /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 6.0, or ours; without, an admin port is asked
     #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "host", "port", "token_file"])]
     seed: Option<String>,
-    /// The name of the cluster of --seed, where it is required
+    /// The name of the cluster of --seed; required with it
     #[arg(long, value_name = "NAME", requires = "seed")]
     cluster: Option<String>,
-    /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours tells its own
+    /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours answers with its own
     #[arg(long, value_name = "CLASS", requires = "seed")]
     partitioner: Option<String>,
-    /// With --seed: the identifier of the metadata of a cluster of Cassandra 6.0, where its nodes do not tell it; without, they are asked
+    /// With --seed: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, they are asked
     #[arg(long, value_name = "NUMBER", requires = "seed", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
-    /// With --seed: where it is to send its answer, an address of this machine that it can reach; without, the one that leads there
+    /// With --seed: an address of this machine for its answer, which the member can reach; without, the system chooses one
     #[arg(long, value_name = "ADDR[:PORT]", requires = "seed")]
     listen: Option<String>,
     #[command(flatten)]

@@ -26,16 +26,16 @@ const ADMIN_ENVIRONMENT: &str = "GOSSIP_ADMIN";
 /// Whom to ask, and how to print the answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The node's admin port; without, GOSSIP_ADMIN may hold it, else it is 127.0.0.1:7079
+    /// The admin port of the node; without, GOSSIP_ADMIN, else 127.0.0.1:7079
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
     pub(crate) admin: Option<String>,
-    /// The host of the node's admin port, as nodetool has it: with --port the same as --admin; without, this machine (also: -h HOST)
+    /// The host of the admin port, as in nodetool; without, this machine (also: -h HOST)
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// The port of the node's admin port; without, 7079
+    /// The port of the admin port; without, 7079
     #[arg(short = 'p', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// A file with the token that the admin port wants, if it does; without, GOSSIP_TOKEN may hold it
+    /// A file with the token of the admin port; without, GOSSIP_TOKEN
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for each answer
@@ -104,7 +104,7 @@ fn from_environment(name: &str) -> Result<Option<String>, Failure> {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
-    /// As nodetool prints it, where it has the command
+    /// The output of nodetool, if it has the command
     Text,
     /// Everything, for programs
     Json,

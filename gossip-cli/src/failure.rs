@@ -72,7 +72,7 @@ impl fmt::Display for Failure {
             Self::Misuse(message) | Self::Failed(message) => f.write_str(&printable(message)),
             Self::Told => f.write_str("it failed"),
             Self::Ended(code) => write!(f, "it ended with {code}"),
-            Self::ReaderGone => f.write_str("nobody reads standard output any more"),
+            Self::ReaderGone => f.write_str("the reader of standard output has ended"),
             Self::Interrupted(signal) => write!(f, "interrupted by signal {signal}"),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
         if is_open_to_others(metadata) {
             let shown = path.display();
             return Err(format!(
-                "{shown} may be read or changed by everybody on this machine (run chmod o= {shown})"
+                "{shown} may be read or changed by all users of this machine (run chmod o= {shown})"
             ));
         }
         Ok(())

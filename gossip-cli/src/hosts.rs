@@ -15,7 +15,7 @@ const LOOKUPS: usize = 16;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ResolveArgs {
-    /// Shows names of hosts instead of their addresses, where the system finds one within --timeout
+    /// Prints host names instead of addresses, if the system finds them within --timeout
     #[arg(short = 'r', long)]
     resolve_ip: bool,
 }

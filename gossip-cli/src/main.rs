@@ -67,55 +67,55 @@ struct Cli {
 enum Command {
     /// Starts a cluster on this machine and shows it converge, stop, restart, fail and recover
     Lab(lab::Args),
-    /// Runs one node until it is told to stop
+    /// Runs one node until a signal or a command stops it
     Run(Box<run::Args>),
-    /// Prints everything that a node knows of every endpoint
+    /// Prints all states that a node knows, by endpoint
     Gossipinfo(gossipinfo::Args),
     /// Prints the members of the cluster, by data center
     Status(status::Args),
-    /// Prints how suspicious a node is of every other
+    /// Prints the phi of each endpoint, as a node computes it
     Failuredetector(failuredetector::Args),
-    /// Prints the name of the cluster, and how many of its members are in which state
+    /// Prints the name of the cluster, and the number of members in each state
     Describecluster(describecluster::Args),
-    /// Prints what a node says of itself, and all its counters
+    /// Prints the states of a node itself, and all its counters
     Info(info::Args),
-    /// Prints what changes in the cluster, as it happens
+    /// Prints changes of the cluster as they happen
     Watch(watch::Args),
-    /// Answers monitoring for a whole cluster, as a gossip-only member of it
+    /// Serves metrics of a whole cluster, as a gossip-only member of it
     Exporter(exporter::Args),
     /// Prints the members of the cluster as targets of Prometheus, or keeps them in a file
     Sd(sd::Args),
-    /// Compares what several members think of the cluster, for Nagios and the like
+    /// Compares the views of several members, for Nagios and similar tools
     Check(check::Args),
-    /// Waits until several members agree that something is so
+    /// Waits until several members agree on a condition
     WaitFor(waitfor::Args),
-    /// Prints who owns which part of the ring, and which parts have lost their quorum
+    /// Prints the owners of the ring, and the ranges that have lost their quorum
     Ring(ring::Args),
     /// Changes a state of a running node
     Set(set::Args),
-    /// Stops a running node in good order
+    /// Stops a running node, which announces its stop
     Stopdaemon(stop::Args),
-    /// Has a node leave its cluster for good
+    /// Makes a node leave its cluster for good
     Decommission(decommission::Args),
-    /// Declares an endpoint as left that cannot leave by itself
+    /// Declares an endpoint as left, if it cannot leave by itself
     Assassinate(assassinate::Args),
     /// Prints whether a node takes part in gossip
     Statusgossip(statusgossip::Args),
-    /// Has a node take no part in gossip
+    /// Makes a node stop gossiping
     Disablegossip(disablegossip::Args),
-    /// Has a node take part in gossip again
+    /// Makes a node gossip again
     Enablegossip(enablegossip::Args),
     /// Prints the seeds of a node
     Getseeds(getseeds::Args),
-    /// Has a node read its file of seeds again
+    /// Makes a node read its seeds file again
     Reloadseeds(reloadseeds::Args),
-    /// Has a node read its file of keys again
+    /// Makes a node read its key file again
     Reloadkeys(reloadkeys::Args),
-    /// Has a node read its certificates and keys of TLS again
+    /// Makes a node read its TLS certificates and keys again
     Reloadssl(reloadssl::Args),
-    /// Makes bytes or a capture of Cassandra's connections readable
+    /// Decodes bytes or captures of Cassandra's connections
     Decode(decode::Args),
-    /// Prints a script that teaches a shell to complete this command
+    /// Prints a script for command completion in a shell
     Completions(completions::Args),
     /// Writes the man pages of this command
     #[command(hide = true)]

@@ -29,7 +29,7 @@ pub(crate) fn check_seed(address: SocketAddr) -> Result<(), String> {
     };
     match why {
         Some(why) => {
-            Err(format!("nobody can be reached at {address}: {why} (name the address and port of a seed)"))
+            Err(format!("no node can be reached at {address}: {why} (name the address and port of a seed)"))
         }
         None => Ok(()),
     }
@@ -78,13 +78,13 @@ impl Own {
         let (listen, told) = (self.listen.ip(), self.told().ip());
         if let Some(why) = unreachable(listen).filter(|_| !listen.is_unspecified()) {
             return misuse(format!(
-                "--listen: nobody can be reached at {listen}: {why} (name an address of this machine)"
+                "--listen: no node can be reached at {listen}: {why} (name an address of this machine)"
             ));
         }
         if let Some(why) = unreachable(told) {
             let option = if self.broadcast.is_some() { "--broadcast" } else { "--listen" };
             return misuse(format!(
-                "{option}: nobody can be reached at {told}: {why} (name an address of this machine)"
+                "{option}: no node can be reached at {told}: {why} (name an address of this machine)"
             ));
         }
         let is_dual = listen == IpAddr::from([0_u16; 8]);

@@ -22,19 +22,19 @@ const MAX_OBSERVERS: usize = 64;
 /// Whom to ask over gossip, and as whom.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ObserversArgs {
-    /// Asks these members over gossip, any of Cassandra 4.0 to 6.0, or ours; several by repetition or with commas; of a host name all addresses
+    /// Asks these members over gossip, any of Cassandra 4.0 to 6.0, or ours; repeat the option, or separate them with commas; a host name means all its addresses
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',', required = true)]
     seed: Vec<String>,
     /// The name of the cluster
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: String,
-    /// The class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours tells its own
+    /// The class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours answers with its own
     #[arg(long, value_name = "CLASS")]
     pub(crate) partitioner: Option<String>,
-    /// The identifier of the metadata of a cluster of Cassandra 6.0, where its nodes do not tell it; without, they are asked
+    /// The identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, they are asked
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
-    /// Where members are to send their answers, an address of this machine that they can reach; without, the one that leads there
+    /// An address of this machine for the answers, which the members can reach; without, the system chooses one
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]

@@ -22,17 +22,17 @@ const SIGN_OF_LIFE: u32 = 30;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Whom to declare as left; without a port, the port of the node that is asked
+    /// The endpoint to declare as left; without a port, that of the asked node
     #[arg(value_name = "ADDR[:PORT]")]
     endpoint: String,
-    /// Declares it as left also if the node that is asked does not know it
+    /// Declares it as left even if the asked node does not know it
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
 
-/// Declares an endpoint as left that cannot leave by itself, and waits until that is done.
+/// Declares an endpoint as left, if it cannot leave by itself, and waits until that is done.
 ///
 /// # Errors
 ///

@@ -29,10 +29,10 @@ pub(crate) struct Args {
     /// What the bytes are, where it is not a capture
     #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t = As::Auto)]
     shape: As,
-    /// The messaging version of what does not say it, 10 to 14; without, it is found out
+    /// The messaging version of bytes that do not name it, 10 to 14; without, it is found out
     #[arg(long, value_name = "NUMBER", value_parser = parse_version)]
     version: Option<MessagingVersion>,
-    /// How the bytes of a connection are cut into frames, where no handshake says it; without, it is found out
+    /// The framing of a connection, if no handshake names it; without, it is found out
     #[arg(long, value_enum)]
     framing: Option<FramingArg>,
     /// The ports that nodes listen on, in a capture
@@ -57,7 +57,7 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 What is decoded: handshakes, frames, message headers, and the whole bodies of SYN, ACK, ACK2, SHUTDOWN,
 ECHO, PING, SCHEMA_VERSION and FAILURE, in messaging versions 10 to 14. Other messages are told by verb,
-name and length; streaming is named and passed over. Of a TLS connection nothing is decrypted: versions,
+name and length; streaming is named and skipped. TLS is not decrypted: versions,
 cipher suite, server name, alerts and, up to TLS 1.2, certificates are named. Key logs are of no use here.
 
 A capture may begin and end anywhere; TCP is put into order first. Link types: Ethernet (also with VLAN
@@ -73,7 +73,7 @@ Bytes that nobody says what they are (--as) must show it: by a handshake, a fram
 by messages as somebody sends them.
 
 Exit codes:
-  0  it was decoded, but for what notes and the summary name
+  0  everything was decoded, except what the notes and the summary list
   1  something is damaged, or missing in the middle: each such place is a line on standard error (what the
      end of a capture or a reset cuts off is a note); or nothing was decoded: no connection to the
      port, TLS only, or nothing that could be found out
@@ -88,7 +88,7 @@ Examples:
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum As {
-    /// Whatever they say themselves that they are
+    /// Found out from the bytes
     Auto,
     /// What a dialler sends, from its handshake on
     Connection,

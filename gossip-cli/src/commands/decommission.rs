@@ -12,7 +12,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Has a node leave its cluster for good, and waits until it has: it says LEAVING, then LEFT, and ends.
+/// Makes a node leave its cluster for good, and waits until it has: it says LEAVING, then LEFT, and ends.
 ///
 /// # Errors
 ///

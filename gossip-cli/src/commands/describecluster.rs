@@ -23,7 +23,7 @@ const NO_SCHEMA: &str = "NOT PUBLISHED";
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("Snitches and keyspaces, which nodetool prints, are nothing that gossip tells.\n{AFTER_HELP}"))]
 pub(crate) struct Args {
-    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
     print_port: bool,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     seed: SeedArgs,
 }
 
-/// Prints the name of the cluster, and how many of its members are in which state.
+/// Prints the name of the cluster, and the number of members in each state.
 ///
 /// # Errors
 ///

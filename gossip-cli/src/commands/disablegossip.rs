@@ -12,7 +12,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Has a node take no part in gossip, and waits until that is so. To others it is as if it had stopped.
+/// Makes a node stop gossiping, and waits until that is so. To others it is as if it had stopped.
 ///
 /// # Errors
 ///

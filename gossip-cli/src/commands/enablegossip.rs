@@ -12,7 +12,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Has a node take part in gossip again, with a greater generation.
+/// Makes a node gossip again, with a greater generation.
 ///
 /// # Errors
 ///

@@ -49,10 +49,10 @@ In the cluster it is a gossip-only member: never in the ring, with no tokens and
 looked up again. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` with a release that speaks messaging version 14; \
 this one leaves by itself when it sees the upgrade.")]
 pub(crate) struct Args {
-    /// A file with options (TOML, as --print-config prints it); options on the command line take the place of its keys; without, the command line alone counts
+    /// A file with options (TOML, as --print-config prints it); options on the command line override its keys; without, the command line alone counts
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Prints the options that would hold as a file for --config, and ends
+    /// Prints the effective options as a file for --config, and exits
     #[arg(long)]
     pub(crate) print_config: bool,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     http: String,
     #[command(flatten)]
     discovery: Discovery,
-    /// What to log: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG may hold it, else it is info
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG, else info
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::model::{EndpointModel, Ports};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
     print_port: bool,
     #[command(flatten)]

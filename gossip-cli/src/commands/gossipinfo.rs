@@ -14,7 +14,7 @@ use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
     print_port: bool,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     states: StateArgs,
 }
 
-/// Prints everything that a node knows of every endpoint.
+/// Prints all states that a node knows, by endpoint.
 ///
 /// # Errors
 ///

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Prints what a node says of itself, and all its counters.
+/// Prints the states of a node itself, and all its counters.
 ///
 /// # Errors
 ///

@@ -24,7 +24,7 @@ use scratch::Scratch;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Gossip interval of the nodes; everything takes as long as it says
+    /// Gossip interval of the nodes; the time of the lab grows with it
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
     /// How many nodes
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// What runs the nodes' sockets
     #[arg(long, value_enum, default_value_t)]
     runtime: LabRuntime,
-    /// Has the nodes speak TLS alone, with certificates that are made for it
+    /// Lets the nodes speak TLS only, with certificates made for the lab
     #[arg(long)]
     tls: bool,
 }
@@ -44,12 +44,12 @@ pub(crate) struct Args {
 /// What runs the sockets of the nodes of a lab.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum LabRuntime {
-    /// The runtime that most programs have
+    /// The most common async runtime
     #[default]
     Tokio,
-    /// A small runtime
+    /// A small async runtime
     Smol,
-    /// The runtime that its authors have given up
+    /// Discontinued upstream
     AsyncStd,
     /// A thread of its own around the system's poll
     Mio,

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Shows every token, by ascending token
     #[arg(long)]
     tokens: bool,
-    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
     print_port: bool,
     #[command(flatten)]

@@ -47,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// For how many intervals a node waits that one of its seeds has an address: as long as it would wait for an answer.
 const SEED_PATIENCE: u32 = 60;
 
-/// Runs one node until it is told to stop.
+/// Runs one node until a signal or a command stops it.
 ///
 /// # Errors
 ///
@@ -195,7 +195,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         }
         return Err(ended.failure(&handle, &options, &silence));
     };
-    tracing::info!("stopping in good order: {cause} (a further signal stops at once)");
+    tracing::info!("stopping: {cause} (another signal stops at once)");
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(signals.exit_code());

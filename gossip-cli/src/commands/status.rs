@@ -14,13 +14,13 @@ use crate::text::printable;
 
 /// What a member cannot tell of others, and what is made of it.
 pub(crate) const AFTER_HELP: &str = "\
-A member that is asked over gossip (--seed) does not say whom it finds live. So it is asked again after two seconds, and after four if anything is unclear: up is \
-whoever's heartbeat has grown, down is who said that it stops, and of others nothing is known (?).";
+A member that is asked over gossip (--seed) does not send its verdicts. So the command asks again after two seconds, and after four if something is unclear. \
+An endpoint is up if its heartbeat has grown, and down if it has announced its stop. Others are unknown (?).";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Prints ports, also where every endpoint has an address of its own (also: -pp)
+    /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
     print_port: bool,
     #[command(flatten)]

@@ -57,7 +57,7 @@ fn misuse_is_exit_code_2() {
         (&["-h", "127.0.0.1", "run"], "--host"),
         (&["-u", "cassandra", "status"], "'-u'"),
         (&["status", "-h", "10.0.0.1", "--admin", "10.0.0.1:7079"], "--admin"),
-        (&["assassinate", "0.0.0.0"], "nobody can be reached"),
+        (&["assassinate", "0.0.0.0"], "no node can be reached"),
         (&["assassinate", "10.0.0.256"], "10.0.0.256"),
         (&["completions", "cmd"], "bash"),
         (&["status", "--token-file", "/no/such/file"], "/no/such/file"),

@@ -182,12 +182,12 @@ impl Seek {
                 let how =
                     if version.is_assumed { "assumed (--version names another)" } else { "as was said" };
                 format!(
-                    "the capture begins inside this connection; passed over {passed} before its first frame; \
+                    "the capture begins inside this connection; skipped {passed} before its first frame; \
                      framing {framing}; version {number}, {how}"
                 )
             }
             Why::Gap | Why::Damage => {
-                format!("decoding goes on here; passed over {passed}")
+                format!("decoding resumes here; skipped {passed}")
             }
         };
         env.note(place, text);

@@ -91,7 +91,7 @@ fn a_gap_is_told_and_decoding_goes_on_with_the_next_frame() {
     assert_eq!(decoded.damage(), (40, "21 bytes", "nothing: missing in the capture"));
     assert_eq!(decoded.ids(), [1, 3]);
     assert_eq!((decoded.summary.missing_bytes, decoded.summary.undecoded_bytes), (21, 0));
-    assert_eq!(decoded.notes(), ["decoding goes on here; passed over 0 bytes"]);
+    assert_eq!(decoded.notes(), ["decoding resumes here; skipped 0 bytes"]);
 
     // Half a frame is of no use without the other half.
     let mut talk = Talk::usual();

@@ -32,7 +32,7 @@ fn a_damaged_header_costs_its_frame() {
         assert!(offset == 40 && expected.starts_with("a frame header with the checksum"), "{at}: {expected}");
         assert_eq!(decoded.ids(), [1, 3]);
         assert_eq!(decoded.summary.undecoded_bytes, 21);
-        assert_eq!(decoded.notes(), ["decoding goes on here; passed over 21 bytes"]);
+        assert_eq!(decoded.notes(), ["decoding resumes here; skipped 21 bytes"]);
     }
 }
 

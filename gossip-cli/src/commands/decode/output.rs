@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Frame,
     /// Messages, and bodies without one
     Message,
-    /// Everything that explains or counts: what was passed over, notes, damage
+    /// Explanations and counts: skipped bytes, notes, damage
     Note,
 }
 

@@ -211,7 +211,7 @@ impl Printer {
                 write!(out, ", which cannot be read")?;
             }
         }
-        writeln!(out, ": {} bytes sent and {} received were passed over", passed.sent, passed.received)?;
+        writeln!(out, ": {} bytes sent and {} received were skipped", passed.sent, passed.received)?;
         passed.tls.as_ref().map_or(Ok(()), |tls| print_tls(tls, out))
     }
 }
@@ -390,7 +390,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
         ),
         among(
             counted(summary.bytes, "byte", "bytes"),
-            [(summary.passed_bytes, "passed over"), (summary.missing_bytes, "more missing in the capture")],
+            [(summary.passed_bytes, "skipped"), (summary.missing_bytes, "more missing in the capture")],
         ),
         counted(summary.damages, "damaged place", "damaged places"),
     ];

@@ -39,7 +39,7 @@ pub(super) fn walk(lab: &mut Lab) -> Result<(), Halt> {
     kill(lab)?;
     lab.report.step("A recovery: node 3 comes back with a greater generation");
     restart(lab, KILLED)?;
-    lab.report.step("The end: all nodes stop in good order");
+    lab.report.step("The end: all nodes announce their stop");
     stop_all(lab)
 }
 

@@ -172,7 +172,7 @@ fn log_tls(peer: Option<Endpoint>, is_dialled: bool, fault: TlsFault) {
     let who = match (peer, is_dialled) {
         (Some(peer), true) => format!("TLS with {peer}, which was dialled"),
         (Some(peer), false) => format!("a connection of {peer}"),
-        (None, _) => "a connection of somebody who has not said who it is".to_owned(),
+        (None, _) => "a connection whose peer has not named itself".to_owned(),
     };
     let what_to_do = tls_advice(fault).map_or_else(String::new, |advice| format!(" ({advice})"));
     tracing::warn!("{who} failed: {fault}{what_to_do}; logged at most once an hour");
@@ -365,10 +365,10 @@ impl EventLog {
                     ),
                 }
             }
-            Event::ShadowRoundDone => tracing::debug!("nobody speaks against joining"),
+            Event::ShadowRoundDone => tracing::debug!("no answer prevents joining"),
             Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),
             Event::LocalPause { pause } => tracing::warn!(
-                "this node stood still for {:.1} s; it suspects nobody for a while",
+                "this node stood still for {:.1} s; it convicts no endpoint for a while",
                 pause.as_secs_f64()
             ),
             Event::Lost { count } => tracing::warn!("{count} events were lost"),

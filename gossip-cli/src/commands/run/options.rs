@@ -28,7 +28,7 @@ use crate::token::Token;
 const AFTER_HELP: &str = "\
 Once the node listens it prints one line on standard output, with its real addresses:
   listening on 127.0.0.1:7000, admin on 127.0.0.1:7079
-The log goes to standard error. SIGTERM and SIGINT stop the node in good order, a second one at once. SIGHUP has it read its
+The log goes to standard error. At SIGTERM and SIGINT the node announces its stop and ends; a second one ends it at once. At SIGHUP it reads its
 files of seeds and of keys again.
 
 With --cassandra the node leaves in silence, however it ends: nodes find it down after some 20 s and forget it 30 s after its last
@@ -38,34 +38,34 @@ cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initializ
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// A file with options and further settings (TOML, as --print-config prints it); options on the command line take the place of its keys; without, the command line alone counts
+    /// A file with options and further settings (TOML, as --print-config prints it); options on the command line override its keys; without, the command line alone counts
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Prints the configuration that would hold as a file for --config, and ends
+    /// Prints the effective configuration as a file for --config, and exits
     #[arg(long)]
     pub(crate) print_config: bool,
     /// What the file says of settings that are in groups.
     #[arg(skip)]
     pub(crate) groups: Groups,
-    /// Name of the cluster; nodes of another name are refused
+    /// Name of the cluster; nodes with another name are rejected
     #[arg(long, value_name = "NAME", default_value = "Test Cluster")]
     cluster: String,
     /// Takes part in a Cassandra cluster, as a gossip-only member: never in the ring, with no tokens and no status
     #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "native_port", "no_shadow_round", "rejoin"])]
     cassandra: bool,
-    /// With --cassandra: the identifier of the metadata of a cluster of Cassandra 6.0, where no node tells it; without, the nodes are asked
+    /// With --cassandra: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, the nodes are asked
     #[arg(long, value_name = "NUMBER", requires = "cassandra", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
     /// Class name of the partitioner; must be the same on all nodes. Default: one of our own, with --cassandra its Murmur3Partitioner
     #[arg(long, value_name = "CLASS")]
     partitioner: Option<String>,
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:7000")]
     listen: String,
-    /// Under which address others reach this node; without, the one that it listens on
+    /// Address under which other nodes reach this one; without, the listen address
     #[arg(long, value_name = "ADDR[:PORT]")]
     broadcast: Option<String>,
-    /// Whom to ask first; several by repetition or with commas
+    /// Seed nodes to contact first; repeat the option, or separate seeds with commas
     #[arg(long, value_name = "ADDR[:PORT]", value_delimiter = ',')]
     seed: Vec<String>,
     /// A file with further seeds, one a line, read again by `gossip reloadseeds` and at SIGHUP; without, --seed alone counts
@@ -85,22 +85,22 @@ pub(crate) struct Args {
     /// A file with more of what --set takes, one KEY=VALUE a line; without, --set alone counts
     #[arg(long, value_name = "FILE")]
     set_file: Option<PathBuf>,
-    /// Where to keep the generation, the host id and the known endpoints; without, nothing outlives the process
+    /// Folder for the generation, the host id and the known endpoints; without, nothing is kept after the process ends
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Joins again with the --data-dir of a node that has left its cluster or was removed from it
     #[arg(long, requires = "data_dir")]
     rejoin: bool,
-    /// Where to answer the other commands; port 0 takes a free one
+    /// Address of the admin port, which answers the other commands; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
     admin: String,
-    /// A file with a token that each request must carry; without, the admin port answers everybody who reaches it
+    /// A file with a token that each request must carry; without, the admin port answers every client that reaches it
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// How messages travel; must be the same on all nodes
     #[arg(long, value_enum, default_value_t)]
     transport: TransportName,
-    /// What runs the node's sockets; others do not see a difference
+    /// The runtime of the node's sockets; other nodes see no difference
     #[arg(long, value_enum, default_value_t)]
     runtime: RuntimeName,
     /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; without, nothing is sealed
@@ -111,31 +111,31 @@ pub(crate) struct Args {
     /// Gossip interval; must be the same on all nodes
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
-    /// Asks before it joins whether another node has this address; the default
+    /// Asks the seeds before it joins whether another node has this address; the default
     #[arg(long, overrides_with = "no_shadow_round")]
     shadow_round: bool,
-    /// Takes this address over from a member with another host id that is not live any more; without, that is refused
+    /// Takes this address from a member with another host id that is no longer live; without, the node does not join then
     #[arg(long, conflicts_with = "no_shadow_round")]
     replace: bool,
-    /// Joins without asking before
+    /// Joins without asking the seeds first
     #[arg(long, overrides_with = "shadow_round")]
     no_shadow_round: bool,
-    /// How to compress what is sent to others
+    /// Compression of sent messages
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
-    /// The suspicion level above which a silent node is taken as down, from 1 to 1000
+    /// The phi above which a silent endpoint is convicted, from 1 to 1000
     #[arg(long, value_name = "THRESHOLD", default_value_t = 8.0, value_parser = parse_phi)]
     phi: f64,
-    /// Forgets members that crashed after so long a silence; without, never
+    /// Forgets crashed members after this silence; without, never
     #[arg(long, value_name = "DURATION", value_parser = parse_patience)]
     dead_endpoint_ttl: Option<Duration>,
-    /// How many endpoints to know at most; at least 2
+    /// The most endpoints to keep; at least 2
     #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
     max_endpoints: usize,
-    /// How many states to keep of one endpoint at most
+    /// The most states to keep of one endpoint
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     max_states: usize,
-    /// How many bytes of states to keep of one endpoint at most; at least 4096
+    /// The most bytes of states to keep of one endpoint; at least 4096
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
     max_state_bytes: usize,
     /// Host id; without, the stored one, or a random one
@@ -147,10 +147,10 @@ pub(crate) struct Args {
     /// Publishes a client address: the broadcast address with this port; without, none
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     native_port: Option<u16>,
-    /// What to log: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG may hold it, else it is info
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG, else info
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Stops in good order when standard input ends
+    /// Stops when standard input ends
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
 }
@@ -160,7 +160,7 @@ pub(crate) struct Args {
 pub(crate) enum Compression {
     /// Nothing
     None,
-    /// LZ4, as Cassandra has it
+    /// LZ4, as in Cassandra
     Lz4,
 }
 
@@ -186,12 +186,12 @@ impl From<TransportName> for Transport {
 /// What runs a node's sockets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub(crate) enum RuntimeName {
-    /// The runtime that most programs have
+    /// The most common async runtime
     #[default]
     Tokio,
-    /// A small runtime
+    /// A small async runtime
     Smol,
-    /// The runtime that its authors have given up
+    /// Discontinued upstream
     AsyncStd,
     /// A thread of its own around the system's poll
     Mio,

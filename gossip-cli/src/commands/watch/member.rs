@@ -35,8 +35,10 @@ pub(super) fn watch(
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let watching = async {
-            let contact =
-                seed.find(patience).await.unwrap_or_else(|| Err(Failure::misuse("--seed names nobody")))?;
+            let contact = seed
+                .find(patience)
+                .await
+                .unwrap_or_else(|| Err(Failure::misuse("--seed names no member")))?;
             Ok((join(&contact).await?, contact.partitioner))
         };
         let (node, partitioner) = tokio::select! {
@@ -91,7 +93,7 @@ pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failur
         match events.recv().await {
             Ok(Event::AddressConflict { .. }) => {
                 return Err(Failure::failed(format!(
-                    "others know {} as somebody else (choose another address or port with --listen)",
+                    "other members know {} under another host id (choose another address or port with --listen)",
                     node.local_endpoint()
                 )));
             }
