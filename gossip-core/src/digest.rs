@@ -1,6 +1,7 @@
 //! Comparing digests with what is known: who is ahead, and by how much (`docs/protocol/exchange.md#comparing-digests`).
 
 use alloc::vec::Vec;
+use core::slice;
 
 use crate::endpoint::Endpoint;
 use crate::message::{Codec, Digest, Digests, read_packed};
@@ -265,16 +266,31 @@ pub(crate) fn encode_all(
     out: &mut Writer<'_>,
 ) -> i32 {
     let mut written = 0;
-    while let Some((slot, rest)) = slots.split_first() {
+    loop {
+        if codec.address_form() == AddressForm::WithPort {
+            let mut left = *slots;
+            written += out.places(0, |place| {
+                while let Some((slot, rest)) = left.split_first() {
+                    if is_wanted(*slot) {
+                        let filled = table.pack_digests(slice::from_ref(slot), slice::from_mut(place));
+                        left = if filled > 0 { rest } else { left };
+                        return filled > 0;
+                    }
+                    left = rest;
+                }
+                false
+            });
+            *slots = left;
+        }
+        let Some((slot, rest)) = slots.split_first() else { return written };
         if is_wanted(*slot) {
             if encode(table, *slot, codec, out).is_err() {
-                break;
+                return written;
             }
             written += 1;
         }
         *slots = rest;
     }
-    written
 }
 
 /// Compares every digest with the table, and notes in `pending` what either side lacks.
@@ -282,7 +298,7 @@ pub(crate) fn encode_all(
 /// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`docs/protocol/pitfalls.md#dead-and-removed-nodes`). Neither is an
 /// endpoint that the sender knows by its address alone: there is nothing to be told of it.
 pub(crate) fn examine(
-    table: &EndpointTable,
+    table: &mut EndpointTable,
     quarantine: &Quarantine,
     digests: &Digests<'_>,
     context: &Context,
@@ -301,10 +317,19 @@ pub(crate) fn examine(
     };
     let mut cursor = Cursor::default();
     if let Some(packed) = digests.packed() {
-        for digest in packed {
-            let (packed, theirs) = read_packed(digest);
-            let found = table.find_next_v4(packed, &mut cursor);
-            comparison.examine(found, || Endpoint::from_packed_v4(packed), theirs, &mut rare);
+        if table.begin_list() {
+            for digest in packed {
+                let (packed, theirs) = read_packed(digest);
+                let found = table.find_next_v4(packed, &mut cursor);
+                comparison.examine(found, || Endpoint::from_packed_v4(packed), theirs, &mut rare);
+            }
+            table.end_list(&cursor, packed.len());
+        } else {
+            for digest in packed {
+                let (packed, theirs) = read_packed(digest);
+                let found = table.find_known_v4(packed);
+                comparison.examine(found, || Endpoint::from_packed_v4(packed), theirs, &mut rare);
+            }
         }
     } else {
         for digest in digests.iter() {

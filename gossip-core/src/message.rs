@@ -19,7 +19,7 @@ pub use peer_log::{PeerLog, PeerLogRequest};
 pub use shutdown::Shutdown;
 pub use state::{EndpointState, MAX_STATES, StateMap, Value};
 pub(crate) use state::{
-    Run, encode_head as encode_state_head, encode_heartbeat, pack_heartbeat, read_heartbeat,
+    HEARTBEAT, Run, encode_head as encode_state_head, encode_heartbeat, pack_heartbeat, read_heartbeat,
 };
 pub use syn::Syn;
 pub(crate) use syn::encode_head as encode_syn_head;

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::delta::Scratch;
 use crate::digest::{self, Entry, Examined, Seen};
 use crate::endpoint::Endpoint;
-use crate::message::{Ack, Codec, Syn};
+use crate::message::{Ack, Codec, Syn, read_packed};
 use crate::quarantine::Quarantine;
 use crate::rng::{Purpose, Rng};
 use crate::slot::Slot;
@@ -204,7 +204,7 @@ impl Exchange {
     /// Compares the digests of a SYN with what is known, and notes the ACK that answers it. Nothing if there is no room.
     pub(super) fn answer_syn(
         &mut self,
-        (table, quarantine): (&EndpointTable, &Quarantine),
+        (table, quarantine): (&mut EndpointTable, &Quarantine),
         syn: &Syn<'_>,
         context: &digest::Context,
         reply_limit: Option<u32>,
@@ -238,15 +238,25 @@ impl Exchange {
         self.seen.clear();
         let mut cursor = Cursor::default();
         let mut requested = Requested { everything_of_us: false, us: false };
-        for request in ack.requests.iter() {
-            // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
-            // at the generation, and may give a part of a whole that the asker has nothing of.
-            if let Some((slot, _)) = table.find_next(request.endpoint, &mut cursor)
-                && self.seen.insert(slot)
-            {
-                requested.everything_of_us |= slot == Slot::FIRST && request.max_version == Version::ZERO;
+        // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
+        // at the generation, and may give a part of a whole that the asker has nothing of.
+        let mut give = |found: Option<(Slot, Known)>, known: Known| {
+            let Some((slot, _)) = found else { return };
+            if self.seen.insert(slot) {
+                requested.everything_of_us |= slot == Slot::FIRST && known.max_version() == Version::ZERO;
                 requested.us |= slot == Slot::FIRST;
-                pending.give(Entry::new(slot, Known::new(request.generation, request.max_version)));
+                pending.give(Entry::new(slot, known));
+            }
+        };
+        if let Some(packed) = ack.requests.packed() {
+            for request in packed {
+                let (packed, known) = read_packed(request);
+                give(table.find_next_v4(packed, &mut cursor), known);
+            }
+        } else {
+            for request in ack.requests.iter() {
+                let known = Known::new(request.generation, request.max_version);
+                give(table.find_next(request.endpoint, &mut cursor), known);
             }
         }
         if self.outbox.ack2(from, list).is_err() {

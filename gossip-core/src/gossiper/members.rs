@@ -125,8 +125,16 @@ impl Members {
     }
 
     /// Who is known, and who is refused.
-    pub(super) const fn known(&self) -> (&EndpointTable, &Quarantine) {
-        (&self.table, &self.quarantine)
+    ///
+    /// Whether a list came in an order that is guessed changes the table, and nothing that is known.
+    pub(super) const fn known_mut(&mut self) -> (&mut EndpointTable, &Quarantine) {
+        (&mut self.table, &self.quarantine)
+    }
+
+    /// Who is refused.
+    #[cfg(feature = "model")]
+    pub(super) const fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 
     /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.

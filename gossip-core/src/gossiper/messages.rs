@@ -40,7 +40,7 @@ impl Gossiper {
         let newest = self.clock.newest_generation();
         let context = digest::Context { sender: from, newest, now: self.clock.now() };
         let answered = self.exchange.answer_syn(
-            self.members.known(),
+            self.members.known_mut(),
             syn,
             &context,
             session.reply_limit,

@@ -96,7 +96,7 @@ impl Gossiper {
             }
             facts.push(fact);
         }
-        for (endpoint, generation, kind, end) in self.members.known().1.entries(now) {
+        for (endpoint, generation, kind, end) in self.members.quarantine().entries(now) {
             facts.push(alloc::vec![2, name(endpoint), signed(generation.get()), u64::from(kind), end]);
         }
         for (endpoint, heartbeat, due) in self.members.waiting_assassinations(now) {

@@ -91,6 +91,8 @@ impl Rounds {
     }
 
     /// Notes a SYN to at most three peers: one that is live, perhaps one that is unreachable, perhaps a seed.
+    // `counts` of the benches tells it from the other parts of a round.
+    #[inline(never)]
     pub(super) fn choose_targets(
         &mut self,
         members: &Members,

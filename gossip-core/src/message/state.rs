@@ -14,7 +14,7 @@ pub const MAX_STATES: usize = 256;
 const MIN_VALUE_SIZE: usize = 10;
 
 /// The size of the state of an IPv4 endpoint with its port, if there is nothing but the heartbeat.
-const HEARTBEAT: usize = PACKED + 4;
+pub(crate) const HEARTBEAT: usize = PACKED + 4;
 
 /// A value and the version under which it was set.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -35,7 +35,7 @@ pub(in super::super) enum About {
 }
 
 /// How many heartbeats are looked up before they are taken in.
-const BEATS: usize = 64;
+const BEATS: usize = 32;
 
 impl Membership<'_> {
     /// Takes over heartbeats that come without values, until one needs more than that; returns that endpoint and its state. Those that are
@@ -53,37 +53,23 @@ impl Membership<'_> {
         let mut beats = [(Slot::FIRST, Version::ZERO); BEATS];
         let sender = from.packed_v4();
         while !rest.is_empty() {
-            let mut count = 0;
-            let mut other = None;
-            while let Some((first, behind)) = rest.split_first()
-                && let Some(place) = beats.get_mut(count)
-            {
-                *rest = behind;
-                let (packed, theirs) = read_heartbeat(first);
-                let mut ahead = *cursor;
-                let newer = self.members.table.find_next_v4(packed, &mut ahead).filter(|(slot, ours)| {
-                    theirs.is_newer_of_same(*ours)
-                        && *slot != Slot::FIRST
-                        && theirs.max_version() != Version::SHUTDOWN
-                });
-                let Some((slot, _)) = newer else {
-                    other = Some((packed, theirs));
-                    break;
-                };
-                *cursor = ahead;
-                self.members.table.set_known(slot, theirs);
+            let count = self.members.table.raise_all(rest, cursor, &mut beats, |packed, theirs| {
                 if Some(packed) == sender {
                     session.generation = session.generation.max(Some(theirs.generation()));
                 }
-                *place = (slot, theirs.max_version());
-                count += 1;
-            }
-            for (slot, version) in beats.iter().take(count) {
-                if !self.members.table.beat(*slot, *version, self.clock.now()) {
+            });
+            let taken = beats.get(..count).unwrap_or_default();
+            if !self.members.table.beat_all(taken, self.clock.now()) {
+                for (slot, _) in taken {
                     self.verify(*slot);
                 }
             }
-            if let Some((packed, known)) = other {
+            *rest = rest.get(count..).unwrap_or_default();
+            if count < BEATS
+                && let Some((first, behind)) = rest.split_first()
+            {
+                *rest = behind;
+                let (packed, known) = read_heartbeat(first);
                 return Some((Endpoint::from_packed_v4(packed), known));
             }
         }

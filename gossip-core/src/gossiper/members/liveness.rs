@@ -90,6 +90,8 @@ impl Membership<'_> {
     }
 
     /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
+    // `counts` of the benches tells it from the other parts of a round.
+    #[inline(never)]
     pub(in super::super) fn check_liveness(&mut self, may_convict: bool) {
         let mut probes = MAX_PROBES;
         // Nearly all are live and were heard a moment ago: a look at each tells that, and no more.

@@ -21,6 +21,8 @@ const MONTH_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 impl Membership<'_> {
     /// Looks once a round at who is gone long enough to be forgotten. Where silence may be our own, nobody is judged by it (`judges`).
+    // `counts` of the benches tells it from the other parts of a round.
+    #[inline(never)]
     pub(in super::super) fn check_removals(&mut self, judges: bool) {
         let unix_ms = self.clock.unix_ms();
         self.members.quarantine.expire(self.clock.now(), unix_ms);
