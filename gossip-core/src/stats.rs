@@ -61,22 +61,22 @@ stats! {
     pub endpoints_learned: u64,
     /// Greater generations that became known of endpoints.
     pub generations_learned: u64,
-    /// Values that were new, or longer than what their place could hold.
+    /// Values that were new, or longer than their place.
     pub values_grown: u64,
     /// Connections dialled or accepted; over datagrams, peers that were met.
     pub connections: u64,
-    /// Messages too large for the ordinary connections, each held in memory of its own.
+    /// Messages too large for the ordinary connections, each in memory of its own.
     pub snapshots: u64,
-    /// Messages of these that were sent from the memory of another: peers asked for everything in the same interval.
+    /// Snapshots that were sent from the copy of another one, because several peers requested everything in the same interval.
     pub answers_shared: u64,
-    /// Buffers that had to grow for a frame or message that came in parts.
+    /// Buffers that grew for a frame or message that arrived in parts.
     pub buffers_grown: u64,
 
     /// Messages whose body could not be decoded.
     pub malformed: u64,
-    /// Messages that came while gossip was disabled.
+    /// Messages that arrived while gossip was disabled.
     pub while_disabled: u64,
-    /// Questions under another cluster or partitioner, whose sender was told ours.
+    /// Shadow SYNs under another cluster or partitioner that were answered with our names.
     pub questions_corrected: u64,
     /// SYNs of another cluster.
     pub foreign_cluster: u64,
@@ -84,70 +84,70 @@ stats! {
     pub foreign_partitioner: u64,
     /// Messages that had expired when they arrived.
     pub expired: u64,
-    /// States of a generation smaller than the one known.
+    /// States of a generation older than the known one.
     pub old_generations: u64,
     /// States of a generation more than a year ahead of the wall clock.
     pub future_generations: u64,
-    /// States of endpoints under which nobody could be reached.
+    /// States of endpoints with an address that cannot be dialled.
     pub unspecified: u64,
-    /// ACKs that answer nothing this process has asked.
+    /// ACKs without a SYN of this process.
     pub stray_acks: u64,
-    /// States of unknown endpoints, or of greater generations, that were not asked for from the start.
+    /// States of unknown endpoints, or of greater generations, that were not requested from version 0.
     pub hollow_states: u64,
-    /// Shutdowns that concern another generation than the one known, or somebody unknown.
+    /// Shutdowns of an unknown endpoint, or of another generation than the known one.
     pub stale_shutdowns: u64,
-    /// Answers to echoes that nobody waits for any more.
+    /// Echo responses that arrived too late.
     pub late_echoes: u64,
-    /// Endpoints that found no room in the table.
+    /// Endpoints that were refused because the table is full.
     pub table_full: u64,
     /// Endpoints forgotten: left, silent, or dead for too long.
     pub endpoints_forgotten: u64,
-    /// States of endpoints that are gone.
+    /// States of endpoints in quarantine.
     pub quarantined: u64,
     /// Direct probes sent to live endpoints.
     pub probes_sent: u64,
     /// Direct probes that were not answered.
     pub probes_failed: u64,
-    /// Values refused for being too many or too much for one endpoint.
+    /// Values refused because one endpoint has too many, or too many bytes of them.
     pub values_refused: u64,
-    /// SYNs kept from nodes of Cassandra 6.0 that would not answer them, since they carry another metadata id.
+    /// SYNs withheld from nodes of Cassandra 6.0 that would not answer, because they have another metadata id.
     pub syns_withheld: u64,
     /// SYNs with another metadata id than that of this node, which behaves like one of Cassandra 6.0.
     pub foreign_metadata: u64,
-    /// Values kept from receivers whose release cannot decode them, counted at each message that would have held them.
+    /// Values withheld from receivers whose release cannot decode them, counted in each message.
     pub values_withheld: u64,
-    /// Values that fit no packet of ours, and were not passed on: somebody with larger packets set them.
+    /// Values of other nodes that fit no packet of this node, and were not relayed.
     pub values_unsendable: u64,
-    /// Exchanges dropped because too many were waiting for their peers.
+    /// Exchanges dropped because too many were pending.
     pub exchanges_dropped: u64,
-    /// Messages dropped because their peer could not be reached, or too many peers were waited for.
+    /// Messages dropped because their peer could not be reached, or too many peers were pending.
     pub messages_dropped: u64,
-    /// Messages dropped because their peer did not take them, and others needed the room.
+    /// Messages dropped because their peer did not read, and other peers needed the room.
     pub messages_displaced: u64,
-    /// Events that found no room.
+    /// Events dropped because the queue was full.
     pub events_lost: u64,
 
     /// Frames dropped for a wrong checksum, or messages within them that could not be read.
     pub corrupt_frames: u64,
-    /// Connections closed for what came over them.
+    /// Connections closed because of invalid bytes.
     pub connections_failed: u64,
-    /// Connections closed because somebody did not do in time what was waited for.
+    /// Connections closed because a peer exceeded a time-out.
     pub timeouts: u64,
     /// Connections refused because there were too many.
     pub connections_refused: u64,
-    /// Connections closed because there were too many, and others needed the room more.
+    /// Connections closed because there were too many, and others had precedence.
     pub connections_displaced: u64,
-    /// Connections on which the handshake of TLS came to its end.
+    /// Connections that completed the TLS handshake.
     pub tls_opened: u64,
     /// Connections that were closed because TLS failed on them.
     pub tls_failed: u64,
-    /// Connections closed because they were plain, and TLS is demanded.
+    /// Connections closed because they were plain, and TLS is required.
     pub plain_refused: u64,
-    /// Connections closed because they began with TLS, and TLS is off for connections that are accepted.
+    /// Connections closed because they began with TLS, and TLS is off for accepted connections.
     pub tls_refused: u64,
-    /// Peers that were dialled without TLS, because they did not answer to it.
+    /// Peers that were dialled without TLS, because they closed connections with TLS.
     pub tls_fallbacks: u64,
-    /// Calls to the system that failed for reasons of our own when something was to be accepted, received or sent.
+    /// Failed system calls to accept, receive or send, for reasons of this machine.
     pub socket_errors: u64,
     /// Messages of verbs that do not concern gossip.
     pub skipped: u64,
@@ -162,21 +162,21 @@ stats! {
     pub packets_sent: u64,
     /// Packets of another version or shape, dropped.
     pub packets_malformed: u64,
-    /// Messages dropped because their sender had not repeated the cookie that it was given.
+    /// Messages dropped because their sender had not repeated its cookie.
     pub unproven: u64,
-    /// How often something had to wait because the ceiling on bytes per second was reached.
+    /// How often sending waited because of the limit of bytes a second.
     pub throttled: u64,
-    /// Packets dropped because they were not sealed, though they have to be; or were, and cannot be opened here.
+    /// Packets dropped because they were plain where seals are required, or sealed where this node has no keys.
     pub unsealed: u64,
-    /// Packets dropped because no key of ours opens them, or something about them was changed.
+    /// Packets dropped because no key of this node opens them, or because they were changed.
     pub forged: u64,
-    /// Packets dropped because they had come before, are too old to tell, or are of another process of the sender than the one that
-    /// proved to be its latest.
+    /// Packets dropped because they are repeated, too old to check, or from another process of the sender than its proven latest
+    /// one.
     pub replayed: u64,
 }
 
 impl Stats {
-    /// How often something happened for which the core may take memory. While it stands still, nothing is allocated.
+    /// How often the core took memory. While this stays the same, nothing is allocated.
     pub const fn growth(&self) -> u64 {
         self.endpoints_learned
             + self.generations_learned

@@ -51,14 +51,14 @@ fn live_home(known: &[EndpointInfo], host_id: Uuid) -> Option<Endpoint> {
     known.iter().find(is_home).map(|info| info.endpoint)
 }
 
-/// Why a node stopped that nobody told to.
+/// Why a node stopped without a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     /// It has left, as it was told to.
     Left,
     /// Others removed it.
     Removed { generation: Generation },
-    /// Nobody answered before it joined.
+    /// No seed answered before it joined.
     Unanswered,
     /// Another node has, or had, its address.
     Conflict { generation: Generation },
@@ -70,7 +70,7 @@ pub(crate) enum End {
     MetadataIdRefused { by: Endpoint, given: MetadataId, theirs: MetadataId },
     /// The Cassandra cluster is being upgraded to 6.0.
     Withdrawn { by: Endpoint, sign: UpgradeSign },
-    /// Nothing was told.
+    /// Unknown.
     Unknown,
 }
 
@@ -156,8 +156,7 @@ impl Silence {
             let outcome = outcome(*failure, *times);
             format!("{endpoint}: {outcome}")
         });
-        let asking =
-            self.asking.iter().map(|peer| format!("{peer} answers that it asks before it joins, too"));
+        let asking = self.asking.iter().map(|peer| format!("{peer} is in its own shadow round"));
         let known: Vec<_> = failures.chain(asking).collect();
         let silent = match (silent.is_empty(), known.is_empty()) {
             (false, _) => Some(listed(&silent)),
@@ -206,7 +205,7 @@ fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> Strin
         return advices.into_iter().flatten().collect::<Vec<_>>().join("; ");
     }
     if !silence.asking.is_empty() {
-        return "nobody has joined yet: a node that was a member before goes on by itself after a while; else start a seed that names \
+        return "no node has joined yet: a former member goes on by itself after a while; otherwise start a seed that names \
                 itself, or one node with --no-shadow-round"
             .into();
     }
@@ -265,16 +264,16 @@ impl EventLog {
                 tracing::info!("own generation raised from {old} to {new}, since gossip is enabled again");
             }
             Event::GenerationRaised { old, new, .. } => tracing::warn!(
-                "own generation raised from {old} to {new}: others know this address with a greater one (as they do once after data \
-                 was lost or a clock was set back; if it comes again, look for another process that uses this address)"
+                "own generation raised from {old} to {new}: other nodes know this address with a greater one (normal once after data \
+                 was lost or a clock was set back; if it happens again, look for another process with this address)"
             ),
             Event::GenerationNotRaised { generation } => tracing::error!(
-                "others know this address with a greater generation than its own, {generation}, or a greater version, and \
-                 it can take none above that: they ignore this node (set its clock right, then restart it)"
+                "other nodes know this address with a greater generation than its own, {generation}, or a greater version, and \
+                 it cannot exceed that: they ignore this node (set its clock right, then restart it)"
             ),
             Event::AddressConflict { generation } => tracing::error!(
-                "others know {} under another host id, of generation {generation}: another node has this address, or had \
-                 it",
+                "other nodes know {} under another host id, generation {generation}: another node has or had this \
+                 address",
                 self.handle.local_endpoint()
             ),
             Event::IdentityInUse { endpoint, generation } => tracing::error!(
@@ -286,7 +285,7 @@ impl EventLog {
                 "{endpoint} came back as another host: its host id was {old}, and is another now"
             ),
             Event::BeganAlone => tracing::warn!(
-                "only nodes that ask before they join answer; this node was a member before, and goes on as a seed would"
+                "only nodes in their own shadow round answer; this node was a member before, and goes on as a seed would"
             ),
             Event::PeerAsks { peer } => self.silence.asking.push(peer),
             Event::DialFailed { endpoint, failure, times } => {
@@ -299,12 +298,12 @@ impl EventLog {
                 in_days(ahead),
                 match suspect {
                     ClockSuspect::Theirs =>
-                        "its clock is wrong or was when it started, since other nodes agree with the clock here (set \
-                                             its clock right, and start it again)",
+                        "its clock is wrong, or was wrong at its start: other nodes agree with the clock of this one (set \
+                                             its clock right, and restart it)",
                     ClockSuspect::Ours =>
-                        "probably the clock here is behind: several nodes are ahead of it, and none agrees with it (compare the clocks)",
+                        "probably the clock of this node is behind: several nodes are ahead of it, and none agrees with it (compare the clocks)",
                     _ =>
-                        "one of the two clocks is wrong, and no other node is known that could tell which (compare them)",
+                        "one of the two clocks is wrong, and no third node is known to decide which (compare them)",
                 }
             ),
             Event::NotTaken { by } => self.log_not_taken(by).await,
@@ -324,23 +323,23 @@ impl EventLog {
             }
             Event::PacketRefused { from, refusal } => self.log_refused_packet(from, refusal),
             Event::Ignored { by, at_most } => tracing::warn!(
-                "{by} asks for everything of this node again and again, and does not take it: if it dropped this node for a silence, \
-                 that passes within {} s; if it stays, look for another process that uses {}",
+                "{by} keeps requesting the whole state of this node, and does not accept it: if it forgot this node after a silence, \
+                 that ends within {} s; if it lasts, look for another process that uses {}",
                 at_most.as_secs(),
                 self.handle.local_endpoint()
             ),
             Event::Withdrawn { by, sign } => tracing::warn!("{}", withdrawn(by, sign)),
             Event::MetadataIdChanged { by, old, new } if old.is_none() => {
-                tracing::info!("the identifier of the cluster's metadata is {new}: {by} tells it");
+                tracing::info!("the identifier of the cluster's metadata is {new}, by {by}");
             }
-            Event::MetadataIdChanged { by, old, new } => tracing::warn!(
-                "the identifier of the cluster's metadata is {new} now, and was {old}: {by} tells it"
-            ),
+            Event::MetadataIdChanged { by, old, new } => {
+                tracing::warn!("the identifier of the cluster's metadata is now {new}, by {by}; it was {old}")
+            }
             Event::SharedAddress { with } => tracing::warn!(
-                "the Cassandra node {with} has the address of this member, and another port: clients and operators may take one for \
-                 the other (an address of its own, with --listen or --broadcast, is better)"
+                "the Cassandra node {with} has the address of this member, and another port: clients and operators may confuse \
+                 the two (give this member its own address with --listen or --broadcast)"
             ),
-            Event::Accepted { by } => tracing::info!("{by} takes this node back"),
+            Event::Accepted { by } => tracing::info!("{by} accepts this node again"),
             Event::Left { endpoint, generation } => {
                 tracing::info!("{endpoint} has left the cluster, generation {generation}");
             }
@@ -357,11 +356,11 @@ impl EventLog {
                 let silence = silence.as_secs_f64();
                 match is_relayed {
                     true => tracing::warn!(
-                        "{endpoint} has been silent for {silence:.1} s and does not answer when asked, though others hear it (check \
-                         the way between it and this node)"
+                        "{endpoint} has been silent for {silence:.1} s and does not answer a probe, but other nodes hear it (check \
+                         the network between it and this node)"
                     ),
                     false => tracing::warn!(
-                        "{endpoint} has been silent for {silence:.1} s and does not answer when asked"
+                        "{endpoint} has been silent for {silence:.1} s and does not answer a probe"
                     ),
                 }
             }
@@ -385,8 +384,8 @@ impl EventLog {
         }
         if self.refused.insert((from, theirs.clone())) {
             tracing::warn!(
-                "{from} was refused: its {what} is {theirs:?}, ours is {ours:?} (if it belongs here, start both \
-                 with the same {option})"
+                "rejected a SYN from {from}: its {what} {theirs:?} does not match ours, {ours:?} (if it belongs here, \
+                 start both with the same {option})"
             );
         }
     }
@@ -406,11 +405,11 @@ impl EventLog {
             PacketRefusal::NotSealed => "start it with the --key-file of this node",
             PacketRefusal::Sealed => "start this node with the --key-file of that one",
             PacketRefusal::OtherKey => {
-                "give both the same keys with --key-file, and have them read again with reloadkeys"
+                "give both the same keys with --key-file, and run `gossip reloadkeys` for each"
             }
             _ => "start both with the same --cluster and --partitioner",
         };
-        tracing::warn!("{from} is not heard: {refusal} (if it belongs here, {what_to_do})");
+        tracing::warn!("dropped packets from {from}: {refusal} (if it belongs here, {what_to_do})");
     }
 
     /// Several live nodes have one host id.
@@ -449,15 +448,15 @@ impl EventLog {
         let ahead = Duration::from_secs(u64::try_from(generation.get()).unwrap_or(0)).saturating_sub(now);
         if generation.is_beyond(now.as_secs()) {
             tracing::warn!(
-                "{by} answers, and no node takes the state of this one: its generation {generation} is {} ahead of the clock here, \
-                 and nobody takes one that is more than a year ahead (start this node again: it then takes that of the clock)",
+                "{by} answers, but no node accepts the state of this one: its generation {generation} is {} ahead of the clock here, \
+                 and nodes refuse one that is more than a year ahead (restart this node: it then takes its generation from the clock)",
                 in_days(ahead)
             );
         } else {
             tracing::warn!(
-                "{by} answers, and no node takes the state of this one, generation {generation} (compare the clocks: a generation that is \
-                 more than a year ahead of the receiver's is refused; so is one that is not greater than that under which this \
-                 address was removed; the log of {by} says more)"
+                "{by} answers, but no node accepts the state of this one, generation {generation} (compare the clocks: a receiver refuses a \
+                 generation more than a year ahead of its clock, and one that is not greater than the generation under which this \
+                 address was removed; see the log of {by})"
             );
         }
     }
@@ -497,8 +496,7 @@ mod tests {
         silence.failures.push((b.into(), DialFailure::Refused, 1));
         silence.asking.push(c.into());
         let refused = outcome(DialFailure::Refused, 1);
-        let known =
-            format!("10.0.0.2:7000: {refused}; 10.0.0.3:7000 answers that it asks before it joins, too");
+        let known = format!("10.0.0.2:7000: {refused}; 10.0.0.3:7000 is in its own shadow round");
         assert_eq!(silence.describe(&[b], local), known);
         assert_eq!(silence.describe(&[a, b, c], local), format!("10.0.0.1:7000; {known}"));
     }
