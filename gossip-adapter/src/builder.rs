@@ -25,7 +25,7 @@ pub trait Runtime: Sized {
     /// What starting gives: a [`Handle`] and the [`Events`] from the start on, or a [`StartError`]; now or later.
     type Start<M: 'static>;
 
-    /// Opens the socket, prepares the node, and sees that somebody drives it.
+    /// Opens the socket, prepares the node, and starts its driver.
     fn start<M: 'static>(builder: Builder<Self, M>) -> Self::Start<M>;
 }
 
@@ -110,7 +110,7 @@ impl<R, M> Builder<R, M> {
         self
     }
 
-    /// Adds somebody through whom others are found.
+    /// Adds a seed: an address through which the node finds the others.
     pub fn seed(mut self, address: SocketAddr) -> Self {
         self.seeds.push(address);
         self
@@ -346,7 +346,7 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
-    /// The node would listen on all addresses, and nobody was told under which it is to be dialled.
+    /// The node would listen on all addresses, and no address was given for others to dial.
     UnspecifiedBroadcast {
         /// The address.
         listen: SocketAddr,

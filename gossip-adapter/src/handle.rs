@@ -144,7 +144,7 @@ impl<M> Handle<M> {
         })
     }
 
-    /// Everybody known, the node itself included, by ascending endpoint.
+    /// All known endpoints, the node itself included, by ascending endpoint.
     pub fn endpoints(&self) -> Answer<Result<Vec<EndpointInfo>, Stopped>> {
         self.ask(|node, _| node.gossiper().snapshot())
     }
@@ -166,7 +166,7 @@ impl<M> Handle<M> {
         self.ask(move |node, _| Vitals::of(node.gossiper(), node.open_connections(), room))
     }
 
-    /// Who sent the SYN of another cluster that was told last ([`Event::ForeignCluster`](crate::Event::ForeignCluster)), and the name of that cluster.
+    /// The sender of the SYN of another cluster that was last reported ([`Event::ForeignCluster`](crate::Event::ForeignCluster)), and the name of that cluster.
     pub fn foreign_cluster(&self) -> Answer<Result<Option<(Endpoint, String)>, Stopped>> {
         self.ask(|node, _| node.gossiper().foreign_cluster())
     }
@@ -249,7 +249,7 @@ impl<M> Handle<M> {
         })
     }
 
-    /// Stops at once without telling anybody, as a crash would: for tests of what others make of it. Answers when the node has
+    /// Stops at once without an announcement, as a crash would: for tests of what others make of it. Answers when the node has
     /// stopped.
     pub fn abandon(&self) -> Answer<()> {
         self.put((), |node, now, reply, at_stop| {

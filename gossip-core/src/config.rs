@@ -1,4 +1,4 @@
-//! What a node is told when it is made.
+//! The configuration of a node.
 
 mod error;
 mod groups;
@@ -45,7 +45,7 @@ pub enum Transport {
     Datagram,
 }
 
-/// What a node is told when it is made. One that exists is valid.
+/// The configuration of a node. A `Config` that exists is valid.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) cluster: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What happened, told in small values; what changed is read from the node.
+//! Events: small values that report what happened. The changed state itself is read from the node.
 
 use core::fmt;
 use core::time::Duration;
@@ -12,10 +12,10 @@ use crate::tls_fault::TlsFault;
 use crate::uuid::Uuid;
 use crate::version::{Generation, Version};
 
-/// How many assassinations may wait at the same time, and so how many outcomes of them are never lost.
+/// The most assassinations that may be pending. The outcomes of so many are never lost.
 pub(crate) const MAX_OUTCOMES: usize = 8;
 
-/// Something that happened. Names whom it concerns; a changed value is read with
+/// Something that happened. It names the endpoint that it concerns; a changed value is read with
 /// [`Gossiper::value`](crate::Gossiper::value).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -24,15 +24,15 @@ pub(crate) const MAX_OUTCOMES: usize = 8;
 pub enum Event {
     /// An endpoint became known.
     Joined {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Of which generation.
+        /// Its generation.
         generation: Generation,
     },
     /// A known endpoint came back with a greater generation. It is not live until it proves itself, even if it was
     /// live before: [`Event::Up`] follows.
     Restarted {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
         /// The generation known before.
         old: Generation,
@@ -41,85 +41,85 @@ pub enum Event {
     },
     /// An endpoint proved that it can be reached.
     Up {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Of which generation.
+        /// Its generation.
         generation: Generation,
     },
-    /// An endpoint that was live is so no longer.
+    /// A live endpoint is down.
     Down {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Of which generation.
+        /// Its generation.
         generation: Generation,
         /// Why.
         cause: DownCause,
     },
     /// An endpoint has left the cluster, or was removed from it.
     Left {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
         /// The last of its generations that counts as gone.
         generation: Generation,
     },
-    /// A peer has asked for everything of this node again, some intervals after it was told: it ignores us. Cassandra's nodes do so
-    /// for a minute with a gossip-only member that they dropped for its silence (`docs/protocol/gossip-only-member.md#times`); [`Event::Accepted`] follows then.
+    /// A peer has requested the whole state of this node again, some intervals after it was sent: it ignores us. Cassandra's nodes do so
+    /// for a minute with a gossip-only member that they forgot for its silence (`docs/protocol/gossip-only-member.md#times`); [`Event::Accepted`] follows then.
     Ignored {
-        /// Who.
+        /// The endpoint.
         by: Endpoint,
-        /// For how much longer at most, if it is for that: it ignores us from when it dropped us on, and had done so when it asked first.
+        /// The longest time that this lasts, if that is the cause. It began when the peer forgot us, before its first request.
         at_most: Duration,
     },
-    /// A peer that ignored this node knows it now.
+    /// A peer that ignored this node accepts it now.
     Accepted {
-        /// Who.
+        /// The endpoint.
         by: Endpoint,
     },
-    /// Nothing is known any more of an endpoint. What of it is still refused is among
+    /// An endpoint was forgotten. The generations that are still refused are among
     /// [`Gossiper::tombstones`](crate::Gossiper::tombstones).
     Forgotten {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Of which generation.
+        /// Its generation.
         generation: Generation,
         /// Why.
         cause: ForgetCause,
     },
-    /// An endpoint was declared as left, as its operator wished.
+    /// An endpoint was declared as left, at the request of the operator.
     Assassinated {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
         /// The generation under which it is gone.
         generation: Generation,
     },
-    /// An endpoint that was to be assassinated was not.
+    /// An assassination was aborted.
     AssassinationAborted {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
         /// Why.
         cause: AbortCause,
     },
-    /// A live endpoint from which nothing came for a while did not answer an echo either. If others relay newer heartbeats of it, the
-    /// way between us and it may be broken.
+    /// A live endpoint was silent for a while, and did not answer an echo either. If others relay newer heartbeats of it, the network
+    /// between us and it may be broken.
     ProbeFailed {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// How long nothing came from it.
+        /// How long it was silent.
         silence: Duration,
         /// Whether others have relayed a newer heartbeat of it during this silence.
         is_relayed: bool,
     },
-    /// The shadow round is over: nobody speaks against our joining.
+    /// The shadow round is over, and nothing prevents joining.
     ShadowRoundDone,
-    /// Nobody answered in the shadow round. The node has stopped.
+    /// No peer answered in the shadow round. The node has stopped.
     ShadowRoundFailed,
-    /// A peer that was asked in the shadow round said that it asks as well. Told before [`Event::SeedsSilent`] and
+    /// A peer that was asked in the shadow round is in its own shadow round. Comes before [`Event::SeedsSilent`] and
     /// [`Event::ShadowRoundFailed`].
     PeerAsks {
         /// Which peer.
         peer: Endpoint,
     },
-    /// The node was a member before, and hears from nobody but known peers that ask before they join, as it does. It goes on as a seed
+    /// The node was a member before, and hears only from known peers that are in their own shadow round. It goes on as a seed
     /// would, so that a cluster that was stopped as a whole comes back. [`Event::ShadowRoundDone`] follows.
     BeganAlone,
     /// The shadow round showed that another node with this node's identity is live: at our address under another host id, or at another
@@ -132,14 +132,14 @@ pub enum Event {
     },
     /// A value of an endpoint is new or changed; also one of the node's own.
     StateChanged {
-        /// Whose.
+        /// The endpoint.
         endpoint: Endpoint,
         /// Which.
         key: ApplicationState,
         /// Under which version.
         version: Version,
     },
-    /// The node raised its own generation. It must be stored before anything else is taken from the node, or a restart may go back below it.
+    /// The node raised its own generation. Store it before you poll the node again, or a restart may go back below it.
     GenerationRaised {
         /// The generation so far.
         old: Generation,
@@ -148,15 +148,14 @@ pub enum Event {
         /// Why.
         cause: RaiseCause,
     },
-    /// Others know a greater generation of the node, or a greater version of this one, and it could not raise its own above that:
-    /// there is none, or it would be so far ahead of the clock that peers refuse it. What this node says does not reach those
-    /// who know it so.
+    /// Others know a greater generation of the node, or a greater version of this one, and it cannot raise its own above that:
+    /// there is none, or it would be so far ahead of the clock that peers refuse it. These peers ignore the state of this node.
     GenerationNotRaised {
         /// The generation now.
         generation: Generation,
     },
-    /// Others know this address under another host id. In the shadow round: another member has it, or had it, which a node may
-    /// replace only if that was asked for ([`Membership::replace`](crate::Membership::replace)); the node has stopped. While the
+    /// Others know this address under another host id. In the shadow round: another member has or had it, which a node may
+    /// replace only with [`Membership::replace`](crate::Membership::replace); the node has stopped. While the
     /// node runs: of a greater generation than its own, so that another process has used the address since this one started, or its
     /// clock is ahead.
     AddressConflict {
@@ -164,40 +163,40 @@ pub enum Event {
         generation: Generation,
     },
     /// The node, a gossip-only member, has left its Cassandra cluster in silence, since that is being upgraded to 6.0 (`docs/protocol/cassandra-6.md`):
-    /// nodes that start then count everybody who is in gossip. It is disabled, or has stopped if it was just asking before it joins.
+    /// nodes that start then count every endpoint in gossip. The node is disabled, or has stopped if it was in its shadow round.
     Withdrawn {
-        /// Whose state or connection showed it.
+        /// The endpoint whose state or connection showed it.
         by: Endpoint,
         /// What showed it.
         sign: UpgradeSign,
     },
-    /// The identifier of the cluster's metadata is another than before, or known for the first time: to be kept across restarts, and given to
+    /// The identifier of the cluster's metadata has changed, or is known for the first time. Keep it across restarts, and give it to
     /// [`ConfigBuilder::saved_metadata_id`](crate::ConfigBuilder::saved_metadata_id). Only guests in clusters of Cassandra 6.0 have one.
     MetadataIdChanged {
-        /// Who told it.
+        /// The node that sent it.
         by: Endpoint,
         /// The one before.
         old: MetadataId,
         /// The one that SYNs of this node carry from now on.
         new: MetadataId,
     },
-    /// The identifier of the cluster's metadata that was given is not the one that a node told before this one joined. The node has stopped.
+    /// The configured identifier of the cluster's metadata is not the one that a node sent before this one joined. The node has stopped.
     MetadataIdRefused {
-        /// Who told it.
+        /// The node that sent it.
         by: Endpoint,
-        /// The one that was given ([`ConfigBuilder::metadata_id`](crate::ConfigBuilder::metadata_id)).
+        /// The configured one ([`ConfigBuilder::metadata_id`](crate::ConfigBuilder::metadata_id)).
         given: MetadataId,
         /// The one that the cluster has.
         theirs: MetadataId,
     },
     /// A member of the Cassandra cluster has the host id of this node, which is to be a gossip-only member. The node has stopped.
     HostIdOfMember {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
     },
     /// A member of the Cassandra cluster has the IP address of this node, a gossip-only member, with another port.
     SharedAddress {
-        /// Who.
+        /// The endpoint.
         with: Endpoint,
     },
     /// Others know that this node was removed from the cluster; it has stopped gossiping.
@@ -205,77 +204,77 @@ pub enum Event {
         /// The generation under which it was removed.
         generation: Generation,
     },
-    /// A SYN of another cluster came, and was not answered. Its name: [`Gossiper::foreign_cluster`](crate::Gossiper::foreign_cluster).
+    /// A SYN of another cluster was rejected without an answer. Its name: [`Gossiper::foreign_cluster`](crate::Gossiper::foreign_cluster).
     ForeignCluster {
-        /// From whom.
+        /// The sender.
         from: Endpoint,
     },
-    /// A SYN under another partitioner came, and was not answered. Its name:
+    /// A SYN under another partitioner was rejected without an answer. Its name:
     /// [`Gossiper::foreign_partitioner`](crate::Gossiper::foreign_partitioner).
     ForeignPartitioner {
-        /// From whom.
+        /// The sender.
         from: Endpoint,
     },
-    /// A packet was dropped before its messages were read: under the keys of the two nodes they cannot talk to each other. Told once in 60
-    /// intervals of a sender and a reason, and of few senders in all. The sender is who the packet says it is, which nothing proves.
+    /// A packet was dropped before its messages were read: the keys of the two nodes do not match. Reported once in 60 intervals for
+    /// each sender and reason, and for few senders in all. The packet names its sender, and nothing proves that name.
     PacketRefused {
-        /// From whom.
+        /// The sender.
         from: Endpoint,
         /// Why.
         refusal: PacketRefusal,
     },
-    /// A seed, or an endpoint that is known from an earlier run, could not be reached or did not answer: what became of the last attempt.
-    /// Told before [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`]; to a node that only asks at once.
+    /// A seed, or an endpoint that is known from an earlier run, could not be reached or did not answer: the outcome of the last attempt.
+    /// Comes before [`Event::SeedsSilent`] and [`Event::ShadowRoundFailed`]; in a node that only asks, at once.
     DialFailed {
         /// Which endpoint.
         endpoint: Endpoint,
         /// Why.
         failure: DialFailure,
-        /// How often in a row for this reason; of a peer that is silent, how many questions it was asked.
+        /// How often in a row for this reason; for a silent peer, the number of requests.
         times: u32,
     },
-    /// A connection with TLS failed, or a plain one was refused. Told at most once an hour for each peer and fault.
+    /// A connection with TLS failed, or a plain one was refused. Reported at most once an hour for each peer and fault.
     TlsFailed {
-        /// The other side, as far as it is known: the endpoint that was dialled, or that which a dialler says it is.
+        /// The other side, as far as it is known: the dialled endpoint, or the one that a dialler names.
         peer: Option<Endpoint>,
         /// Whether this node dialled.
         is_dialled: bool,
         /// Why.
         fault: TlsFault,
     },
-    /// A limit was reached that is otherwise only counted. Told at most once an hour for each limit.
+    /// A limit was reached. Every case is counted; this is reported at most once an hour for each limit.
     LimitReached {
         /// Which limit.
         limit: Limit,
-        /// How often it was reached since it was told last.
+        /// How often it was reached since the last report.
         count: u64,
     },
-    /// The generation of an endpoint is more than a year ahead of the wall clock, and was refused. Told at most once an hour for each
-    /// endpoint.
+    /// The generation of an endpoint is more than a year ahead of the wall clock, and was refused. Reported at most once an hour for
+    /// each endpoint.
     FutureGeneration {
-        /// Whose generation.
+        /// The endpoint.
         endpoint: Endpoint,
         /// The generation.
         generation: Generation,
         /// How far it is ahead of the wall clock.
         ahead: Duration,
-        /// Whose clock is the odd one.
+        /// The clock that is probably wrong.
         suspect: ClockSuspect,
     },
-    /// A peer answers this node, and neither it nor another peer has taken this node's state since the node started.
+    /// A peer answers this node, but no peer has accepted this node's state since its start.
     NotTaken {
-        /// Who answered last.
+        /// The peer that answered last.
         by: Endpoint,
     },
     /// The host of an endpoint is live at another address, under a greater generation: a pod that was started again, for instance. The former
-    /// endpoint is forgotten, which [`Event::Forgotten`] tells next.
+    /// endpoint is forgotten; [`Event::Forgotten`] follows.
     Replaced {
         /// The former address.
         endpoint: Endpoint,
         /// The host id, by which its new address is found.
         host_id: Uuid,
     },
-    /// Several live endpoints have one host id; the newest of them is named. Told at most once an hour for each.
+    /// Several live endpoints have one host id; the newest of them is named. Reported at most once an hour for each.
     SharedHostId {
         /// The one with the greatest generation.
         endpoint: Endpoint,
@@ -289,29 +288,29 @@ pub enum Event {
         /// The host id that it had before.
         old: Uuid,
     },
-    /// No seed has answered since the start or since the last such event, and nobody is live.
+    /// No seed has answered since the start or since the last such event, and no endpoint is live.
     SeedsSilent {
         /// How long for.
         waited: Duration,
     },
-    /// Rounds were late by so much that nobody is convicted for a while.
+    /// Rounds were so late that no endpoint is convicted for a while.
     LocalPause {
         /// The time between two rounds.
         pause: Duration,
     },
-    /// So many events found no room; what they said can be read from the node.
+    /// The queue was full, and events were lost. The state can be read from the node.
     Lost {
         /// How many.
         count: u32,
     },
-    /// The node has announced its shutdown and stopped gossiping; it wants to be dropped.
+    /// The node has announced its shutdown and stopped gossiping. Drop it.
     Stopped,
 }
 
 const _: () = assert!(size_of::<Event>() <= 48);
 
 impl Event {
-    /// Whether it tells of who belongs to the cluster and who is up, or of the node's own part in it.
+    /// Whether it is about membership and liveness, or about the node's own part in the cluster.
     pub(crate) const fn is_of_membership(&self) -> bool {
         !matches!(
             self,
@@ -340,11 +339,11 @@ impl Event {
 pub enum AbortCause {
     /// It has shown a sign of life.
     Alive,
-    /// The node that was to declare it stopped, or gossip was disabled there, before its time was over.
+    /// The declaring node stopped, or gossip was disabled there, before the time was over.
     Stopped,
     /// Its generation is the greatest there is: it cannot be declared under a later one.
     LastGeneration,
-    /// It was forgotten meanwhile, and there is no room to remember it anew.
+    /// It was forgotten meanwhile, and the table has no room for it.
     TableFull,
 }
 
@@ -360,7 +359,7 @@ impl fmt::Display for AbortCause {
 }
 
 impl Event {
-    /// Whom the event concerns, or who caused it; `None` if that is the node itself.
+    /// The endpoint that the event concerns, or that caused it; `None` for the node itself.
     pub const fn endpoint(&self) -> Option<Endpoint> {
         match *self {
             Self::Joined { endpoint, .. }
@@ -409,8 +408,8 @@ impl Event {
     }
 }
 
-/// Why a node raised its own generation. If both happen before the application asks for events, it is told of one raise with the second
-/// cause: it has asked for the first itself.
+/// Why a node raised its own generation. If both happen before the application reads events, it gets one event with the second
+/// cause: the application requested the first itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -449,7 +448,7 @@ impl fmt::Display for PacketRefusal {
     }
 }
 
-/// Whose clock is wrong where a generation is far in the future.
+/// The clock that is wrong, if a generation is far in the future.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -457,9 +456,9 @@ impl fmt::Display for PacketRefusal {
 pub enum ClockSuspect {
     /// That of the endpoint: the generations of others agree with our clock.
     Theirs,
-    /// Probably ours: several endpoints are in its future, and nobody agrees with it. Several wrong clocks of others would look the same.
+    /// Probably ours: several endpoints are in its future, and none agrees with it. Several wrong clocks of others would look the same.
     Ours,
-    /// Either: nobody else is known who could tell.
+    /// Either: no third endpoint is known to decide.
     Either,
 }
 
@@ -484,13 +483,13 @@ impl fmt::Display for UpgradeSign {
     }
 }
 
-/// Why nothing is known any more of an endpoint.
+/// Why an endpoint was forgotten.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ForgetCause {
-    /// It had left, and the time for which that was to be remembered is over.
+    /// It had left, and its expiry has passed.
     Expired,
     /// It was silent, and no member.
     Silent,
@@ -498,7 +497,7 @@ pub enum ForgetCause {
     Reaped,
     /// Its host is live at another address.
     Moved,
-    /// It was known from an earlier run alone, and nothing was heard of it for too long, or its place was needed.
+    /// It was known from an earlier run only, and was silent for too long, or its place was needed.
     Unheard,
 }
 
@@ -525,11 +524,11 @@ pub enum DownCause {
         /// Its suspicion level, on the scale of the threshold.
         phi: f32,
     },
-    /// It said that it stops, or others know that it did.
+    /// It announced its stop, or others know that it stopped.
     Shutdown,
-    /// Its status says that it is gone.
+    /// Its status is one of departure.
     Status,
-    /// It did not answer when asked directly.
+    /// It did not answer a direct probe.
     Probe,
 }
 

@@ -146,7 +146,7 @@ impl Gossiper {
         }
     }
 
-    /// Before it takes part, a node only asks, and tells others who ask that it does.
+    /// Before it takes part, a node only asks, and answers other asking nodes that it does.
     fn handle_shadow_message(&mut self, from: Endpoint, id: u64, session: Session, message: &Message<'_>) {
         match message {
             Message::Syn(syn)
@@ -237,7 +237,7 @@ impl Gossiper {
         self.life.put_off(late);
     }
 
-    /// After how many rounds our SYNs have listed everybody: 1 unless more endpoints are known than the messages of a SYN have room
+    /// After how many rounds our SYNs have listed all endpoints: 1 unless more endpoints are known than the messages of a SYN have room
     /// for (some 4,300 over connections; about 1,300 in 16 packets of 1,400 bytes).
     ///
     /// The intervals by which silence is judged are so many times as long as configured, and so is the time until a dead
@@ -539,12 +539,12 @@ impl Gossiper {
         self.members.table().len()
     }
 
-    /// Everybody known, the node itself included, in no particular order.
+    /// All known endpoints, the node itself included, in no particular order.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
         self.members.table().slots().map(|slot| self.members.table().endpoint(slot))
     }
 
-    /// Everybody who is live, without the node itself.
+    /// All live endpoints, without the node itself.
     pub fn live_endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
         self.members.others(Standing::Live).map(|slot| self.members.table().endpoint(slot))
     }
@@ -596,7 +596,7 @@ impl Gossiper {
         self.members.table().find(endpoint).map(|slot| self.info(slot))
     }
 
-    /// All that is known of everybody, copied, by ascending endpoint.
+    /// A copy of all known states, by ascending endpoint.
     pub fn snapshot(&self) -> Vec<EndpointInfo> {
         let mut infos: Vec<EndpointInfo> = self.members.table().slots().map(|slot| self.info(slot)).collect();
         infos.sort_unstable_by_key(|info| info.endpoint);
@@ -618,7 +618,7 @@ impl Gossiper {
         })
     }
 
-    /// From whom the SYN of another cluster came that was told last ([`Event::ForeignCluster`]), and the name of that
+    /// The sender of the SYN of another cluster that was last reported ([`Event::ForeignCluster`]), and the name of that
     /// cluster; at most its first 64 bytes.
     pub fn foreign_cluster(&self) -> Option<(Endpoint, String)> {
         self.journal.foreign_cluster.to_text()

@@ -35,7 +35,7 @@ pub struct OpenConnections {
     pub dialled: u32,
 }
 
-/// What a driver tells its node. A connection that the node does not know (any more) is ignored.
+/// What happened: the input of a node. An unknown or forgotten connection is ignored.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Input<'a> {
@@ -82,7 +82,7 @@ pub enum Input<'a> {
     },
 }
 
-/// What a node wants of its driver.
+/// What the driver is to do: the output of a node.
 #[derive(Clone, Copy)]
 #[must_use]
 #[non_exhaustive]
@@ -99,7 +99,7 @@ pub enum Output<'b> {
     Write {
         /// Where.
         connection: ConnectionId,
-        /// In the buffer that was lent.
+        /// In the buffer of the driver.
         bytes: &'b [u8],
     },
     /// Close the connection, whatever is still to be written. It is gone, nothing is to be said of it any more.
@@ -111,7 +111,7 @@ pub enum Output<'b> {
     Datagram {
         /// Where to.
         to: Endpoint,
-        /// In the buffer that was lent.
+        /// In the buffer of the driver.
         bytes: &'b [u8],
     },
     /// Something happened.

@@ -1,7 +1,7 @@
-//! Apache Cassandra's gossip protocol as a state machine: membership, small versioned states that spread to everybody, and the
+//! Apache Cassandra's gossip protocol as a state machine: membership, small versioned states that spread to all nodes, and the
 //! detection of failures. No sockets, no clock, no threads, no randomness of its own.
 //!
-//! A driver owns those. It tells a [`Node`] what happened, and does what the node wants. Here are two nodes with blocking sockets of
+//! A driver owns those. It passes to a [`Node`] what happened, and carries out its outputs. Here are two nodes with blocking sockets of
 //! the standard library, a thread each:
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! The limits that keep memory and work bounded, as they are told of when they are reached.
+//! The limits that bound memory and work, as events report them.
 
 use core::fmt;
 

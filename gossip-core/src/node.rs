@@ -61,7 +61,7 @@ enum Carrier {
 }
 
 impl Node {
-    /// The least size of the buffer that [`Node::poll`] is lent, in bytes.
+    /// The least size of the buffer for [`Node::poll`], in bytes.
     pub const MIN_BUFFER: usize = frames::MIN_BUFFER;
 
     /// A node that begins to gossip now.
@@ -121,7 +121,7 @@ impl Node {
         }
     }
 
-    /// Says why a dial failed, before [`Input::Failed`] is handed in for it. It is told where nobody answers
+    /// Says why a dial failed, before [`Input::Failed`] is handed in for it. It is reported if no peer answers
     /// ([`Event::DialFailed`](crate::Event::DialFailed)); drivers that do not know may leave it out.
     pub fn explain_failure(&mut self, connection: ConnectionId, failure: DialFailure) {
         if let Carrier::Streams(streams) = &mut self.transport {
@@ -188,7 +188,7 @@ impl Node {
     }
 
     /// Whether connections are accepted: not once the node has stopped, nor while a gossip-only member is disabled. A driver closes its
-    /// listening socket meanwhile, so that nobody finds one who does not answer.
+    /// listening socket meanwhile, so that no peer finds a socket that does not answer.
     pub const fn is_listening(&self) -> bool {
         !self.gossiper.is_stopped() && !self.gossiper.is_silent()
     }
@@ -239,7 +239,7 @@ impl Node {
         self.gossiper.shutdown(self.now);
     }
 
-    /// Stops at once without telling anybody, as a crash would: nothing comes out any more but events, the last of them
+    /// Stops at once without an announcement, as a crash would: nothing comes out any more but events, the last of them
     /// [`Event::Stopped`](crate::Event::Stopped).
     pub fn abandon(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
@@ -318,7 +318,7 @@ impl Node {
         }
     }
 
-    /// What is known, and where everybody stands.
+    /// The protocol: known endpoints and their states.
     pub const fn gossiper(&self) -> &Gossiper {
         &self.gossiper
     }

@@ -52,7 +52,7 @@ pub enum Status<'a> {
     },
     /// Running, and taking no part.
     Hibernate,
-    /// Stopped in good order.
+    /// Stopped, after an announcement.
     Shutdown,
     /// Something that the grammar does not have, or a field is missing or not a number.
     Unparsed(&'a str),
@@ -132,7 +132,7 @@ impl fmt::Display for Status<'_> {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StatusKind {
-    /// No status published, or a keyword that nobody knows.
+    /// No status published, or an unknown keyword.
     #[default]
     None,
     /// `BOOT`.
