@@ -219,6 +219,44 @@ fn faults_cost_no_memory() {
     }
 }
 
+/// What TLS costs, in steady calls: each record takes memory once where it is written and once where it is read, since `rustls` holds what
+/// it encrypts and what it has decrypted in memory of its own. Each message is a record of its own here.
+#[cfg(feature = "tls")]
+#[test]
+fn a_message_under_tls_costs_memory_once_at_each_end() {
+    use gossip_core::Tls;
+    use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+    use rustls::crypto::{CryptoProvider, ring};
+    use rustls::pki_types::PrivateKeyDer;
+
+    const ROUNDS: u32 = 300;
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("there is randomness");
+    let certificate = CertificateParams::default().self_signed(&key).expect("it can be signed").der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it is a key");
+    let suites = vec![ring::cipher_suite::TLS13_AES_128_GCM_SHA256];
+    let provider = CryptoProvider { cipher_suites: suites, ..ring::default_provider() };
+    let tls = Tls::builder(provider.into()).identity(vec![certificate.clone()], key);
+    let tls = tls.trusted(vec![certificate]).as_cassandra().build().expect("it holds together");
+    IS_TRACING.set(std::env::var_os(TRACE_VARIABLE).is_some());
+    let builder = Cluster::new(20).seed(7).streams().configure(move |_, config| config.tls(tls.clone()));
+    let mut cluster = builder.probe(Counter::default()).start();
+    cluster.run_until(|view| view.all_live(), Duration::from_secs(120));
+    cluster.run_rounds(50);
+    let sent = |cluster: &Cluster<Counter>| -> u64 {
+        (0..20).map(|host| cluster.gossiper(host).stats().messages_sent).sum()
+    };
+    let before = sent(&cluster);
+    *cluster.probe_mut() = Counter::default();
+    cluster.run_rounds(ROUNDS);
+    let messages = sent(&cluster) - before;
+    let counter = std::mem::take(cluster.probe_mut());
+    eprintln!("{messages} messages: {counter:?}");
+    assert!(messages > 10_000, "{messages}");
+    assert!((0..20).all(|host| cluster.gossiper(host).stats().tls_opened > 0), "none is plain");
+    assert!(counter.forbidden <= 2 * messages, "{} allocations for {messages} messages", counter.forbidden);
+    assert!(counter.steady * 100 >= counter.steps * 95, "something grew in more than 5 % of the calls");
+}
+
 fn go_through_faults(builder: Builder) -> Counter {
     IS_TRACING.set(std::env::var_os(TRACE_VARIABLE).is_some());
     let mut cluster = builder.probe(Counter::default()).start();

@@ -40,6 +40,24 @@ fn nodes_meet_under_tls_and_nothing_can_be_read() {
     }
 }
 
+/// A node with each provider of cryptography.
+#[cfg(feature = "aws-lc-rs")]
+#[test]
+fn nodes_meet_whichever_provider_each_has() {
+    let aws_lc_rs = || gossip_core::rustls::crypto::aws_lc_rs::default_provider().into();
+    for providers in [[aws_lc_rs(), aws_lc_rs()], [aws_lc_rs(), keys::provider()]] {
+        let keys = Keys::new("authority");
+        let mut net = Net::new(providers.into_iter().enumerate().map(|(number, provider)| {
+            let (chain, key) = keys.node(number);
+            let tls = gossip_core::Tls::builder(provider).identity(chain, key);
+            config(number).tls(tls.trusted(vec![keys.authority()]).build().unwrap())
+        }));
+        net.run(seconds(10));
+        assert!(net.are_all_live());
+        assert!(net.stats(0).tls_opened >= 2 && net.stats(0).tls_failed == 0);
+    }
+}
+
 #[test]
 fn half_a_cluster_takes_up_tls_while_it_runs_and_then_requires_it() {
     let keys = Keys::new("authority");
