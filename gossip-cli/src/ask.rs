@@ -261,7 +261,9 @@ impl<'a> Question<'a> {
             let _ = node.shutdown().await;
             match told.unwrap_or(Told::Nothing) {
                 Told::Nothing => {
-                    let asked = Asked { cluster: self.cluster, partitioner: &partitioner, listen };
+                    let is_secured = self.tls.is_some();
+                    let asked =
+                        Asked { cluster: self.cluster, partitioner: &partitioner, listen, is_secured };
                     return Err(self.no_answer(last, asked, metadata.as_ref()));
                 }
                 Told::State(infos) => return Ok(AllTold { partitioner, metadata, infos }),

@@ -12,6 +12,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) partitioner: &'a str,
     /// Where the answer was to go.
     pub(crate) listen: SocketAddr,
+    /// Whether it was asked under TLS.
+    pub(crate) is_secured: bool,
 }
 
 /// What became of it, `times` in a row.
@@ -24,8 +26,14 @@ pub(crate) fn outcome(failure: DialFailure, times: u32) -> String {
 
 /// What may be the cause, and what to do; none where nobody listens there, or cannot be reached.
 pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
-    let Asked { cluster, partitioner, listen } = asked;
+    let Asked { cluster, partitioner, listen, is_secured } = asked;
     Some(match failure {
+        // The handshake of TLS is done by then. With TLS 1.3 the other side looks at our certificate only after that.
+        DialFailure::Closed if is_secured => {
+            "it may not accept the certificate that --tls-cert or --tls-keystore holds, which may have to name the address of this \
+             machine, or be a node of ours whose gossip is disabled: its log may say more"
+                .into()
+        }
         DialFailure::Closed => {
             "it may require TLS between nodes, which --tls is for, or be a node of ours whose gossip is disabled: its log may say more"
                 .into()
@@ -117,9 +125,11 @@ mod tests {
     #[test]
     fn what_was_not_checked_is_said_to_be_possible() {
         let listen = SocketAddr::from(([10, 0, 0, 1], 7000));
-        let asked = Asked { cluster: "here", partitioner: "P", listen };
+        let asked = Asked { cluster: "here", partitioner: "P", listen, is_secured: false };
         let text = |failure| advice(failure, asked).unwrap();
         assert!(text(DialFailure::Closed).contains("may require TLS"));
+        let under_tls = advice(DialFailure::Closed, Asked { is_secured: true, ..asked }).unwrap();
+        assert!(under_tls.contains("may not accept the certificate") && !under_tls.contains("--tls is for"));
         assert!(text(DialFailure::Alert).contains("takes nothing but TLS"));
         assert!(text(DialFailure::Cql).contains("storage port"));
         let silent = text(DialFailure::Silent);

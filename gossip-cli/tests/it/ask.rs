@@ -77,7 +77,7 @@ fn what_is_wrong_with_a_question_is_one_line() {
 }
 
 /// Somebody who takes connections, reads what opens them, writes `answer` and closes.
-fn closing(answer: &'static [u8]) -> SocketAddr {
+pub(crate) fn closing(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

@@ -143,13 +143,13 @@ fn who_needs_somebody_to_learn_from_is_told() {
 }
 
 /// `gossip watch --seed`, and the lines that it prints.
-struct Watching {
+pub(crate) struct Watching {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Watching {
-    fn start(seed: &str, options: &[&str]) -> Self {
+    pub(crate) fn start(seed: &str, options: &[&str]) -> Self {
         let args = ["watch", "--seed", seed, "--cluster", "Test Cluster"];
         let mut child = command(&[&args, options].concat()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -159,7 +159,7 @@ impl Watching {
     }
 
     /// Waits for a line with all of these words.
-    fn wait_for(&self, words: &[&str]) -> String {
+    pub(crate) fn wait_for(&self, words: &[&str]) -> String {
         let (mut before, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if words.iter().all(|word| line.contains(word)) {

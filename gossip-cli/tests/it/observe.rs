@@ -52,7 +52,7 @@ fn request(address: SocketAddr, line: &str, headers: &str) -> (u16, String, Stri
     (status, head.to_ascii_lowercase(), body.into())
 }
 
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let (status, _, body) = request(address, &format!("GET {path}"), "");
     (status, body)
 }

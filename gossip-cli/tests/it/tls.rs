@@ -1,6 +1,6 @@
 //! TLS between nodes: the files that are named, nodes that replace their certificates, and `openssl` at the other end.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use tempfile::TempDir;
 
+use crate::ask::closing;
+use crate::cassandra::Watching;
 use crate::node::{Node, gossip, refused, until};
+use crate::observe::{Exporter, get};
 
 /// Certificates in files.
 pub(crate) struct Files {
@@ -209,6 +212,74 @@ fn a_stranger_is_refused_and_named_in_the_log_with_what_to_do() {
     assert!(line.contains("--tls optional"), "{line}");
 }
 
+#[test]
+fn every_command_that_speaks_with_members_does_so_under_tls() {
+    let files = Files::new();
+    let options = files.options("required", "node");
+    let tls = borrowed(&options);
+    let first = Node::start_at("127.0.0.1:0", &tls);
+    let seed = first.gossip.to_string();
+    let second = Node::start_at("127.0.0.1:0", &[&tls[..], &["--seed", &seed]].concat());
+    until("both are up", || (first.count_up() == 2 && second.count_up() == 2).then_some(()));
+    let asked = ["--seed", &seed, "--cluster", "Test Cluster", "--timeout", "60s"];
+    for command in [
+        &["gossipinfo"][..],
+        &["status"],
+        &["describecluster"],
+        &["ring"],
+        &["sd"],
+        &["check"],
+        &["wait-for", "up"],
+    ] {
+        let told = gossip(&[command, &asked, &tls].concat());
+        assert_eq!(told.code, Some(0), "{command:?}: {told:?}");
+        if command[0] != "wait-for" {
+            let plain = gossip(&[command, &asked].concat());
+            assert_ne!(plain.code, Some(0), "{command:?}: {plain:?}");
+            assert!(format!("{}{}", plain.stdout, plain.stderr).contains("TLS"), "{command:?}: {plain:?}");
+        }
+    }
+    let exporter = Exporter::start(&[&["--seed", &seed], &tls[..]].concat());
+    until("the exporter sees both", || {
+        get(exporter.http, "/metrics").1.contains(&second.gossip.to_string()).then_some(())
+    });
+    Watching::start(&seed, &tls).wait_for(&[&second.gossip.to_string(), "up, generation"]);
+}
+
+#[test]
+fn what_the_other_side_wants_is_told_by_each_command_from_what_it_does() {
+    let files = Files::new();
+    let options = files.options("required", "node");
+    let tls = borrowed(&options);
+    let cluster = ["--cluster", "c", "--timeout", "60s"];
+    for (answer, words) in [
+        // It reads a part of the hello, so that its end is a reset.
+        (&b""[..], ["may not speak TLS there", "--tls optional"]),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ["does not speak TLS there", "storage port"]),
+        (
+            &[0x15, 3, 3, 0, 2, 2, 80],
+            ["alert internal_error (80)", "do not trust the certificate that --tls-cert"],
+        ),
+        (&[0x15, 3, 3, 0, 2, 2, 40], ["alert handshake_failure (40)", "may demand a certificate"]),
+        (&[0x15, 3, 3, 0, 2, 2, 45], ["alert certificate_expired (45)", "have a new one issued"]),
+        (&[0x15, 3, 3, 0, 2, 2, 70], ["alert protocol_version (70)", "accepted_protocols"]),
+    ] {
+        let seed = closing(answer).to_string();
+        for command in ["gossipinfo", "status", "describecluster", "watch"] {
+            let line = refused(1, &[&[command, "--seed", &seed], &cluster[..], &tls].concat());
+            assert!(
+                words.iter().all(|word| line.contains(word)) && line.contains(&seed),
+                "{command}: {line}"
+            );
+        }
+        let run =
+            ["run", "--cassandra", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--seed", &seed];
+        let ended = gossip(&[&run[..], &tls].concat());
+        let line = ended.stderr.lines().last().unwrap();
+        assert!(ended.code == Some(1) && words.iter().all(|word| line.contains(word)), "{ended:?}");
+    }
+}
+
 /// Whether `openssl` is installed. Where it must be, it is.
 fn has_openssl() -> bool {
     let found = Command::new("openssl").arg("version").output().is_ok();
@@ -220,7 +291,7 @@ fn has_openssl() -> bool {
 }
 
 /// The first bytes of a dialler of gossip: an Initiate of messaging version 12 that comes from 127.0.0.1:7000.
-fn initiate() -> Vec<u8> {
+pub(crate) fn initiate() -> Vec<u8> {
     use gossip_core::internode::{ConnectionType, Framing, Initiate, VersionRange};
     let from = "127.0.0.1:7000".parse().unwrap();
     let versions = VersionRange { min: 12, max: 12 };
@@ -275,6 +346,36 @@ fn openssl_dials_with_tls_1_2_and_1_3() {
     }
     let line = demands.wait_for_log(&["WARN", "presented no certificate"]);
     assert!(line.contains("--tls-client-auth off"), "{line}");
+}
+
+#[test]
+fn a_peer_that_wants_to_negotiate_anew_is_refused_and_the_node_goes_on() {
+    if !has_openssl() {
+        return;
+    }
+    let files = Files::new();
+    let options = files.options("required", "node");
+    let tls = borrowed(&options);
+    let node = Node::start_at("127.0.0.1:0", &tls);
+    let seed = node.gossip.to_string();
+    let mut client = Command::new("openssl");
+    client.args(["s_client", "-connect", &seed, "-tls1_2", "-CAfile"]).arg(files.path("ca.pem"));
+    client.arg("-cert").arg(files.path("node.pem")).arg("-key").arg(files.path("node.key"));
+    let mut client =
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    // It asks for that when a line begins with R, once the handshake is done: it has printed what was agreed on.
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("Verify return code")), "the handshake is done");
+    stdin.write_all(b"R\n").unwrap();
+    let mut errors = String::new();
+    client.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    drop(stdin);
+    assert!(!client.wait().unwrap().success());
+    assert!(errors.contains("RENEGOTIATING") && errors.contains("no renegotiation"), "{errors}");
+    let ask = ["gossipinfo", "--seed", &seed, "--cluster", "Test Cluster", "--timeout", "60s"];
+    let told = gossip(&[&ask[..], &tls].concat());
+    assert!(told.code == Some(0) && told.stdout.contains(&seed), "{told:?}");
 }
 
 /// A port that nobody has at the moment.

@@ -196,7 +196,12 @@ fn in_days(duration: Duration) -> String {
 }
 
 fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> String {
-    let asked = Asked { cluster: &options.cluster, partitioner: options.partitioner(), listen: local.into() };
+    let asked = Asked {
+        cluster: &options.cluster,
+        partitioner: options.partitioner(),
+        listen: local.into(),
+        is_secured: options.tls.is_some(),
+    };
     let mut advices: Vec<_> =
         silence.failures.iter().map(|(_, failure, _)| advice(*failure, asked)).collect();
     advices.dedup();
