@@ -91,6 +91,11 @@ impl Lab {
         }
     }
 
+    /// Whether its nodes take TLS alone.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.kind == Kind::Tls
+    }
+
     /// A node without TLS, whatever the others have.
     pub(crate) fn plain_spec(&self) -> NodeSpec {
         NodeSpec::new(self.cluster.clone(), self.transport, self.interval)

@@ -10,6 +10,7 @@ mod member;
 mod proxy;
 mod random;
 mod scenarios;
+mod stream;
 mod tls;
 
 /// Makes a test of each scenario.
@@ -63,16 +64,18 @@ macro_rules! internode {
 macro_rules! tls {
     ($adapters:expr) => {
         together!($adapters, Tls);
-        // The scenarios with a proxy between nodes, and with bytes that are thrown at one, read or write handshakes without TLS. The tests
-        // of the core show what becomes of such bytes here.
         tests!(
             $adapters, Tls:
             restart,
+            partition,
             port_taken,
             last_handle_dropped,
             silent_seed,
             shutdown_while_seeds_are_silent,
             slow_subscriber,
+            a_flooded_node_keeps_its_rounds,
+            slow_peers,
+            garbage_streams,
             stalled_handshake,
             everything_is_under_tls,
         );

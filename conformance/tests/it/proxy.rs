@@ -1,8 +1,9 @@
-//! A network that can be cut: each node is known to others by the address of a front, which hands on what comes to it.
+//! A network that can be cut: each node is known to others by the address of a front, which hands on what comes to it. Under TLS a front
+//! shakes hands with both ends, so that it reads who dials, and captures what was encrypted.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::adapters::NodeSpec;
 use crate::dead_ends;
 use crate::lab::Lab;
 use crate::member::Member;
+use crate::stream::Stream;
 
 /// How much is kept of a connection, and of how many connections and packets.
 const CAPTURED_BYTES: usize = 16 * 1024;
@@ -23,6 +25,7 @@ const CAPTURED: usize = 256;
 pub(crate) struct Network {
     shared: Arc<Shared>,
     transport: Transport,
+    is_secured: bool,
     /// How much connections take before they are read from, if that is to be little.
     receive_buffer: Option<usize>,
     fronts: Vec<SocketAddr>,
@@ -61,17 +64,23 @@ struct State {
 struct Link {
     from: Endpoint,
     to: Endpoint,
-    ends: [TcpStream; 2],
+    ends: [Stream; 2],
 }
 
 impl Network {
-    pub(crate) fn new(transport: Transport) -> Self {
-        Self { shared: Arc::default(), transport, receive_buffer: None, fronts: Vec::new() }
+    pub(crate) fn new(lab: &Lab) -> Self {
+        Self {
+            shared: Arc::default(),
+            transport: lab.transport,
+            is_secured: lab.is_secured(),
+            receive_buffer: None,
+            fronts: Vec::new(),
+        }
     }
 
     /// A network whose connections are soon full when nobody reads them.
-    pub(crate) fn with_small_buffers() -> Self {
-        let mut network = Self::new(Transport::Internode);
+    pub(crate) fn with_small_buffers(lab: &Lab) -> Self {
+        let mut network = Self::new(lab);
         network.receive_buffer = Some(4 * 1024);
         network
     }
@@ -140,8 +149,8 @@ impl Network {
         let (listener, front) = dead_ends::listen(128, self.receive_buffer);
         spec.broadcast = Some(front);
         let member = lab.start(spec);
-        let (shared, to) = (self.shared.clone(), member.listen_address());
-        thread::spawn(move || accept(&shared, &listener, front.into(), to));
+        let (shared, to, is_secured) = (self.shared.clone(), member.listen_address(), self.is_secured);
+        thread::spawn(move || accept(&shared, &listener, front.into(), to, is_secured));
         self.fronts.push(front);
         member
     }
@@ -202,10 +211,7 @@ impl State {
 
 impl Link {
     fn close(&self) {
-        for end in &self.ends {
-            // It may be closed already.
-            let _ = end.shutdown(Shutdown::Both);
-        }
+        self.ends.iter().for_each(Stream::shutdown);
     }
 }
 
@@ -235,7 +241,7 @@ fn hand_on_packets(shared: &Shared, socket: &UdpSocket, front: Endpoint, to: Soc
     }
 }
 
-fn accept(shared: &Arc<Shared>, listener: &TcpListener, front: Endpoint, to: SocketAddr) {
+fn accept(shared: &Arc<Shared>, listener: &TcpListener, front: Endpoint, to: SocketAddr, is_secured: bool) {
     for stream in listener.incoming() {
         let mut state = shared.lock();
         if state.is_closed {
@@ -245,22 +251,24 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, front: Endpoint, to: Soc
         drop(state);
         let Ok(stream) = stream else { continue };
         let shared = shared.clone();
-        thread::spawn(move || hand_on_stream(&shared, stream, front, to));
+        thread::spawn(move || hand_on_stream(&shared, stream, front, to, is_secured));
     }
 }
 
 /// Hands on a connection once it is known who has dialled. Where anything fails, its end is the answer.
 fn hand_on_stream(
     shared: &Arc<Shared>,
-    mut dialler: TcpStream,
+    dialler: TcpStream,
     front: Endpoint,
     to: SocketAddr,
+    is_secured: bool,
 ) -> Option<()> {
     let mut captured = Vec::new();
+    let mut dialler = Stream::accepted(dialler, is_secured).ok()?;
     let from = read_initiate(&mut dialler, &mut captured)?;
-    let mut node = TcpStream::connect(to).ok()?;
+    let mut node = Stream::dial(to, is_secured).ok()?;
     for end in [&dialler, &node] {
-        end.set_nodelay(true).ok()?;
+        end.socket().set_nodelay(true).ok()?;
     }
     let ends = [dialler.try_clone().ok()?, node.try_clone().ok()?];
     let mut state = shared.lock();
@@ -274,7 +282,7 @@ fn hand_on_stream(
     thread::spawn(move || {
         // Whatever ends one direction ends the other.
         let _ = std::io::copy(&mut answers, &mut back);
-        let _ = back.shutdown(Shutdown::Both);
+        back.shutdown();
     });
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -286,16 +294,13 @@ fn hand_on_stream(
         let room = CAPTURED_BYTES.saturating_sub(captured.len());
         captured.extend_from_slice(&buffer[..count.min(room)]);
     }
-    for end in [&dialler, &node] {
-        // It may be closed already.
-        let _ = end.shutdown(Shutdown::Both);
-    }
+    [&dialler, &node].into_iter().for_each(Stream::shutdown);
     shared.lock().capture(front, &captured);
     Some(())
 }
 
 /// Who dials says so first.
-fn read_initiate(dialler: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Endpoint> {
+fn read_initiate(dialler: &mut Stream, bytes: &mut Vec<u8>) -> Option<Endpoint> {
     let mut buffer = [0; 1024];
     loop {
         let count = dialler.read(&mut buffer).ok().filter(|count| *count > 0)?;

@@ -1,7 +1,7 @@
 //! Peers that send as fast as they can.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,6 +13,7 @@ use super::garbage::{frame, initiate};
 use crate::adapters::BUSY_INTERVAL;
 use crate::lab::Lab;
 use crate::member::{DEADLINE, Member, all_live, endpoints, eventually};
+use crate::stream::Stream;
 
 /// How many rounds a node does under the flood: more than others wait before they take a silent node for dead.
 const ROUNDS: u64 = 25;
@@ -39,7 +40,7 @@ pub(crate) fn a_flooded_node_keeps_its_rounds(lab: &Lab) {
     all_live(&members);
     members.iter_mut().for_each(Member::forget_events);
 
-    let _floods = [1, 2].map(|number| Flood::begin(&members[0], lab.transport, number));
+    let _floods = [1, 2].map(|number| Flood::begin(&members[0], lab, number));
 
     let flood = |member: &Member| {
         let counters = member.counters();
@@ -67,7 +68,8 @@ struct Flood {
 }
 
 impl Flood {
-    fn begin(flooded: &Member, transport: Transport, number: u16) -> Self {
+    fn begin(flooded: &Member, lab: &Lab, number: u16) -> Self {
+        let (transport, is_secured) = (lab.transport, lab.is_secured());
         let over = Arc::new(AtomicBool::new(false));
         let (is_over, target, handle) = (over.clone(), flooded.listen_address(), flooded.common());
         thread::spawn(move || match transport {
@@ -75,7 +77,10 @@ impl Flood {
                 let taken = move || handle.stats().wait().map_or(0, |stats| stats.packets_malformed / FLOODS);
                 flood_with_packets(target, taken, &is_over);
             }
-            _ => flood_with_frames(target, Endpoint::v4([127, 0, 0, 1], number), &is_over),
+            _ => {
+                let stream = Stream::dial(target, is_secured).unwrap();
+                flood_with_frames(stream, Endpoint::v4([127, 0, 0, 1], number), &is_over);
+            }
         });
         Self { over }
     }
@@ -88,9 +93,8 @@ impl Drop for Flood {
 }
 
 /// Completes the handshake and sends ACK2s in good order that tell of nobody.
-fn flood_with_frames(target: SocketAddr, stranger: Endpoint, over: &AtomicBool) {
-    let mut stream = TcpStream::connect(target).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+fn flood_with_frames(mut stream: Stream, stranger: Endpoint, over: &AtomicBool) {
+    stream.socket().set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(&initiate(stranger)).unwrap();
     assert!(stream.read(&mut [0; 64]).unwrap() > 0, "the handshake is accepted");
     let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();

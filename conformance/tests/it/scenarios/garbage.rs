@@ -13,6 +13,7 @@ use crate::lab::Lab;
 use crate::member::{DEADLINE, Member, all_live, endpoints, eventually};
 use crate::proxy::Network;
 use crate::random::Random;
+use crate::stream::Stream;
 
 /// How long a node waits for a stranger to say who it is. Its peers have to say it within that time too, through a proxy and on a busy
 /// machine.
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections that bring anything but messages of gossip disturb nobody.
 pub(crate) fn garbage_streams(lab: &Lab) {
-    let mut network = Network::new(lab.transport);
+    let mut network = Network::new(lab);
     let spec = || {
         let mut spec = lab.spec().tune(|config| {
             config
@@ -51,6 +52,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
     members.iter_mut().for_each(Member::forget_events);
 
     let target = members[0].listen_address();
+    let throw = |bytes: &[u8]| throw(lab, target, bytes);
     let mut random = Random::new(8);
     let handshake = initiate(ended.endpoint());
     let huge = [handshake.as_slice(), &frame(&huge_message())].concat();
@@ -58,24 +60,24 @@ pub(crate) fn garbage_streams(lab: &Lab) {
     let corrupt = [handshake.as_slice(), &[0xff; 6]].concat();
     for _ in 0..30 {
         let count = 1 + random.below(5_000);
-        throw(target, &random.bytes(count));
+        throw(&random.bytes(count));
         let count = random.below(handshake.len());
-        throw(target, &handshake[..count]);
+        throw(&handshake[..count]);
         let count = random.below(real.len());
-        throw(target, &real[..count]);
-        throw(target, &random.turn_a_bit(&real, handshake.len()));
-        throw(target, &[handshake.as_slice(), &frame(&random.bytes(1_000))].concat());
-        throw(target, &huge);
-        throw(target, &corrupt);
+        throw(&real[..count]);
+        throw(&random.turn_a_bit(&real, handshake.len()));
+        throw(&[handshake.as_slice(), &frame(&random.bytes(1_000))].concat());
+        throw(&huge);
+        throw(&corrupt);
     }
     // Some gave way unread, while too many others were in their handshake: what was not counted is thrown again, by itself.
     eventually("garbage is counted", || {
         let Stats { connections_failed, corrupt_frames, .. } = members[0].counters();
         if connections_failed == 0 {
-            throw(target, &random.bytes(100));
+            throw(&random.bytes(100));
         }
         if corrupt_frames == 0 {
-            throw(target, &corrupt);
+            throw(&corrupt);
         }
         connections_failed > 0 && corrupt_frames > 0
     });
@@ -99,7 +101,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
 
 /// Packets that are cut, damaged or made up disturb nobody.
 pub(crate) fn garbage_packets(lab: &Lab) {
-    let mut network = Network::new(lab.transport);
+    let mut network = Network::new(lab);
     let mut members = network.cluster(lab, 3);
     let endpoint = members[0].endpoint();
     let is_real =
@@ -182,11 +184,16 @@ fn assert_undisturbed(members: &mut [Member]) {
 const ADDRESS: std::ops::Range<usize> = 12..19;
 const HEADER: usize = ADDRESS.end + 4 + 8 + 8;
 
-/// Sends bytes and hangs up, whatever the other side makes of it.
-fn throw(target: SocketAddr, bytes: &[u8]) {
+/// Sends bytes and hangs up, whatever the other side makes of it. Under TLS they are sent twice: as they are, and encrypted.
+fn throw(lab: &Lab, target: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(target).unwrap();
     // It may be closed in the middle.
     let _ = stream.write_all(bytes);
+    drop(stream);
+    if lab.is_secured() {
+        // It may be closed before the end of the handshake of TLS.
+        let _ = Stream::dial(target, true).and_then(|mut stream| stream.write_all(bytes));
+    }
 }
 
 /// The first bytes of a connection from somebody of that name.

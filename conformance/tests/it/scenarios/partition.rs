@@ -8,7 +8,7 @@ use crate::proxy::Network;
 
 /// Two halves that do not reach each other convict each other, and nobody of their own; they find each other again.
 pub(crate) fn partition(lab: &Lab) {
-    let mut network = Network::new(lab.transport);
+    let mut network = Network::new(lab);
     let mut left = network.cluster(lab, 4);
     let mut right = left.split_off(2);
     let ends = [endpoints(&left), endpoints(&right)];

@@ -60,7 +60,7 @@ pub(crate) fn silent_seed(lab: &Lab) {
 
 /// Peers whose connections nobody reads cost a node neither its memory nor its other peers.
 pub(crate) fn slow_peers(lab: &Lab) {
-    let mut network = Network::with_small_buffers();
+    let mut network = Network::with_small_buffers(lab);
     let spec = || {
         let mut spec = lab.spec();
         spec.interval = lab.interval.max(BUSY_INTERVAL);
