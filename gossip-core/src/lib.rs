@@ -103,6 +103,7 @@
 //! Rules are cited by section of the specification in `docs/protocol`; departures from Cassandra are marked `Deviation:` and listed in
 //! `docs/deviations.md`.
 //!
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]

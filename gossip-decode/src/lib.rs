@@ -23,6 +23,7 @@
 //! [`Record`]s; and [`Flavour`] with [`StateNames`], which say what the states of which release are called. There is no
 //! file, socket or clock in it: the caller reads the bytes and prints the records.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a tool has the standard library")]
 

@@ -32,6 +32,7 @@
 //!   The values of the endpoints come from the [`View`] that all readers share.
 //! - Labels of published values are cut after 128 bytes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod encode;

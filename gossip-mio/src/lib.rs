@@ -27,6 +27,7 @@
 //! What is given to [`Builder::persist_generation`](gossip_adapter::Builder::persist_generation) runs where the node is driven,
 //! and holds up all that is driven there.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod driver;

@@ -56,6 +56,7 @@
 //! Between two calls everything can be looked at: [`Cluster::view`] for all nodes at once, [`Cluster::gossiper`] for one,
 //! [`Cluster::events`] for what happened to it. What is to hold after every single step is the business of a [`Probe`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

@@ -24,6 +24,7 @@
 //! * Format 2, which this release writes, holds the checksum of the node's bytes as they stand in the file. Format 1 held that of
 //!   the node's JSON without white space, and endpoints were addresses alone. Both are read.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod directory;
