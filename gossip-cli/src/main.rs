@@ -224,6 +224,10 @@ fn misuse(error: clap::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use gossip_testing::pages::Page;
+
     use super::*;
 
     #[test]
@@ -237,5 +241,53 @@ mod tests {
             let failure = misuse(Cli::try_parse_from(line).unwrap_err());
             assert_eq!(failure.to_string().lines().count(), 1, "{failure}");
         }
+    }
+
+    /// Command lines in documents are understood: they are parsed, not run.
+    #[test]
+    fn every_command_in_the_documents_is_understood() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut documents =
+            ["README.md", "SECURITY.md", "CONTRIBUTING.md", "deploy/README.md"].map(String::from).to_vec();
+        for entry in std::fs::read_dir(root.join("docs")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            documents.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+        }
+        let (mut wrong, mut count) = (Vec::new(), 0);
+        for document in &documents {
+            let page = Page::read(&root, document);
+            let consoles = page.blocks().iter().filter(|block| block.info == "console");
+            for line in consoles.flat_map(|block| &block.lines).flat_map(|line| commands(line)) {
+                let command = line::with_numbers(Cli::command());
+                let words = line::normalise(line.iter().map(OsString::from), &command);
+                // Help is an error, too, but one that goes to standard output.
+                if let Err(error) = command.try_get_matches_from(words)
+                    && error.use_stderr()
+                {
+                    wrong.push(format!("{document}: {line:?}: {error}"));
+                }
+                count += 1;
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(count > 30, "only {count} were found");
+    }
+
+    /// The lines of our command that a line of a shell has, in words. A comment, a file for the output and `&` are no part of them.
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        let line = line.trim_start_matches("$ ");
+        let line = line.replace("cargo run --release -- ", "gossip ").replace("cargo run -- ", "gossip ");
+        let found =
+            line.split(['|', '#', '>', '&']).map(str::trim).filter(|part| part.starts_with("gossip "));
+        found.map(words).collect()
+    }
+
+    /// Blanks between double quotes are part of a word.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('"').enumerate();
+        let marked: String = quoted
+            .map(|(n, part)| if n % 2 == 1 { part.replace(' ', "\0") } else { part.to_owned() })
+            .collect();
+        marked.split_whitespace().map(|word| word.replace('\0', " ")).collect()
     }
 }

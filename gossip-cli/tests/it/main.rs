@@ -24,6 +24,7 @@ mod operations;
 mod page;
 mod played;
 mod prometheus;
+mod python;
 mod refusals;
 mod seeds;
 mod silence;
