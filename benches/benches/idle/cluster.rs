@@ -16,6 +16,7 @@ use gossip_core::{Endpoint, Verb};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::secured::{Configs, Session};
 use crate::world::{Who, World, mix};
 
 /// The messaging version that is offered and accepted.
@@ -48,6 +49,8 @@ pub(crate) struct Cluster {
     poll: Poll,
     listener: TcpListener,
     world: World,
+    /// Set where all connections are under TLS.
+    tls: Option<Configs>,
     node: Option<SocketAddr>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -64,9 +67,26 @@ pub(crate) struct Cluster {
 
 struct Connection {
     stream: TcpStream,
+    session: Option<Session>,
     whose: Who,
     side: Side,
     unsent: Vec<u8>,
+}
+
+impl Connection {
+    /// Writes some of what is to go out, and says how much; nothing at the end.
+    fn write(&mut self) -> io::Result<usize> {
+        if let Some(session) = &mut self.session {
+            session.queue(&mem::take(&mut self.unsent))?;
+            return session.write(&mut self.stream);
+        }
+        if self.unsent.is_empty() {
+            return Ok(0);
+        }
+        let count = self.stream.write(&self.unsent)?;
+        self.unsent.drain(..count);
+        Ok(count)
+    }
 }
 
 enum Side {
@@ -77,7 +97,7 @@ enum Side {
 }
 
 impl Cluster {
-    pub(crate) fn new(count: u16, interval: Duration) -> io::Result<Self> {
+    pub(crate) fn new(count: u16, interval: Duration, tls: Option<Configs>) -> io::Result<Self> {
         let poll = Poll::new()?;
         // All of 127.0.0.0/8 is ours.
         let mut listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0)))?;
@@ -88,6 +108,7 @@ impl Cluster {
             poll,
             listener,
             world: World::new(count, port, interval),
+            tls,
             node: None,
             connections: Vec::new(),
             free: Vec::new(),
@@ -175,15 +196,23 @@ impl Cluster {
             // The address that was dialled tells whom the node means.
             let Some(whose) = self.world.find(stream.local_addr()?.into()) else { continue };
             let inbound = Inbound::new(VERSION, InboundLimits::default());
-            self.open(stream, whose, Side::Accepted(Box::new(inbound)), Vec::new())?;
+            let session = self.tls.as_ref().map(Configs::accept).transpose()?;
+            self.open(stream, session, whose, Side::Accepted(Box::new(inbound)), Vec::new())?;
         }
     }
 
-    fn open(&mut self, mut stream: TcpStream, whose: Who, side: Side, unsent: Vec<u8>) -> io::Result<usize> {
+    fn open(
+        &mut self,
+        mut stream: TcpStream,
+        session: Option<Session>,
+        whose: Who,
+        side: Side,
+        unsent: Vec<u8>,
+    ) -> io::Result<usize> {
         let place = self.free.pop().unwrap_or(self.connections.len());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(place + 1), both)?;
-        let connection = Some(Connection { stream, whose, side, unsent });
+        let connection = Some(Connection { stream, session, whose, side, unsent });
         match self.connections.get_mut(place) {
             Some(free) => *free = connection,
             None => self.connections.push(connection),
@@ -221,19 +250,18 @@ impl Cluster {
         let initiate = Initiate::messaging(ConnectionType::Urgent, Framing::Crc, VERSION, from);
         let bytes = body(|out| initiate.encode(out).expect("room"));
         let side = Side::Dialled { machine: Outbound::new(initiate), waiting: Some(Vec::new()) };
-        let place = self.open(stream, who, side, bytes).ok()?;
+        let session = self.tls.as_ref().map(Configs::dial).transpose().ok()?;
+        let place = self.open(stream, session, who, side, bytes).ok()?;
         self.dialled[usize::from(who.0)] = Some(place);
         Some(place)
     }
 
     fn flush(&mut self, place: usize) {
         let Some(connection) = self.connections.get_mut(place).and_then(Option::as_mut) else { return };
-        while !connection.unsent.is_empty() {
-            match connection.stream.write(&connection.unsent) {
-                Ok(count) => {
-                    self.traffic.bytes_in += count as u64;
-                    connection.unsent.drain(..count);
-                }
+        loop {
+            match connection.write() {
+                Ok(0) => return,
+                Ok(count) => self.traffic.bytes_in += count as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // It is told when there is room, or when the dial has come to something.
                 Err(error)
@@ -252,7 +280,17 @@ impl Cluster {
             match connection.stream.read(&mut buffer) {
                 Ok(count) if count > 0 => {
                     self.traffic.bytes_out += count as u64;
-                    self.take(place, &buffer[..count]);
+                    let Some(session) = &mut connection.session else {
+                        self.take(place, &buffer[..count]);
+                        continue;
+                    };
+                    match session.decrypt(&buffer[..count]) {
+                        Ok(plain) => {
+                            self.flush(place);
+                            self.take(place, &plain);
+                        }
+                        Err(_) => self.close(place),
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

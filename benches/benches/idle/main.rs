@@ -2,6 +2,7 @@
 
 mod cluster;
 mod node;
+mod secured;
 mod usage;
 mod world;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Traffic};
 use node::{Adapter, Process, Report};
+use secured::Keys;
 use usage::Usage;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -35,8 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn bench(options: &Options) -> Fallible<()> {
-    let adapters: Vec<_> = Adapter::ALL.into_iter().filter(|adapter| options.wants(*adapter)).collect();
-    if options.lists_only || adapters.is_empty() {
+    // With each adapter plain at first, then under TLS, so that the two are neighbours in time.
+    let each = Adapter::ALL.into_iter().flat_map(|adapter| [(adapter, false), (adapter, true)]);
+    let wanted: Vec<_> = each.filter(|(adapter, is_secured)| options.wants(*adapter, *is_secured)).collect();
+    if options.lists_only || wanted.is_empty() {
         return Ok(());
     }
     if !cfg!(target_os = "linux") {
@@ -49,13 +53,18 @@ fn bench(options: &Options) -> Fallible<()> {
     println!();
     println!(
         "| adapter | CPU ms | user, system | of a core | messages/s in, out | KB/s in, out | states/s in, out \
-         | sleeps/s | connections |"
+         | sleeps/s | connections | resident MB |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    for adapter in adapters {
-        println!("{}", measure(adapter, options)?);
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let keys = Keys::make()?;
+    for (adapter, is_secured) in wanted {
+        println!("{}", measure(adapter, is_secured.then_some(&keys), options)?);
     }
     Ok(())
+}
+
+fn name(adapter: Adapter, is_secured: bool) -> String {
+    format!("{}{}", adapter.name(), if is_secured { "-tls" } else { "" })
 }
 
 /// One connection each way with everybody, in the node's process and in ours.
@@ -71,9 +80,10 @@ fn enough_files(endpoints: u16) -> Fallible<()> {
     }
 }
 
-fn measure(adapter: Adapter, options: &Options) -> Fallible<String> {
-    let mut cluster = Cluster::new(options.endpoints, options.interval)?;
-    let mut process = Process::start(adapter, cluster.seed().into(), options.interval)?;
+fn measure(adapter: Adapter, keys: Option<&Keys>, options: &Options) -> Fallible<String> {
+    let others = keys.map(Keys::others).transpose()?;
+    let mut cluster = Cluster::new(options.endpoints, options.interval, others)?;
+    let mut process = Process::start(adapter, cluster.seed().into(), options.interval, keys)?;
     let began = Instant::now();
     let address = next_line(&mut cluster, &process)?;
     cluster.meet(address.parse()?);
@@ -97,7 +107,7 @@ fn measure(adapter: Adapter, options: &Options) -> Fallible<String> {
     let (usage, traffic, start) = (Usage::of(process.id())?, cluster.traffic(), Instant::now());
     cluster.run_until(start + options.measured)?;
     let used = Used {
-        adapter,
+        name: name(adapter, keys.is_some()),
         before: usage,
         after: Usage::of(process.id())?,
         sent: traffic,
@@ -135,7 +145,7 @@ fn ask(cluster: &mut Cluster, process: &mut Process) -> io::Result<Report> {
 
 /// What was measured.
 struct Used {
-    adapter: Adapter,
+    name: String,
     before: Usage,
     after: Usage,
     sent: Traffic,
@@ -145,13 +155,14 @@ struct Used {
 }
 
 impl Used {
+    #[expect(clippy::cast_precision_loss, reason = "it is shown")]
     fn row(&self) -> String {
         let (user, system) = (self.after.user - self.before.user, self.after.system - self.before.system);
         let share = (user + system).as_secs_f64() / self.elapsed.as_secs_f64() * 100.0;
         let (before, after) = (&self.sent, &self.now_sent);
         format!(
-            "| {} | {} | {}, {} | {share:.2} % | {:.1}, {:.1} | {:.1}, {:.1} | {:.0}, {:.0} | {:.0} | {} |",
-            self.adapter.name(),
+            "| {} | {} | {}, {} | {share:.2} % | {:.1}, {:.1} | {:.1}, {:.1} | {:.0}, {:.0} | {:.0} | {} | {:.1} |",
+            self.name,
             (user + system).as_millis(),
             user.as_millis(),
             system.as_millis(),
@@ -163,6 +174,7 @@ impl Used {
             self.rate(before.states_out, after.states_out),
             self.rate(self.before.sleeps, self.after.sleeps),
             self.connections,
+            self.after.resident_kb as f64 / 1_000.0,
         )
     }
 
@@ -232,8 +244,8 @@ impl Options {
         Ok(options)
     }
 
-    fn wants(&self, adapter: Adapter) -> bool {
-        let name = format!("idle/{}", adapter.name());
+    fn wants(&self, adapter: Adapter, is_secured: bool) -> bool {
+        let name = format!("idle/{}", name(adapter, is_secured));
         self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
     }
 }

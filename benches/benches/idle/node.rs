@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use gossip_adapter::{Builder, Events, Handle, StartError};
-use gossip_core::{ApplicationState, Event, Standing};
+use gossip_core::{ApplicationState, Event, Standing, Tls};
 
+use crate::secured::Keys;
 use crate::world::CLUSTER;
 
 /// The argument that makes this program such a process.
@@ -41,16 +42,20 @@ impl Adapter {
 
 /// Is the node: says where it listens, then answers each line with a [`Report`], and ends when its input does.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let [adapter, seed, interval] = arguments else { return Err("not enough is said of the node".into()) };
+    let [adapter, seed, interval, rest @ ..] = arguments else {
+        return Err("not enough is said of the node".into());
+    };
     let adapter = Adapter::ALL.into_iter().find(|known| known.name() == adapter).ok_or("no such adapter")?;
-    let (seed, interval) = (seed.parse()?, Duration::from_millis(interval.parse()?));
+    let tls = match rest {
+        [] => None,
+        [keys, ..] => Some(Keys::parse(keys).ok_or("no keys")?.node()?),
+    };
+    let spec = Spec { seed: seed.parse()?, interval: Duration::from_millis(interval.parse()?), tls };
     let (handle, mut events) = match adapter {
-        Adapter::Tokio => start_on_tokio(seed, interval)?,
-        Adapter::Smol => smol::block_on(builder::<gossip_smol::Smol>(seed, interval).start())?,
-        Adapter::AsyncStd => {
-            async_std::task::block_on(builder::<gossip_async_std::AsyncStd>(seed, interval).start())?
-        }
-        Adapter::Mio => builder::<gossip_mio::Mio>(seed, interval).start()?,
+        Adapter::Tokio => start_on_tokio(spec)?,
+        Adapter::Smol => smol::block_on(builder::<gossip_smol::Smol>(spec).start())?,
+        Adapter::AsyncStd => async_std::task::block_on(builder::<gossip_async_std::AsyncStd>(spec).start())?,
+        Adapter::Mio => builder::<gossip_mio::Mio>(spec).start()?,
     };
     let downs = Arc::new(AtomicU64::new(0));
     let counter = downs.clone();
@@ -72,15 +77,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-fn start_on_tokio(
+/// What the node is told.
+struct Spec {
     seed: SocketAddr,
     interval: Duration,
-) -> Result<(Handle, Events), Box<dyn std::error::Error>> {
+    tls: Option<Tls>,
+}
+
+fn start_on_tokio(spec: Spec) -> Result<(Handle, Events), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, told) = mpsc::channel::<Result<(Handle, Events), StartError>>();
     thread::spawn(move || {
         runtime.block_on(async {
-            let started = builder::<gossip_tokio::Tokio>(seed, interval).start().await;
+            let started = builder::<gossip_tokio::Tokio>(spec).start().await;
             let stopped = started.as_ref().ok().map(|(handle, _)| handle.stopped());
             if tell.send(started).is_ok()
                 && let Some(stopped) = stopped
@@ -92,7 +101,8 @@ fn start_on_tokio(
     Ok(told.recv()??)
 }
 
-fn builder<R>(seed: SocketAddr, interval: Duration) -> Builder<R> {
+fn builder<R>(spec: Spec) -> Builder<R> {
+    let Spec { seed, interval, tls } = spec;
     Builder::new(CLUSTER)
         .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
         .seed(seed)
@@ -100,6 +110,10 @@ fn builder<R>(seed: SocketAddr, interval: Duration) -> Builder<R> {
         .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
         .state(ApplicationState::DC, "datacenter1")
         .state(ApplicationState::RACK, "rack1")
+        .tune(|config| match tls {
+            Some(tls) => config.tls(tls),
+            None => config,
+        })
 }
 
 fn report(handle: &Handle, downs: u64) -> Result<String, Box<dyn std::error::Error>> {
@@ -111,6 +125,7 @@ fn report(handle: &Handle, downs: u64) -> Result<String, Box<dyn std::error::Err
         + stats.hollow_states
         + stats.connections_failed
         + stats.connections_refused
+        + stats.tls_failed
         + stats.timeouts
         + stats.messages_dropped
         + stats.exchanges_dropped
@@ -136,10 +151,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(adapter: Adapter, seed: SocketAddr, interval: Duration) -> io::Result<Self> {
+    pub(crate) fn start(
+        adapter: Adapter,
+        seed: SocketAddr,
+        interval: Duration,
+        keys: Option<&Keys>,
+    ) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
             .args([adapter.name(), &seed.to_string(), &interval.as_millis().to_string()])
+            .args(keys.map(Keys::word))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

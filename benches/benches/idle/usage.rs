@@ -12,6 +12,8 @@ pub(crate) struct Usage {
     pub(crate) system: Duration,
     /// How often one of its threads went to sleep.
     pub(crate) sleeps: u64,
+    /// Memory that is in use now.
+    pub(crate) resident_kb: u64,
 }
 
 impl Usage {
@@ -32,7 +34,9 @@ impl Usage {
             let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
             sleeps += number_after(&status, "voluntary_ctxt_switches:").unwrap_or(0);
         }
-        Ok(Self { user, system, sleeps })
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let resident_kb = number_after(&status, "VmRSS:").unwrap_or(0);
+        Ok(Self { user, system, sleeps, resident_kb })
     }
 }
 
