@@ -119,13 +119,14 @@ impl Config {
         }
     }
 
+    /// Whether the node is in a cluster of Cassandra's, or behaves as one of its nodes.
+    pub(crate) const fn is_in_cassandra(&self) -> bool {
+        self.is_gossip_only || self.membership.only_asks || self.metadata_service.is_some()
+    }
+
     /// Which messaging versions the node negotiates.
     pub(crate) const fn versions(&self) -> VersionRange {
-        if self.is_gossip_only || self.membership.only_asks || self.metadata_service.is_some() {
-            VersionRange::SUPPORTED
-        } else {
-            VersionRange::WITHOUT_METADATA
-        }
+        if self.is_in_cassandra() { VersionRange::SUPPORTED } else { VersionRange::WITHOUT_METADATA }
     }
 
     /// Whether the node is a guest in a cluster of Cassandra, whose metadata may have an identifier.

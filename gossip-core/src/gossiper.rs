@@ -202,11 +202,26 @@ impl Gossiper {
         self.members.begin_round(version, self.exchange.digest_rotation());
         self.exchange.begin_round(self.clock.now(), &mut self.journal);
         self.publishing().follow_members();
-        self.rounds.choose_targets(&self.members, &self.config, &mut self.exchange, &mut self.journal);
+        let known = self.members.table().len();
+        let (now, age) = (self.clock.now(), self.clock.age());
+        let is_joining =
+            !self.config.is_in_cassandra() && self.exchange.is_joining(known, age, now, &self.config);
+        self.rounds.choose_targets(
+            &self.members,
+            &self.config,
+            &mut self.exchange,
+            &mut self.journal,
+            (now, is_joining),
+        );
+        let silent = self.rounds.answers.judge(self.members.table(), now, self.config.interval);
+        self.members.set_calm(self.rounds.answers.is_calm(now, self.config.interval));
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
         let mut membership = self.membership();
         membership.check_liveness(may_convict);
+        if !is_joining {
+            membership.probe_next(silent);
+        }
         membership.check_removals(may_convict);
         membership.check_identities();
         self.journal.watch_limits(self.clock.now());

@@ -25,6 +25,12 @@ pub(crate) struct Settings {
     pub(crate) initial: Duration,
     /// Longer intervals are not kept: they are outages, not the rhythm of a live endpoint.
     pub(crate) max: Duration,
+    /// The interval that is taken for every other while no messages get lost, and for shorter ones at all times; `None`: intervals are taken
+    /// as they are.
+    ///
+    /// A heartbeat is made once an interval, whatever way it comes. Over packets, that it comes late says how much is lost; that two come
+    /// one after the other says nothing.
+    pub(crate) pace: Option<Duration>,
 }
 
 /// The intervals of all endpoints, by slot, and what judges them.
@@ -40,6 +46,10 @@ pub(crate) struct Arrivals {
     /// has them.
     initial_micros: u32,
     max_nanos: u64,
+    /// [`Settings::pace`] in microseconds, as the rotation has it; 0: there is none.
+    pace_micros: u32,
+    /// Whether no messages get lost.
+    is_calm: bool,
     /// `settings.window` intervals for each slot, in microseconds.
     intervals: Vec<u32>,
 }
@@ -105,8 +115,15 @@ impl Window {
 
 impl Arrivals {
     pub(crate) fn new(settings: Settings) -> Self {
-        let mut arrivals =
-            Self { settings, rotation: 1, initial_micros: 0, max_nanos: 0, intervals: Vec::new() };
+        let mut arrivals = Self {
+            settings,
+            rotation: 1,
+            initial_micros: 0,
+            max_nanos: 0,
+            pace_micros: 0,
+            is_calm: false,
+            intervals: Vec::new(),
+        };
         arrivals.set_rotation(1);
         arrivals
     }
@@ -117,6 +134,13 @@ impl Arrivals {
         self.rotation = rounds.max(1);
         self.initial_micros = micros(nanos(self.settings.initial.saturating_mul(self.rotation)));
         self.max_nanos = nanos(self.settings.max.saturating_mul(self.rotation));
+        let pace = self.settings.pace.unwrap_or_default();
+        self.pace_micros = micros(nanos(pace.saturating_mul(self.rotation)));
+    }
+
+    /// Says whether no messages get lost.
+    pub(crate) fn set_calm(&mut self, is_calm: bool) {
+        self.is_calm = is_calm && self.pace_micros > 0;
     }
 
     /// Takes memory for the intervals of so many slots in all.
@@ -135,13 +159,15 @@ impl Arrivals {
     pub(crate) fn report(&mut self, slot: Slot, window: &mut Window, now: Timestamp) {
         let interval = if window.kept == 0 {
             self.initial_micros
+        } else if self.is_calm {
+            self.pace_micros
         } else {
             let interval = now.as_nanos().saturating_sub(window.last.as_nanos());
             if interval > self.max_nanos {
                 window.last = now;
                 return;
             }
-            micros(interval)
+            micros(interval).max(self.pace_micros)
         };
         window.last = now;
         let size = self.settings.window;
@@ -204,7 +230,8 @@ mod tests {
 
     fn windows(window: u16) -> One {
         let two_seconds = Duration::from_secs(2);
-        let mut arrivals = Arrivals::new(Settings { window, initial: two_seconds, max: two_seconds });
+        let mut arrivals =
+            Arrivals::new(Settings { window, initial: two_seconds, max: two_seconds, pace: None });
         arrivals.push();
         One { arrivals, window: Window::EMPTY }
     }
@@ -331,6 +358,33 @@ mod tests {
         windows.report(at(now + 100));
         let phi = windows.phi(at(now + 10_100)).unwrap() / PHI_FACTOR;
         assert!(phi > 5.0, "{phi}");
+    }
+
+    #[test]
+    fn over_packets_each_interval_counts_alike_until_packets_get_lost() {
+        let (pace, max) = (Duration::from_millis(900), Duration::from_secs(8));
+        let initial = Duration::from_secs(2);
+        let mut arrivals = Arrivals::new(Settings { window: 8, initial, max, pace: Some(pace) });
+        arrivals.push();
+        let mut windows = One { arrivals, window: Window::EMPTY };
+        let mut now = 0;
+        let mut report = |windows: &mut One, intervals: &[u64]| {
+            for interval in intervals {
+                now += interval;
+                windows.report(at(now));
+            }
+            windows.window.mean()
+        };
+        windows.arrivals.set_calm(true);
+        assert_eq!(report(&mut windows, &[0, 100, 6_000, 900, 20_000, 1, 1, 1, 1]), Some(pace));
+        // Some get lost: long silences count, and heartbeats that come together do not make the others seem late.
+        windows.arrivals.set_calm(false);
+        assert_eq!(report(&mut windows, &[100; 8]), Some(pace));
+        assert_eq!(
+            report(&mut windows, &[4_000, 100, 4_000, 100, 4_000, 100, 4_000, 100]),
+            Some(Duration::from_millis(2_450))
+        );
+        assert_eq!(report(&mut windows, &[9_000]), Some(Duration::from_millis(2_450)), "that is an outage");
     }
 
     #[test]

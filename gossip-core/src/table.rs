@@ -697,6 +697,11 @@ impl EndpointTable {
     pub(crate) fn set_rotation(&mut self, rounds: u32) {
         self.arrivals.set_rotation(rounds);
     }
+
+    /// See [`Arrivals::set_calm`].
+    pub(crate) fn set_calm(&mut self, is_calm: bool) {
+        self.arrivals.set_calm(is_calm);
+    }
 }
 
 impl Pulse {
@@ -735,7 +740,7 @@ mod tests {
 
     fn table() -> EndpointTable {
         let second = Duration::from_secs(1);
-        EndpointTable::new(7, 1_000, Settings { window: 4, initial: second, max: second })
+        EndpointTable::new(7, 1_000, Settings { window: 4, initial: second, max: second, pace: None })
     }
 
     fn endpoints() -> impl Iterator<Item = Endpoint> {
@@ -820,7 +825,8 @@ mod tests {
     #[test]
     fn a_full_table_takes_no_more() {
         let second = Duration::from_secs(1);
-        let mut table = EndpointTable::new(7, 1, Settings { window: 4, initial: second, max: second });
+        let mut table =
+            EndpointTable::new(7, 1, Settings { window: 4, initial: second, max: second, pace: None });
         table.insert(Endpoint::v4([1; 4], 1), HeartbeatState::default()).unwrap();
         assert!(table.insert(Endpoint::v4([2; 4], 1), HeartbeatState::default()).is_err());
     }

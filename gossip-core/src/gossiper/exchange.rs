@@ -7,10 +7,14 @@
 //! Rules: what is due is bounded by peer and in all; something newer of a kind replaces the older. A state is taken as a whole only
 //! if it was requested from the start. An id is never 0.
 
+mod listed;
 mod news;
 mod outbox;
 mod write;
 
+use core::time::Duration;
+
+use self::listed::{Listed, MANY};
 use self::news::News;
 use self::outbox::Outbox;
 pub(crate) use self::write::Audience;
@@ -40,6 +44,7 @@ pub(super) struct Exchange {
     news: News,
     scratch: Scratch,
     seen: Seen,
+    listed: Listed,
     coverage: Coverage,
     /// Where in the order of endpoints the next SYN begins.
     rotation: usize,
@@ -90,6 +95,7 @@ impl Exchange {
             news: News::new(),
             scratch: Scratch::new(),
             seen: Seen::default(),
+            listed: Listed::new(),
             coverage: Coverage { listed: 1, of: 1 },
             rotation: 0,
             syn_sent: false,
@@ -126,6 +132,7 @@ impl Exchange {
     pub(super) fn begin_round(&mut self, now: Timestamp, journal: &mut Journal) {
         journal.stats.messages_displaced = self.outbox.stolen();
         self.news.begin_round();
+        self.listed.begin_round();
         self.asked.expire(now);
     }
 
@@ -162,6 +169,29 @@ impl Exchange {
     /// Something of an endpoint is new, but its heartbeat: the next SYNs list it first.
     pub(super) fn note_news(&mut self, slot: Slot) {
         self.news.note(slot);
+    }
+
+    /// An endpoint was learned of.
+    pub(super) const fn note_learned(&mut self, now: Timestamp) {
+        self.listed.note_learned(now);
+    }
+
+    /// Whether the node, of this age, is still joining a cluster of many.
+    pub(super) fn is_joining(&self, known: usize, age: Duration, now: Timestamp, config: &Config) -> bool {
+        known >= MANY && self.listed.is_joining(age, (now, config.interval))
+    }
+
+    /// A process has told of itself for the first time: it knows few, and a SYN at once lists for it all that are known here.
+    pub(super) fn welcome(
+        &mut self,
+        newcomer: Endpoint,
+        known: usize,
+        config: &Config,
+        journal: &mut Journal,
+    ) {
+        if known >= MANY && !config.is_in_cassandra() {
+            self.syn(newcomer, config.syn_messages(), journal);
+        }
     }
 
     /// The row will be somebody else's.
@@ -220,6 +250,24 @@ impl Exchange {
             journal.stats.exchanges_dropped += 1;
         }
         Some(examined)
+    }
+
+    /// Answers a SYN by another if it lists fewer endpoints than ours would: they are `known` here, and a SYN is all that its sender
+    /// learns of them by. `syn` says how many it lists, and whether more of it may follow.
+    ///
+    /// Deviation: Cassandra does not, so that a joiner whose SYN lists itself alone learns of others when somebody chooses it.
+    pub(super) fn answer_few(
+        &mut self,
+        from: Endpoint,
+        syn: (usize, bool),
+        known: usize,
+        (now, config): (Timestamp, &Config),
+        journal: &mut Journal,
+    ) {
+        let known = if self.coverage.is_partial() { known.min(self.coverage.listed) } else { known };
+        if self.listed.lists_too_few(from, syn, known, (now, config.interval)) {
+            self.syn(from, config.syn_messages(), journal);
+        }
     }
 
     /// Notes the ACK2 that answers the requests of an ACK.
@@ -405,8 +453,6 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);

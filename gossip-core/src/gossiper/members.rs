@@ -47,6 +47,8 @@ pub(super) struct Members {
     identity: Identity,
     assassinations: [Option<Assassination>; MAX_ASSASSINATIONS],
     clocks: Clocks,
+    /// From which row on the next endpoint is looked for that is to be probed.
+    next_probe: usize,
     /// Whether nodes write the values of others from a log of the cluster's metadata, as those of Cassandra 6.0 do.
     has_log: bool,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
@@ -69,6 +71,7 @@ impl Members {
             window: config.detector.arrival_window,
             initial: config.detector.initial_arrival_interval,
             max: config.detector.max_arrival_interval,
+            pace: config.detector.pace,
         };
         let mut table = EndpointTable::new(hash_key, config.limits.max_endpoints, settings);
         let local = HeartbeatState { generation: config.generation, version: Version::ZERO };
@@ -100,6 +103,7 @@ impl Members {
             identity,
             assassinations: [None; MAX_ASSASSINATIONS],
             clocks: Clocks::default(),
+            next_probe: 0,
             has_log: false,
             saved_left: config.saved.len(),
         }
@@ -165,6 +169,11 @@ impl Members {
         self.table.set_heartbeat(Slot::FIRST, version);
         self.table.sort();
         self.table.set_rotation(rotation);
+    }
+
+    /// Says whether no messages get lost: silence is judged by it.
+    pub(super) fn set_calm(&mut self, is_calm: bool) {
+        self.table.set_calm(is_calm);
     }
 
     /// Stores a value of our own.

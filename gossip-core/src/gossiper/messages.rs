@@ -51,8 +51,16 @@ impl Gossiper {
         if let Some((endpoint, generation)) = examined.first_future {
             self.membership().on_future_generation(endpoint, generation);
         }
-        if examined.sender.is_some() {
-            session.generation = examined.sender;
+        if examined.sender.is_none() {
+            return;
+        }
+        session.generation = examined.sender;
+        // Nodes of Cassandra get what they expect, and nobody is flooded because somebody else said that we should talk to it.
+        if !self.config.is_in_cassandra() && session.reply_limit.is_none() {
+            let listed = (syn.digests.len(), session.may_follow);
+            let known = self.members.table().len();
+            let time = (self.clock.now(), &self.config);
+            self.exchange.answer_few(from, listed, known, time, &mut self.journal);
         }
     }
 

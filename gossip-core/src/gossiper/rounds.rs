@@ -5,10 +5,12 @@
 //!
 //! Rules: at most three peers a round. Nobody is convicted during and after a pause of our own. Silent seeds are told of, but seldom.
 
+mod answers;
 mod pause;
 
 use core::time::Duration;
 
+use self::answers::Answers;
 pub(super) use self::pause::Pauses;
 use super::exchange::Exchange;
 use super::journal::Journal;
@@ -23,6 +25,9 @@ use crate::time::Timestamp;
 const SILENCE: u32 = 10;
 const SILENCE_REPEATED: u32 = 60;
 
+/// How many live endpoints a node asks in each round while it joins a cluster of many.
+const JOINING_TARGETS: u32 = 3;
+
 /// When rounds are due, and how targets are chosen.
 #[derive(Clone, Debug)]
 pub(super) struct Rounds {
@@ -31,6 +36,8 @@ pub(super) struct Rounds {
     contact: Contact,
     /// Pauses of our own process.
     pub(super) pauses: Pauses,
+    /// Whether SYNs were answered.
+    pub(super) answers: Answers,
 }
 
 /// When anybody was heard last.
@@ -54,6 +61,7 @@ impl Rounds {
             rng: Rng::new(&config.entropy, Purpose::Targets),
             contact: Contact::new(now),
             pauses: Pauses::default(),
+            answers: Answers::new(),
         }
     }
 
@@ -87,6 +95,7 @@ impl Rounds {
     /// The process did not run for so long: silence counts from as much later.
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.contact.heard = self.contact.heard + pause;
+        self.answers.forget();
         self.contact.told = self.contact.told.map(|told| told + pause);
     }
 
@@ -99,6 +108,7 @@ impl Rounds {
         config: &Config,
         exchange: &mut Exchange,
         journal: &mut Journal,
+        (now, is_joining): (Timestamp, bool),
     ) {
         let table = members.table();
         // Deviation: an endpoint that has left by its status counts neither for the probability nor for the choice, where Cassandra
@@ -113,7 +123,14 @@ impl Rounds {
         if live > 0 {
             let target = self.pick(table, Kind::Live);
             talked_to_seed = target.is_some_and(|target| config.seeds.contains(&target));
+            if let Some(target) = target {
+                self.answers.note_asked(target, now);
+            }
             send_syn(target);
+        }
+        // Deviation: Cassandra asks one. Each SYN of a node that knows few is answered by one that lists all (`Exchange::answer_few`).
+        for _ in 1..if is_joining && live > JOINING_TARGETS { JOINING_TARGETS } else { 1 } {
+            send_syn(self.pick(table, Kind::Live));
         }
         if self.rng.chance(unreachable, live + 1) {
             send_syn(self.pick(table, Kind::Unreachable));
@@ -179,7 +196,7 @@ mod tests {
         let mut exchange = Exchange::new(&config, 1);
         let mut rounds = Rounds::new(&config, at(0));
         for _ in 0..20 {
-            rounds.choose_targets(&members, &config, &mut exchange, &mut journal);
+            rounds.choose_targets(&members, &config, &mut exchange, &mut journal, (at(1), false));
             assert_eq!((exchange.next_peer(), exchange.next_peer()), (Some(SEED), None));
             exchange.forget(SEED, &mut journal);
         }

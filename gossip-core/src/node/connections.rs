@@ -37,6 +37,9 @@ const MAX_WAITS: u32 = 10;
 /// How many peers may wait for room to be sent a large message.
 const MAX_DEFERRED: usize = 64;
 
+/// To how many dials that are in progress their number falls where they take too long.
+const MIN_DIALS: usize = 8;
+
 /// How many peers dials are remembered of.
 const MAX_PEERS: usize = 8_192;
 
@@ -49,6 +52,12 @@ pub(super) struct Connections {
     /// How many of them the driver knows of. A dial that it was not told of before the end is none.
     told: u64,
     dials: usize,
+    /// How many dials may be in progress now: fewer after some that took too long.
+    dial_room: usize,
+    /// Whether a dial has taken too long since the last look at all connections.
+    has_slow_dial: bool,
+    /// When all connections were looked at last for what takes too long.
+    looked: Timestamp,
     /// How many of these are to peers that the node has not met.
     stranger_dials: usize,
     /// Accepted connections over which no whole handshake has come.
@@ -235,6 +244,9 @@ impl Connections {
             opened: 0,
             told: 0,
             dials: 0,
+            dial_room: config.limits.max_dials,
+            has_slow_dial: false,
+            looked: Timestamp::ZERO,
             stranger_dials: 0,
             handshakes: 0,
             peers: Vec::new(),
@@ -402,6 +414,7 @@ impl Connections {
             let is_stranger = dialled.is_stranger;
             self.dials -= 1;
             self.stranger_dials -= usize::from(is_stranger);
+            self.dial_room = (self.dial_room + 1).min(self.limits.max_dials);
             self.actions.push_back(Action::Initiate(id));
         }
     }
@@ -630,7 +643,11 @@ impl Connections {
         let was_established = matches!(dialled.stage, Stage::Established(_));
         let failures = self.peers[dialled.peer.0 as usize].as_ref().map_or(0, |peer| peer.failures);
         let failures = if was_established { 0 } else { failures.saturating_add(1) };
-        let retry = self.pause_after(failures, dialled.is_stranger);
+        // A dial that took too long is a burden on machines that do not keep up; one that was refused is none, and the peer may be back at once.
+        let took_too_long = dialled.stage == Stage::Dialling && connection.deadline <= now;
+        let retry = self.pause_after(failures, dialled.is_stranger, took_too_long);
+        // Not all that failed together are tried again together.
+        let retry = self.spread(retry, id);
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
         let mut unsent = None;
         peer.connections[index(dialled.kind)] = None;
@@ -652,19 +669,41 @@ impl Connections {
         gone
     }
 
-    /// A connection for which too long nothing has happened.
-    pub(super) fn next_overdue(&self, now: Timestamp) -> Option<ConnectionId> {
-        self.places
-            .iter()
-            .flatten()
-            .find(|connection| connection.deadline <= now)
-            .map(|connection| connection.id)
+    /// A connection for which too long nothing has happened. A dial is given up at the second look at which it takes too long: that it
+    /// was taken may be known to the driver, which has told of the time first.
+    pub(super) fn next_overdue(&mut self, now: Timestamp) -> Option<ConnectionId> {
+        let looked = self.looked;
+        let is_overdue = |connection: &&Connection| match &connection.side {
+            Side::Dialled(Dialled { stage: Stage::Dialling, .. }) => connection.deadline <= looked,
+            _ => connection.deadline <= now,
+        };
+        let overdue = self.places.iter().flatten().find(is_overdue)?;
+        if matches!(&overdue.side, Side::Dialled(dialled) if dialled.stage == Stage::Dialling) {
+            self.has_slow_dial = true;
+        }
+        Some(overdue.id)
+    }
+
+    /// All connections were looked at. If a dial has taken too long, fewer are begun together: where the machines or the network do not
+    /// keep up, each more would make all others take longer.
+    pub(super) fn end_look(&mut self, now: Timestamp) {
+        self.looked = now;
+        if core::mem::take(&mut self.has_slow_dial) {
+            self.dial_room = (self.dial_room / 2).max(MIN_DIALS).min(self.limits.max_dials);
+        }
+    }
+
+    /// A pause that is up to a quarter longer or shorter than the given one.
+    fn spread(&self, pause: Duration, id: ConnectionId) -> Duration {
+        // A remainder of 128 at the most.
+        let share = u32::try_from(self.hash.hash_one(id.number()) % 129).unwrap_or(0);
+        pause / 256 * (192 + share)
     }
 
     /// Forgets peers to which there is no connection, and which may be dialled at any time; those that could not be reached only when
     /// they were left alone for as long again.
     pub(super) fn forget_peers(&mut self, now: Timestamp) {
-        let longest = self.pause_after(u8::MAX, true);
+        let longest = self.pause_after(u8::MAX, true, true);
         for at in 0..self.peers.len() {
             let idle = self.peers[at].take_if(|peer| {
                 let until = if peer.failures == 0 { peer.retry_at } else { peer.retry_at + longest };

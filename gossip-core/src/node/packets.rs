@@ -29,6 +29,10 @@ const MAX_AMPLIFICATION: usize = 3;
 /// For how many intervals nothing more is told of a sender whose packets are refused.
 const REFUSAL_PAUSE: u32 = 60;
 
+/// How many bytes of a packet stay unused at the most where a list goes on in the next one: those of a seal, and of a digest that
+/// found no room.
+const MAX_UNUSED: usize = datagram::MAX_HEADER;
+
 const CODEC: Codec = Codec::new(datagram::BODIES);
 
 /// What it takes to exchange packets.
@@ -190,7 +194,9 @@ impl Packets {
         }
         let limit = (MAX_AMPLIFICATION * length).saturating_sub(datagram::OVERHEAD);
         let reply_limit = if is_proven { None } else { Some(u32::try_from(limit).unwrap_or(u32::MAX)) };
-        let mut session = Session::of_packet(header.generation, reply_limit);
+        // One more digest, behind the seal, found no room.
+        let is_full = length + MAX_UNUSED > self.max_size;
+        let mut session = Session::of_packet(header.generation, reply_limit).filled(is_full);
         if messages.is_empty() && has_new_cookie {
             // It only tells the cookie: something that we asked has to be asked with it.
             gossiper.ask_again(from);

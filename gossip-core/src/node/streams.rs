@@ -273,6 +273,7 @@ impl Streams {
             let gone = self.connections.close(now, overdue);
             Self::on_gone(gossiper, gone, failure);
         }
+        self.connections.end_look(now);
         self.connections.forget_peers(now);
         self.connections.tidy_kept(now);
     }

@@ -25,7 +25,9 @@ group! {
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub initial_arrival_interval: Option<Duration>,
         /// Longer intervals between heartbeats do not count into the mean. Default 2 intervals, as in Cassandra. Over datagrams
-        /// the default is 8, because packets get lost and a long interval is no outage. 1 µs to 71 min.
+        /// the default depends on whether packets get lost, as the answers to SYNs show. While none do, each interval counts as
+        /// nine tenths of the gossip interval. Otherwise intervals of up to 8 gossip intervals count, and shorter ones than
+        /// those nine tenths count as that. 1 µs to 71 min.
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub max_arrival_interval: Option<Duration>,
         /// If a round comes later than this, the node itself was paused. It convicts no endpoint then, and for as long again.
@@ -67,6 +69,8 @@ pub(crate) struct ResolvedDetector {
     pub(crate) arrival_window: u16,
     pub(crate) initial_arrival_interval: Duration,
     pub(crate) max_arrival_interval: Duration,
+    /// See [`crate::phi::Settings::pace`].
+    pub(crate) pace: Option<Duration>,
     pub(crate) max_local_pause: Duration,
     pub(crate) echo_timeout: Duration,
     pub(crate) probe_after: Duration,
@@ -93,6 +97,8 @@ impl Detector {
             max_arrival_interval: self
                 .max_arrival_interval
                 .unwrap_or_else(|| interval.saturating_mul(longest).min(greatest)),
+            pace: (transport == Transport::Datagram && self.max_arrival_interval.is_none())
+                .then(|| (interval * 9 / 10).min(greatest)),
             max_local_pause: intervals(self.max_local_pause, 5),
             echo_timeout: intervals(self.echo_timeout, 10),
             probe_after: intervals(self.probe_after, 10),

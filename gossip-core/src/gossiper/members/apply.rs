@@ -121,6 +121,7 @@ impl Membership<'_> {
             None if self.exchange.take_asked(endpoint, from, self.clock.now()) => {
                 self.learn(endpoint, state);
                 self.doubt_whole(endpoint, state, source);
+                self.welcome(endpoint, from);
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
             None => {
@@ -152,6 +153,7 @@ impl Membership<'_> {
             if self.exchange.take_asked(endpoint, from, self.clock.now()) || is_whole {
                 self.replace(slot, endpoint, state);
                 self.doubt_whole(endpoint, state, source);
+                self.welcome(endpoint, from);
             } else {
                 self.journal.stats.hollow_states += 1;
                 self.exchange.want(endpoint, generation, self.clock.now());
@@ -204,6 +206,14 @@ impl Membership<'_> {
         }
     }
 
+    /// A process that tells of itself for the first time is new, and learns of all others at once. Otherwise it would when somebody
+    /// happens to choose it.
+    fn welcome(&mut self, endpoint: Endpoint, from: Endpoint) {
+        if endpoint == from && !self.has_said_to_stop(endpoint) {
+            self.exchange.welcome(endpoint, self.members.table.len(), self.config, self.journal);
+        }
+    }
+
     fn has_said_to_stop(&self, endpoint: Endpoint) -> bool {
         self.members.table.find(endpoint).is_some_and(|slot| self.has_stopped(slot))
     }
@@ -220,6 +230,7 @@ impl Membership<'_> {
         };
         self.members.identity.reserve(self.members.table.len());
         self.journal.stats.endpoints_learned += 1;
+        self.exchange.note_learned(self.clock.now());
         self.members.quarantine.forget(endpoint);
         self.members.table.set_updated(slot, self.clock.now());
         self.exchange.reserve(&self.members.table);

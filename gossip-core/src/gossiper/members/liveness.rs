@@ -7,10 +7,23 @@ use crate::phi::Silence;
 use crate::slot::Slot;
 use crate::snapshot::Standing;
 use crate::table::{Echo, Watch};
-use crate::time::nanos;
+use crate::time::{Timestamp, nanos};
 
-/// How many direct probes begin in one round: in a large cluster most endpoints are silent for long, being far from chosen.
-const MAX_PROBES: u32 = 16;
+/// How many echoes are repeated in a round: where hundreds are without an answer, those that answer have enough to do.
+const MAX_REPEATS: u32 = 256;
+
+/// After how many echoes without an answer connections are closed in a round. Where machines do not keep up, many echoes are late together,
+/// and new connections would be more work for them.
+const MAX_RESETS: u32 = 2;
+
+/// What may yet be done in a round.
+struct Allowed {
+    repeats: u32,
+    resets: u32,
+}
+
+/// How many rows are looked at in a round for one that is to be probed.
+const PROBE_ROWS: usize = 256;
 
 impl Membership<'_> {
     /// Asks an endpoint that is not live whether it can be reached (`docs/protocol/exchange.md#up-and-down`). One question at a time.
@@ -39,6 +52,13 @@ impl Membership<'_> {
         };
         self.members.table.set_echo(slot, Some(echo));
         self.send_echo(slot, echo);
+    }
+
+    fn repeat_echo(&mut self, slot: Slot, echo: Echo, allowed: &mut Allowed) {
+        if allowed.repeats > 0 {
+            allowed.repeats -= 1;
+            self.send_echo(slot, echo);
+        }
     }
 
     fn send_echo(&mut self, slot: Slot, echo: Echo) {
@@ -93,22 +113,18 @@ impl Membership<'_> {
     // `counts` of the benches tells it from the other parts of a round.
     #[inline(never)]
     pub(in super::super) fn check_liveness(&mut self, may_convict: bool) {
-        let mut probes = MAX_PROBES;
         // Nearly all are live and were heard a moment ago: a look at each tells that, and no more.
         let silence = if may_convict {
             Silence::of_threshold(self.config.detector.phi_convict_threshold)
         } else {
             Silence::NEVER
         };
-        let mut watch =
-            Watch { now: self.clock.now(), silence, probe_after: nanos(self.config.detector.probe_after) };
+        let watch = Watch { now: self.clock.now(), silence, probe_after: u64::MAX };
+        let mut allowed = Allowed { repeats: MAX_REPEATS, resets: MAX_RESETS };
         let mut at = Slot::FIRST.index() + 1;
         while let Some(slot) = self.members.table.next_due(at, &watch) {
             at = slot.index() + 1;
-            self.check_echo(slot, &mut probes, may_convict);
-            if probes == 0 {
-                watch.probe_after = u64::MAX;
-            }
+            self.check_echo(slot, &mut allowed, may_convict);
             if !may_convict {
                 continue;
             }
@@ -122,12 +138,12 @@ impl Membership<'_> {
         }
     }
 
-    /// Repeats an echo that was not answered, or gives it up; begins a direct probe of who is live only by hearsay.
-    fn check_echo(&mut self, slot: Slot, probes: &mut u32, may_convict: bool) {
+    /// Repeats an echo that was not answered, or gives it up.
+    fn check_echo(&mut self, slot: Slot, allowed: &mut Allowed, may_convict: bool) {
         let is_live = self.members.table.standing(slot) == Standing::Live;
         match self.members.table.echo(slot) {
             // Deviation: an echo is repeated each round, under its id, until its time is over.
-            Some(echo) if self.clock.now() < echo.deadline => self.send_echo(slot, echo),
+            Some(echo) if self.clock.now() < echo.deadline => self.repeat_echo(slot, echo, allowed),
             Some(_) => {
                 self.members.table.set_echo(slot, None);
                 if is_live {
@@ -140,16 +156,49 @@ impl Membership<'_> {
                     // live nor unreachable until somebody brings news of it.
                     self.members.table.set_standing(slot, Standing::Unreachable);
                     self.members.identity.note();
-                    self.reset_connections(slot);
+                    if allowed.resets > 0 && self.reset_connections(slot) {
+                        allowed.resets -= 1;
+                    }
                 }
-            }
-            None if is_live && *probes > 0 && self.silence(slot) > self.config.detector.probe_after => {
-                *probes -= 1;
-                self.journal.stats.probes_sent += 1;
-                self.ask_for_echo(slot);
             }
             None => {}
         }
+    }
+
+    /// Begins a direct probe of the next endpoint that is live only by hearsay: one a round, in turn. So it costs the same in a cluster of
+    /// any size, and each is probed within as many rounds as there are endpoints. `silent` has not answered a SYN, and goes first.
+    pub(in super::super) fn probe_next(&mut self, silent: Option<Endpoint>) {
+        if let Some(slot) = silent.and_then(|silent| self.members.table.find(silent))
+            && self.silence(slot) > self.config.detector.probe_after
+            && self.may_be_probed(slot)
+        {
+            return self.probe(slot);
+        }
+        let (rows, now) = (self.members.table.places().len(), self.clock.now());
+        let watch =
+            Watch { now, silence: Silence::NEVER, probe_after: nanos(self.config.detector.probe_after) };
+        let first = self.members.next_probe.max(Slot::FIRST.index() + 1);
+        self.members.next_probe = if first + PROBE_ROWS < rows { first + PROBE_ROWS } else { 0 };
+        let mut at = first;
+        while let Some(slot) = self.members.table.next_due(at, &watch) {
+            at = slot.index() + 1;
+            if at > first + PROBE_ROWS {
+                return;
+            }
+            if self.may_be_probed(slot) {
+                self.members.next_probe = at;
+                return self.probe(slot);
+            }
+        }
+    }
+
+    fn may_be_probed(&self, slot: Slot) -> bool {
+        self.members.table.standing(slot) == Standing::Live && self.members.table.echo(slot).is_none()
+    }
+
+    fn probe(&mut self, slot: Slot) {
+        self.journal.stats.probes_sent += 1;
+        self.ask_for_echo(slot);
     }
 
     /// How long nothing came from the endpoint itself.
@@ -158,8 +207,15 @@ impl Membership<'_> {
     }
 
     /// A connection that is half open would swallow the next echo as well.
-    fn reset_connections(&mut self, slot: Slot) {
+    ///
+    /// Nothing ever came from the endpoint: then nothing says that there is one, and what is being dialled is not given up for a time-out.
+    /// Says whether anything came.
+    fn reset_connections(&mut self, slot: Slot) -> bool {
+        if self.members.table.heard(slot) == Timestamp::ZERO {
+            return false;
+        }
         self.exchange.reset(self.members.table.endpoint(slot), self.journal);
+        true
     }
 
     /// A live endpoint did not answer a direct probe: what we hear of it comes from others.

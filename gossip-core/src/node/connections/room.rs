@@ -19,8 +19,9 @@ pub(super) const fn share_of_strangers(all: usize) -> usize {
 /// For how long no other stranger's dial takes the place of one: part of `Timeouts::connect`.
 const UNDISTURBED: u32 = 8;
 
-/// How often the pause after a dial that failed is doubled for a stranger.
+/// How often the pause after dials that failed is doubled: for a stranger; and for others, whose dials took too long.
 const MAX_DOUBLINGS: u8 = 4;
+const MAX_DOUBLINGS_MET: u8 = 3;
 
 impl Connection {
     /// The accepted side, if it is one.
@@ -150,8 +151,8 @@ impl Connections {
     /// Whether a peer may be dialled now. The dial of one that the node has not met gives way, if need be.
     pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_met: bool) -> bool {
         let strangers = self.stranger_dials;
-        let is_share_used = !is_met && strangers >= share_of_strangers(self.limits.max_dials);
-        if self.dials >= self.limits.max_dials || is_share_used {
+        let is_share_used = !is_met && strangers >= share_of_strangers(self.dial_room);
+        if self.dials >= self.dial_room || is_share_used {
             // Reachable endpoints answer soon, so dials end in the order in which they began.
             let undisturbed = match is_met {
                 true => Duration::ZERO,
@@ -202,8 +203,13 @@ impl Connections {
     }
 
     /// How long a peer is left alone after so many dials that failed one after the other.
-    pub(super) fn pause_after(&self, failures: u8, is_stranger: bool) -> Duration {
-        let doublings = if is_stranger { failures.saturating_sub(1).min(MAX_DOUBLINGS) } else { 0 };
+    pub(super) fn pause_after(&self, failures: u8, is_stranger: bool, took_too_long: bool) -> Duration {
+        let most = match (is_stranger, took_too_long) {
+            (true, _) => MAX_DOUBLINGS,
+            (false, true) => MAX_DOUBLINGS_MET,
+            (false, false) => 0,
+        };
+        let doublings = failures.saturating_sub(1).min(most);
         self.limits.retry.saturating_mul(1 << doublings)
     }
 
