@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) guests: Vec<usize>,
     pub(crate) chunk: usize,
     pub(crate) socket_buffer: usize,
+    pub(crate) work: Duration,
     pub(crate) configure: Configure,
     pub(crate) remembers: Remembers,
 }
@@ -67,6 +68,7 @@ impl Builder {
                 guests: Vec::new(),
                 chunk: usize::MAX,
                 socket_buffer: 256 * 1024,
+                work: Duration::ZERO,
                 configure: Box::new(|_, config| config),
                 remembers: Box::new(|_| true),
             },
@@ -161,6 +163,13 @@ impl<P: Probe> Builder<P> {
     /// Over streams, how many bytes are under way or not yet read before a write has to wait. Default 256 KiB.
     pub fn socket_buffer(mut self, bytes: usize) -> Self {
         self.settings.socket_buffer = bytes.max(1);
+        self
+    }
+
+    /// Lets all hosts share one processor, which takes so long for each thing that happens to one of them: what is due meanwhile waits.
+    /// Default: nothing takes time. [`Cluster::set_work`] changes it.
+    pub const fn work(mut self, each: Duration) -> Self {
+        self.settings.work = each;
         self
     }
 

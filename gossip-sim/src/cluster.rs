@@ -64,7 +64,7 @@ impl<P: Probe> Cluster<P> {
     /// Does the next thing that is due. False if nothing ever is.
     pub fn step(&mut self) -> bool {
         let Some((at, happening)) = self.queue.pop() else { return false };
-        self.now = self.now.max(at);
+        self.now = self.now.max(at) + self.settings.work;
         self.happen(happening);
         true
     }
@@ -72,10 +72,10 @@ impl<P: Probe> Cluster<P> {
     /// Runs until `duration` has passed.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
-        while self.queue.next_at().is_some_and(|next| next <= end) {
+        while self.now <= end && self.queue.next_at().is_some_and(|next| next <= end) {
             self.step();
         }
-        self.now = end;
+        self.now = self.now.max(end);
     }
 
     /// Runs for so many intervals.
@@ -227,6 +227,11 @@ impl<P: Probe> Cluster<P> {
     pub fn heal(&mut self) {
         self.network.heal();
         self.release_bytes();
+    }
+
+    /// Changes how long the processor of all hosts takes for each thing that happens; see [`Builder::work`].
+    pub const fn set_work(&mut self, each: Duration) {
+        self.settings.work = each;
     }
 
     /// Lets everything from and to `host` take so much longer from now on.
