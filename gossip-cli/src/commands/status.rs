@@ -10,15 +10,23 @@ use crate::failure::{Failure, print, print_json};
 use crate::hosts::{Hosts, ResolveArgs};
 use crate::load::{human_bytes, load};
 use crate::model::{EndpointModel, Ports, StandingModel};
-use crate::text::printable;
+use crate::text::{printable, utc};
 
 /// What a member cannot tell of others, and what is made of it.
 pub(crate) const AFTER_HELP: &str = "\
 A member that is asked over gossip (--seed) does not send its verdicts. So the command asks again after two seconds, and after four if something is unclear. \
 An endpoint is up if its heartbeat has grown, and down if it has announced its stop. Others are unknown (?).";
 
+/// What else there is beside the table.
+const BESIDE: &str = "\
+Below the table, which shows members as nodetool does, is a line for each endpoint that has left or was removed and is still remembered. JSON has \"members\", as in the \
+table, and \"left\", with endpoint, status (LEFT or removed), until (when it is forgotten) and host_id.";
+
+/// The end of the year 9999, in milliseconds: what is later is no time that somebody meant.
+const LATEST: u64 = 253_402_300_799_999;
+
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = [AFTER_HELP, BESIDE].join("\n"))]
 pub(crate) struct Args {
     /// Prints ports, even if each endpoint has its own address (also: -pp)
     #[arg(long)]
@@ -44,7 +52,9 @@ pub(crate) fn status(args: &Args) -> Result<(), Failure> {
         Format::Json => {
             let members: Vec<_> = members(&endpoints);
             let shared = shared_host_ids(&members);
-            print_json(&members.iter().map(|member| member.json(&shared, &hosts)).collect::<Vec<_>>())
+            let members: Vec<_> = members.iter().map(|member| member.json(&shared, &hosts)).collect();
+            let left: Vec<_> = left(&endpoints).iter().map(|left| left.json(&hosts)).collect();
+            print_json(&serde_json::json!({ "members": members, "left": left }))
         }
         Format::Text => print(&render(&endpoints, ports, &hosts)),
     }
@@ -117,7 +127,62 @@ pub(crate) fn render(endpoints: &[EndpointModel], ports: Ports, hosts: &Hosts) -
         + "\n"
         + &notes.collect::<String>()
         + &replaced.collect::<String>()
+        + &left(endpoints).iter().map(|left| left.line(ports, hosts)).collect::<String>()
         + &gossip_only(endpoints, ports, hosts)
+}
+
+/// An endpoint that has left, or was removed, and is still remembered.
+struct Left<'a> {
+    endpoint: &'a EndpointModel,
+    /// When it is forgotten, as its status says.
+    until: Option<String>,
+}
+
+/// Those among `endpoints` that are no members any more, by ascending address.
+fn left(endpoints: &[EndpointModel]) -> Vec<Left<'_>> {
+    let mut left: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.is_gone()).collect();
+    left.sort_by_key(|endpoint| Endpoint::from(endpoint.endpoint));
+    left.into_iter().map(Left::new).collect()
+}
+
+impl<'a> Left<'a> {
+    fn new(endpoint: &'a EndpointModel) -> Self {
+        let text = endpoint
+            .text(ApplicationState::STATUS_WITH_PORT)
+            .or_else(|| endpoint.text(ApplicationState::STATUS));
+        // LEFT,<token>,<milliseconds>, or removed,<host id>,<milliseconds>.
+        let until = text.and_then(|text| text.splitn(3, ',').nth(2)?.parse().ok());
+        Self { endpoint, until: until.filter(|ms| *ms <= LATEST).map(utc) }
+    }
+
+    fn status(&self) -> &str {
+        self.endpoint.status.as_deref().unwrap_or("?")
+    }
+
+    fn host_id(&self) -> Option<&str> {
+        self.endpoint.text(ApplicationState::HOST_ID)
+    }
+
+    fn line(&self, ports: Ports, hosts: &Hosts) -> String {
+        let until = self.until.as_ref().map(|until| format!(", remembered until {until}"));
+        let host_id = self.host_id().map(|host_id| format!(", host id {}", printable(host_id)));
+        let address = hosts.show(self.endpoint.endpoint, ports);
+        let [until, host_id] = [until, host_id].map(Option::unwrap_or_default);
+        format!("No member any more: {address} ({}{until}{host_id})\n", printable(self.status()))
+    }
+
+    fn json(&self, hosts: &Hosts) -> serde_json::Value {
+        let mut left = serde_json::json!({
+            "endpoint": self.endpoint.endpoint,
+            "status": self.status(),
+            "until": self.until,
+            "host_id": self.host_id(),
+        });
+        if let Some(name) = hosts.name(self.endpoint.endpoint) {
+            left["host_name"] = name.into();
+        }
+        left
+    }
 }
 
 /// A line with those who are only in gossip, if there are any: nodetool does not show them.
@@ -278,7 +343,45 @@ UJ  127.0.0.1:7001  ?      ?     93e2f0eb-e71b-4d0d-940f-bd6dd9453e30  ?      ra
 
 ";
         let endpoints = [a, b, gone];
-        assert_eq!(render(&endpoints, Ports::choose(false, &endpoints), &Hosts::default()), expected);
+        let shown = render(&endpoints, Ports::choose(false, &endpoints), &Hosts::default());
+        let table = shown
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with("No member any more: 127.0.0.1:7002 (LEFT, "));
+        assert_eq!(table.collect::<String>(), expected);
+    }
+
+    #[test]
+    fn who_has_left_is_told_below_the_table_until_it_is_forgotten() {
+        let a = member("10.0.0.1:7000", StandingModel::Live, "NORMAL", None, &[-5]);
+        let gone = |address, status: &str, text: &str| {
+            let mut gone = member(address, StandingModel::Unreachable, status, None, &[]);
+            gone.states.push(StateModel {
+                key: ApplicationState::STATUS_WITH_PORT.number(),
+                name: "STATUS_WITH_PORT".into(),
+                version: 9,
+                value: text.into(),
+            });
+            gone
+        };
+        let endpoints = [
+            gone(
+                "10.0.0.3:7000",
+                "removed",
+                "removed,7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e,18446744073709551615",
+            ),
+            a,
+            gone("10.0.0.2:7000", "LEFT", "LEFT,-5,1900000000000"),
+        ];
+        let shown = render(&endpoints, Ports::Hidden, &Hosts::default());
+        let id = "7d8a9ff0-5ba5-4b39-a8b1-bbcf5a9efb3e";
+        let expected = format!(
+            "\n\nNo member any more: 10.0.0.2 (LEFT, remembered until 2030-03-17T17:46:40.000Z, host id {id})\n\
+             No member any more: 10.0.0.3 (removed, host id {id})\n"
+        );
+        assert!(shown.ends_with(&expected) && !shown.contains("DN"), "{shown}");
+        let json: Vec<_> = left(&endpoints).iter().map(|left| left.json(&Hosts::default())).collect();
+        assert_eq!(json[0]["until"], "2030-03-17T17:46:40.000Z");
+        assert_eq!((&json[1]["until"], &json[1]["status"]), (&serde_json::Value::Null, &"removed".into()));
     }
 
     #[test]

@@ -178,10 +178,14 @@ fn a_decommission_is_seen_by_a_question() {
     let node = other.node.clone();
     other.runtime.block_on(async move { node.leave().await }).unwrap();
     until("it has left", || ask("gossipinfo").contains("LEFT").then_some(()));
-    assert!(
-        !ask("status").contains(&leaving),
-        "as nodetool does, status lists the members that are left over"
-    );
+    let status = ask("status");
+    let left: Vec<_> = status.lines().filter(|line| line.contains(&leaving)).collect();
+    let line = format!("No member any more: {leaving} (LEFT, remembered until ");
+    assert!(matches!(left[..], [left] if left.starts_with(&line)), "below the table of members: {status}");
+    let json = gossip(&[&["status", "--format", "json", "--seed", &seed], &CLUSTER[..]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json["members"].as_array().unwrap().len(), &json["left"][0]["status"]), (1, &"LEFT".into()));
+    assert_eq!(json["left"][0]["endpoint"], leaving);
     assert_eq!(six.dropped(), 0, "no question cost it a warning");
 }
 
