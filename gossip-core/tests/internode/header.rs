@@ -1,5 +1,8 @@
 //! The message header.
 
+use gossip_core::MetadataId;
+use gossip_core::message::{PeerLog, PeerLogRequest};
+
 use super::*;
 
 #[test]
@@ -27,6 +30,55 @@ fn headers_have_their_exact_bytes() {
     let flags = Header::CALL_BACK_ON_FAILURE;
     let traced = Header { flags, params, ..header(9, Verb::ECHO_REQ, 0) };
     assert_header(V12, &traced, &hex("09 cfe56800 a710 1f 01 01 06 01 01 00"));
+}
+
+/// Messages of a node of Cassandra 6.0 and to it, whole: the question for the identifier of the cluster's metadata, and its answers.
+#[test]
+fn the_question_for_the_identifier_and_its_answers_have_their_exact_bytes() {
+    let v14 = MessagingVersion::V14;
+    let of = |id, epoch, created_at, expires_in, verb, flags, payload_size| Header {
+        id,
+        epoch,
+        created_at,
+        expires_in,
+        verb,
+        flags,
+        params: Params::NONE,
+        payload_size,
+    };
+    let (ask, tell) = (Verb::TCM_FETCH_PEER_LOG_REQ, Verb::TCM_FETCH_PEER_LOG_RSP);
+    let shadow_syn = Verb::GOSSIP_DIGEST_SYN;
+    for (header, head) in [
+        (of(2, 0, 0x19ea_c9ed, 10_000, ask, 1, 1), "02 00 19eac9ed a710 8333 01 00 01"),
+        (of(2, 4, 0x19ea_c9f1, 9_995, tell, 0, 11), "02 04 19eac9f1 a70b 8332 00 00 0b"),
+        (of(2, 0, 0x19fd_686c, 10_000, ask, 0, 9), "02 00 19fd686c a710 8333 00 00 09"),
+        (of(2, 3, 0x19fd_6888, 9_971, tell, 0, 11), "02 03 19fd6888 a6f3 8332 00 00 0b"),
+        // A node that is ahead, one whose service is not initialised, and one that is starting.
+        (of(1, 1_000, 0, 10_000, shadow_syn, 0, 0), "01 83e8 00000000 a710 0e 00 00 00"),
+        (of(1, i64::MIN + 1, 0, 10_000, tell, 0, 7), "01 ff8000000000000001 00000000 a710 8332 00 00 07"),
+        (of(1, i64::MIN, 0, 10_000, tell, 0, 7), "01 ff8000000000000000 00000000 a710 8332 00 00 07"),
+    ] {
+        assert_header(v14, &header, &hex(head));
+    }
+    let mut buffer = [0; 16];
+    for (epoch, body) in [(100, "64"), (1 << 62, "ff40000000000000 00"), (31, "1f")] {
+        let request = PeerLogRequest { epoch };
+        let mut out = Writer::new(&mut buffer);
+        request.encode(&mut out).unwrap();
+        assert_eq!(out.written(), hex(body), "{epoch}");
+        assert_eq!(PeerLogRequest::decode(&mut Reader::new(&hex(body))), Ok(request));
+    }
+    for (id, body) in [
+        (2_130_713_573, "04 f07f001be5 00 00000000"),
+        (2_130_713_575, "04 f07f001be7 00 00000000"),
+        (0, "04 00 00 00000000"),
+    ] {
+        let answer = PeerLog::empty(MetadataId::new(id));
+        let mut out = Writer::new(&mut buffer);
+        answer.encode(&mut out).unwrap();
+        assert_eq!(out.written(), hex(body), "{id}");
+        assert_eq!(PeerLog::decode(&mut Reader::new(&hex(body))), Ok(answer));
+    }
 }
 
 #[test]

@@ -217,7 +217,18 @@ impl Receiver {
             Content::Ack { requests, .. } => {
                 self.hand(now, from, &Content::Ack { requests: requests.clone(), states: vec![] });
             }
-            syn => self.hand(now, from, syn),
+            // Whatever the cluster is called.
+            Content::Syn { partitioner, metadata_id, digests, .. } => self.hand(
+                now,
+                from,
+                &Content::Syn {
+                    cluster: java(CLUSTER),
+                    partitioner: partitioner.clone(),
+                    metadata_id: *metadata_id,
+                    digests: digests.clone(),
+                },
+            ),
+            other => panic!("{other:?} asks for nothing"),
         }
         let answers = self.drain().into_iter().filter(|(to, verb, _)| {
             *to == from && [Verb::GOSSIP_DIGEST_ACK, Verb::GOSSIP_DIGEST_ACK2].contains(verb)
