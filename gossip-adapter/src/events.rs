@@ -280,6 +280,7 @@ const fn ends_a_wait(event: &Event) -> bool {
             | Event::HostIdOfMember { .. }
             | Event::MetadataIdRefused { .. }
             | Event::Withdrawn { .. }
+            | Event::Returned { .. }
             | Event::Removed { .. }
             | Event::Assassinated { .. }
             | Event::AssassinationAborted { .. }

@@ -343,9 +343,8 @@ impl<'a> Question<'a> {
     fn no_answer(&self, last: Outcome, asked: Asked<'_>, metadata: Option<&MetadataModel>) -> Failure {
         let Self { seed, patience, .. } = self;
         // Where the question was taken and the answer was refused here, that says more than the silence.
-        if let (Some(fault), None | Some((DialFailure::Silent | DialFailure::SilentAndTls, _))) =
-            (last.refused, last.failure)
-        {
+        let is_silence = last.failure.is_none_or(|(failure, _)| failure.is_silence());
+        if let Some(fault) = last.refused.filter(|_| is_silence) {
             let advice = tls_advice(fault).unwrap_or("its log may say more");
             return Failure::failed(format!(
                 "no answer from {seed}: a connection to {} was refused here meanwhile: {fault} ({advice})",

@@ -211,6 +211,10 @@ impl Changes {
                 cause: cause(&format_args!("{by} runs Cassandra 6.0: {sign}")),
                 ..model("withdrawn", local)
             },
+            Event::Returned { by } => WatchModel {
+                cause: cause(&format_args!("{by} tells the identifier of the cluster's metadata")),
+                ..model("returned", local)
+            },
             Event::SharedAddress { with } => model("shared_address", with),
             Event::Accepted { by } => model("accepted_by", by),
             Event::ForeignCluster { from } => model("foreign_cluster", from),

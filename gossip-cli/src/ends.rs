@@ -22,7 +22,15 @@ pub(crate) fn metadata_id_refused(by: Endpoint, given: MetadataId, theirs: Metad
 pub(crate) fn withdrawn(by: Endpoint, sign: UpgradeSign) -> String {
     format!(
         "this member has left in silence, and stays away: the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and \
-         nodes that start then count everybody who is in gossip (start it again after `nodetool cms initialize`, or where the upgrade \
-         was undone)"
+         nodes that start then count everybody who is in gossip (it comes back by itself, some ten minutes after `nodetool cms \
+         initialize` at the latest; start it again if the upgrade was undone)"
+    )
+}
+
+/// Why a command that would be a gossip-only member does not join.
+pub(crate) fn kept_away(by: Endpoint, sign: UpgradeSign) -> String {
+    format!(
+        "this command does not join: the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and nodes that start then \
+         count everybody who is in gossip (start it again after `nodetool cms initialize`, or once the upgrade is undone)"
     )
 }

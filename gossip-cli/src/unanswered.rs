@@ -51,6 +51,16 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
             "no member of a cluster answers so: name the storage port of one, which is 7000 unless configured".into()
         }
         DialFailure::Version => "gossip speaks with Cassandra 4.0 to 6.0".into(),
+        DialFailure::SilentWithoutIdentifier => format!(
+            "nodes of Cassandra 6.0 answer nobody if their metadata service was initialised in compatibility mode: set \
+             storage_compatibility_mode to NONE there and restart them; if the cluster is of an older release, leave --metadata-id out, \
+             and check its name, {cluster:?}, which its log would say if it were another"
+        ),
+        DialFailure::SilentOnIdentifier => format!(
+            "no node of Cassandra 6.0 answers without the metadata id of its cluster, and this one does not tell it: give it with \
+             --metadata-id, as its log names it after \"Cluster metadata identifier mismatch\"; if its log says nothing, check the \
+             name of the cluster, {cluster:?}, and that it can connect to {listen}"
+        ),
         DialFailure::Silent => format!(
             "its cluster may have another name than {cluster:?}, as its log would then say, or another partitioner than \
              {partitioner:?}; gossip may be disabled there, as nodetool statusgossip tells; or it cannot connect to {listen}"
@@ -137,6 +147,10 @@ mod tests {
             assert!(silent.contains(cause), "{silent}");
         }
         assert!(!silent.contains("TLS"), "{silent}");
+        let compatible = text(DialFailure::SilentWithoutIdentifier);
+        assert!(compatible.contains("--metadata-id") && compatible.contains("NONE"), "{compatible}");
+        let untold = text(DialFailure::SilentOnIdentifier);
+        assert!(untold.contains("--metadata-id") && untold.contains("identifier mismatch"), "{untold}");
         assert!(advice(DialFailure::Refused, asked).is_none());
         assert_eq!(outcome(DialFailure::Closed, 3), format!("{}, 3 times", DialFailure::Closed));
     }

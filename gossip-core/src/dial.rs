@@ -33,6 +33,12 @@ pub enum DialFailure {
     Silent,
     /// As [`DialFailure::Silent`], and somebody has opened a connection to this node with TLS meanwhile.
     SilentAndTls,
+    /// As [`DialFailure::Silent`], in a version of the messages in which no SYN carries the identifier of the cluster's metadata, though
+    /// this node knows one. If `nodetool cms initialize` was run in the compatibility mode of Cassandra 6.0, no node answers any SYN.
+    SilentWithoutIdentifier,
+    /// As [`DialFailure::Silent`], and the peer speaks the version of Cassandra 6.0, and does not tell the identifier of its cluster's metadata
+    /// either. This node knows none, and no node of 6.0 answers a SYN without it.
+    SilentOnIdentifier,
     /// The peer was dialled with TLS, and that came to nothing.
     Tls(TlsFault),
     /// The system did not dial, for another reason.
@@ -74,9 +80,12 @@ impl DialFailure {
         }
     }
 
-    /// Whether the peer has answered the handshake.
-    pub(crate) const fn is_silence(self) -> bool {
-        matches!(self, Self::Silent | Self::SilentAndTls)
+    /// Whether the peer has answered the handshake, and not the question.
+    pub const fn is_silence(self) -> bool {
+        matches!(
+            self,
+            Self::Silent | Self::SilentAndTls | Self::SilentWithoutIdentifier | Self::SilentOnIdentifier
+        )
     }
 }
 
@@ -96,6 +105,12 @@ impl fmt::Display for DialFailure {
             Self::Silent => "it answered the handshake and not the question",
             Self::SilentAndTls => {
                 "it answered the handshake and not the question, and a connection with TLS came in meanwhile"
+            }
+            Self::SilentWithoutIdentifier => {
+                "it answered the handshake and not the question, and no question in its version of the messages carries a metadata id"
+            }
+            Self::SilentOnIdentifier => {
+                "it answered the handshake, and neither the question for its metadata id nor any other"
             }
             Self::Other => "the dial failed",
         })

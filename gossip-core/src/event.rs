@@ -163,12 +163,19 @@ pub enum Event {
         generation: Generation,
     },
     /// The node, a gossip-only member, has left its Cassandra cluster in silence, since that is being upgraded to 6.0 (`docs/protocol/cassandra-6.md`):
-    /// nodes that start then count every endpoint in gossip. The node is disabled, or has stopped if it was in its shadow round.
+    /// nodes that start then count every endpoint in gossip. The node is disabled, and asks now and then whether it may come back:
+    /// [`Event::Returned`].
     Withdrawn {
         /// The endpoint whose state or connection showed it.
         by: Endpoint,
         /// What showed it.
         sign: UpgradeSign,
+    },
+    /// The node, a gossip-only member that left for an upgrade ([`Event::Withdrawn`]), takes part again under a greater generation: the
+    /// cluster's metadata service is initialised.
+    Returned {
+        /// The node that told the identifier of the cluster's metadata.
+        by: Endpoint,
     },
     /// The identifier of the cluster's metadata has changed, or is known for the first time. Keep it across restarts, and give it to
     /// [`ConfigBuilder::saved_metadata_id`](crate::ConfigBuilder::saved_metadata_id). Only guests in clusters of Cassandra 6.0 have one.
@@ -385,7 +392,8 @@ impl Event {
             | Self::NotTaken { by }
             | Self::MetadataIdChanged { by, .. }
             | Self::MetadataIdRefused { by, .. }
-            | Self::Withdrawn { by, .. } => Some(by),
+            | Self::Withdrawn { by, .. }
+            | Self::Returned { by } => Some(by),
             Self::PeerAsks { peer } => Some(peer),
             Self::TlsFailed { peer, .. } => peer,
             Self::ForeignCluster { from }

@@ -128,7 +128,7 @@ impl Gossiper {
         log::trace!(%from, verb = %message.verb(), id, entries = message.entries(), "received");
         match self.life.mode() {
             Mode::Stopped => return,
-            Mode::Disabled => {
+            Mode::Disabled | Mode::Away { .. } | Mode::Inquiring { .. } => {
                 self.journal.stats.while_disabled += 1;
                 return;
             }
@@ -189,6 +189,8 @@ impl Gossiper {
             Mode::Stopping { then, .. } => self.end_shutdown(then),
             Mode::Leaving { .. } => self.announce_left(),
             Mode::Left { .. } => self.stop_with(End::Left),
+            Mode::Away { .. } => self.inquire(),
+            Mode::Inquiring { .. } => self.end_inquiry(),
             Mode::Shadow | Mode::Running | Mode::Disabled | Mode::Stopped => {}
         }
     }
@@ -233,6 +235,7 @@ impl Gossiper {
         let silence = self.rounds.silence_of_seeds(&self.members, &self.config, self.clock.now());
         if let Some(waited) = silence {
             self.tell_who_asks();
+            self.note_lost_for_want_of_identifier();
             self.tell_unreached();
             self.journal.tell(Event::SeedsSilent { waited });
         }
@@ -267,11 +270,13 @@ impl Gossiper {
         self.clock.set_wall(unix_ms);
     }
 
-    /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled or the node has stopped.
+    /// When [`Gossiper::handle_timeout`] wants to be called next; never while gossip is disabled by [`Gossiper::disable`] or the node has
+    /// stopped.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let next = self.rounds.next();
-        let next = self.metadata.deadline().map_or(next, |deadline| next.min(deadline));
-        self.life.has_rounds().then(|| self.life.until().map_or(next, |until| next.min(until)))
+        let has_rounds = self.life.has_rounds();
+        let round = has_rounds.then(|| self.rounds.next());
+        let answer = self.metadata.deadline().filter(|_| has_rounds);
+        [round, answer, self.life.until()].into_iter().flatten().min()
     }
 
     /// What happened, one after the other.
@@ -493,7 +498,8 @@ impl Gossiper {
     ///
     /// # Errors
     ///
-    /// [`EnableError`] if the node cannot take part, or could not under a generation that its peers accept. Nothing changes then.
+    /// [`EnableError`] if the node cannot take part, or could not under a generation that its peers accept. Nothing changes then, but that
+    /// a member that stays away for an upgrade ([`EnableError::Upgrading`]) asks at once whether it may come back.
     pub fn enable(&mut self, now: Timestamp) -> Result<(), EnableError> {
         self.advance(now);
         self.begin_again()
@@ -506,12 +512,12 @@ impl Gossiper {
 
     /// Whether the node takes no part now, and nobody is to notice that it is there: no connection is kept or accepted.
     pub(crate) const fn is_silent(&self) -> bool {
-        self.config.is_gossip_only && matches!(self.life.mode(), Mode::Disabled)
+        self.config.is_gossip_only && matches!(self.life.mode(), Mode::Disabled | Mode::Away { .. })
     }
 
     /// Whether the node takes part in gossip.
     pub const fn is_enabled(&self) -> bool {
-        !matches!(self.life.mode(), Mode::Disabled | Mode::Stopped | Mode::Shadow)
+        self.life.has_rounds() && !matches!(self.life.mode(), Mode::Shadow)
     }
 
     /// Replaces the seeds, the node itself left out; says whether that changed anything. An empty list changes nothing.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::address::resolve_one;
 use crate::ask::ObserversArgs;
 use crate::commands::watch::join;
-use crate::ends::{host_id_of_member, withdrawn};
+use crate::ends::host_id_of_member;
 use crate::failure::Failure;
 use crate::log::start_log;
 use crate::observe::{self, Discovery, Observed};
@@ -187,7 +187,6 @@ async fn look_up_again(args: &Args, node: &Handle<GossipOnly>) {
 fn why(end: End) -> String {
     match end {
         End::HostIdOfMember { endpoint } => host_id_of_member(endpoint),
-        End::Upgrading { by, sign } => withdrawn(by, sign),
         _ => "this exporter was removed from the cluster, or its address is in use (start it again)".into(),
     }
 }

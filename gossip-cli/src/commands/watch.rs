@@ -33,7 +33,7 @@ and so on; that changes were missed, and what ends the command, is told in any c
 Ends when the node does, when nobody reads its output any more, or with Ctrl-C. With --format json every change is a line of JSON.
 With --seed this command is itself a gossip-only member of the cluster while it runs: others know it, it publishes neither a status nor tokens, and \
 leaves in silence, so that no row of it stays in system.peers. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize`; \
-it leaves by itself when it sees the upgrade.")]
+it leaves by itself when it sees the upgrade, and comes back once the service is initialised.")]
 pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,

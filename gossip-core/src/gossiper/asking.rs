@@ -20,6 +20,7 @@ use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::message::{Ack, EndpointState};
+use crate::metadata::MetadataOrigin;
 use crate::saved;
 use crate::slot::Slot;
 use crate::status::StatusKind;
@@ -335,6 +336,20 @@ impl Gossiper {
         }
     }
 
+    /// The handshake of `peer` says that it speaks versions of up to `max`.
+    pub(super) fn note_speaks(&mut self, peer: Endpoint, max: u32) {
+        if self.config.follows_metadata_id() && self.is_asked(peer) {
+            self.life.questions.note_speaks(peer, max);
+        }
+    }
+
+    /// Notes which seeds a member cannot hear of any more, since no SYN in their version carries the identifier that the cluster has.
+    pub(super) fn note_lost_for_want_of_identifier(&mut self) {
+        if self.life.mode() == Mode::Running && self.is_guest() && self.metadata.is_initialised() {
+            self.life.questions.note_without_identifier();
+        }
+    }
+
     /// Somebody has dialled this node with TLS.
     pub(crate) fn note_tls(&mut self) {
         if self.life.mode() == Mode::Shadow {
@@ -347,7 +362,9 @@ impl Gossiper {
         if !self.is_guest() {
             return;
         }
-        for (peer, failure) in self.life.questions.newly_silent(self.clock.now(), self.config.interval) {
+        let identifier = (self.metadata.origin() != MetadataOrigin::None).then(|| self.metadata.id());
+        let (now, interval) = (self.clock.now(), self.config.interval);
+        for (peer, failure) in self.life.questions.newly_silent(now, interval, identifier) {
             self.note_unreached(peer, failure);
         }
     }

@@ -20,6 +20,15 @@ use crate::endpoint::Endpoint;
 use crate::event::UpgradeSign;
 use crate::time::Timestamp;
 
+/// How many intervals lie between the silence of a member that left for an upgrade and its first question whether that is done.
+const FIRST_PAUSE: u32 = 60;
+
+/// How many lie between two questions at the most. Each costs a node two lines in its log.
+const LONGEST_PAUSE: u32 = 600;
+
+/// How long an answer is waited for, the dial included.
+const INQUIRY: Duration = Duration::from_secs(10);
+
 /// The phase of a node, and what belongs to phases.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
@@ -31,6 +40,8 @@ pub(super) struct Life {
     pub(super) questions: Questions,
     /// Who showed that the Cassandra cluster is being upgraded to 6.0.
     upgrade: Option<(Endpoint, UpgradeSign)>,
+    /// How often the node has asked whether it may come back, since it left for the upgrade.
+    inquiries: u32,
 }
 
 /// What a node is doing.
@@ -48,6 +59,10 @@ pub(super) enum Mode {
     Stopping { until: Timestamp, then: AfterShutdown },
     /// Taking no part until gossip is enabled again.
     Disabled,
+    /// Taking no part while the Cassandra cluster is upgraded to 6.0, and silent until this moment.
+    Away { until: Timestamp },
+    /// The same, and asking until this moment whether the cluster takes guests again.
+    Inquiring { until: Timestamp },
     /// Taking no part any more.
     Stopped,
 }
@@ -67,6 +82,7 @@ impl Life {
             shadow: Shadow::new(now, 0),
             questions: Questions::new(),
             upgrade: None,
+            inquiries: 0,
         }
     }
 
@@ -77,14 +93,18 @@ impl Life {
     /// Until when the present phase goes on, where it ends by itself.
     pub(super) const fn until(&self) -> Option<Timestamp> {
         match self.mode {
-            Mode::Leaving { until } | Mode::Left { until } | Mode::Stopping { until, .. } => Some(until),
+            Mode::Leaving { until }
+            | Mode::Left { until }
+            | Mode::Stopping { until, .. }
+            | Mode::Away { until }
+            | Mode::Inquiring { until } => Some(until),
             Mode::Shadow | Mode::Running | Mode::Disabled | Mode::Stopped => None,
         }
     }
 
     /// Whether rounds go on.
     pub(super) const fn has_rounds(&self) -> bool {
-        !matches!(self.mode, Mode::Disabled | Mode::Stopped)
+        !matches!(self.mode, Mode::Disabled | Mode::Away { .. } | Mode::Inquiring { .. } | Mode::Stopped)
     }
 
     /// Whether the node takes part and means to go on, or says only that it will leave.
@@ -109,7 +129,7 @@ impl Life {
             Mode::Left { .. } => Phase::Left,
             Mode::Stopping { then: AfterShutdown::Stop, .. } => Phase::Stopping,
             Mode::Stopping { then: AfterShutdown::Disable, .. } => Phase::Disabling,
-            Mode::Disabled => Phase::Disabled,
+            Mode::Disabled | Mode::Away { .. } | Mode::Inquiring { .. } => Phase::Disabled,
             Mode::Stopped => Phase::Stopped,
         }
     }
@@ -148,6 +168,26 @@ impl Life {
         self.upgrade = None;
     }
 
+    /// Falls silent, since the cluster is upgraded. The first question whether that is done follows after a while.
+    pub(super) fn begin_to_stay_away(&mut self, now: Timestamp, interval: Duration) {
+        self.inquiries = 0;
+        self.stay_away(now, interval);
+    }
+
+    /// Falls silent again. Each pause is twice as long as the one before, up to the longest.
+    pub(super) fn stay_away(&mut self, now: Timestamp, interval: Duration) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.inquiries.min(8)).min(LONGEST_PAUSE);
+        self.mode = Mode::Away { until: now + interval.saturating_mul(pause) };
+    }
+
+    /// Begins to ask whether the cluster takes guests again. Says how often that was done before.
+    pub(super) fn inquire(&mut self, now: Timestamp) -> u32 {
+        self.mode = Mode::Inquiring { until: now + INQUIRY };
+        let before = self.inquiries;
+        self.inquiries = before.saturating_add(1);
+        before
+    }
+
     /// Remembers why the node stops; the first reason counts.
     pub(super) fn end_with(&mut self, end: End) {
         self.end.get_or_insert(end);
@@ -157,7 +197,11 @@ impl Life {
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.shadow.put_off(pause);
         match &mut self.mode {
-            Mode::Leaving { until } | Mode::Left { until } | Mode::Stopping { until, .. } => {
+            Mode::Leaving { until }
+            | Mode::Left { until }
+            | Mode::Stopping { until, .. }
+            | Mode::Away { until }
+            | Mode::Inquiring { until } => {
                 *until = *until + pause;
             }
             Mode::Shadow | Mode::Running | Mode::Disabled | Mode::Stopped => {}

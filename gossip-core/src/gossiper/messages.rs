@@ -156,6 +156,7 @@ impl Gossiper {
             self.life.forget_upgrade();
         }
         self.publish_version();
+        self.on_inquiry_answered(by);
     }
 
     /// A gossip-only member publishes version 14 where the members have it, as a real node does.

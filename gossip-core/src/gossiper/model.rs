@@ -123,6 +123,8 @@ impl Gossiper {
             Mode::Stopping { until, then } => (4 + then as u64, rounds(until.saturating_since(now))),
             Mode::Disabled => (6, 0),
             Mode::Stopped => (7, 0),
+            Mode::Away { until } => (8, rounds(until.saturating_since(now))),
+            Mode::Inquiring { until } => (9, rounds(until.saturating_since(now))),
         };
         let [jumped, raised] = self.own.answered_claims();
         facts.push(alloc::vec![

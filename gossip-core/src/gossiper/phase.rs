@@ -1,7 +1,6 @@
 //! What a node is doing, and how it came to its end: what others wait for is read here, not only told.
 
 use crate::endpoint::Endpoint;
-use crate::event::UpgradeSign;
 use crate::metadata::MetadataId;
 use crate::version::Generation;
 
@@ -23,7 +22,8 @@ pub enum Phase {
     Stopping,
     /// The node has announced a shutdown because gossip was disabled. It is [`Phase::Disabled`] soon.
     Disabling,
-    /// Gossip is disabled. A node that only asks is here once it has its answer.
+    /// Gossip is disabled. A node that only asks is here once it has its answer, and a gossip-only member while its Cassandra cluster is
+    /// upgraded to 6.0.
     Disabled,
     /// The node has stopped. [`Gossiper::end`](crate::Gossiper::end) says why.
     Stopped,
@@ -72,13 +72,6 @@ pub enum End {
         given: MetadataId,
         /// The one that the cluster has.
         theirs: MetadataId,
-    },
-    /// The node was to be a gossip-only member of a Cassandra cluster that is being upgraded to 6.0, or has been.
-    Upgrading {
-        /// Whose state or connection shows it.
-        by: Endpoint,
-        /// What shows it.
-        sign: UpgradeSign,
     },
     /// The node is gone without having stopped: its driver panicked, or the runtime of its driver ended. Adapters tell it of a node
     /// that said nothing itself; [`Gossiper::end`](crate::Gossiper::end) never does.

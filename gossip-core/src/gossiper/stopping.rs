@@ -83,7 +83,8 @@ impl fmt::Display for EnableError {
             Self::Upgrading { by, sign } => write!(
                 f,
                 "the cluster is being upgraded to Cassandra 6.0, as {by} shows ({sign}), and gossip-only members stay away \
-                 until that is done (start the member again after `nodetool cms initialize`, or where the upgrade was undone)"
+                 until that is done (the member asks {by} and its seeds, and comes back by itself once `nodetool cms initialize` has run; \
+                 start it again if the upgrade was undone)"
             ),
         }
     }
@@ -97,6 +98,11 @@ impl Gossiper {
     pub(super) fn begin_disabling(&mut self) -> Result<(), DisableError> {
         match self.life.mode() {
             Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => Ok(()),
+            Mode::Away { .. } | Mode::Inquiring { .. } => {
+                self.life.enter(Mode::Disabled);
+                self.exchange.forget_all();
+                Ok(())
+            }
             Mode::Shadow => Err(DisableError::Joining),
             Mode::Leaving { .. } | Mode::Left { .. } => Err(DisableError::Leaving),
             Mode::Stopped | Mode::Stopping { then: AfterShutdown::Stop, .. } => Err(DisableError::Stopped),
@@ -180,9 +186,13 @@ impl Gossiper {
                 return Err(EnableError::Stopped);
             }
             Mode::Disabled if self.config.membership.only_asks => return Err(EnableError::OnlyAsks),
-            Mode::Disabled | Mode::Stopping { then: AfterShutdown::Disable, .. } => {}
+            Mode::Disabled
+            | Mode::Away { .. }
+            | Mode::Inquiring { .. }
+            | Mode::Stopping { then: AfterShutdown::Disable, .. } => {}
         }
         if let Some((by, sign)) = self.seen_upgrade() {
+            self.inquire_soon();
             return Err(EnableError::Upgrading { by, sign });
         }
         // Under the same generation it would stay down at its peers for ever.

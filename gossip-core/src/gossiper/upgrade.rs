@@ -3,10 +3,13 @@
 //!
 //! Once the metadata service is initialised, such a member does no harm. The identifier of the cluster's metadata, which nodes tell in
 //! messaging version 14, shows that: a member that knows one other than 0 joins, and stays.
+//!
+//! So a member that has left asks for the identifier now and then, and comes back once it is not 0. It asks by the verb 819 alone, over
+//! connections of version 14: the question needs no membership, leaves nothing behind and costs a node two lines in its log. No SYN goes
+//! out meanwhile. Between two questions the member dials nobody, and accepts no connection.
 
 use super::Gossiper;
 use super::life::Mode;
-use super::phase::End;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, UpgradeSign};
 use crate::version::MessagingVersion;
@@ -33,6 +36,7 @@ impl Gossiper {
 
     /// `peer` speaks versions of up to `max`, as its handshake says.
     pub(crate) fn on_peer_speaks(&mut self, peer: Endpoint, max: u32) {
+        self.note_speaks(peer, max);
         let sign = UpgradeSign::Version;
         // DataStax Enterprise has numbers of its own, from 256 on.
         let counts = (MessagingVersion::V14.number()..256).contains(&max);
@@ -57,18 +61,49 @@ impl Gossiper {
     }
 
     fn withdraw(&mut self, by: Endpoint, sign: UpgradeSign) {
-        match self.life.mode() {
-            Mode::Running => {
-                self.life.enter(Mode::Disabled);
-                self.exchange.forget_all();
-            }
-            Mode::Shadow => {}
-            Mode::Disabled => {}
-            _ => return,
+        if self.life.mode() != Mode::Running {
+            return;
         }
+        // The table may lose it while the node is away.
+        self.life.note_upgrade(by, sign);
+        self.life.begin_to_stay_away(self.clock.now(), self.config.interval);
+        self.exchange.forget_all();
         self.journal.tell(Event::Withdrawn { by, sign });
-        if self.life.mode() == Mode::Shadow {
-            self.stop_with(End::Upgrading { by, sign });
+    }
+
+    /// The pause is over: asks the node that showed the upgrade, and a seed, each time another one.
+    pub(super) fn inquire(&mut self) {
+        let before = self.life.inquire(self.clock.now());
+        let shown = self.life.upgrade().map(|(by, _)| by);
+        let seed = self.config.seeds.get(before as usize % self.config.seeds.len().max(1)).copied();
+        for peer in shown.into_iter().chain(seed) {
+            self.exchange.metadata_request(peer, &mut self.journal);
+        }
+    }
+
+    /// The application wants the node back: the next question need not wait for the end of the pause.
+    pub(super) fn inquire_soon(&mut self) {
+        if matches!(self.life.mode(), Mode::Disabled | Mode::Away { .. }) {
+            self.life.enter(Mode::Away { until: self.clock.now() });
+        }
+    }
+
+    /// Nobody has told an identifier: falls silent again.
+    pub(super) fn end_inquiry(&mut self) {
+        self.exchange.forget_all();
+        self.life.stay_away(self.clock.now(), self.config.interval);
+    }
+
+    /// `by` has told the identifier, 0 or not.
+    pub(super) fn on_inquiry_answered(&mut self, by: Endpoint) {
+        if !matches!(self.life.mode(), Mode::Inquiring { .. }) {
+            return;
+        }
+        // Where its clock is behind, it stays away and tries again.
+        if self.metadata.is_initialised() && self.begin_again().is_ok() {
+            self.journal.tell(Event::Returned { by });
+        } else {
+            self.end_inquiry();
         }
     }
 }

@@ -530,7 +530,7 @@ fn it_leaves_in_silence_when_a_member_runs_6_0() {
         assert_eq!(withdrawn(&mut us), [(endpoint(B), sign)], "{release}");
         assert!(!us.gossiper.is_enabled());
         assert_silent(&mut us);
-        // Until version 14 is spoken it stays away, and says so.
+        // Until a node tells an identifier it stays away, and says so.
         let refused = us.gossiper.enable(us.now);
         assert_eq!(refused, Err(EnableError::Upgrading { by: endpoint(B), sign }), "{release}");
         assert_silent(&mut us);

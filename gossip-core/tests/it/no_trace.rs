@@ -1,5 +1,6 @@
 //! A gossip-only member leaves no trace in a Cassandra cluster (`docs/protocol/gossip-only-member.md#leave-in-silence`): whatever is done to it, it sends no message of the verb
-//! GOSSIP_SHUTDOWN, publishes no status and no tokens, and tells nobody a `shutdown` of an endpoint without tokens.
+//! GOSSIP_SHUTDOWN, publishes no status and no tokens, and tells nobody a `shutdown` of an endpoint without tokens. While it stays away from
+//! an upgrade it asks for the identifier of the cluster's metadata, seldom, and sends nothing else.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -8,10 +9,10 @@ use gossip_core::internode::{
     Accept, ConnectionType, FrameKind, Framing, Header, Inbound, InboundEvent, InboundLimits, Initiate,
     Params, Scratch, VersionRange, wrap,
 };
-use gossip_core::message::Digest;
+use gossip_core::message::{Digest, PeerLog};
 use gossip_core::{
-    ApplicationState, CASSANDRA_PARTITIONER, Config, ConnectionId, Endpoint, Event, Generation, Input,
-    MessagingVersion, MetadataId, Node, Output, Timestamp, Uuid, Verb, Version, encode_tokens,
+    ApplicationState, CASSANDRA_PARTITIONER, Config, ConnectionId, EnableError, Endpoint, Event, Generation,
+    Input, MessagingVersion, MetadataId, Node, Output, Timestamp, Uuid, Verb, Version, encode_tokens,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -39,6 +40,8 @@ enum Step {
     Message(usize, Content),
     /// The answer to the echo that a peer was sent last.
     Answer(usize),
+    /// The answer to the question for the identifier that a peer was sent last: 0, or another.
+    Tell(usize, bool),
     Shutdown,
     Abandon,
     Leave,
@@ -137,6 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..1_000_000_u64).prop_map(Step::WallClock),
         12 => (0..4_usize, content()).prop_map(|(from, content)| Step::Message(from, content)),
         4 => (0..4_usize).prop_map(Step::Answer),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(from, is_initialised)| Step::Tell(from, is_initialised)),
         1 => select(vec![Step::Shutdown, Step::Abandon, Step::Leave, Step::Close]),
         1 => select(vec![Step::Disable, Step::Enable, Step::Enable]),
         1 => (-1..40_i32).prop_map(Step::Set),
@@ -159,8 +163,14 @@ struct World {
     accepted: BTreeMap<usize, ConnectionId>,
     dialled: BTreeMap<ConnectionId, FarEnd>,
     echoes: BTreeMap<Endpoint, u64>,
+    /// The questions for the identifier.
+    questions: BTreeMap<Endpoint, u64>,
     /// Whether it has stopped, or is disabled.
     is_silent: bool,
+    /// Since when it stays away from an upgrade, and how often it was told meanwhile to take part.
+    away: Option<(Timestamp, u64)>,
+    /// How often it has dialled since.
+    dials: u64,
     sent: usize,
 }
 
@@ -178,12 +188,17 @@ impl World {
             accepted: BTreeMap::new(),
             dialled: BTreeMap::new(),
             echoes: BTreeMap::new(),
+            questions: BTreeMap::new(),
             is_silent: false,
+            away: None,
+            dials: 0,
             sent: 0,
         };
         world.input(Input::WallClock { unix_ms: NOW });
         world.input(Input::Timeout);
-        // Its seed answers, so that it takes part.
+        // Its seed answers, so that it takes part, unless it tells that an upgrade goes on.
+        world.tell(0, false);
+        world.input(Input::Timeout);
         let member = |at: usize| {
             let host_id = Uuid::from_bytes([u8::try_from(at).unwrap() + 1; 16]).to_string();
             let values = [
@@ -194,7 +209,7 @@ impl World {
             (peer(at), State::new(heartbeat(500, 9), &values))
         };
         world.receive(0, &Content::Ack { requests: Vec::new(), states: vec![member(0), member(1)] });
-        assert!(world.node.gossiper().is_enabled());
+        assert_eq!(world.node.gossiper().is_enabled(), version != MessagingVersion::V14);
         world
     }
 
@@ -209,6 +224,7 @@ impl World {
             match self.node.poll(&mut buffer) {
                 Output::Connect { connection, to } => {
                     assert!(!self.is_silent, "it dials {to}");
+                    self.check_dial(to);
                     let max = u8::try_from(self.version.number()).unwrap();
                     let limits = InboundLimits { wanted: |_| true, ..InboundLimits::default() };
                     let inbound = Inbound::new(VersionRange { min: 12, max }, limits);
@@ -224,7 +240,9 @@ impl World {
                     self.dialled.remove(&connection);
                     self.accepted.retain(|_, accepted| *accepted != connection);
                 }
-                Output::Event(Event::Stopped | Event::Withdrawn { .. }) => self.is_silent = true,
+                Output::Event(Event::Stopped) => self.is_silent = true,
+                Output::Event(Event::Withdrawn { .. }) => (self.away, self.dials) = (Some((self.now, 0)), 0),
+                Output::Event(Event::Returned { .. }) => self.away = None,
                 Output::Event(_) => {}
                 Output::Timeout(_) => break,
                 output => panic!("{output:?}"),
@@ -245,12 +263,20 @@ impl World {
             match event {
                 InboundEvent::Initiated { accept: answer, .. } => accept = Some(answer),
                 InboundEvent::Message { header, payload } if header.verb.is_gossip() => {
+                    assert_eq!(self.away, None, "{} goes out during an upgrade", header.verb);
                     if header.verb == Verb::ECHO_REQ {
                         self.echoes.insert(to, header.id);
                     }
                     sent.push(Content::of(&decode(header.verb, payload, self.version).unwrap()));
                 }
-                InboundEvent::Message { header, .. } => assert_ne!(header.verb, Verb::GOSSIP_SHUTDOWN),
+                InboundEvent::Message { header, .. } => {
+                    assert_ne!(header.verb, Verb::GOSSIP_SHUTDOWN);
+                    let is_question = header.verb == Verb::TCM_FETCH_PEER_LOG_REQ;
+                    assert!(is_question || self.away.is_none(), "{} goes out during an upgrade", header.verb);
+                    if is_question {
+                        self.questions.insert(to, header.id);
+                    }
+                }
                 event => panic!("{event:?}"),
             }
         }
@@ -261,6 +287,15 @@ impl World {
         if let Some(bytes) = accept {
             self.node.handle_input(self.now, Input::Bytes { connection, bytes: &bytes });
         }
+    }
+
+    /// While it stays away it dials two members at the most, after a minute, and whenever it is told to take part.
+    fn check_dial(&mut self, to: Endpoint) {
+        let Some((since, told)) = self.away else { return };
+        assert!(is_real(to), "it dials {to}");
+        self.dials += 1;
+        let minutes = self.now.saturating_since(since).as_secs() / 60;
+        assert!(self.dials <= 2 * (minutes + told), "{} dials in {minutes} minutes", self.dials);
     }
 
     /// What none of its messages may hold.
@@ -308,22 +343,34 @@ impl World {
     }
 
     fn receive_under(&mut self, id: u64, from: usize, content: &Content) {
+        self.receive_body(id, from, content.verb(), &content.body(self.version));
+    }
+
+    /// Answers the question for the identifier that `from` was sent last.
+    fn tell(&mut self, from: usize, is_initialised: bool) {
+        if let Some(id) = self.questions.remove(&peer(from)) {
+            let told = if is_initialised { MetadataId::new(7) } else { MetadataId::NONE };
+            let body = written(|out| PeerLog::empty(told).encode(out));
+            self.receive_body(id, from, Verb::TCM_FETCH_PEER_LOG_RSP, &body);
+        }
+    }
+
+    fn receive_body(&mut self, id: u64, from: usize, verb: Verb, body: &[u8]) {
         let Some(connection) = self.accepted.get(&from).copied().or_else(|| self.accept(from)) else {
             return;
         };
-        let body = content.body(self.version);
         let created_ms = NOW + u64::try_from(self.now.saturating_since(Timestamp::ZERO).as_millis()).unwrap();
         let header = Header {
             id,
             epoch: 0,
             created_at: u32::try_from(created_ms & 0xffff_ffff).unwrap(),
             expires_in: 300_000,
-            verb: content.verb(),
+            verb,
             flags: 0,
             params: Params::NONE,
             payload_size: body.len(),
         };
-        let message = [written(|out| header.encode(self.version, out)), body].concat();
+        let message = [&written(|out| header.encode(self.version, out))[..], body].concat();
         let mut bytes = [&[0; 6][..], &message, &[0; 4]].concat();
         let range = wrap(Framing::Crc, FrameKind::SelfContained, &mut bytes, 6..6 + message.len()).unwrap();
         let bytes = bytes[range].to_vec();
@@ -331,8 +378,10 @@ impl World {
     }
 
     fn accept(&mut self, from: usize) -> Option<ConnectionId> {
+        let is_listening = self.node.is_listening();
         let accepted = self.node.accept(self.now);
         assert!(accepted.is_none() || !self.is_silent, "it accepts {}", peer(from));
+        assert_eq!(accepted.is_some(), is_listening);
         let connection = accepted?;
         let max = u8::try_from(self.version.number()).unwrap();
         let versions = VersionRange { min: 12, max };
@@ -359,6 +408,7 @@ impl World {
                     self.receive_under(id, *from, &Content::Echo { verb: Verb::ECHO_RSP });
                 }
             }
+            Step::Tell(from, is_initialised) => self.tell(*from, *is_initialised),
             Step::Shutdown => {
                 self.node.shutdown(now);
                 self.is_silent = true;
@@ -369,12 +419,22 @@ impl World {
             }
             Step::Leave => assert!(self.node.leave(now).is_err()),
             Step::Disable => {
-                self.is_silent |= self.node.disable(now).is_ok();
+                if self.node.disable(now).is_ok() {
+                    (self.is_silent, self.away) = (true, None);
+                }
             }
             Step::Enable => {
                 // Refusals are as good.
-                let _ = self.node.enable(now);
-                self.is_silent = !self.node.gossiper().is_enabled();
+                let refused = self.node.enable(now).err();
+                if matches!(refused, Some(EnableError::Upgrading { .. })) {
+                    if self.away.is_none() {
+                        self.dials = 0;
+                    }
+                    self.away.get_or_insert((now, 0)).1 += 1;
+                    self.is_silent = false;
+                } else {
+                    self.is_silent = !self.node.gossiper().is_enabled();
+                }
             }
             Step::Set(key) => {
                 let set = self.node.set_state(now, ApplicationState::new(*key), "shutdown,true");
@@ -396,7 +456,7 @@ proptest! {
 
     #[test]
     fn a_gossip_only_member_says_no_shutdown_whatever_happens_to_it(
-        version in select(vec![MessagingVersion::V12, MessagingVersion::V13]),
+        version in select(vec![MessagingVersion::V12, MessagingVersion::V13, MessagingVersion::V14]),
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut world = World::new(version);

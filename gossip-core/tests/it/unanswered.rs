@@ -3,7 +3,10 @@
 use core::time::Duration;
 
 use gossip_core::internode::Accept;
-use gossip_core::{Config, DialFailure, Event, Generation, Input, Node, Output, Timestamp, Uuid};
+use gossip_core::{
+    CASSANDRA_PARTITIONER, Config, DialFailure, Event, Generation, Input, MetadataId, Node, Output,
+    Timestamp, Uuid,
+};
 
 use crate::support::{builder, endpoint};
 
@@ -16,6 +19,8 @@ enum Peer {
     Closes(&'static [u8]),
     TakesAndKeeps(&'static [u8]),
     Accepts,
+    /// As a node of Cassandra 6.0.
+    AcceptsVersion14,
     AcceptsAndDialsWithTls,
     Unreachable,
 }
@@ -84,7 +89,8 @@ fn ask(config: Config, peer: Peer, seconds: u64) -> Outcome {
                         }
                         _ => {
                             greeted.push(connection);
-                            let bytes = &Accept { max: 12, version: 12 }.to_bytes();
+                            let version = if let Peer::AcceptsVersion14 = peer { 14 } else { 12 };
+                            let bytes = &Accept { max: version, version }.to_bytes();
                             node.handle_input(now, Input::Bytes { connection, bytes });
                         }
                     }
@@ -163,6 +169,51 @@ fn who_accepts_and_is_silent_is_asked_twice_and_then_rarely() {
         assert_eq!(member.failures().last().unwrap().0, failure);
         assert!(member.failed_at().unwrap() > Duration::from_secs(60), "gossip may be enabled there");
     }
+}
+
+/// `docs/protocol/cassandra-6.md#initialised-in-compatibility-mode`.
+#[test]
+fn silence_in_a_version_without_identifier_is_told_where_one_is_known() {
+    let id = MetadataId::new(5);
+    let question = |id| {
+        let config = builder(A, 100).seed(endpoint(B)).interval(Duration::from_millis(500)).metadata_id(id);
+        let config = config.partitioner(CASSANDRA_PARTITIONER);
+        config.change_membership(|membership| membership.only_asks = true).build().unwrap()
+    };
+    let member = |id| {
+        let host_id = Uuid::from_bytes([0x42; 16]);
+        let config = Config::gossip_only("c", endpoint(A), Generation::new(1_000), [7; 32], host_id);
+        let config = config.seed(endpoint(B)).metadata_id(id);
+        config.change_membership(|membership| membership.shadow_round = true).build().unwrap()
+    };
+    for config in [question as fn(MetadataId) -> Config, member] {
+        let asked = ask(config(id), Peer::Accepts, 70);
+        let last = asked.failures().last().copied();
+        assert!(matches!(last, Some((DialFailure::SilentWithoutIdentifier, 2..))), "{last:?}");
+        assert!(asked.questions.len() <= 4, "{:?}", asked.questions);
+        let asked = ask(config(MetadataId::NONE), Peer::Accepts, 70);
+        let last = asked.failures().last().copied();
+        assert!(matches!(last, Some((DialFailure::Silent, 2..))), "none is known: {last:?}");
+        // Where one is known, a node of 6.0 that is silent may be of a cluster with another.
+        let asked = ask(config(id), Peer::AcceptsVersion14, 70);
+        let last = asked.failures().last().copied();
+        assert!(matches!(last, Some((DialFailure::Silent, 2..))), "{last:?}");
+    }
+}
+
+/// A node of Cassandra 6.0 that does not tell its identifier will answer nothing: `docs/protocol/cassandra-6.md#how-to-learn-the-id`.
+#[test]
+fn a_node_that_does_not_tell_its_identifier_is_told_apart_from_one_that_is_silent() {
+    let question = builder(A, 100).seed(endpoint(B)).partitioner(CASSANDRA_PARTITIONER);
+    let question = question.change_membership(|membership| membership.only_asks = true).build().unwrap();
+    for config in [question, gossip_only()] {
+        let asked = ask(config, Peer::AcceptsVersion14, 70);
+        let last = asked.failures().last().copied();
+        assert!(matches!(last, Some((DialFailure::SilentOnIdentifier, 2..))), "{last:?}");
+    }
+    // A question under the partitioner of our own clusters is not for a node of 6.0.
+    let last = ask(only_asks(), Peer::AcceptsVersion14, 70).failures().last().copied();
+    assert!(matches!(last, Some((DialFailure::Silent, 2..))), "{last:?}");
 }
 
 #[test]

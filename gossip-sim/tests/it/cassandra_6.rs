@@ -1,7 +1,9 @@
 //! Guests in clusters of nodes that behave like those of Cassandra 6.0: their SYNs carry the identifier of the cluster's metadata, and they
 //! answer no SYN that carries another.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+use std::sync::Arc;
 
 use gossip_core::{
     ApplicationState, CASSANDRA_PARTITIONER, ConfigBuilder, Event, MetadataId, MetadataOrigin, Phase,
@@ -229,6 +231,113 @@ fn a_mixed_cluster_gossips_without_an_identifier_and_takes_no_guest() {
         |view| view.gossiper(0).is_some_and(|node| node.standing(guest) == Some(Standing::Live)),
         seconds(10),
     );
+}
+
+/// Three nodes of 6.0 on data of an older release, and a guest, which has left for that.
+fn upgrading(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(4)
+        .seed(seed)
+        .streams()
+        .seeds(3)
+        .guests([3])
+        .configure(|host, config| match host {
+            3 => config.partitioner(CASSANDRA_PARTITIONER),
+            _ => member_of_6(host, config, MetadataId::NONE),
+        })
+        .start_only(0..3);
+    cluster.run_until(|view| view.all_live(), seconds(30));
+    cluster.restart(3);
+    cluster.run_rounds(10);
+    assert_eq!(count(&cluster, |event| matches!(event, Event::Withdrawn { .. })), 1, "seed {seed}");
+    cluster
+}
+
+/// `cms initialize`, and a round in which the last SYNs of members without the identifier arrive.
+fn switch(cluster: &mut Cluster) {
+    for host in 0..3 {
+        cluster.set_metadata_service(host, ID);
+    }
+    cluster.run_rounds(1);
+}
+
+/// How many events of the guest are such.
+fn count(cluster: &Cluster, is_it: impl Fn(&Event) -> bool) -> usize {
+    cluster.events(3).iter().filter(|(_, event)| is_it(event)).count()
+}
+
+/// `cms initialize` in the middle of a run: `docs/protocol/cassandra-6.md#upgrades-and-gossip-only-members`.
+#[test]
+fn a_guest_that_left_for_an_upgrade_comes_back_once_the_service_is_initialised() {
+    for seed in 1..=6 {
+        let mut cluster = upgrading(seed);
+        let guest = cluster.endpoint(3);
+        let asked = |cluster: &Cluster| -> u64 {
+            (0..3).map(|host| cluster.gossiper(host).stats().syns_received).sum()
+        };
+        // A long upgrade, in which members gossip with one another alone.
+        for _ in 0..30 {
+            cluster.run_rounds(60);
+            for host in 0..3 {
+                assert_eq!(
+                    cluster.gossiper(host).standing(guest),
+                    None,
+                    "seed {seed}: nothing is left of it"
+                );
+            }
+        }
+        assert_eq!(cluster.gossiper(3).phase(), Phase::Disabled, "seed {seed}");
+        let sent = cluster.gossiper(3).stats().syns_sent;
+        assert!(
+            asked(&cluster) > 0 && sent <= 3,
+            "seed {seed}: {sent} SYNs, one to each seed in its shadow round"
+        );
+        switch(&mut cluster);
+        let before = unanswered(&cluster, 0..3);
+        cluster.run_until(|view| view.all_live(), seconds(660));
+        cluster.run_rounds(60);
+        assert!(cluster.view().all_live(), "seed {seed}: it stays");
+        assert_eq!(unanswered(&cluster, 0..3), before, "seed {seed}: no SYN went out without the identifier");
+        assert_eq!(count(&cluster, |event| matches!(event, Event::Withdrawn { .. })), 1, "seed {seed}");
+        assert_eq!(count(&cluster, |event| matches!(event, Event::Returned { .. })), 1, "seed {seed}");
+        assert_eq!(cluster.gossiper(3).metadata_id().0, ID, "seed {seed}");
+    }
+}
+
+/// A rolling upgrade under a guest that is a member already, from its first node to the switch.
+#[test]
+fn a_guest_goes_when_an_upgrade_begins_and_comes_back_when_it_is_done() {
+    for seed in 1..=4 {
+        let upgraded = Arc::new(AtomicUsize::new(0));
+        let of_6 = upgraded.clone();
+        let mut cluster = Cluster::new(4)
+            .seed(seed)
+            .streams()
+            .seeds(3)
+            .guests([3])
+            .configure(move |host, config| match host {
+                3 => config.partitioner(CASSANDRA_PARTITIONER),
+                _ if host < of_6.load(Ordering::Relaxed) => member_of_6(host, config, MetadataId::NONE),
+                _ => member(host, config, "5.0.2"),
+            })
+            .start();
+        cluster.run_until(|view| view.all_live(), seconds(30));
+        assert_eq!(count(&cluster, |event| matches!(event, Event::Withdrawn { .. })), 0, "seed {seed}");
+        for host in 0..3 {
+            upgraded.store(host + 1, Ordering::Relaxed);
+            cluster.restart(host);
+            cluster.run_rounds(120);
+            let standing = cluster.gossiper(host).standing(cluster.endpoint(3));
+            assert_ne!(standing, Some(Standing::Live), "seed {seed}: it is away");
+        }
+        assert_eq!(count(&cluster, |event| matches!(event, Event::Withdrawn { .. })), 1, "seed {seed}");
+        switch(&mut cluster);
+        let before = unanswered(&cluster, 0..3);
+        cluster.run_until(|view| view.all_live(), seconds(660));
+        cluster.run_rounds(60);
+        assert!(cluster.view().all_live(), "seed {seed}: it stays");
+        assert_eq!(unanswered(&cluster, 0..3), before, "seed {seed}: no SYN went out without the identifier");
+        assert_eq!(count(&cluster, |event| matches!(event, Event::Returned { .. })), 1, "seed {seed}");
+    }
 }
 
 /// The metadata service was initialised where nodes speak version 12 alone: no SYN can carry the identifier.

@@ -7,8 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use gossip_adapter::{
     ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
-    EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing, Transport,
-    UpgradeSign, Uuid,
+    EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing, Transport, Uuid,
 };
 
 use super::options::Options;
@@ -68,8 +67,6 @@ pub(crate) enum End {
     HostIdOfMember { endpoint: Endpoint },
     /// A node tells another identifier of the cluster's metadata than was given.
     MetadataIdRefused { by: Endpoint, given: MetadataId, theirs: MetadataId },
-    /// The Cassandra cluster is being upgraded to 6.0.
-    Withdrawn { by: Endpoint, sign: UpgradeSign },
     /// Unknown.
     Unknown,
 }
@@ -83,7 +80,6 @@ impl From<gossip_adapter::End> for End {
             gossip_adapter::End::Conflict { generation } => Self::Conflict { generation },
             gossip_adapter::End::InUse { endpoint, generation } => Self::InUse { endpoint, generation },
             gossip_adapter::End::HostIdOfMember { endpoint } => Self::HostIdOfMember { endpoint },
-            gossip_adapter::End::Upgrading { by, sign } => Self::Withdrawn { by, sign },
             gossip_adapter::End::MetadataIdRefused { by, given, theirs } => {
                 Self::MetadataIdRefused { by, given, theirs }
             }
@@ -135,7 +131,6 @@ impl End {
             ),
             Self::Left => format!("{local} has left the cluster"),
             Self::HostIdOfMember { endpoint } => host_id_of_member(endpoint),
-            Self::Withdrawn { by, sign } => withdrawn(by, sign),
             Self::MetadataIdRefused { by, given, theirs } => metadata_id_refused(by, given, theirs),
             Self::Unknown => format!("{local} has stopped gossiping (the log says why)"),
         })
@@ -334,6 +329,9 @@ impl EventLog {
                 self.handle.local_endpoint()
             ),
             Event::Withdrawn { by, sign } => tracing::warn!("{}", withdrawn(by, sign)),
+            Event::Returned { by } => tracing::info!(
+                "this member takes part again: the metadata service of the cluster is initialised, as {by} tells"
+            ),
             Event::MetadataIdChanged { by, old, new } if old.is_none() => {
                 tracing::info!("the identifier of the cluster's metadata is {new}, by {by}");
             }

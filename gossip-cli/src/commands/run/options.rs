@@ -33,7 +33,8 @@ files of seeds and of keys again.
 
 With --cassandra the node leaves in silence, however it ends: nodes find it down after some 20 s and forget it 30 s after its last
 heartbeat. Started again within 30 s it is up at once; later they ignore it until 90 s are over. Stop it at least 30 s before the
-cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize`; it leaves by itself when it sees the upgrade.";
+cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize`. A node that sees the upgrade leaves by itself; it
+asks a node now and then, and comes back once the service is initialised.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

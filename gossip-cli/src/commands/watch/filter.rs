@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::model::WatchModel;
 
 /// Whatever may be asked for. What ends the command, and that something was missed, is told in any case.
-const CHANGES: [&str; 26] = [
+const CHANGES: [&str; 27] = [
     "watching",
     "known",
     "joined",
@@ -33,6 +33,7 @@ const CHANGES: [&str; 26] = [
     "foreign_partitioner",
     "packet_refused",
     "withdrawn",
+    "returned",
 ];
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -49,7 +50,7 @@ impl Filter {
     /// Whether `model` is to be printed.
     pub(super) fn takes(&self, model: &WatchModel) -> bool {
         let event = model.event.as_str();
-        if matches!(event, "missed" | "stopped" | "withdrawn") {
+        if matches!(event, "missed" | "stopped" | "withdrawn" | "returned") {
             return true;
         }
         let is_of = |endpoint| self.endpoints.iter().any(|wanted| wanted.is(endpoint));
@@ -111,7 +112,7 @@ mod tests {
             (filter(&["down"], &["10.0.0.1"]), false),
         ] {
             assert_eq!(filter.takes(&up), is_taken, "{filter:?}");
-            for event in ["missed", "stopped", "withdrawn"] {
+            for event in ["missed", "stopped", "withdrawn", "returned"] {
                 assert!(filter.takes(&model(event, "10.0.0.9:7000")), "{event} {filter:?}");
             }
         }

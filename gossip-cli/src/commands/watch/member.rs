@@ -10,7 +10,7 @@ use gossip_tokio::Builder;
 use super::{Printing, tell};
 use crate::ask::{Contact, SeedArgs};
 use crate::changes::Changes;
-use crate::ends::{host_id_of_member, metadata_id_refused, withdrawn};
+use crate::ends::{host_id_of_member, kept_away, metadata_id_refused};
 use crate::failure::Failure;
 use crate::model::{EndpointModel, WatchModel};
 use crate::names::Names;
@@ -103,7 +103,7 @@ pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failur
             Ok(Event::MetadataIdRefused { by, given, theirs }) => {
                 return Err(Failure::failed(metadata_id_refused(by, given, theirs)));
             }
-            Ok(Event::Withdrawn { by, sign }) => return Err(Failure::failed(withdrawn(by, sign))),
+            Ok(Event::Withdrawn { by, sign }) => return Err(Failure::failed(kept_away(by, sign))),
             Ok(_) | Err(EventsError::Lagged(_)) => {}
             Err(EventsError::Stopped) => {
                 return Err(Failure::failed(format!("{seed} does not answer any more")));
@@ -152,12 +152,10 @@ async fn follow(
         };
         for model in &models {
             if model.event == "withdrawn" {
-                tell(model, printing)?;
-                let why = model.cause.as_deref().unwrap_or_default();
-                return Err(Failure::failed(format!(
-                    "the cluster is being upgraded to Cassandra 6.0, and a member that only watches must not be in gossip meanwhile: \
-                     this command has left in silence ({why})"
-                )));
+                eprintln!(
+                    "warning: the cluster is being upgraded to Cassandra 6.0, and this command has left in silence: no change is seen \
+                     until it comes back, some ten minutes after `nodetool cms initialize` at the latest"
+                );
             }
             let was_told = live.remove(&(model.endpoint, model.generation));
             if !(was_told && model.event == "up") {

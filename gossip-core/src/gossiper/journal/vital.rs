@@ -45,7 +45,8 @@ impl Vital {
             Event::AddressConflict { .. }
             | Event::HostIdOfMember { .. }
             | Event::MetadataIdRefused { .. }
-            | Event::Withdrawn { .. } => Some(&mut self.conflict),
+            | Event::Withdrawn { .. }
+            | Event::Returned { .. } => Some(&mut self.conflict),
             Event::ShadowRoundDone | Event::ShadowRoundFailed => Some(&mut self.shadow),
             Event::Assassinated { .. } | Event::AssassinationAborted { .. } => {
                 self.outcomes.iter_mut().find(|place| place.is_none())

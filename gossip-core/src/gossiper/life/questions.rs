@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
+use crate::metadata::MetadataId;
 use crate::time::Timestamp;
+use crate::version::MessagingVersion;
 
 /// Of how many peers it is noted.
 const MAX_NOTED: usize = 16;
@@ -43,6 +45,21 @@ struct Noted {
     /// How many questions were written to it since it answered or could not be reached, and when the last was.
     written: u32,
     last: Timestamp,
+    /// Up to which version of the messages it speaks, if its handshake has said so.
+    speaks: Option<u32>,
+}
+
+impl Noted {
+    /// Whether it speaks a version in which a SYN carries the identifier of the cluster's metadata. DataStax Enterprise has numbers of its own,
+    /// from 256 on.
+    fn has_identifier(&self) -> bool {
+        self.speaks.is_some_and(|max| (MessagingVersion::V14.number()..256).contains(&max))
+    }
+
+    /// Whether it speaks none.
+    fn lacks_identifier(&self) -> bool {
+        self.speaks.is_some_and(|max| max < MessagingVersion::V14.number())
+    }
 }
 
 impl Questions {
@@ -58,7 +75,7 @@ impl Questions {
     fn place(&mut self, peer: Endpoint) -> Option<&mut Noted> {
         if self.get(peer).is_none() && self.peers.len() < MAX_NOTED {
             let last = Timestamp::ZERO;
-            self.peers.push(Noted { peer, failure: None, is_new: false, written: 0, last });
+            self.peers.push(Noted { peer, failure: None, is_new: false, written: 0, last, speaks: None });
         }
         self.peers.iter_mut().find(|noted| noted.peer == peer)
     }
@@ -86,6 +103,21 @@ impl Questions {
         }
         noted.written = noted.written.saturating_add(1);
         noted.last = now;
+    }
+
+    /// `peer` speaks versions of up to `max`.
+    pub(in super::super) fn note_speaks(&mut self, peer: Endpoint, max: u32) {
+        if let Some(noted) = self.place(peer) {
+            noted.speaks = Some(max);
+        }
+    }
+
+    /// Notes the silence of all whose version has no place for the identifier that the cluster is known to have.
+    pub(in super::super) fn note_without_identifier(&mut self) {
+        for noted in self.peers.iter_mut().filter(|noted| noted.lacks_identifier() && noted.failure.is_none())
+        {
+            (noted.failure, noted.is_new) = (Some((DialFailure::SilentWithoutIdentifier, 1)), true);
+        }
     }
 
     /// `peer` has answered.
@@ -137,19 +169,31 @@ impl Questions {
     }
 
     /// The peers that have left their last question without an answer for so long that there is none to come, and what that means.
+    /// `identifier`: that of the cluster's metadata, as far as one is known; it may be 0.
     pub(in super::super) fn newly_silent(
         &self,
         now: Timestamp,
         interval: Duration,
+        identifier: Option<MetadataId>,
     ) -> SmallVec<[(Endpoint, DialFailure); MAX_NOTED]> {
         let patience = interval.saturating_mul(UNANSWERED);
-        let failure = if self.is_tls_seen { DialFailure::SilentAndTls } else { DialFailure::Silent };
+        let failure = |noted: &Noted| {
+            if self.is_tls_seen {
+                DialFailure::SilentAndTls
+            } else if noted.lacks_identifier() && identifier.is_some_and(|id| !id.is_none()) {
+                DialFailure::SilentWithoutIdentifier
+            } else if noted.has_identifier() && identifier.is_none() {
+                DialFailure::SilentOnIdentifier
+            } else {
+                DialFailure::Silent
+            }
+        };
         let is_newly_silent = |noted: &&Noted| {
             noted.written > 0
-                && noted.failure != Some((failure, noted.written))
+                && noted.failure != Some((failure(noted), noted.written))
                 && now.saturating_since(noted.last) >= patience
         };
-        self.peers.iter().filter(is_newly_silent).map(|noted| (noted.peer, failure)).collect()
+        self.peers.iter().filter(is_newly_silent).map(|noted| (noted.peer, failure(noted))).collect()
     }
 }
 
