@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ApplicationState, Builder, ConfigBuilder, Events, Generation, Handle, StartError, Transport,
+    ApplicationState, Builder, ConfigBuilder, Events, Generation, GossipOnly, Handle, Member, MetadataId,
+    StartError, Transport,
 };
 use tokio::runtime::Runtime;
 
@@ -15,8 +16,13 @@ use tokio::runtime::Runtime;
 #[derive(Clone, Copy)]
 pub(crate) struct Adapter {
     pub(crate) name: &'static str,
-    pub(crate) start: fn(NodeSpec) -> Result<(Handle, Events), StartError>,
+    pub(crate) start: fn(NodeSpec) -> Started<Member>,
+    /// The same for a gossip-only member of a Cassandra cluster.
+    pub(crate) start_guest: fn(NodeSpec) -> Started<GossipOnly>,
 }
+
+/// What starting a node gives.
+type Started<M> = Result<(Handle<M>, Events), StartError>;
 
 /// All there are.
 pub(crate) const ALL: &[Adapter] = &[TOKIO, MIO, SMOL, ASYNC_STD];
@@ -29,14 +35,18 @@ pub(crate) const TOKIO: Adapter = Adapter {
             spec.builder::<gossip_tokio::Tokio>().start().await
         })
     },
+    start_guest: |spec| block_on(async { spec.guest::<gossip_tokio::Tokio>().start().await }),
 };
 
 /// Each node has a runtime of its own, with one thread for the node and for the application's tasks.
 pub(crate) const TOKIO_ONE_THREAD: Adapter =
-    Adapter { name: "tokio on one thread", start: start_in_one_thread };
+    Adapter { name: "tokio on one thread", start: start_in_one_thread, ..TOKIO };
 
-pub(crate) const MIO: Adapter =
-    Adapter { name: "mio", start: |spec| spec.builder::<gossip_mio::Mio>().start() };
+pub(crate) const MIO: Adapter = Adapter {
+    name: "mio",
+    start: |spec| spec.builder::<gossip_mio::Mio>().start(),
+    start_guest: |spec| spec.guest::<gossip_mio::Mio>().start(),
+};
 
 pub(crate) const SMOL: Adapter = Adapter {
     name: "smol",
@@ -51,6 +61,7 @@ pub(crate) const SMOL: Adapter = Adapter {
         smol::spawn(tick).detach();
         smol::block_on(spec.builder::<gossip_smol::Smol>().start())
     },
+    start_guest: |spec| smol::block_on(spec.guest::<gossip_smol::Smol>().start()),
 };
 
 pub(crate) const ASYNC_STD: Adapter = Adapter {
@@ -65,6 +76,7 @@ pub(crate) const ASYNC_STD: Adapter = Adapter {
         }));
         block_on(spec.builder::<gossip_async_std::AsyncStd>().start())
     },
+    start_guest: |spec| block_on(spec.guest::<gossip_async_std::AsyncStd>().start()),
 };
 
 /// How long a task of the application sleeps at a time.
@@ -78,7 +90,7 @@ async fn tick_in_tokio(ticks: Arc<AtomicU64>) {
     }
 }
 
-fn start_in_one_thread(spec: NodeSpec) -> Result<(Handle, Events), StartError> {
+fn start_in_one_thread(spec: NodeSpec) -> Started<Member> {
     let (sender, started) = mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -118,6 +130,8 @@ pub(crate) struct NodeSpec {
     /// Counted up by a task of the application, where the adapter has a runtime to share with it. The task ends when the test
     /// and the specification have dropped theirs.
     pub(crate) ticks: Arc<AtomicU64>,
+    /// For a gossip-only member: the identifier of the cluster's metadata, by hand.
+    metadata_id: Option<MetadataId>,
     tune: Vec<Tune>,
 }
 
@@ -135,6 +149,7 @@ impl NodeSpec {
             saved: Vec::new(),
             generation: None,
             ticks: Arc::default(),
+            metadata_id: None,
             tune: Vec::new(),
         }
     }
@@ -149,9 +164,24 @@ impl NodeSpec {
         self
     }
 
+    pub(crate) const fn metadata_id(mut self, id: MetadataId) -> Self {
+        self.metadata_id = Some(id);
+        self
+    }
+
     pub(crate) fn tune(mut self, tune: impl FnOnce(ConfigBuilder) -> ConfigBuilder + Send + 'static) -> Self {
         self.tune.push(Box::new(tune));
         self
+    }
+
+    /// A gossip-only member. What else the specification says is not for such a member.
+    fn guest<R>(self) -> Builder<R, GossipOnly> {
+        let builder = Builder::gossip_only(self.cluster).interval(self.interval).listen(self.listen);
+        let builder = self.seeds.into_iter().fold(builder, Builder::seed);
+        match self.metadata_id {
+            Some(id) => builder.tune(move |config| config.metadata_id(id)),
+            None => builder,
+        }
     }
 
     fn builder<R>(self) -> Builder<R> {

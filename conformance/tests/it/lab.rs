@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::time::Duration;
 
-use gossip_adapter::{StartError, Transport};
+use gossip_adapter::{GossipOnly, StartError, Transport};
 
 use crate::adapters::{Adapter, NodeSpec};
 use crate::member::{Member, all_live, eventually};
@@ -33,13 +33,15 @@ pub(crate) enum Kind {
     Internode,
     /// As `Internode`, under TLS alone.
     Tls,
+    /// As `Internode`, between nodes that behave like those of Cassandra 6.0: messaging version 14, with an identifier of the metadata.
+    Cassandra6,
     Datagram,
 }
 
 impl Kind {
     const fn transport(self) -> Transport {
         match self {
-            Self::Internode | Self::Tls => Transport::Internode,
+            Self::Internode | Self::Tls | Self::Cassandra6 => Transport::Internode,
             Self::Datagram => Transport::Datagram,
         }
     }
@@ -87,6 +89,7 @@ impl Lab {
         let spec = self.plain_spec();
         match self.kind {
             Kind::Tls => spec.tune(|config| config.tls(crate::tls::required())),
+            Kind::Cassandra6 => spec.tune(crate::scenarios::like_6_0),
             Kind::Internode | Kind::Datagram => spec,
         }
     }
@@ -106,6 +109,14 @@ impl Lab {
         let adapter = self.adapters[self.started.get() % self.adapters.len()];
         self.started.set(self.started.get() + 1);
         (adapter.start)(spec).map(|(handle, events)| Member::new(handle, events, adapter.name))
+    }
+
+    /// Starts a gossip-only member, of the adapter whose turn it is.
+    pub(crate) fn start_guest(&self, spec: NodeSpec) -> Member<GossipOnly> {
+        let adapter = self.adapters[self.started.get() % self.adapters.len()];
+        self.started.set(self.started.get() + 1);
+        let (handle, events) = (adapter.start_guest)(spec).expect("a guest starts");
+        Member::new(handle, events, adapter.name)
     }
 
     pub(crate) fn start(&self, spec: NodeSpec) -> Member {

@@ -82,6 +82,19 @@ macro_rules! tls {
     };
 }
 
+/// Messaging version 14, and guests in such a cluster.
+macro_rules! cassandra_6 {
+    ($adapters:expr) => {
+        together!($adapters, Cassandra6);
+        tests!(
+            $adapters, Cassandra6:
+            restart,
+            a_guest_of_6_0_joins_by_the_identifier,
+            a_wrong_identifier_is_refused,
+        );
+    };
+}
+
 macro_rules! datagram {
     ($adapters:expr) => {
         anywhere!($adapters, Datagram);
@@ -121,6 +134,22 @@ mod async_std_tls {
     tls!(&[crate::adapters::ASYNC_STD]);
 }
 
+mod tokio_cassandra_6 {
+    cassandra_6!(&[crate::adapters::TOKIO]);
+}
+
+mod mio_cassandra_6 {
+    cassandra_6!(&[crate::adapters::MIO]);
+}
+
+mod smol_cassandra_6 {
+    cassandra_6!(&[crate::adapters::SMOL]);
+}
+
+mod async_std_cassandra_6 {
+    cassandra_6!(&[crate::adapters::ASYNC_STD]);
+}
+
 mod mio_internode {
     internode!(&[crate::adapters::MIO]);
 }
@@ -154,6 +183,11 @@ mod mixed {
     mod tls {
         together!(crate::adapters::ALL, Tls);
         tests!(crate::adapters::ALL, Tls: half_of_the_nodes_take_up_tls);
+    }
+
+    mod cassandra_6 {
+        together!(crate::adapters::ALL, Cassandra6);
+        tests!(crate::adapters::ALL, Cassandra6: a_guest_of_6_0_joins_by_the_identifier);
     }
 
     mod datagram {

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gossip_adapter::{
-    DownCause, Endpoint, EndpointInfo, Event, Events, EventsError, Generation, Handle, Standing, Stats,
+    DownCause, Endpoint, EndpointInfo, Event, Events, EventsError, Generation, Handle,
+    Member as OfOurCluster, Standing, Stats,
 };
 
 use crate::lab::TooSlow;
@@ -14,16 +15,17 @@ use crate::lab::TooSlow;
 /// How long anything may take: far more than it takes on a machine that is busy with something else.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-pub(crate) struct Member {
-    handle: Handle,
+/// A member of a cluster of ours, or a gossip-only member.
+pub(crate) struct Member<M = OfOurCluster> {
+    handle: Handle<M>,
     adapter: &'static str,
     pub(crate) generation: Generation,
     events: Events,
     told: Vec<Event>,
 }
 
-impl Member {
-    pub(crate) fn new(handle: Handle, events: Events, adapter: &'static str) -> Self {
+impl<M> Member<M> {
+    pub(crate) fn new(handle: Handle<M>, events: Events, adapter: &'static str) -> Self {
         let generation = handle.generation().wait().expect("it has just started");
         Self { handle, adapter, generation, events, told: Vec::new() }
     }
@@ -49,7 +51,7 @@ impl Member {
     }
 
     /// Whether it takes this process for live.
-    pub(crate) fn finds_live(&self, other: &Self) -> bool {
+    pub(crate) fn finds_live<N>(&self, other: &Member<N>) -> bool {
         self.info(other.endpoint()).is_some_and(|info| {
             info.standing == Standing::Live && info.heartbeat.generation == other.generation
         })
@@ -148,10 +150,10 @@ impl Member {
     }
 }
 
-impl Deref for Member {
-    type Target = Handle;
+impl<M> Deref for Member<M> {
+    type Target = Handle<M>;
 
-    fn deref(&self) -> &Handle {
+    fn deref(&self) -> &Handle<M> {
         &self.handle
     }
 }
@@ -180,7 +182,7 @@ pub(crate) fn endpoints(members: &[Member]) -> Vec<Endpoint> {
     members.iter().map(Member::endpoint).collect()
 }
 
-impl Debug for Member {
+impl<M> Debug for Member<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.endpoint(), self.adapter)
     }

@@ -1,5 +1,6 @@
 //! What is to happen, whatever drives the nodes.
 
+mod cassandra_6;
 mod ends;
 mod events;
 mod flood;
@@ -10,6 +11,9 @@ mod peers;
 mod secured;
 mod values;
 
+pub(crate) use cassandra_6::{
+    a_guest_of_6_0_joins_by_the_identifier, a_wrong_identifier_is_refused, like_6_0,
+};
 pub(crate) use ends::{
     kill, last_handle_dropped, port_taken, restart, shutdown_while_seeds_are_silent, stop,
 };
