@@ -100,7 +100,7 @@ impl Rounds {
     }
 
     /// Notes a SYN to at most three peers: one that is live, perhaps one that is unreachable, perhaps a seed.
-    // `counts` of the benches tells it from the other parts of a round.
+    // A function of its own, so that profilers count it apart from the rest of a round: `benches/README.md`.
     #[inline(never)]
     pub(super) fn choose_targets(
         &mut self,

@@ -110,7 +110,7 @@ impl Membership<'_> {
     }
 
     /// Looks at everybody once a round: convicts the silent, repeats echoes that were not answered.
-    // `counts` of the benches tells it from the other parts of a round.
+    // A function of its own, so that profilers count it apart from the rest of a round: `benches/README.md`.
     #[inline(never)]
     pub(in super::super) fn check_liveness(&mut self, may_convict: bool) {
         // Nearly all are live and were heard a moment ago: a look at each tells that, and no more.

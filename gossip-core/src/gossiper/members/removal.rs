@@ -21,7 +21,7 @@ const MONTH_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 impl Membership<'_> {
     /// Looks once a round at who is gone long enough to be forgotten. Where silence may be our own, nobody is judged by it (`judges`).
-    // `counts` of the benches tells it from the other parts of a round.
+    // A function of its own, so that profilers count it apart from the rest of a round: `benches/README.md`.
     #[inline(never)]
     pub(in super::super) fn check_removals(&mut self, judges: bool) {
         let unix_ms = self.clock.unix_ms();
