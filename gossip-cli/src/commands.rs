@@ -22,6 +22,7 @@ pub(crate) mod ring;
 pub(crate) mod run;
 pub(crate) mod sd;
 pub(crate) mod set;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod statusgossip;
 pub(crate) mod stop;

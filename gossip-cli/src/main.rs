@@ -44,7 +44,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::{
     assassinate, check, completions, decode, decommission, describecluster, disablegossip, enablegossip,
     exporter, failuredetector, getseeds, gossipinfo, info, lab, man, reloadkeys, reloadseeds, reloadssl,
-    ring, run, sd, set, status, statusgossip, stop, waitfor, watch,
+    ring, run, sd, set, sim, status, statusgossip, stop, waitfor, watch,
 };
 use crate::config::{ConfigFile, Groups};
 use crate::failure::Failure;
@@ -113,6 +113,8 @@ enum Command {
     Reloadkeys(reloadkeys::Args),
     /// Makes a node read its TLS certificates and keys again
     Reloadssl(reloadssl::Args),
+    /// Simulates a cluster with faults in this process, and prints measurements
+    Sim(sim::Args),
     /// Decodes bytes or captures of Cassandra's connections
     Decode(decode::Args),
     /// Prints a script for command completion in a shell
@@ -181,6 +183,7 @@ impl Parsed {
             Command::Reloadseeds(args) => reloadseeds::reloadseeds(&args),
             Command::Reloadkeys(args) => reloadkeys::reloadkeys(&args),
             Command::Reloadssl(args) => reloadssl::reloadssl(&args),
+            Command::Sim(args) => sim::sim(&args),
             Command::Decode(args) => decode::decode(&args),
             Command::Completions(args) => completions::completions(&args),
             Command::Man(args) => man::man(&args),

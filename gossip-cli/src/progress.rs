@@ -38,6 +38,13 @@ impl Progress {
         progress
     }
 
+    /// Of so many steps. It is shown after two seconds.
+    pub(crate) fn of_steps(total: u64, what: &str) -> Self {
+        let mut progress = Self::hidden(Some(total), "{bar:30} {pos} of {len} {msg}, {eta} left", what);
+        progress.from = Some(Instant::now() + AFTER);
+        progress
+    }
+
     fn hidden(total: Option<u64>, template: &str, what: &str) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         let style =
@@ -48,10 +55,20 @@ impl Progress {
     /// So many bytes more.
     pub(crate) fn advance(&mut self, count: usize) {
         self.bar.inc(count as u64);
+        self.show_when_due();
+    }
+
+    fn show_when_due(&mut self) {
         if self.from.is_some_and(|from| from <= Instant::now()) {
             self.from = None;
             self.show();
         }
+    }
+
+    /// So many steps are done in all.
+    pub(crate) fn step_to(&mut self, done: u64) {
+        self.bar.set_position(done);
+        self.show_when_due();
     }
 
     /// What is done now.

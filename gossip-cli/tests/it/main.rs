@@ -28,6 +28,7 @@ mod python;
 mod refusals;
 mod seeds;
 mod silence;
+mod sim;
 mod split;
 mod stores;
 mod tls;

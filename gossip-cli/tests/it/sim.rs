@@ -1,0 +1,56 @@
+//! `gossip sim`.
+
+use serde_json::Value;
+
+use crate::node::gossip;
+
+fn simulated(options: &[&str]) -> Value {
+    let output = gossip(&[&["sim", "--format", "json"], options].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_simulated_cluster_converges_and_finds_who_is_killed() {
+    let options = ["--nodes", "8", "--rounds", "150", "--churn", "--transport", "datagram", "--loss", "5"];
+    let result = simulated(&options);
+    assert_eq!(result["failed"].as_array().unwrap().len(), 0, "{result}");
+    assert!(result["convergence"]["samples"].as_u64().unwrap() > 0, "{result}");
+    assert!(result["convergence"]["max"].as_f64().unwrap() < 60.0, "{result}");
+    assert!(result["detection"]["p50"].as_f64().unwrap() > 5.0, "{result}");
+    assert!(result["bytes_per_node_round"].as_f64().unwrap() > 100.0, "{result}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed: &str| {
+        let mut result = simulated(&["--nodes", "5", "--rounds", "60", "--churn", "--trace", "--seed", seed]);
+        let took = result.as_object_mut().unwrap().remove("us_per_node_round");
+        assert!(took.is_some_and(|took| took.as_f64() > Some(0.0)));
+        result
+    };
+    let first = run("7");
+    assert!(!first["trace"].as_array().unwrap().is_empty());
+    assert_eq!(first, run("7"));
+    assert_ne!(first, run("8"));
+}
+
+#[test]
+fn a_band_counts_its_seeds_and_a_drawing_is_written() {
+    let result = simulated(&["--nodes", "4", "--rounds", "30", "--seed", "3", "--seeds", "6"]);
+    assert_eq!((&result["seed"], &result["seeds"]), (&3.into(), &6.into()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.svg");
+    let line = ["sim", "--nodes", "4", "--rounds", "30", "--svg", file.to_str().unwrap()];
+    let text = String::from_utf8(gossip(&line).stdout).unwrap();
+    assert!(text.starts_with("Run                    4 nodes, 30 rounds, messages, seed 1\n"), "{text}");
+    assert!(text.contains("\nFailed                 0 of 1\n"), "{text}");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("<polyline"));
+
+    let nowhere = folder.path().join("no/run.svg");
+    let output = gossip(&["sim", "--nodes", "2", "--rounds", "3", "--svg", nowhere.to_str().unwrap()]);
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(line.contains("cannot be written to") && line.contains("no/run.svg"), "{line}");
+}
