@@ -36,6 +36,16 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
+fn a_run_that_fails_names_the_command_that_repeats_it() {
+    let lost = ["sim", "--nodes", "4", "--rounds", "30", "--loss", "100"];
+    let output = gossip(&lost);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("\nFailed                 1 of 1\nseed 1: "), "{text}");
+    assert!(text.ends_with("  gossip sim --nodes 4 --rounds 30 --seed 1 --loss 100 --trace\n"), "{text}");
+}
+
+#[test]
 fn a_band_counts_its_seeds_and_a_drawing_is_written() {
     let result = simulated(&["--nodes", "4", "--rounds", "30", "--seed", "3", "--seeds", "6"]);
     assert_eq!((&result["seed"], &result["seeds"]), (&3.into(), &6.into()));
