@@ -507,9 +507,10 @@ impl Trial {
         for (host, gossiper) in view.running() {
             for (of, owner) in view.running() {
                 let endpoint = owner.local_endpoint();
-                let standing = gossiper.standing(endpoint);
-                if standing != Some(Standing::Live) {
-                    return format!("host {host} has host {of} as {standing:?}");
+                match gossiper.standing(endpoint) {
+                    Some(Standing::Live) => {}
+                    Some(standing) => return format!("host {host} finds host {of} {standing:?}"),
+                    None => return format!("host {host} does not know host {of}"),
                 }
                 if !knows_as(gossiper, owner) {
                     return format!("host {host} does not know what host {of} says of itself");
