@@ -1,17 +1,20 @@
 //! A node of the lab: a child process that runs `gossip run`.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
+
+use uuid::Uuid;
 
 use super::{certificates, option_name};
 use crate::client::Client;
@@ -64,17 +67,16 @@ impl NodeProcess {
         Self { number, settings: settings.clone(), addresses: None, running: None }
     }
 
-    /// Starts the process: on free ports at first, on the same ones and with the same data afterwards.
+    /// Starts the process: on free ports at first, gossiping on the same one and with the same data afterwards.
     ///
     /// # Errors
     ///
     /// No process can be started.
     pub(super) fn start(&mut self, seed: Option<SocketAddr>) -> Result<(), Failure> {
         let broken = |error| Failure::failed(format!("a node cannot be started: {error}"));
-        let free = || "127.0.0.1:0".to_owned();
-        let (listen, admin) = match self.addresses {
-            Some(Addresses { gossip, admin }) => (gossip.to_string(), admin.to_string()),
-            None => (free(), free()),
+        let listen = match self.addresses {
+            Some(Addresses { gossip, .. }) => gossip,
+            None => SocketAddr::from((Ipv4Addr::LOCALHOST, kept_port())),
         };
         let log = File::options().create(true).append(true).open(self.log_path()).map_err(broken)?;
         let mut command = Command::new(std::env::current_exe().map_err(broken)?);
@@ -90,7 +92,7 @@ impl NodeProcess {
         }
         command
             .args(["--exit-with-stdin", "--cluster", "gossip lab", "--log-level", "info"])
-            .args(["--listen", &listen, "--admin", &admin])
+            .args(["--listen", &listen.to_string(), "--admin", "127.0.0.1:0"])
             .args([OsStr::new("--data-dir"), self.data_dir().as_os_str()])
             .args(["--transport", &option_name(self.settings.transport)])
             .args(["--runtime", &option_name(self.settings.runtime)])
@@ -202,6 +204,18 @@ impl NodeProcess {
     fn data_dir(&self) -> PathBuf {
         self.settings.dir.join(format!("node-{}", self.number))
     }
+}
+
+/// A free port that still is free after the node was down: below those that systems give to connections, and to programs that ask for any.
+/// While nodes of other labs or tests open connections, one of those would be gone by then.
+fn kept_port() -> u16 {
+    let random = || Uuid::new_v4().as_u64_pair().0 % 12_000;
+    let ports = core::iter::repeat_with(|| 20_000 + u16::try_from(random()).unwrap_or(0)).take(100);
+    let mut free = ports.filter(|port| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    });
+    free.next().unwrap_or(0)
 }
 
 /// Ends the process: in good order if it is quick about it.
