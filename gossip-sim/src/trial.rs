@@ -18,6 +18,12 @@ const AFTERMATH: u32 = 60;
 /// Every so many rounds a value is published, to see how soon all know it.
 const PUBLISHES_EVERY: u32 = 5;
 
+/// In so many rounds at the end no value is published: at the end all must know all that was.
+const LAST_WORDS: u32 = 20;
+
+/// A stop in good order takes some rounds, so that in as many before the calm none begins.
+const STOP: u32 = 5;
+
 /// For how many rounds, of a second each, a process pauses at a time.
 const PAUSE: u32 = 30;
 
@@ -347,7 +353,7 @@ impl Trial {
                 self.trace(|| "all links go on".into());
             }
             Trouble::Churn if self.runs(host) && self.rng.percent(50) => {
-                if self.rng.percent(50) {
+                if self.rng.percent(50) || self.round + STOP > self.first_calm() {
                     self.kill(host);
                 } else {
                     self.resume(host);
@@ -437,7 +443,8 @@ impl Trial {
     }
 
     fn publish(&mut self) {
-        if self.news.is_some() || !self.round.is_multiple_of(PUBLISHES_EVERY) {
+        let is_over = self.round + LAST_WORDS > self.plan.rounds;
+        if self.news.is_some() || is_over || !self.round.is_multiple_of(PUBLISHES_EVERY) {
             return;
         }
         let host = self.below(self.plan.nodes);
@@ -513,12 +520,26 @@ impl Trial {
                     None => return format!("host {host} does not know host {of}"),
                 }
                 if !knows_as(gossiper, owner) {
-                    return format!("host {host} does not know what host {of} says of itself");
+                    return format!("host {host} {}", difference(gossiper, owner));
                 }
             }
         }
         format!("only {} of {} nodes run", view.running().count(), self.plan.nodes)
     }
+}
+
+/// How what a node knows of another differs from what that one says of itself, in words.
+fn difference(gossiper: &Gossiper, owner: &Gossiper) -> String {
+    let endpoint = owner.local_endpoint();
+    let known = gossiper.heartbeat(endpoint);
+    if known.is_none_or(|known| known.generation != owner.generation()) {
+        return format!("knows {known:?} of {endpoint}, which is in generation {:?}", owner.generation());
+    }
+    let theirs = gossiper.values(endpoint).collect::<Vec<_>>();
+    let ours = owner.values(endpoint).collect::<Vec<_>>();
+    let lacking = ours.iter().filter(|value| !theirs.contains(value)).collect::<Vec<_>>();
+    let surplus = theirs.iter().filter(|value| !ours.contains(value)).collect::<Vec<_>>();
+    format!("lacks of {endpoint} {lacking:?}, and has {surplus:?} in their place")
 }
 
 fn knows_as(gossiper: &Gossiper, owner: &Gossiper) -> bool {
