@@ -9,6 +9,8 @@ use crate::order::Chance;
 
 /// How many peers are taught in one exchange: that all fit one message.
 const LESSON: usize = 100;
+/// After how many rounds without a new endpoint a gossiper no longer takes itself to be among many that join.
+const SETTLES: u32 = 12;
 
 /// A gossiper, the peer that it speaks with, and a buffer.
 #[derive(Debug)]
@@ -57,6 +59,11 @@ impl World {
             world.answer_echoes();
             while world.gossiper.poll_event().is_some() {}
             // What was asked for is forgotten, and newcomers are put in order.
+            world.round();
+            world.drain();
+        }
+        // While endpoints are being learned of, a SYN that lists few is answered by another. What is measured is the time after that.
+        for _ in 0..SETTLES {
             world.round();
             world.drain();
         }
