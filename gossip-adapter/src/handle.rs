@@ -249,7 +249,7 @@ impl<M> Handle<M> {
         })
     }
 
-    /// Stops at once without an announcement, as a crash would: for tests of what others make of it. Answers when the node has
+    /// Stops the node at once, without an announcement. Other nodes see a crash, which tests use. The answer comes when the node has
     /// stopped.
     pub fn abandon(&self) -> Answer<()> {
         self.put((), |node, now, reply, at_stop| {

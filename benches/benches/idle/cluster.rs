@@ -74,7 +74,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Writes some of what is to go out, and says how much; nothing at the end.
+    /// Writes pending bytes to the socket and returns their number. It is 0 when no bytes are pending.
     fn write(&mut self) -> io::Result<usize> {
         if let Some(session) = &mut self.session {
             session.queue(&mem::take(&mut self.unsent))?;

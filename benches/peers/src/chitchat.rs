@@ -197,13 +197,13 @@ pub fn subjects(known: u32, runtime: &Runtime) -> Vec<Subject<'_>> {
     subjects
 }
 
-/// The names of what is measured here.
+/// Name of the measurement of chitchat's older wire format.
 pub const CHITCHAT_OLD: &str = "chitchat over UDP, format 0";
-/// See [`CHITCHAT_OLD`].
+/// Name of the measurement of chitchat's newer wire format.
 pub const CHITCHAT_NEW: &str = "chitchat over UDP, format 1 (zstd)";
-/// The bare loop with the sizes of the messages of the older format.
+/// Name of the measurement of a bare loop with the message sizes of the older format.
 pub const BARE_OLD: &str = "bare UDP loop, sizes of format 0";
-/// The same of the newer format.
+/// Name of the measurement of a bare loop with the message sizes of the newer format.
 pub const BARE_NEW: &str = "bare UDP loop, sizes of format 1";
 
 /// A loop that receives and sends, and does nothing else.

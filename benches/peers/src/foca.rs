@@ -18,7 +18,7 @@ use crate::{Subject, record, time};
 
 type Node = Foca<SocketAddrV4, PostcardCodec, StdRng, NoCustomBroadcast>;
 
-/// One that does nothing of what foca asks for.
+/// A runtime for foca that sends no messages and starts no timers.
 struct Nothing;
 
 impl Runtime<SocketAddrV4> for Nothing {

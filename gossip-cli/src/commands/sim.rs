@@ -420,7 +420,15 @@ fn as_text(args: &Args, total: &Total, trace: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
 
     #[test]
     fn percentiles_are_samples() {
@@ -432,14 +440,6 @@ mod tests {
 
     #[test]
     fn a_seed_that_failed_is_named_with_the_command_that_repeats_it() {
-        use clap::Parser;
-
-        #[derive(Debug, clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            args: Args,
-        }
-
         let args = Line::parse_from(["sim", "--seeds", "2", "--pause"]).args;
         let mut total = Total::default();
         total.add(1, Report::default(), Duration::from_secs(1));
@@ -456,14 +456,6 @@ mod tests {
 
     #[test]
     fn the_command_that_repeats_a_run_is_a_command() {
-        use clap::Parser;
-
-        #[derive(Debug, clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            args: Args,
-        }
-
         let args =
             Line::parse_from(["sim", "--churn", "--clog", "--loss", "5", "--transport", "datagram"]).args;
         let repeated = args.repeat(7);
