@@ -7,20 +7,17 @@ use std::time::{Duration, Instant};
 
 use gossip_benches::messages::{CODEC, body};
 use gossip_core::internode::{
-    ConnectionType, FrameKind, Framing, Header, Inbound, InboundEvent, InboundLimits, Initiate, Outbound,
-    OutboundEvent, Params, Scratch, VersionRange, wrap,
+    ConnectionType, Framing, Header, Inbound, InboundEvent, InboundLimits, Initiate, Outbound, OutboundEvent,
+    Scratch,
 };
 use gossip_core::message::Message;
-use gossip_core::wire::Writer;
 use gossip_core::{Endpoint, Verb};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::frames::{VERSION, frame};
 use crate::secured::{Configs, Session};
 use crate::world::{Who, World, mix};
-
-/// The messaging version that is offered and accepted.
-const VERSION: VersionRange = VersionRange { min: 12, max: 12 };
 
 /// Tokens from 1 on are of connections.
 const LISTENER: Token = Token(0);
@@ -361,26 +358,6 @@ impl Cluster {
             _ => {}
         }
     }
-}
-
-fn frame(verb: Verb, id: u64, body: &[u8]) -> Vec<u8> {
-    let header = Header {
-        id,
-        epoch: 0,
-        created_at: 0,
-        expires_in: 300_000,
-        verb,
-        flags: 0,
-        params: Params::NONE,
-        payload_size: body.len(),
-    };
-    let start = Framing::Crc.header_len();
-    let end = start + header.encoded_len(CODEC.version) + body.len();
-    let mut buffer = vec![0; end + Framing::Crc.trailer_len()];
-    let mut out = Writer::new(&mut buffer[start..end]);
-    header.encode(CODEC.version, &mut out).and_then(|()| out.bytes(body)).expect("room for just that");
-    wrap(Framing::Crc, FrameKind::SelfContained, &mut buffer, start..end).expect("it fits a frame");
-    buffer
 }
 
 /// When something happens next that happens every now and then.

@@ -1,6 +1,10 @@
 //! What a node costs that has nothing to do: see `benches/README.md`.
 
+#[path = "../shared/adapters.rs"]
+mod adapters;
 mod cluster;
+#[path = "../shared/frames.rs"]
+mod frames;
 mod node;
 mod secured;
 mod usage;
@@ -11,8 +15,9 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use adapters::Adapter;
 use cluster::{Cluster, Traffic};
-use node::{Adapter, Process, Report};
+use node::{Process, Report};
 use secured::Keys;
 use usage::Usage;
 

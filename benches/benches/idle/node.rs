@@ -9,54 +9,34 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use gossip_adapter::{Builder, Events, Handle, StartError};
-use gossip_core::{ApplicationState, Event, Standing, Tls};
+use gossip_adapter::Handle;
+use gossip_core::{ConfigBuilder, Event, Standing, Transport};
 
+use crate::adapters::{self, Adapter, Spec};
 use crate::secured::Keys;
 use crate::world::CLUSTER;
 
 /// The argument that makes this program such a process.
 pub(crate) const ARGUMENT: &str = "--be-the-node";
 
-/// What drives the node.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Adapter {
-    Tokio,
-    Smol,
-    AsyncStd,
-    Mio,
-}
-
-impl Adapter {
-    pub(crate) const ALL: [Self; 4] = [Self::Tokio, Self::Smol, Self::AsyncStd, Self::Mio];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Tokio => "tokio",
-            Self::Smol => "smol",
-            Self::AsyncStd => "async-std",
-            Self::Mio => "mio",
-        }
-    }
-}
-
 /// Is the node: says where it listens, then answers each line with a [`Report`], and ends when its input does.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let [adapter, seed, interval, rest @ ..] = arguments else {
         return Err("not enough is said of the node".into());
     };
-    let adapter = Adapter::ALL.into_iter().find(|known| known.name() == adapter).ok_or("no such adapter")?;
+    let adapter = Adapter::find(adapter).ok_or("no such adapter")?;
     let tls = match rest {
         [] => None,
         [keys, ..] => Some(Keys::parse(keys).ok_or("no keys")?.node()?),
     };
-    let spec = Spec { seed: seed.parse()?, interval: Duration::from_millis(interval.parse()?), tls };
-    let (handle, mut events) = match adapter {
-        Adapter::Tokio => start_on_tokio(spec)?,
-        Adapter::Smol => smol::block_on(builder::<gossip_smol::Smol>(spec).start())?,
-        Adapter::AsyncStd => async_std::task::block_on(builder::<gossip_async_std::AsyncStd>(spec).start())?,
-        Adapter::Mio => builder::<gossip_mio::Mio>(spec).start()?,
+    let (seed, interval) = (Some(seed.parse()?), Duration::from_millis(interval.parse()?));
+    let tune = move |config: ConfigBuilder| match tls {
+        Some(tls) => config.tls(tls),
+        None => config,
     };
+    let transport = Transport::Internode;
+    let spec = Spec { cluster: CLUSTER, seed, interval, transport, tune: Box::new(tune) };
+    let (handle, mut events) = adapters::start(adapter, spec)?;
     let downs = Arc::new(AtomicU64::new(0));
     let counter = downs.clone();
     // In a steady cluster nothing is told, so that this costs nothing.
@@ -75,45 +55,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
         println!("{}", report(&handle, downs.load(Ordering::Relaxed))?);
     }
     Ok(())
-}
-
-/// What the node is told.
-struct Spec {
-    seed: SocketAddr,
-    interval: Duration,
-    tls: Option<Tls>,
-}
-
-fn start_on_tokio(spec: Spec) -> Result<(Handle, Events), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (tell, told) = mpsc::channel::<Result<(Handle, Events), StartError>>();
-    thread::spawn(move || {
-        runtime.block_on(async {
-            let started = builder::<gossip_tokio::Tokio>(spec).start().await;
-            let stopped = started.as_ref().ok().map(|(handle, _)| handle.stopped());
-            if tell.send(started).is_ok()
-                && let Some(stopped) = stopped
-            {
-                stopped.await;
-            }
-        });
-    });
-    Ok(told.recv()??)
-}
-
-fn builder<R>(spec: Spec) -> Builder<R> {
-    let Spec { seed, interval, tls } = spec;
-    Builder::new(CLUSTER)
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .seed(seed)
-        .interval(interval)
-        .state(ApplicationState::STATUS_WITH_PORT, "NORMAL,0")
-        .state(ApplicationState::DC, "datacenter1")
-        .state(ApplicationState::RACK, "rack1")
-        .tune(|config| match tls {
-            Some(tls) => config.tls(tls),
-            None => config,
-        })
 }
 
 fn report(handle: &Handle, downs: u64) -> Result<String, Box<dyn std::error::Error>> {
