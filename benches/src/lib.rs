@@ -8,4 +8,5 @@ pub mod interleaved;
 pub mod messages;
 pub mod order;
 pub mod steps;
+pub mod usage;
 pub mod world;

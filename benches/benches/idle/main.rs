@@ -7,7 +7,6 @@ mod cluster;
 mod frames;
 mod node;
 mod secured;
-mod usage;
 mod world;
 
 use std::error::Error;
@@ -17,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use adapters::Adapter;
 use cluster::{Cluster, Traffic};
+use gossip_benches::usage::{self, Usage};
 use node::{Process, Report};
 use secured::Keys;
-use usage::Usage;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 

@@ -73,7 +73,8 @@ fn start_on_tokio(spec: Spec) -> Result<(Handle, Events), Box<dyn Error>> {
     Ok(started.recv()??)
 }
 
-fn builder<R>(spec: Spec) -> Builder<R> {
+/// Those settings.
+pub(crate) fn builder<R>(spec: Spec) -> Builder<R> {
     let Spec { cluster, seed, interval, transport, tune } = spec;
     let builder = Builder::new(cluster)
         .listen(SocketAddr::from(([127, 0, 0, 1], 0)))

@@ -1,4 +1,4 @@
-//! What the system says of a process: Linux's `/proc`.
+//! The processor time, memory and limits of a process, as Linux's `/proc` tells them.
 
 use std::fs;
 use std::io;
@@ -6,18 +6,24 @@ use std::time::Duration;
 
 /// What a process has used since it began.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Processor time in the program itself, and in the kernel on its behalf. Told in steps of 10 ms.
-    pub(crate) user: Duration,
-    pub(crate) system: Duration,
+    pub user: Duration,
+    /// See `user`.
+    pub system: Duration,
     /// How often one of its threads went to sleep.
-    pub(crate) sleeps: u64,
+    pub sleeps: u64,
     /// Memory that is in use now.
-    pub(crate) resident_kb: u64,
+    pub resident_kb: u64,
 }
 
 impl Usage {
-    pub(crate) fn of(process: u32) -> io::Result<Self> {
+    /// Of the process with this id.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended, or the system has no `/proc`.
+    pub fn of(process: u32) -> io::Result<Self> {
         // Linux counts in hundredths of a second here, whatever it does inside.
         const TICK: Duration = Duration::from_millis(10);
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
@@ -41,7 +47,7 @@ impl Usage {
 }
 
 /// How many files this process, and those that it starts, may have open.
-pub(crate) fn max_open_files() -> Option<u64> {
+pub fn max_open_files() -> Option<u64> {
     number_after(&fs::read_to_string("/proc/self/limits").ok()?, "Max open files")
 }
 
