@@ -36,10 +36,7 @@ fn main() {
         let most = measure(|| spent = node.serve(*joiners)).bytes_max;
         let sent = node.sent.values().sum::<usize>();
         assert!(node.sent.len() == *joiners as usize, "all are answered");
-        assert!(
-            node.sent.values().all(|sent| *sent > VALUES as usize * VALUE_LEN),
-            "all are told everything"
-        );
+        assert!(node.sent.values().all(|sent| *sent > VALUES as usize * VALUE_LEN), "all get everything");
         println!(
             "{joiners:<9} {:>8.1} MB {:>13.1} ms {:>12.1} MB",
             most as f64 / 1e6,
@@ -138,7 +135,7 @@ impl Served {
                     writable.push_back(connection);
                 }
                 Output::Event(_) => {}
-                Output::Close { .. } => panic!("nobody is hung up on"),
+                Output::Close { .. } => panic!("no connection is closed"),
                 _ => return spent,
             }
         }

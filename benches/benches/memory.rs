@@ -37,7 +37,7 @@ fn main() {
             assert!(each <= MOST || name != ORDINARY, "at most {MOST} bytes for an endpoint with {ORDINARY}");
         }
     }
-    println!("\nWhat a gossiper holds that knows so many, less what it holds that knows nobody.");
+    println!("\nBytes of a gossiper that knows so many endpoints, less those of one that knows none.");
 }
 
 /// How many bytes a gossiper holds.

@@ -30,7 +30,7 @@ pub fn peer(n: u32) -> Endpoint {
     Endpoint::v4([10, a, b, c], 7000)
 }
 
-/// What one endpoint is told of with.
+/// What a message says of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
     /// Which peer.

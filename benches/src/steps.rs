@@ -92,7 +92,7 @@ pub struct Bench {
     world: World,
     floor: Floor,
     known: u32,
-    /// The last heartbeat that was told of.
+    /// The last heartbeat that was sent.
     heartbeat: i32,
 }
 
@@ -135,7 +135,7 @@ impl Bench {
         let different = (64_000 / count).clamp(16, 4_000);
         let mut chance = Chance::new(u64::from(self.known));
         let drawn = (0..different).map(|nth| order.draw(&mut chance, nth, self.known, count)).collect();
-        // What is told of is newer than all before.
+        // What is sent is newer than all before.
         Work { step, news, order, drawn, heartbeat: self.heartbeat }
     }
 

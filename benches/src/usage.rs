@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What a process has used since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Processor time in the program itself, and in the kernel on its behalf. Told in steps of 10 ms.
+    /// Processor time in the program itself, and in the kernel on its behalf. Measured in steps of 10 ms.
     pub user: Duration,
     /// See `user`.
     pub system: Duration,

@@ -11,7 +11,7 @@ use crate::lock::lock;
 
 /// What a node will answer: a future, for programs that have a runtime; others [`wait`](Answer::wait).
 ///
-/// What was asked for is under way already, and is done also if nobody cares for the answer.
+/// What was asked for is under way already, and is done even if the answer is dropped.
 ///
 /// # Cancel safety
 ///

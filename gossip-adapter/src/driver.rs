@@ -121,7 +121,7 @@ impl<R: Reactor> Driver<R> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the sockets are closed. The node is gone without a word to its peers, and its handles are told
+    /// If the future is dropped, the sockets are closed. The node is gone without a word to its peers, and its handles return
     /// [`Stopped`](crate::Stopped) and [`End::Dropped`](crate::End::Dropped).
     pub async fn run(mut self) {
         self.engine.begin();
@@ -141,7 +141,7 @@ impl<R: Reactor> Driver<R> {
         }
     }
 
-    /// Waits for whatever comes first. What is there already comes before the timer, so that nobody is late whose bytes were
+    /// Waits for whatever comes first. What is there already comes before the timer, so that no peer counts as late whose bytes were
     /// there; [`Driver::give_way`] sees to it that the timer does not wait for long. Of what may be there, each is asked first in
     /// turn, so that none of it waits for the others for ever.
     async fn next(&mut self) -> Turn<R> {
@@ -222,7 +222,7 @@ impl<R: Reactor> Driver<R> {
     }
 
     /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
-    /// then refused by the system, as if nobody were here.
+    /// then refused by the system, as if no process were here.
     async fn follow_listening(&mut self) {
         match &self.front {
             Front::Connections(listener) if !self.engine.is_listening() => {

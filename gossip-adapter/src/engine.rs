@@ -169,9 +169,9 @@ impl Engine {
         self.mailbox.run(&mut self.node, self.clock.now());
     }
 
-    /// What an event wants stored before it is told with [`Engine::tell`]. Storing may block: run it where that is allowed, and
+    /// What an event wants stored before it is passed on with [`Engine::tell`]. Storing may block: run it where that is allowed, and
     /// give back what came of it to [`Engine::stored`].
-    #[must_use = "it is to be stored before the event is told"]
+    #[must_use = "it is to be stored before the event is passed on"]
     pub fn to_store(&mut self, event: &Event) -> Option<ToStore> {
         let Event::GenerationRaised { new, .. } = *event else { return None };
         Some(ToStore { generation: new, persist: self.persist.take()? })
@@ -243,7 +243,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// What [`Engine::front_failed`] is to be told.
+    /// What [`Engine::front_failed`] takes.
     pub fn receive(&mut self, mut receive: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<bool> {
         loop {
             return match receive(&mut self.read_buffer) {
@@ -265,7 +265,7 @@ impl Engine {
         let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
         match to_tell {
             Some(count) => {
-                warn!(%error, count, "connections or packets could not be taken in (this is told once a minute)");
+                warn!(%error, count, "connections or packets could not be taken in (logged once a minute)");
             }
             None => debug!(%error, "no connection or packet was taken in"),
         }
@@ -278,7 +278,7 @@ impl Engine {
         let to_tell = if is_full { None } else { self.send_troubles.failed(&mut self.node, error).to_tell };
         match to_tell {
             Some(count) => {
-                warn!(%error, %to, count, "packets could not be sent (this is told once a minute)");
+                warn!(%error, %to, count, "packets could not be sent (logged once a minute)");
             }
             None => debug!(%error, %to, "a packet is lost"),
         }

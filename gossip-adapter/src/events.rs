@@ -28,7 +28,7 @@ pub struct Events {
     subscriber: u64,
     /// The number of the event that comes next.
     next: u64,
-    /// What was missed and yet has to be told.
+    /// What was missed, and must be delivered all the same.
     kept: VecDeque<Event>,
     is_over: bool,
 }
@@ -39,7 +39,7 @@ impl Events {
     /// # Errors
     ///
     /// [`EventsError::Lagged`] once, if events were missed because this was not called for too long: the node never waits for
-    /// its subscribers. What ends a wait is told all the same: see [`EventsError::Lagged`]. [`EventsError::Stopped`] when the node has stopped and all is told.
+    /// its subscribers. Events that end a wait are delivered all the same. [`EventsError::Stopped`] when the node has stopped and all is delivered.
     ///
     /// # Cancel safety
     ///
@@ -171,7 +171,7 @@ impl fmt::Debug for Events {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventsError {
     /// So many events were missed; what they said can be read from the node. Of those that end a wait the last of each kind
-    /// are not missed, but told next: the end of the shadow round, an address conflict, a removal, the outcome of an
+    /// are not missed, but delivered next: the end of the shadow round, an address conflict, a removal, the outcome of an
     /// assassination.
     Lagged(u64),
     /// The node has stopped.
@@ -197,7 +197,7 @@ pub(crate) struct Feed {
 
 #[derive(Default)]
 struct State {
-    /// The last of the events, up to [`EVENTS`]. Nothing is kept where nobody has subscribed.
+    /// The last of the events, up to [`EVENTS`]. Nothing is kept without a subscriber.
     ring: VecDeque<Event>,
     /// The last events that may end a wait, with their numbers, whether they are in the ring or not.
     vital: VecDeque<(u64, Event)>,
@@ -228,7 +228,7 @@ impl Feed {
         }
     }
 
-    /// Appends an event, and wakes all. `woken` is lent for the time, so that nothing is allocated; it comes and goes empty.
+    /// Appends an event, and wakes all. `woken` is scratch memory, so that nothing is allocated. It is empty before and after.
     pub(crate) fn publish(&self, event: Event, woken: &mut Vec<Waiting>) {
         let mut state = lock(&self.state);
         let number = state.published;

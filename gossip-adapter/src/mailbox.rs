@@ -16,7 +16,7 @@ use crate::view;
 
 /// The driver's end of all [`Handle`](crate::Handle)s and [`Events`](crate::Events).
 ///
-/// It is told each event of the node by [`Mailbox::publish`], and whenever the node has nothing more to do by [`Mailbox::settle`].
+/// It receives each event of the node by [`Mailbox::publish`], and whenever the node has nothing more to do by [`Mailbox::settle`].
 ///
 /// It is to be dropped when the node has stopped, after the sockets, so that the port is free when the wait for the stop ends.
 /// Whatever was asked and not answered is answered then with [`Stopped`](crate::Stopped), and whatever is asked later.
@@ -52,7 +52,7 @@ impl Mailbox {
         }
     }
 
-    /// Says whom to wake when the mailbox is no longer empty. It is not told of what came before that: ask afterwards whether
+    /// Says whom to wake when the mailbox is no longer empty. It is not woken for what came before: ask afterwards whether
     /// the mailbox [`is_empty`](Mailbox::is_empty).
     pub fn register(&self, waker: &Waker) {
         let mut state = lock(&self.queue.state);
@@ -126,7 +126,7 @@ impl Drop for Mailbox {
         let driver = state.driver.take();
         drop(state);
         drop(driver);
-        // Who waits for the end finds that nothing more is told.
+        // A task that waits for the end finds that no more events come.
         self.feed.close();
         self.view.close();
         drop(commands);

@@ -11,12 +11,12 @@ pub struct Rarely {
 }
 
 impl Rarely {
-    /// To be told at most once in `every`.
+    /// Reported at most once in `every`.
     pub const fn every(every: Duration) -> Self {
         Self { every, told: None, untold: 0 }
     }
 
-    /// It has happened now. If that is to be told: how often it has happened since that was told.
+    /// It has happened now. If that is to be reported: how often it has happened since the last report.
     #[must_use]
     pub fn happened(&mut self) -> Option<u64> {
         self.happened_at(Instant::now())

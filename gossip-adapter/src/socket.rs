@@ -21,7 +21,7 @@ pub const TIME_SLICE: Duration = Duration::from_millis(5);
 /// How long nothing is accepted or received after that failed: there may be no file descriptors left, for example.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a node is told of a dial that failed, with [`Node::explain_failure`](gossip_core::Node::explain_failure).
+/// Why a dial failed. The node gets it with [`Node::explain_failure`](gossip_core::Node::explain_failure).
 pub fn dial_failure(error: &io::Error) -> DialFailure {
     use io::ErrorKind as Kind;
     match error.kind() {

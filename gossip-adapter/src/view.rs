@@ -128,7 +128,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if it was refused, nobody answered, or it was stopped; [`Handle::stopped`](crate::Handle::stopped) says which.
+    /// [`Stopped`] if it was refused, no seed answered, or it was stopped; [`Handle::stopped`](crate::Handle::stopped) says which.
     ///
     /// # Cancel safety
     ///
@@ -240,7 +240,7 @@ impl Shared {
         View { shared: shared.clone(), reader, seen: 0 }
     }
 
-    /// Takes over what an event tells of, before it is told.
+    /// Takes over the change of an event, before the event is delivered.
     pub(crate) fn note(&self, node: &Node, event: &Event) {
         match (event, event.endpoint()) {
             // The lost events may be about any endpoint.
@@ -274,7 +274,7 @@ impl Shared {
         }
     }
 
-    /// Gives back the memory, if nobody reads any more.
+    /// Gives back the memory, if it has no readers any more.
     pub(crate) fn tidy(&self) {
         if self.readers.load(Ordering::Acquire) > 0 {
             return;

@@ -27,7 +27,7 @@ fn an_answer_can_be_awaited() {
     driver.run();
     assert_eq!(woken.count(), 1);
     let Poll::Ready(Ok(version)) = set.as_mut().poll(&mut context) else { panic!("it was asked for") };
-    // Nobody polled this one before it was there.
+    // This one was not polled before it was there.
     assert_eq!(value.as_mut().poll(&mut context), Poll::Ready(Ok(Some(("dc1".into(), version)))));
     assert_eq!(woken.count(), 1);
     assert!(value.as_mut().poll(&mut context).is_pending(), "it is given once");
@@ -138,7 +138,7 @@ fn the_node_shuts_down_with_its_last_handle() {
 fn the_driver_is_woken_when_its_mailbox_fills() {
     let mut driver = Driver::new();
     let handle = driver.handle();
-    // What came before is not told, and not forgotten.
+    // What came before gives no event, and is not forgotten.
     let early = handle.stats();
     let (waker, woken) = counting();
     driver.mailbox.register(&waker);
@@ -184,7 +184,7 @@ fn what_happens_right_after_the_start_is_told() {
         assert_eq!(events.wait(), Ok(Event::Stopped));
         assert_eq!(events.wait(), Err(EventsError::Stopped));
     }
-    assert_eq!(clone.clone().wait(), Err(EventsError::Stopped), "nothing is told again");
+    assert_eq!(clone.clone().wait(), Err(EventsError::Stopped), "no event comes again");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn whoever_is_too_slow_is_told_all_the_same_what_ends_a_wait() {
     driver.publish(Event::Removed { generation: Generation::new(2) });
     let mut clone = events.clone();
     assert_eq!(late.try_recv(), Some(Err(EventsError::Lagged(50_001 - EVENTS as u64))));
-    assert_eq!(late.try_recv(), Some(Ok(up(50_001 - 4_096))), "of what came before it is told nothing");
+    assert_eq!(late.try_recv(), Some(Ok(up(50_001 - 4_096))), "it gets no earlier events");
     for events in [&mut events, &mut clone] {
         assert_eq!(events.wait(), Err(EventsError::Lagged(50_002 - EVENTS as u64)));
         for kept in [Event::ShadowRoundDone, assassinated(1), assassinated(2)] {
@@ -290,7 +290,7 @@ fn whoever_is_too_slow_is_told_all_the_same_what_ends_a_wait() {
         for number in 50_001 - 4_096..50_000 {
             assert_eq!(events.wait(), Ok(up(number)));
         }
-        assert_eq!(events.wait(), Ok(Event::Removed { generation: Generation::new(2) }), "it is told once");
+        assert_eq!(events.wait(), Ok(Event::Removed { generation: Generation::new(2) }), "it comes once");
         assert_eq!(events.try_recv(), None);
     }
 }
@@ -564,7 +564,7 @@ fn on_a_thread() -> (Handle, JoinHandle<()>) {
     (handle, thread)
 }
 
-/// An event that can be told from others.
+/// An event that differs from the others.
 fn up(number: i32) -> Event {
     let endpoint = Endpoint::v4([127, 0, 0, 1], 7_000);
     Event::StateChanged { endpoint, key: ApplicationState::DC, version: Version::new(number) }

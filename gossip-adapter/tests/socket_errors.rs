@@ -118,14 +118,13 @@ impl Socket {
             asked_healed: AtomicU64::new(0),
             sends: AtomicU64::new(0),
         });
-        let before =
-            SOCKETS.lock().expect("nobody panics with it").insert(address(port), Arc::clone(&socket));
+        let before = SOCKETS.lock().expect("no holder panics").insert(address(port), Arc::clone(&socket));
         assert!(before.is_none(), "two tests have port {port}");
         socket
     }
 
     fn find(address: SocketAddr) -> io::Result<Arc<Self>> {
-        let sockets = SOCKETS.lock().expect("nobody panics with it");
+        let sockets = SOCKETS.lock().expect("no holder panics");
         sockets.get(&address).cloned().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 

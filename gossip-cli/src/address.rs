@@ -92,7 +92,7 @@ pub(crate) fn resolve(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, 
     }
 }
 
-/// Refuses what nobody can be reached at.
+/// Refuses an address at which no node can be reached.
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// How long somebody is waited for, such as `90s`, `12h` or `3d`.
+/// How long to wait, such as `90s`, `12h` or `3d`.
 ///
 /// # Errors
 ///

@@ -63,9 +63,9 @@ pub(crate) struct Admin {
     pub(crate) keys: Option<KeySource>,
     pub(crate) tls: Option<TlsSource>,
     pub(crate) assassinations: Assassinations,
-    /// Told when the node shall stop.
+    /// Notified when the node shall stop.
     pub(crate) stop: Arc<Notify>,
-    /// Told when the node has begun to leave.
+    /// Notified when the node has begun to leave.
     pub(crate) leaving: Arc<Notify>,
 }
 

@@ -1,4 +1,4 @@
-//! Asking a live member straight over gossip: by a shadow round, after which nobody has heard of us.
+//! Asking a live member straight over gossip: by a shadow round, which leaves no trace in the cluster.
 
 mod many;
 
@@ -191,7 +191,7 @@ struct Question<'a> {
     metadata_id: Option<MetadataId>,
 }
 
-/// All that a member told.
+/// All that a member answered.
 struct AllTold {
     partitioner: String,
     metadata: Option<MetadataModel>,
@@ -228,7 +228,7 @@ impl<'a> Question<'a> {
         if listen.is_some_and(|listen| listen.ip().is_unspecified()) {
             return Err(Failure::misuse("--listen: the member needs one address that it can dial (name it)"));
         }
-        // Whatever goes wrong with the connection itself is told apart from what is refused in silence.
+        // A fault of the connection itself is reported as such. A refusal is silent, and comes later.
         TcpStream::connect_timeout(&seed, patience).map_err(|error| {
             Failure::failed(format!(
                 "{seed} cannot be reached: {error} (check the host, and its storage port)"
@@ -429,10 +429,10 @@ enum Told {
     Partitioner(String),
 }
 
-/// What the node was told, once it was; `last` becomes what the last attempt failed for, and how often in a row.
+/// What the node was answered, once it was; `last` becomes what the last attempt failed for, and how often in a row.
 async fn answer(node: &Handle, events: &mut Events, last: &mut Outcome) -> Told {
     loop {
-        // What is so decides, whatever was told and missed. It takes no part once it has its answer.
+        // The phase decides, because events may have been missed. It takes no part once it has its answer.
         if node.phase().await == Ok(Phase::Disabled) {
             return Told::State(node.endpoints().await.unwrap_or_default());
         }

@@ -16,7 +16,7 @@ use crate::model::WatchModel;
 use crate::names::{Names, flavour_of};
 use crate::text::{Layout, json};
 
-/// How many changes are told together at most. Values are read once for all of them.
+/// How many changes are printed together at most. Values are read once for all of them.
 const BATCH: usize = 256;
 
 /// The changes that a node tells of.
@@ -54,7 +54,7 @@ impl Changes {
         self
     }
 
-    /// The next changes; none if nothing is told for so long, and `None` when the node has stopped.
+    /// The next changes; none if there is nothing for so long, and `None` when the node has stopped.
     pub(crate) async fn next(&mut self, patience: Duration) -> Option<Vec<WatchModel>> {
         if self.has_ended {
             return None;
@@ -71,7 +71,7 @@ impl Changes {
                 }
             }
         }
-        // What was told before the values were read may have changed them: nothing of it is left out.
+        // Events from before the values were read may have changed them: none of these is left out.
         let patience = if is_first { Duration::ZERO } else { patience };
         let Ok(event) = tokio::time::timeout(patience, self.events.recv()).await else {
             return Some(Vec::new());
@@ -164,7 +164,7 @@ impl Changes {
                 WatchModel {
                     key: Some(key.number()),
                     name: Some(self.names.name(key, flavour)),
-                    // The value may be a later one than the event tells of, and is told under its own version.
+                    // The value may be a later one than that of the event, and is shown with its own version.
                     version: Some(state.map_or(version, |state| state.version).get()),
                     value: state
                         .filter(|_| key != ApplicationState::TOKENS)
@@ -236,7 +236,7 @@ const fn is_value(event: &Event) -> bool {
     !matches!(*key, ApplicationState::STATUS | ApplicationState::STATUS_WITH_PORT)
 }
 
-/// As what an event is told.
+/// How an event is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Told {
     AsItIs,
@@ -254,7 +254,7 @@ enum Told {
     Not,
 }
 
-/// As what `event` is told, where `status` is what an endpoint has now.
+/// How `event` is shown, where `status` is what an endpoint has now.
 ///
 /// A node that removes a dead member publishes its state under later generations, and gossip may bring members that have left. Neither of
 /// them has started, or joined.
@@ -289,7 +289,7 @@ fn home(known: &Snapshot, host_id: Uuid) -> Option<Endpoint> {
 struct Seen {
     /// Hashes of the values.
     values: HashMap<Endpoint, HashMap<ApplicationState, u64>>,
-    /// Who has restarted since: of nobody else is anything left out.
+    /// Who has restarted since: only of these are values left out.
     restarted: HashSet<Endpoint>,
     hasher: RandomState,
 }

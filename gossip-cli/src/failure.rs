@@ -43,7 +43,7 @@ impl Failure {
         if !matches!(self, Self::Interrupted(_) | Self::Told | Self::Ended(_) | Self::ReaderGone) {
             let line = format!("error: {self}\n");
             let (sender, written) = mpsc::channel();
-            // With standard error gone, or full and never read, there is nobody left to tell.
+            // With standard error gone, or full and never read, there is no one left to tell.
             let writing = thread::Builder::new().spawn(move || {
                 let _ = io::stderr().write_all(line.as_bytes());
                 let _ = sender.send(());
@@ -100,6 +100,6 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// As [`print()`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = json(value, Layout::Pretty)
-        .map_err(|error| Failure::failed(format!("cannot be told in JSON: {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot be written as JSON: {error}")))?;
     print(&(text + "\n"))
 }

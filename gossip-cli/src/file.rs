@@ -37,7 +37,7 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     read_checked(path, |_| Ok(()))
 }
 
-/// All of a file that holds a secret: nobody but its owner and its group may read it.
+/// All of a file that holds a secret: only its owner and its group may read it.
 ///
 /// # Errors
 ///
@@ -89,7 +89,7 @@ fn read_checked(path: &Path, check: impl FnOnce(&Metadata) -> Result<(), String>
     })
 }
 
-/// Opens without waiting for somebody at the other end of a pipe.
+/// Opens without waiting for a process at the other end of a pipe.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -120,7 +120,7 @@ fn read(from: &mut impl Read, is_pipe: bool, patience: Duration) -> Result<Vec<u
     let mut heard = Instant::now();
     loop {
         match from.read(&mut chunk) {
-            // A pipe that nobody has opened yet for writing reads as if it had ended.
+            // A pipe that is not open for writing yet reads as if it had ended.
             Ok(0) if !is_pipe || !bytes.is_empty() || heard.elapsed() >= patience => return Ok(bytes),
             Ok(0) => thread::sleep(LOOK),
             Ok(count) => {

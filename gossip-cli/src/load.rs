@@ -6,9 +6,9 @@ use std::sync::Arc;
 use gossip_adapter::{ApplicationState, Handle};
 use tokio::sync::Mutex;
 
-/// How many intervals after the start the load is told first.
+/// How many intervals after the start the load is published first.
 const FIRST_LOAD: u32 = 2;
-/// Every how many intervals it is told again.
+/// Every how many intervals it is published again.
 const LOAD_PERIOD: u32 = 60;
 
 /// Whose the load is to tell: the node's, until the operator gives one.

@@ -21,7 +21,7 @@ const LOG_LINES: usize = 8_192;
 /// How often it is looked whether lines of the log were dropped.
 const DROPPED_EVERY: Duration = Duration::from_secs(10);
 
-/// The log, which is written by a thread of its own: if nobody reads standard error, nothing waits for it.
+/// The log, which is written by a thread of its own: if standard error is not read, nothing waits for it.
 #[derive(Debug)]
 pub(crate) struct Log {
     dropped: ErrorCounter,
@@ -58,7 +58,7 @@ impl LogDropped {
             tokio::time::sleep(DROPPED_EVERY).await;
             let dropped = self.lines();
             if dropped > told {
-                // All in all, since the line that told of some may have been dropped as well.
+                // The total, since the previous line about it may have been dropped as well.
                 tracing::warn!(
                     "{dropped} lines of this log were dropped since the start: it is not read fast enough"
                 );

@@ -205,9 +205,9 @@ pub(crate) struct KeysModel {
 /// Something that changed, as the node tells it when it happens.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct WatchModel {
-    /// When it was told, in milliseconds since the Unix epoch.
+    /// When it was reported, in milliseconds since the Unix epoch.
     pub(crate) unix_ms: u64,
-    /// Whether the endpoint is only in gossip, told with `known`.
+    /// Whether the endpoint is only in gossip; comes with `known`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gossip_only: Option<bool>,
     /// What: `watching` first of all, over gossip then `known` for each endpoint; then `joined`, `up`, `down`, `state` and so on; `missed` if the reader was too slow.
@@ -220,7 +220,7 @@ pub(crate) struct WatchModel {
     pub(crate) generation: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
-    /// Where the host of an endpoint is now, told with `replaced`.
+    /// Where the host of an endpoint is now; comes with `replaced`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaced_by: Option<SocketAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -388,7 +388,7 @@ impl From<Standing> for StandingModel {
     }
 }
 
-/// How endpoints are told apart in print: by their address, or also by their port.
+/// How endpoints are printed: by their address, or also by their port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ports {
     Hidden,

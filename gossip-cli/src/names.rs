@@ -73,7 +73,7 @@ impl Names {
                 "{number} is {key} to all that we speak with (name 9, or a number from 19 on)"
             ));
         }
-        // Numbers between those of Cassandra and those for everybody's use are nobody's.
+        // Numbers between those of Cassandra and the custom ones are not assigned.
         if key.number() > Flavour::LAST && key < ApplicationState::FIRST_CUSTOM {
             return Err(format!(
                 "no state has the number {number} (name 9, one from 19 to {}, or in a cluster of your own one from 1000 on)",

@@ -27,7 +27,7 @@ use crate::server::{EVENTS_PATH, refusal};
 /// For how long an answer is given again: a crowd of scrapers costs the node no more than one of them.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
-/// Why nothing is told yet.
+/// Why there is no answer yet.
 const UNSETTLED: &str =
     "the view is not settled: the node has not heard of every endpoint yet (try again in some seconds)";
 

@@ -16,7 +16,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
     if let Some(c) = name.chars().find(|c| is_unprintable(*c)) {
         return Err(format!(
-            "the name '{name}' holds {}, which nobody can read (leave it out)",
+            "the name '{name}' holds {}, which cannot be printed (leave it out)",
             c.escape_unicode()
         ));
     }

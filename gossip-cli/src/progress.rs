@@ -20,7 +20,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of something that takes longer than two seconds, and nobody knows how long. It is shown at once.
+    /// Progress of work that takes longer than two seconds, without a known end. It is shown at once.
     pub(crate) fn new(what: &str) -> Self {
         let mut progress = Self::hidden(None, "{spinner} {msg} ({elapsed})", what);
         progress.show();

@@ -21,7 +21,7 @@ pub(crate) struct Own {
 ///
 /// # Errors
 ///
-/// Why nobody can be reached there.
+/// Why no node can be reached there.
 pub(crate) fn check_seed(address: SocketAddr) -> Result<(), String> {
     let why = match address.ip() {
         _ if address.port() == 0 => Some("it has no port"),
@@ -35,7 +35,7 @@ pub(crate) fn check_seed(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Why nobody has this address.
+/// Why no node can have this address.
 fn unreachable(ip: IpAddr) -> Option<&'static str> {
     match ip {
         _ if ip.is_unspecified() => Some("it stands for every address of a machine"),
@@ -59,7 +59,7 @@ impl Own {
         }
     }
 
-    /// The address that others are told, but for a port that is not known yet.
+    /// The address that is announced to others, but for a port that is not known yet.
     fn told(&self) -> SocketAddr {
         let mut told = self.broadcast.unwrap_or(self.listen);
         if told.port() == 0 {
@@ -131,7 +131,7 @@ impl Own {
         let mut warnings = Vec::new();
         if listen.is_loopback() && !told.ip().is_loopback() {
             warnings.push(format!(
-                "--listen: {listen} is reached from this machine alone, and others are told {told}: something must forward what comes there"
+                "--listen: {listen} is reached from this machine alone, and others dial {told}: something must forward connections from there"
             ));
         }
         for seed in seeds {
@@ -139,7 +139,7 @@ impl Own {
             let is_listened_on = seed.ip() == listen || (listen.is_unspecified() && is_here(seed.ip()));
             if *seed != told && is_listened_on && seed.port() == self.listen.port() && seed.port() != 0 {
                 warnings.push(format!(
-                    "the seed {seed} is this node itself, which others know as {told}: {told} is taken for it"
+                    "the seed {seed} is this node itself, which others know as {told}: {told} is used instead"
                 ));
                 *seed = told;
                 continue;

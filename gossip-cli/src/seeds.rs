@@ -12,7 +12,7 @@ use crate::address::{GOSSIP_PORT, Unresolved, check_syntax, resolve};
 use crate::lists::seed_texts;
 use crate::reach;
 
-/// After how many intervals names are looked up again while one has no address or nobody answers, and for how long at least and at most; the last
+/// After how many intervals names are looked up again while one has no address or no node answers, and for how long at least and at most; the last
 /// also otherwise.
 const LOOK_UP_PERIOD: u32 = 10;
 const LOOK_UP_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -135,7 +135,7 @@ impl SeedSource {
     }
 
     /// Looks names up again for as long as the node runs: each minute, and more often while a name has no address or the node hears of
-    /// nobody. Behind one name of an orchestrator there are others each time. A second call changes nothing.
+    /// no other node. One name of an orchestrator leads to other addresses each time. A second call changes nothing.
     pub(crate) async fn look_up_again(
         self,
         handle: Handle<Common>,
@@ -195,7 +195,7 @@ impl SeedSource {
     }
 }
 
-/// Whether the node hears of nobody else now: it asks its seeds, or all that it knows are down.
+/// Whether the node hears of no other node now: it asks its seeds, or all that it knows are down.
 async fn is_alone(handle: &Handle<Common>) -> bool {
     match handle.view().await {
         Ok(mut view) => view.snapshot().live_count() <= 1,

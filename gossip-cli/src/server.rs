@@ -29,7 +29,7 @@ use crate::model::ErrorResponse;
 
 /// Where changes are streamed.
 pub(crate) const WATCH_PATH: &str = "/v1/watch";
-/// Where the page is told what changes.
+/// Where the page gets what changes.
 pub(crate) const EVENTS_PATH: &str = "/events";
 
 /// How many connections there may be beside those that watch.
@@ -232,9 +232,9 @@ impl Connections {
 struct Place {
     number: u64,
     connections: Connections,
-    /// Told when nothing more is to be answered.
+    /// Notified when nothing more is to be answered.
     ending: Arc<Notify>,
-    /// Told when the connection has to make room for another.
+    /// Notified when the connection has to make room for another.
     closing: Arc<Notify>,
 }
 
@@ -288,7 +288,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(50);
     const NO_LIMITS: TimeLimits = TimeLimits { idle: LONG, request: LONG, write: LONG };
 
-    /// Serves until `end` is told, dials, and sends a request.
+    /// Serves until `end` is notified, dials, and sends a request.
     async fn serve_and_dial(
         router: Router,
         end: Arc<Notify>,
@@ -343,7 +343,7 @@ mod tests {
         let request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
         let (server, client) = serve_and_dial(router, end.clone(), limits, request).await;
         asked.notified().await;
-        // It ends with its last answer, which nobody takes.
+        // It ends with its last answer, which is not read.
         end.notify_one();
         tokio::time::timeout(LONG, server).await.expect("nothing is waited for").unwrap();
         drop(client);

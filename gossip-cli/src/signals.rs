@@ -94,7 +94,7 @@ async fn next_hangup(hangup: Option<&mut Signal>) {
     }
 }
 
-/// Waits until nobody reads standard output any more; for ever where the system does not tell, as of a file.
+/// Waits until the reader of standard output is gone. Waits for ever where the system cannot tell, as for a file.
 pub(crate) async fn reader_gone() {
     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
     // Nothing is written to it here, so that it may well be one that blocks.

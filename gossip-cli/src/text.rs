@@ -28,7 +28,7 @@ pub(crate) fn is_unprintable(c: char) -> bool {
 ///
 /// # Errors
 ///
-/// It cannot be told in JSON.
+/// It cannot be written as JSON.
 pub(crate) fn json(value: &impl Serialize, layout: Layout) -> serde_json::Result<String> {
     let text = match layout {
         Layout::Line => serde_json::to_string(value)?,

@@ -1,4 +1,4 @@
-//! Why somebody who was asked over gossip did not answer, and what to do.
+//! Why a node that was asked over gossip did not answer, and what to do.
 
 use core::net::SocketAddr;
 
@@ -24,7 +24,7 @@ pub(crate) fn outcome(failure: DialFailure, times: u32) -> String {
     }
 }
 
-/// What may be the cause, and what to do; none where nobody listens there, or cannot be reached.
+/// What may be the cause, and what to do; none if the address is not listened on, or cannot be reached.
 pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
     let Asked { cluster, partitioner, listen, is_secured } = asked;
     Some(match failure {
@@ -52,7 +52,7 @@ pub(crate) fn advice(failure: DialFailure, asked: Asked<'_>) -> Option<String> {
         }
         DialFailure::Version => "gossip speaks with Cassandra 4.0 to 6.0".into(),
         DialFailure::SilentWithoutIdentifier => format!(
-            "nodes of Cassandra 6.0 answer nobody if their metadata service was initialised in compatibility mode: set \
+            "nodes of Cassandra 6.0 do not answer if their metadata service was initialised in compatibility mode: set \
              storage_compatibility_mode to NONE there and restart them; if the cluster is of an older release, leave --metadata-id out, \
              and check its name, {cluster:?}, which its log would say if it were another"
         ),

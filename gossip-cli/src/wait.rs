@@ -29,7 +29,7 @@ pub(crate) fn until<T>(
         }
         if started.elapsed() > patience {
             let waited = patience.as_secs();
-            return Err(Failure::failed(format!("{unmet}, {waited} s after it was told to (see its log)")));
+            return Err(Failure::failed(format!("{unmet}, {waited} s after the request (see its log)")));
         }
         thread::sleep(PERIOD);
     }

@@ -16,7 +16,7 @@ use crate::wire::{Full, Writer};
 /// How many endpoints are remembered. If there are more, peers share the places: the peer with the most requests gives way.
 const CAPACITY: usize = 1_024;
 
-/// How many of them may have been brought up by states that nobody asked for.
+/// How many of them may come from states that this node did not request.
 const MAX_WANTED: usize = CAPACITY / 4;
 
 /// How many times as long as others a peer waits for another turn that had one and did not answer.
@@ -31,8 +31,8 @@ const MAX_TRIED: u32 = 16;
 /// The endpoints of which everything, from version 0 on, was asked for.
 ///
 /// The state of an endpoint that is unknown, or known of an older generation, is taken only if it is here: else it may be a
-/// part of a whole that nobody will send again, since the greatest version of the part is what we would ask from. It must
-/// come from whom it was asked for: somebody else may be answering an earlier process of ours.
+/// part of a state whose rest is never sent: we would request only what is newer than the part. It must also
+/// come from the peer that was asked: another peer may be answering an earlier process of ours.
 ///
 /// One peer is asked at a time. A peer that does not answer must not keep an endpoint unknown, however often and of however
 /// many endpoints it brings news:
@@ -119,7 +119,7 @@ impl Asked {
         }
     }
 
-    /// Notes that `whom` is asked for everything of `endpoint` now; false if there is no place for it, somebody else was
+    /// Notes that `whom` is asked for everything of `endpoint` now; false if there is no place for it, if another peer was
     /// asked a moment ago, or it was asked this very moment.
     pub(crate) fn ask(
         &mut self,
@@ -133,7 +133,7 @@ impl Asked {
             let entry = Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0 };
             return self.add(entry, whom);
         };
-        // What is asked once more, being in doubt, keeps nobody from being asked of a later process.
+        // A repeated question about a doubtful state does not delay a question about a later process.
         if let Stage::Asked(before) = self.entries[at].stage
             && self.entries[at].doubts == 0
         {
@@ -160,7 +160,7 @@ impl Asked {
         true
     }
 
-    /// Notes that `endpoint` has to be asked for, unless it was. States that nobody asked for leave most places to questions.
+    /// Notes that `endpoint` has to be requested, unless it was. Most places are kept for requests that were sent.
     pub(crate) fn want(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
         self.want_again(endpoint, generation, now, 0);
     }
@@ -431,7 +431,7 @@ mod tests {
         assert!(!asked.take(endpoint(1), PEER, at(0)));
         assert!(asked.ask(endpoint(1), generation, PEER, at(0)));
         assert!(asked.ask(endpoint(2), generation, PEER, at(0)));
-        assert!(!asked.take(endpoint(1), OTHER, at(1)), "somebody else was asked");
+        assert!(!asked.take(endpoint(1), OTHER, at(1)), "another peer was asked");
         assert!(asked.take(endpoint(1), PEER, at(10)));
         assert!(!asked.take(endpoint(1), PEER, at(10)), "the second answer");
         assert!(!asked.take(endpoint(2), PEER, at(11)), "too late");
@@ -478,7 +478,7 @@ mod tests {
         assert!(!asked.ask(endpoint(1), generation, PEER, at(2)), "it had a turn");
         assert!(asked.ask(endpoint(1), generation, quick, at(2)));
         assert!(!asked.ask(endpoint(1), generation, OTHER, at(5)));
-        assert!(asked.ask(endpoint(1), generation, PEER, at(6)), "nobody else wanted to be asked");
+        assert!(asked.ask(endpoint(1), generation, PEER, at(6)), "no other peer was waiting to be asked");
         assert!(
             asked.ask(endpoint(1), generation, endpoint(1), at(6)),
             "who speaks for itself is asked at once"

@@ -321,7 +321,7 @@ impl<M> ConfigBuilder<M> {
         /// Packets of [`Transport::Datagram`].
         datagrams: Datagrams;
         /// The identifier of the cluster's metadata, from Cassandra 6.0 on. A node of 6.0 is asked for it, and what it says counts more: so this
-        /// is only for where nobody says it. If a node says another one before ours joins, ours stops, with
+        /// is used only if no node says it. If a node says another one before ours joins, ours stops, with
         /// [`Event::MetadataIdRefused`](crate::Event::MetadataIdRefused).
         metadata_id: MetadataId;
         /// The identifier of the cluster's metadata that an earlier process learned ([`Event::MetadataIdChanged`](crate::Event::MetadataIdChanged)). It

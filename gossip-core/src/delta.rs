@@ -52,7 +52,7 @@ pub(crate) fn encode_requests(
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
     // Requests leave half the room to states, where there are any, and always that for their number. Half of that again may go to
-    // those whom nobody knows here, so that news of others does not keep them out.
+    // endpoints that are unknown here, so that news of known ones does not keep them out.
     let has_states = !pending.has_no_more_states() && pending.gives().len() > 0;
     let for_states = |share: usize| if has_states { (out.room() / share).max(4) } else { 4 };
     let (reserved, reserved_at_last) = (MAX_DIGEST_SIZE + for_states(2), MAX_DIGEST_SIZE + for_states(4));
@@ -74,7 +74,7 @@ pub(crate) fn encode_requests(
         let Some((entry, rest)) = left.split_first() else { break };
         let (ours, theirs) = (table.known(entry.slot()), entry.known());
         if theirs <= ours {
-            left = rest; // Learned from somebody else meanwhile.
+            left = rest; // Another peer has sent it meanwhile.
             continue;
         }
         let is_restarted = theirs.generation() != ours.generation();
@@ -135,7 +135,7 @@ pub(crate) struct Receiver {
     withheld: Cell<u64>,
 }
 
-/// Whether an endpoint has stopped, by its heartbeat, and has no tokens. In a Cassandra cluster nobody is told of such a one.
+/// Whether an endpoint has stopped, by its heartbeat, and has no tokens. In a Cassandra cluster such an endpoint is sent to no peer.
 #[inline]
 pub(crate) fn is_stopped_nobody(table: &EndpointTable, slot: Slot) -> bool {
     table.heartbeat(slot).version == Version::SHUTDOWN && !has_tokens(table.values(slot))
@@ -153,7 +153,7 @@ pub(crate) fn release_of(table: &EndpointTable, slot: Slot) -> Option<Release<'_
 }
 
 impl Receiver {
-    /// Somebody like us.
+    /// A node like ours.
     pub(crate) const fn of_everything(codec: Codec) -> Self {
         let max_key = ApplicationState::new(i32::MAX);
         Self { codec, max_key, max_len: usize::MAX, is_cassandra: false, withheld: Cell::new(0) }
@@ -164,7 +164,7 @@ impl Receiver {
         Self { codec, max_key, max_len, is_cassandra: true, withheld: Cell::new(0) }
     }
 
-    /// What decides what it is told.
+    /// What decides which values it gets.
     pub(crate) const fn limits(&self) -> (Codec, ApplicationState, usize, bool) {
         (self.codec, self.max_key, self.max_len, self.is_cassandra)
     }
@@ -192,7 +192,7 @@ impl Receiver {
 pub(crate) enum Rest {
     /// It waits. A large state is cut, and smaller ones behind it take the remaining room.
     Waits,
-    /// It follows. Nobody is cut who would fit a message of its own.
+    /// It follows. A state that fits a message of its own is not cut.
     Follows,
 }
 
@@ -221,7 +221,7 @@ pub(crate) fn encode_states(
             behind(table, receiver, entry).is_some_and(|from| table.max_value_version(entry.slot()) > from)
         })
     };
-    // Not the first message about it: nobody with values may have been met on the way so far.
+    // Not the first message about it: the states written so far may all have been without values.
     let mut with_values = progress.heartbeats > 0 && has_values_after(progress.values);
     // What has to be left, until it is known whether anybody has new values.
     let mut kept = share.max(MIN_STATE_SIZE);
@@ -297,7 +297,7 @@ pub(crate) fn encode_states(
     Ok(too_large)
 }
 
-/// Writes our own state as that of somebody who stops.
+/// Writes our own state as that of a node that stops.
 pub(crate) fn encode_shutdown(
     table: &EndpointTable,
     receiver: &Receiver,

@@ -31,7 +31,7 @@ pub enum DialFailure {
     Version,
     /// The handshake was answered, and the question that followed was not.
     Silent,
-    /// As [`DialFailure::Silent`], and somebody has opened a connection to this node with TLS meanwhile.
+    /// As [`DialFailure::Silent`], and a peer has opened a connection to this node with TLS meanwhile.
     SilentAndTls,
     /// As [`DialFailure::Silent`], in a version of the messages in which no SYN carries the identifier of the cluster's metadata, though
     /// this node knows one. If `nodetool cms initialize` was run in the compatibility mode of Cassandra 6.0, no node answers any SYN.

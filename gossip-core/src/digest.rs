@@ -111,7 +111,7 @@ impl Pending {
         self.progress.requests >= self.wants && self.progress.unknown >= self.unknown.len()
     }
 
-    /// Takes out rows that will be somebody else's. What was written of others may be written again, which does no harm.
+    /// Removes rows that another endpoint will get. Digests of others may then be written twice, which does no harm.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         let before = (self.wants, self.gives);
         let mut kept = 0;
@@ -151,7 +151,7 @@ impl Pending {
         self.unknown.reserve_exact(MAX_UNKNOWN.saturating_sub(self.unknown.len()));
     }
 
-    /// Notes somebody to tell of.
+    /// Notes an endpoint to write.
     #[inline]
     pub(crate) fn give(&mut self, entry: Entry) {
         let room = self.entries.len();
@@ -180,12 +180,12 @@ impl Seen {
         }
     }
 
-    /// Begins a message, which has spoken of nobody.
+    /// Begins a message, which has no endpoint yet.
     pub(crate) fn clear(&mut self) {
         self.words.fill(0);
     }
 
-    /// Notes that a message speaks of somebody; says whether it is for the first time.
+    /// Notes that a message names an endpoint. Returns whether it is the first time.
     #[inline]
     pub(crate) fn insert(&mut self, slot: Slot) -> bool {
         let Some(word) = self.words.get_mut(slot.index() / 64) else { return true };
@@ -296,7 +296,7 @@ pub(crate) fn encode_all(
 /// Compares every digest with the table, and notes in `pending` what either side lacks.
 ///
 /// Deviation: who is gone is not asked for, where Cassandra asks and then ignores the answer (`docs/protocol/pitfalls.md#dead-and-removed-nodes`). Neither is an
-/// endpoint that the sender knows by its address alone: there is nothing to be told of it.
+/// endpoint that the sender knows by its address alone: there is nothing to send about it.
 pub(crate) fn examine(
     table: &mut EndpointTable,
     quarantine: &Quarantine,
@@ -348,7 +348,7 @@ struct Comparison<'a> {
     entries: &'a mut [Entry],
     wants: usize,
     gives: usize,
-    /// Nobody of a later generation is asked for.
+    /// No endpoint of a later generation is requested.
     newest: Known,
     /// The row of the sender of the list.
     sender: Option<Slot>,
@@ -429,7 +429,7 @@ impl Rare<'_> {
         let is_sender = endpoint == self.context.sender;
         if unknown.len() < unknown.capacity() {
             unknown.push(Unknown { endpoint, generation });
-            // Nobody knows it better than itself.
+            // It knows itself best.
             if is_sender {
                 unknown.rotate_right(1);
             }

@@ -1,4 +1,4 @@
-//! Who somebody is: an address and a port.
+//! The identity of an endpoint: an address and a port.
 
 use core::cmp::Ordering;
 use core::fmt;

@@ -174,7 +174,7 @@ pub enum Event {
     /// The node, a gossip-only member that left for an upgrade ([`Event::Withdrawn`]), takes part again under a greater generation: the
     /// cluster's metadata service is initialised.
     Returned {
-        /// The node that told the identifier of the cluster's metadata.
+        /// The node that sent the identifier of the cluster's metadata.
         by: Endpoint,
     },
     /// The identifier of the cluster's metadata has changed, or is known for the first time. Keep it across restarts, and give it to

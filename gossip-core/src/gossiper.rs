@@ -230,7 +230,7 @@ impl Gossiper {
         self.watch_seeds();
     }
 
-    /// Tells, now and then, that nobody answers.
+    /// Reports, now and then, that no peer answers.
     fn watch_seeds(&mut self) {
         let silence = self.rounds.silence_of_seeds(&self.members, &self.config, self.clock.now());
         if let Some(waited) = silence {
@@ -510,7 +510,7 @@ impl Gossiper {
         matches!(self.life.mode(), Mode::Stopped)
     }
 
-    /// Whether the node takes no part now, and nobody is to notice that it is there: no connection is kept or accepted.
+    /// Whether the node takes no part now, and must not be noticed by others: no connection is kept or accepted.
     pub(crate) const fn is_silent(&self) -> bool {
         self.config.is_gossip_only && matches!(self.life.mode(), Mode::Disabled | Mode::Away { .. })
     }

@@ -42,7 +42,7 @@ pub enum Input<'a> {
     /// Time has passed: the moment has come that [`Output::Timeout`] named. Any other input after that moment does as well, since the node
     /// looks at the time on each.
     Timeout,
-    /// The wall clock reads so. To be told at the start and before each round (whenever a timeout is due, say, and before any other
+    /// The wall clock reads so. Pass it at the start and before each round (whenever a timeout is due, say, and before any other
     /// input then): creation times of messages follow it, and generations are held against it.
     WallClock {
         /// Milliseconds since the Unix epoch.

@@ -86,7 +86,7 @@
 //!             _ => {}
 //!         }
 //!     };
-//!     // One way in: here nothing ever happens but that time passes, and that nobody answers.
+//!     // One way in: in this example only time passes, and no peer answers.
 //!     for (connection, _) in dialled.drain(..) {
 //!         node.handle_input(now, Input::Failed { connection });
 //!     }

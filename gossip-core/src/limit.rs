@@ -90,16 +90,14 @@ impl fmt::Display for Limit {
             Self::OldGenerations => {
                 "states were refused, because a later generation of their endpoint is known"
             }
-            Self::UnspecifiedAddresses => {
-                "states were refused, because nobody can be reached under their address"
-            }
+            Self::UnspecifiedAddresses => "states were refused, because their address cannot be dialled",
             Self::Connections => "connections were refused, because there are too many",
             Self::Exchanges => "exchanges were dropped, because too many wait for their peers",
             Self::DisplacedMessages => {
                 "messages were dropped for others, because their peers did not take them"
             }
             Self::DatagramRate => {
-                "times datagrams had to wait, because the ceiling on bytes a second was reached"
+                "times datagrams had to wait, because the limit on bytes a second was reached"
             }
             Self::ExpiredMessages => "messages were dropped, because they had expired when they arrived",
         })

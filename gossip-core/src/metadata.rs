@@ -86,7 +86,7 @@ impl MetadataId {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MetadataOrigin {
-    /// Nobody has told any.
+    /// No node has sent one.
     #[default]
     None,
     /// It was given with the configuration.
@@ -110,7 +110,7 @@ pub enum MetadataOrigin {
 impl fmt::Display for MetadataOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("nobody has told any"),
+            Self::None => f.write_str("no node has sent one"),
             Self::Given => f.write_str("given by hand"),
             Self::Saved => f.write_str("saved by an earlier run"),
             Self::Answer { from } => write!(f, "{from} was asked"),

@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// All deadlines but those of the ceiling for packets, at which `poll` looks by itself.
+    /// All deadlines but those of the limit for packets, at which `poll` looks by itself.
     fn do_what_is_due(&mut self) {
         let Self { gossiper, transport, now } = self;
         gossiper.handle_timeout(*now);
@@ -143,7 +143,7 @@ impl Node {
     ///
     /// If `buffer` is shorter than [`Node::MIN_BUFFER`].
     pub fn poll<'b>(&mut self, buffer: &'b mut [u8]) -> Output<'b> {
-        assert!(buffer.len() >= Self::MIN_BUFFER, "the lent buffer is shorter than Node::MIN_BUFFER");
+        assert!(buffer.len() >= Self::MIN_BUFFER, "the buffer is shorter than Node::MIN_BUFFER");
         log::of_node!(self.gossiper.local_endpoint());
         let output = self.next_output(buffer);
         self.count_connections();

@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 
-/// How long it is remembered of somebody silent how far it was known.
+/// How long the generation and version of a silent endpoint are remembered.
 const SILENT_MEMORY: Duration = Duration::from_hours(72);
 
 /// That an endpoint was removed: nothing of this generation or an earlier one is believed until the end.
@@ -33,7 +33,7 @@ pub(crate) struct Quarantine {
     capacity: usize,
     /// How many were ever noted.
     noted: u64,
-    /// When there was room for nobody else who was silent, since all the others were noted then or count for more.
+    /// When there was no room for another silent endpoint, since all the others were noted then or count for more.
     full_at: Option<Timestamp>,
 }
 
@@ -50,13 +50,13 @@ struct Gone {
 /// What makes us believe that an endpoint existed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Evidence {
-    /// Others told of it.
+    /// Others sent its state.
     Hearsay,
     /// It answered us, or an earlier process of ours remembered that it is gone.
     Met,
 }
 
-/// What is refused of somebody who is gone.
+/// What is refused of an endpoint that is gone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
     /// Removed: the generation, until then.
@@ -89,7 +89,7 @@ impl Quarantine {
         }
     }
 
-    /// Whether somebody is remembered as gone.
+    /// Whether an endpoint is remembered as gone.
     pub(crate) fn holds(&self, endpoint: Endpoint) -> bool {
         self.find(endpoint).is_ok()
     }
@@ -120,7 +120,7 @@ impl Quarantine {
         }
     }
 
-    /// Somebody is back.
+    /// An endpoint is back.
     pub(crate) fn forget(&mut self, endpoint: Endpoint) {
         if let Ok(at) = self.find(endpoint) {
             self.gone.remove(at);

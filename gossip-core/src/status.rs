@@ -63,7 +63,7 @@ impl<'a> Status<'a> {
     pub const SHUTDOWN_TEXT: &'static str = "shutdown,true";
 
     /// Parses a value. Whatever does not fit the grammar is [`Status::Unparsed`]; its [kind](Status::kind) may
-    /// still be told by the keyword.
+    /// still be known by the keyword.
     pub fn parse(text: &'a str) -> Self {
         let mut fields = text.split(',');
         let keyword = fields.next().unwrap_or_default();

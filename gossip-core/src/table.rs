@@ -131,7 +131,7 @@ pub(crate) struct EndpointTable {
     max_endpoints: usize,
 }
 
-/// The key of a row that belongs to nobody: no IPv4 endpoint is that long, and no IPv6 one has bit 62 set.
+/// The key of a free row: no IPv4 endpoint is that long, and no IPv6 one has bit 62 set.
 const VACANT: u64 = u64::MAX;
 
 /// No slot.
@@ -432,7 +432,7 @@ impl EndpointTable {
     }
 
     /// Raises the rows of which a newer heartbeat of the same process has come, up to the first state that says anything else; notes in
-    /// `beats` whose they are, and says of how many. `each` is told of them.
+    /// `beats` whose they are, and returns how many. `each` is called with them.
     #[inline]
     pub(crate) fn raise_all(
         &mut self,
@@ -566,7 +566,7 @@ impl EndpointTable {
         self.set_kind(slot.index());
     }
 
-    /// Where somebody stands, or what it says of itself, has changed.
+    /// The state of an endpoint, or what it says of itself, has changed.
     fn set_kind(&mut self, i: usize) {
         let Pulse { standing, status, .. } = self.pulses[i];
         let kind = match standing {
@@ -623,7 +623,7 @@ impl EndpointTable {
         u32::try_from(found).ok().map(Slot::from_number)
     }
 
-    /// Whether we know by more than hearsay that an endpoint existed.
+    /// Whether we know at first hand that an endpoint existed.
     pub(crate) fn is_met(&self, slot: Slot) -> bool {
         self.pulses[slot.index()].is_met
     }
@@ -649,7 +649,7 @@ impl EndpointTable {
         self.heard[slot.index()] = now;
     }
 
-    /// Our own pause is nobody's silence: what was waited for may come so much later.
+    /// Our own pause is not the silence of a peer: all deadlines move by its length.
     pub(crate) fn put_off(&mut self, pause: core::time::Duration) {
         for pulse in &mut self.pulses {
             pulse.updated = pulse.updated + pause;

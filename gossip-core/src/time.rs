@@ -6,7 +6,7 @@ use core::time::Duration;
 /// A point in time: nanoseconds since a moment that the driver chose, usually its own start.
 ///
 /// The core reads no clock. Every method that needs the time takes it as its first argument; time that goes
-/// backwards is taken as standing still. Arithmetic saturates at both ends (2⁶⁴ ns are 584 years).
+/// backwards counts as no time passing. Arithmetic saturates at both ends (2⁶⁴ ns are 584 years).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(u64);
 

@@ -26,7 +26,7 @@ pub enum TlsFault {
     Protocol,
     /// The peer needs more memory for one message of TLS than a connection may take.
     TooLarge,
-    /// The node was not told yet what the wall clock reads, so it cannot check a certificate.
+    /// The node does not know yet what the wall clock reads, so it cannot check a certificate.
     NoClock,
     /// The provider of cryptography failed.
     Provider,
@@ -131,7 +131,7 @@ impl fmt::Display for TlsFault {
             Self::NothingInCommon => "it has no version or cipher suite of TLS in common with this node",
             Self::Protocol => "it broke the rules of TLS",
             Self::TooLarge => "it sent a message of TLS that is larger than a connection may hold",
-            Self::NoClock => "its certificate could not be checked: this node was not told the time yet",
+            Self::NoClock => "its certificate could not be checked: this node does not know the time yet",
             Self::Provider => "the provider of cryptography failed",
             Self::PlainRefused => "it did not use TLS, which this node demands of it",
             Self::TlsRefused => "it used TLS, which is off for connections that this node accepts",

@@ -40,7 +40,7 @@ impl Generation {
         }
     }
 
-    /// Whether nobody whose clock shows `unix_seconds` takes it: it is more than a year ahead (`docs/protocol/life-cycle.md#times-and-settings`).
+    /// Whether a node whose clock shows `unix_seconds` refuses it: it is more than a year ahead (`docs/protocol/life-cycle.md#times-and-settings`).
     pub fn is_beyond(self, unix_seconds: u64) -> bool {
         u64::try_from(self.0).is_ok_and(|seconds| seconds > unix_seconds.saturating_add(MAX_AHEAD))
     }
@@ -48,7 +48,7 @@ impl Generation {
     /// The generation for a process that starts now (`docs/protocol/life-cycle.md#generation`): the time, or one more than `stored`
     /// where that is not smaller.
     ///
-    /// A `stored` generation that is more than a year ahead of the time is left alone: nobody whose clock is right would take it, and for
+    /// A `stored` generation that is more than a year ahead of the time is left alone: a node whose clock is right would refuse it, and for
     /// as long as it is ahead. Then the time is taken, unless it is before the year 2026, which no clock shows that is right.
     ///
     /// `unix_seconds` beyond 2³¹ − 1 (the year 2038) counts as that; so does a `stored` that cannot grow any more.

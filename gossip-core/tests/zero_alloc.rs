@@ -189,7 +189,7 @@ fn packets_cost_no_memory() {
     run(Cluster::new(HOSTS).seed(7).datagrams()).check();
 }
 
-/// A SYN lists a part of all, an ACK is cut, and what is due waits for the ceiling.
+/// A SYN lists a part of all, an ACK is cut, and what is due waits for the limit.
 #[test]
 fn small_packets_under_a_low_ceiling_cost_no_memory() {
     let small = Cluster::new(40).seed(5).datagrams().configure(|_, config| {

@@ -89,7 +89,7 @@ pub enum Body {
     Empty {},
 }
 
-/// How far somebody is known.
+/// How far an endpoint is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Digest {
     /// Who.
@@ -153,7 +153,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) names: &'a StateNames,
 }
 
-/// Whether the bodies of messages of this kind are decoded; all others are told by their length.
+/// Whether the bodies of messages of this kind are decoded; of all others only the length is printed.
 pub(crate) const fn is_decoded(verb: Verb) -> bool {
     verb.is_gossip()
         || matches!(
@@ -308,7 +308,7 @@ fn states(states: &StateMap<'_>, reading: &mut Reading<'_>) -> Vec<State> {
     states.iter().map(|(endpoint, state)| State::of(Some(endpoint), &state, reading)).collect()
 }
 
-/// How types of connections are told.
+/// The printed names of types of connections.
 pub(crate) const fn connection_type_name(connection: ConnectionType) -> &'static str {
     match connection {
         ConnectionType::Urgent => "urgent",

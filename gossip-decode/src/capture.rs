@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn other_blocks_are_passed_over_and_simple_packets_read() {
+    fn other_blocks_are_skipped_and_simple_packets_read() {
         let simple = block(SIMPLE_PACKET, &[&3_u32.to_le_bytes()[..], b"xyz"].concat());
         let obsolete = block(
             PACKET,

@@ -45,16 +45,16 @@ pub(crate) struct Connection {
     answer: Answer,
     /// When the answer came.
     answered: Option<Seen>,
-    /// Whether the handshake was told.
+    /// Whether the handshake was reported.
     is_told: bool,
-    /// Whether the acceptor sent what it should not, which is told once.
+    /// Whether the acceptor sent what it should not. It is reported once.
     is_acceptor_odd: bool,
     /// Whether it carried a byte so far, or should have.
     has_carried: bool,
     is_closed: bool,
-    /// How many bytes were passed over, by end.
+    /// How many bytes were skipped, by end.
     passed: [u64; 2],
-    /// What is passed over, if that is TLS.
+    /// The TLS session, if that is what is skipped.
     tls: Option<Box<Session>>,
 }
 

@@ -33,7 +33,7 @@ pub struct Decoder {
     told: Told,
 }
 
-/// What is told once, however often it comes.
+/// What is reported once, however often it comes.
 #[derive(Default)]
 struct Told {
     cut_packet: bool,
@@ -63,7 +63,7 @@ impl Decoder {
         self.capture = capture;
     }
 
-    /// Ends the file: what waits is told as far as it is there, and a [`Summary`] at last.
+    /// Ends the file: what waits is reported as far as it is there, and a [`Summary`] comes last.
     pub fn finish(mut self, sink: &mut dyn FnMut(Record)) -> Finished {
         let left = self.capture.left();
         if left > 0 {

@@ -1,4 +1,4 @@
-//! Reads Cassandra's internode connections: out of captures, or out of bytes that somebody has at hand.
+//! Reads Cassandra's internode connections, from captures or from bytes.
 //!
 //! Records come out: handshakes, frames, messages with their whole bodies, and whatever is damaged, with its place and
 //! what should be there.

@@ -18,9 +18,9 @@ use crate::record::{Damage, LooseBody, Place, Record, Summary};
 use crate::tokens::hex;
 use crate::version::Version;
 
-/// The most bytes that are taken for something without a checksum where nobody says what they are.
+/// The most bytes that are decoded without a checksum, if their kind was not given.
 const MAX_GUESSED: usize = 16 << 20;
-/// How many messages in a row may be the same, with their ids and times: nobody sends that.
+/// How many messages in a row may be the same, with their ids and times: no node sends that.
 const MAX_ALIKE: usize = 16;
 
 /// What bytes are.
@@ -82,7 +82,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Why bytes are not decoded at all: nobody said what they are, and they do not say it themselves.
+/// Why bytes are not decoded at all: their kind was not given, and cannot be found out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unrecognised {
     /// They are nothing that is known.
@@ -144,7 +144,7 @@ pub fn decode_bytes(
     let (mut summary, mut scratch) = (Summary::default(), Vec::new());
     let mut env = Env { options, learned: &mut learned, summary: &mut summary, scratch: &mut scratch, sink };
     decode_as(bytes, fitting, &mut env);
-    // Bytes that were given are of no connection that could be told from others.
+    // Bytes that were given belong to no connection that could be distinguished from others.
     summary.connections = 0;
     sink(Record::Summary(summary.clone()));
     Ok(summary)
@@ -314,7 +314,7 @@ fn recognise(bytes: &[u8], options: &Options) -> Result<Fitting, Unrecognised> {
     {
         return Ok(*only);
     }
-    // Of what nobody can decode, messages of gossip and frames of them are meant if it looks like them.
+    // Bytes that cannot be decoded are taken for messages of gossip, or frames of them, if they look like it.
     if looks_like_gossip(bytes) {
         return Ok(Fitting::only(Shape::Messages));
     }
@@ -428,7 +428,7 @@ fn fitting_body(bytes: &[u8], shape: Shape, options: &Options) -> Option<Messagi
     })
 }
 
-/// Whether messages, into which `bytes` can be cut, are such as somebody sends: zeros can be cut as well.
+/// Whether messages, into which `bytes` can be cut, are such as a node sends: zeros can be cut as well.
 fn are_likely(bytes: &[u8], version: MessagingVersion) -> bool {
     const MAX_EXPIRY_MS: u64 = 24 * 60 * 60 * 1_000;
     const MAX_PARAMS: u64 = 16;

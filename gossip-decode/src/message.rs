@@ -129,7 +129,7 @@ impl Head {
 const FLAGS: [(u32, &str); 4] =
     [(0, "CALL_BACK_ON_FAILURE"), (1, "TRACK_REPAIRED_DATA"), (2, "TRACK_WARNINGS"), (3, "URGENT")];
 
-/// How kinds of connections are told.
+/// The printed names of kinds of connections.
 pub(crate) const fn kind_name(kind: ConnectionKind) -> &'static str {
     match kind {
         ConnectionKind::Messaging(connection) => connection_type_name(connection),

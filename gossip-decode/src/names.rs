@@ -38,7 +38,7 @@ impl Flavour {
         let since = |text| Release::parse(text).is_some_and(|first| release >= first);
         Some(match (release.major(), release.minor()) {
             _ if release.numbers() == DSE_NUMBERS => Self::Dse,
-            // Not Cassandra's: nobody speaks with us who is older than that.
+            // Not Cassandra's: older releases cannot speak with us.
             (0 | 1, _) => return None,
             (3, 0) => Self::Cassandra3 { has_sstable_versions: since("3.0.25") },
             (3, 11..) => Self::Cassandra3 { has_sstable_versions: since("3.11.11") },

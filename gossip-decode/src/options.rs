@@ -16,7 +16,7 @@ pub struct Options {
     pub framing: Option<Framing>,
     /// Names of states that come before those of any release.
     pub names: StateNames,
-    /// The largest message that is put together, in bytes; larger ones are told by name and length. Default: 32 MiB
+    /// The largest message that is put together, in bytes; of larger ones only name and length are printed. Default: 32 MiB
     /// (some 6,000 endpoints of 256 tokens each).
     pub max_message: usize,
     /// How many bytes of connections may wait to be decoded, in all. Beyond, the connections that were silent for the

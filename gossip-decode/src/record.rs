@@ -121,7 +121,7 @@ pub struct Message {
     pub connection_type: Option<&'static str>,
     /// The messaging version it is in.
     pub version: u32,
-    /// Whether that is a guess: nobody said so, and it fits.
+    /// Whether that is a guess: it was not given, and it fits.
     pub version_assumed: bool,
     /// What it is, by number.
     pub verb: u64,
@@ -140,7 +140,7 @@ pub struct Message {
     /// The same in full, as the moment closest to the time of the capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_unix_ms: Option<u64>,
-    /// In how many milliseconds from then nobody wants it any more. Before 4.0 that is not transmitted.
+    /// In how many milliseconds from then it expires. Before 4.0 that is not transmitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<i64>,
     /// The set of flags.
@@ -302,7 +302,7 @@ pub struct Summary {
     pub other_packets: u64,
     /// Connections that carried at least a byte.
     pub connections: u64,
-    /// Connections that carried none, such as attempts to reach somebody who did not listen.
+    /// Connections that carried none, such as attempts to reach a node that did not listen.
     pub silent_connections: u64,
     /// Of all connections, those for bulk data.
     pub streaming_connections: u64,
@@ -318,7 +318,7 @@ pub struct Summary {
     pub gossip_messages: u64,
     /// Bytes that connections carried, each counted once however often it was sent.
     pub bytes: u64,
-    /// Of those, what was passed over as not meant to be decoded: bulk data, and what is encrypted.
+    /// Of those, what was skipped as not meant to be decoded: bulk data, and what is encrypted.
     pub passed_bytes: u64,
     /// Bytes that should have been decoded and were not. Of compressed frames whose messages are damaged, those of the
     /// decompressed payload.

@@ -104,7 +104,7 @@ impl Key {
 }
 
 impl Flow {
-    /// The connection whose first segment this is; `None` if nobody accepted it who is looked at.
+    /// The connection whose first segment this is; `None` if the acceptor is not one that is looked at.
     fn of_first(segment: &Segment<'_>, is_acceptor: impl Fn(SocketAddr) -> bool) -> Option<Self> {
         // Who dials is seen when it does; later the port tells.
         let (dialler, acceptor) = match (segment.syn, segment.acknowledged) {

@@ -6,7 +6,7 @@ use gossip_core::MessagingVersion;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Version {
     pub(crate) number: MessagingVersion,
-    /// Whether nobody said so: what the bytes say may change it.
+    /// Whether it was not given: what the bytes say may change it.
     pub(crate) is_assumed: bool,
 }
 

@@ -138,7 +138,7 @@ impl Hints {
 }
 
 /// Captures and bytes, damaged or not: decoding never panics; a file is read alike in one piece and in many; the summary counts
-/// what was told, and each byte; of a connection that was captured whole every message comes out, in whatever packets it came.
+/// what was reported, and each byte; of a connection that was captured whole every message comes out, in whatever packets it came.
 pub fn capture_decode(data: &[u8]) {
     match script::<Given<'_>>(data) {
         None => {}
@@ -185,7 +185,7 @@ impl Said<'_> {
         (negotiated.accept, negotiated.compatible)
     }
 
-    /// The frames, and what must come out of them; `None` if nobody can tell.
+    /// The frames, and what must come out of them; `None` if it is not known.
     fn frames(&self) -> (Vec<u8>, Option<Vec<Seen>>) {
         let (accept, compatible) = self.honest();
         let version = MessagingVersion::from_number(accept.version).unwrap_or(MessagingVersion::V12);
@@ -238,10 +238,10 @@ impl Tape<'_> {
                 _ => None,
             });
             for sent in sent {
-                let message = messages.next().expect("a message was sent that is not told");
+                let message = messages.next().expect("a message was sent that is not reported");
                 assert_message(message, &sent);
             }
-            assert_eq!(messages.next(), None, "a message is told that was not sent");
+            assert_eq!(messages.next(), None, "a message is reported that was not sent");
         }
     }
 }
@@ -404,7 +404,7 @@ fn decoded(pieces: &[&[u8]], options: &Options) -> (Vec<Record>, Finished) {
     (records, finished)
 }
 
-/// Decodes bytes, of which somebody may say what they are. Either none is told, or all is counted.
+/// Decodes bytes, whose kind may be given. Either none is reported, or all is counted.
 fn decode_loose(bytes: &[u8], shape: Option<u8>, options: &Options) {
     let shape = shape.map(|n| Shape::ALL[usize::from(n) % Shape::ALL.len()]);
     let mut records = Vec::new();

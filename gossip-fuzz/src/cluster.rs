@@ -112,7 +112,7 @@ enum Step {
     },
 }
 
-/// A cluster under any schedule of faults and attacks. Nobody honest is starved: once the faults are over, all honest nodes find each
+/// A cluster under any schedule of faults and attacks. No honest node is starved: once the faults are over, all honest nodes find each
 /// other live while the attacks go on, and so they do with a newcomer and with a restarted node. Everybody converges once the attacks
 /// are over, too.
 pub fn cluster(data: &[u8]) {
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Ends all faults but the attacks. A host whose clock was more than a year ahead starts again, as one that has ended does: it may have
-    /// a generation that nobody accepts.
+    /// a generation that no node accepts.
     fn end_faults(&mut self) {
         let cluster = &mut self.cluster;
         cluster.heal();

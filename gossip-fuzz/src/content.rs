@@ -54,7 +54,7 @@ const TEXTS: [&str; 16] = [
 /// That of the node that is driven.
 pub(crate) const HOST_ID: &str = "00000000-0000-0000-0000-000000000001";
 
-/// Somebody, mostly one of a few.
+/// An endpoint, mostly one of a few.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Who {
     Known(u8),
@@ -145,7 +145,7 @@ impl Key {
     }
 }
 
-/// How far somebody is known.
+/// How far an endpoint is known.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct Known {
     who: Who,
@@ -163,7 +163,7 @@ impl Known {
     }
 }
 
-/// What is said of somebody.
+/// What is said of an endpoint.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) struct Tale<'a> {
     generation: Number,
@@ -183,7 +183,7 @@ impl Tale<'_> {
     }
 }
 
-/// A message that somebody sends.
+/// A message that a peer sends.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Letter<'a> {
     Syn { names: Names<'a>, known: Vec<Known> },

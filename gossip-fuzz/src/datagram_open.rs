@@ -1,4 +1,4 @@
-//! Packets that somebody changed on their way, or plays again.
+//! Packets that were changed on their way, or are replayed.
 
 use arbitrary::Arbitrary;
 use gossip_core::datagram::{DatagramMessages, Header};

@@ -148,7 +148,7 @@ pub(crate) struct FrameWriter {
     lz4: Option<Lz4Encoder>,
     next_id: u64,
     pub(crate) bytes: Vec<u8>,
-    /// What must come out of it; `None` once there is something in it that nobody can tell.
+    /// What must come out of it; `None` once there is something in it that cannot be known.
     pub(crate) sent: Option<Vec<Seen>>,
 }
 

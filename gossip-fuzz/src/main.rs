@@ -21,7 +21,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         };
-        // With nobody left who reads there is nothing left to show.
+        // Without a reader there is nothing left to show.
         match writeln!(io::stdout(), "{file}: {}", (target.show)(&data)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ struct Life<'a> {
 /// What happens next.
 #[derive(Arbitrary, Debug)]
 enum Step<'a> {
-    /// Time passes, and the node is told.
+    /// Time passes, and the node hears of it.
     Pass {
         millis: u16,
         is_long: bool,
@@ -34,7 +34,7 @@ enum Step<'a> {
         seconds: Number,
     },
     Timeout,
-    /// Somebody says something, and proves its address or not.
+    /// A peer sends something, and proves its address or not.
     Packet {
         from: Who,
         generation: Number,
@@ -43,7 +43,7 @@ enum Step<'a> {
         damages: Vec<(u16, u8)>,
         cut: u8,
     },
-    /// Somebody answers the echo that it was sent.
+    /// A peer answers the echo that it was sent.
     Answer {
         from: Who,
     },
@@ -55,8 +55,8 @@ enum Step<'a> {
     Hold,
 }
 
-/// A node over packets, told anything in any order: it does not panic, says at last that nothing is left, keeps its limits and its
-/// ceiling, and never goes back. Whatever it sends can be read.
+/// A node over packets, given anything in any order: it does not panic, says at last that nothing is left, keeps its limits and its
+/// rate, and never goes back. Whatever it sends can be read.
 pub fn node_datagrams(data: &[u8]) {
     let Some(life) = script::<Life<'_>>(data) else { return };
     let config = life.tuning.config(Transport::Datagram, LOCAL, Generation::new(START));
@@ -119,7 +119,7 @@ impl Budget {
 
     fn spend(&mut self, bytes: usize) {
         let left = self.level.checked_sub(bytes as u128 * u128::from(SECOND));
-        self.level = left.expect("no more is sent than the ceiling allows");
+        self.level = left.expect("no more is sent than the limit allows");
     }
 }
 

@@ -29,7 +29,7 @@ struct Life<'a> {
 /// What happens next.
 #[derive(Arbitrary, Debug)]
 enum Step<'a> {
-    /// Time passes, and the node is told.
+    /// Time passes, and the node hears of it.
     Pass {
         millis: u16,
         is_long: bool,
@@ -42,26 +42,26 @@ enum Step<'a> {
         seconds: Number,
     },
     Timeout,
-    /// Somebody dials and says who it is.
+    /// A peer dials and names itself.
     Accept {
         dialler: Dialler,
         damages: Vec<(u8, u8)>,
     },
-    /// Somebody dials and says anything.
+    /// A peer dials and sends anything.
     AcceptAny {
         bytes: &'a [u8],
     },
-    /// Somebody who has dialled sends something.
+    /// A peer that has dialled sends something.
     Bytes {
         connection: u8,
         parts: Vec<Part<'a>>,
         pieces: Vec<u8>,
     },
-    /// Somebody who has dialled answers the echo that it was sent.
+    /// A peer that has dialled answers the echo that it was sent.
     Answer {
         connection: u8,
     },
-    /// Somebody who has dialled says which identifier the cluster's metadata has, as it was asked.
+    /// A peer that has dialled says which identifier the cluster's metadata has, as it was asked.
     Identify {
         connection: u8,
         serialization: u8,
@@ -79,13 +79,13 @@ enum Step<'a> {
     Writable {
         connection: u8,
     },
-    /// Somebody who was dialled accepts, or says that it does.
+    /// A peer that was dialled accepts, or says that it does.
     Reply {
         connection: u8,
         instead: Option<(u8, u8)>,
         damages: Vec<(u8, u8)>,
     },
-    /// Somebody who was dialled says anything.
+    /// A peer that was dialled sends anything.
     Say {
         connection: u8,
         bytes: &'a [u8],
@@ -104,19 +104,19 @@ enum Socket {
     Dialled(Box<Dialled>),
 }
 
-/// A connection that the node dialled, and somebody at its other end who reads what the node writes.
+/// A connection that the node dialled, and a peer at its other end that reads what the node writes.
 struct Dialled {
     to: Endpoint,
     is_open: bool,
     is_busy: bool,
     /// Whether the node has written anything.
     has_heard: bool,
-    /// `None` once it was told something that the reader does not know of.
+    /// `None` once it was sent something that the reader does not know of.
     reader: Option<Inbound>,
     accept: Option<[u8; Accept::SIZE]>,
 }
 
-/// A node over connections, told anything in any order: it does not panic, says at last that nothing is left, breaks no contract with
+/// A node over connections, given anything in any order: it does not panic, says at last that nothing is left, breaks no contract with
 /// its driver, keeps its limits, and never goes back. Whatever it writes can be read.
 pub fn node_streams(data: &[u8]) {
     let Some(life) = script::<Life<'_>>(data) else { return };

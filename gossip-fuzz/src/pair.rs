@@ -22,7 +22,7 @@ const IDENTITY: [ApplicationState; 3] =
 /// What happens to one of them, or both.
 #[derive(Arbitrary, Clone, Debug)]
 pub(crate) enum Event<'a> {
-    /// Time passes for both, and they are told.
+    /// Time passes for both, and they hear of it.
     Pass {
         millis: u16,
     },
@@ -108,7 +108,7 @@ impl Pair {
     fn restart(&mut self, at: usize) {
         let mut now = self.nodes[at].now;
         let mut generation = Generation::at_start(unix_ms(now) / 1_000, self.stored[at]);
-        // Two processes of one generation nobody can tell apart: with what it had stored lost, the next takes until another second.
+        // Two processes of one generation look alike: with what it had stored lost, the next takes until another second.
         while self.used[at].contains(&generation) {
             now = Timestamp::from_nanos(now.as_nanos() + SECOND);
             generation = Generation::at_start(unix_ms(now) / 1_000, self.stored[at]);

@@ -33,7 +33,7 @@ enum Step<'a> {
     Lose {
         which: u8,
     },
-    /// A packet arrives with another byte. Without a seal nobody could tell; the checksum of UDP is not ours.
+    /// A packet arrives with another byte. Without a seal this could not be noticed; the checksum of UDP is not ours.
     Change {
         which: u8,
         at: u16,

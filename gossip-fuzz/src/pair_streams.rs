@@ -203,7 +203,7 @@ impl Network {
                 }
             }
         }
-        // Dials that nobody waits for.
+        // Dials without a waiter.
         self.pipes.retain(|pipe| pipe.is_open || pipe.ends[0].is_some());
     }
 

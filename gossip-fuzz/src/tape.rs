@@ -4,7 +4,7 @@
 const START: u64 = 1_700_000_000;
 
 /// Link types, each with what comes before the packets of IP: Ethernet, BSD's loopback, raw IP, Linux' cooked headers, and one
-/// that nobody here reads.
+/// that is not read here.
 const LINKS: [(u16, Front); 7] = [
     (1, Front::EtherTypeAt(12, 14)),
     (0, Front::Bytes(4)),

@@ -1,4 +1,4 @@
-//! A node under watch: whatever it is told, what is asserted here holds.
+//! A node under watch: what is asserted here holds for any input.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ const MAX_TOMBSTONES: usize = 4;
 /// writes to; packets have a limit of their own, which is below this.
 const MAX_OUTPUTS: usize = MAX_EVENTS + 8 * MAX_CONNECTIONS + 64;
 
-/// What receivers add to the values of somebody who stopped.
+/// What receivers add to the values of an endpoint that stopped.
 const INVENTED: usize = 3;
 
 /// A second, in nanoseconds.
@@ -197,7 +197,7 @@ pub(crate) struct Watched {
     /// The greatest generation that it had: what its driver has stored.
     pub(crate) stored: Generation,
     is_stopped: bool,
-    /// The greatest time that it was told.
+    /// The greatest time that it was given.
     latest: Timestamp,
     was_timeout: bool,
     /// Whether it is a gossip-only member of a Cassandra cluster.
@@ -247,8 +247,8 @@ impl Watched {
                 continue;
             }
             let has_tokens = gossiper.value(of, TOKENS).is_some();
-            assert!(has_tokens || !says_so, "{of} has no tokens, and is told to be shut down");
-            assert!(has_tokens || state.heartbeat.version != Version::SHUTDOWN, "{of} is told by its mark");
+            assert!(has_tokens || !says_so, "{of} has no tokens, and is reported to be shut down");
+            assert!(has_tokens || state.heartbeat.version != Version::SHUTDOWN, "{of} is sent with its mark");
         }
     }
 
@@ -382,7 +382,7 @@ impl Watched {
                 assert!(before <= view, "{endpoint} goes back from {before:?} to {view:?}");
             }
         }
-        assert!(self.stored >= gossiper.generation(), "a generation that nobody was told to store");
+        assert!(self.stored >= gossiper.generation(), "a generation that was never handed out to be stored");
     }
 
     fn check_bounds(&self) {

@@ -174,7 +174,7 @@ impl GossipMetrics {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the node has stopped. Nothing is told of endpoints then.
+    /// [`Stopped`] if the node has stopped. There are no metrics of endpoints then.
     pub async fn refresh(&self) -> Result<(), Stopped> {
         let refreshed = self.take().await;
         if refreshed.is_err() {
@@ -205,7 +205,7 @@ impl GossipMetrics {
         let mut state = self.lock();
         let sample = Sample::new(&self.settings, &mut state.memory, Instant::now(), known, vitals);
         let before = state.sample.replace(Arc::new(sample));
-        // What nobody reads any more lends its memory to the next.
+        // The memory of a sample without readers is used for the next.
         if let Some(before) = before.and_then(Arc::into_inner) {
             state.room = before.vitals.pulses;
         }

@@ -164,7 +164,7 @@ fn standing(known: &KnownEndpoint, pulse: Option<&Pulse>) -> Standing {
 }
 
 /// Whether what the node knows can be relied on: it takes part in gossip, and of each endpoint it has heard two heartbeats, or found
-/// whether it is up. With seeds, it also knows somebody beside itself.
+/// whether it is up. With seeds, it also knows another endpoint.
 fn is_settled<'a>(
     known: &Snapshot,
     vitals: &Vitals,

@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Answers all questions that wait: what a poll has told, it does not tell again.
+/// Answers all questions that wait: a poll reports an event only once.
 fn answer(questions: &UdpSocket, live: usize) -> io::Result<()> {
     loop {
         match questions.recv_from(&mut [0; 64]) {

@@ -1,4 +1,4 @@
-//! What drives a node: sockets, and a poll that is lent. All else is decided by the [`Node`](gossip_core::Node).
+//! What drives a node: sockets, and a poll of the application. All else is decided by the [`Node`](gossip_core::Node).
 
 use std::fmt;
 use std::io::{self, Read};
@@ -130,7 +130,7 @@ impl Driver {
     }
 
     /// Does what is to be done now, and says how long the poll may wait at most: until something happens, if `None`. To be
-    /// called before each poll, whatever the last one has told.
+    /// called before each poll, whatever the last one has reported.
     pub fn turn(&mut self) -> Option<Duration> {
         let running = self.running.as_mut()?;
         running.turn();
@@ -141,7 +141,7 @@ impl Driver {
         running.wait()
     }
 
-    /// Takes in what the poll has told, for the next turn; says whether it was of the driver's sockets. It may also be of one
+    /// Takes in an event of the poll, for the next turn; says whether it was of the driver's sockets. It may also be of one
     /// that is closed by now.
     pub fn on_event(&mut self, event: &mio::event::Event) -> bool {
         let Some(number) = event.token().0.checked_sub(self.first.0).filter(|_| event.token().0 < self.end)
@@ -198,7 +198,7 @@ struct Running {
     is_drained: bool,
     sockets: Sockets,
     front: Front,
-    /// Until nobody waits there any more.
+    /// Until no connection waits there any more.
     is_front_ready: bool,
     accept_after: Option<Timestamp>,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
@@ -227,7 +227,7 @@ impl Running {
             self.on_ready(connection);
             self.drain();
         }
-        // Nobody is late whose bytes were there already, if there were not too many.
+        // No peer counts as late whose bytes were there already, if there were not too many.
         if self.engine.is_due() {
             self.engine.on_timeout();
             self.drain();
@@ -285,7 +285,7 @@ impl Running {
     }
 
     /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
-    /// then refused by the system, as if nobody were here.
+    /// then refused by the system, as if no process were here.
     fn follow_listening(&mut self) {
         match &self.front {
             Front::Connections(listener) if !self.engine.is_listening() => {

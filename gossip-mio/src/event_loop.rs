@@ -12,7 +12,7 @@ use crate::{Driver, waker};
 const WAKER: Token = Token(0);
 const FIRST: Token = Token(1);
 
-/// How many sockets are told at once; the others are told next.
+/// How many sockets are reported at once; the others follow.
 const EVENTS: usize = 256;
 
 /// A node and a loop of its own, for whatever thread is to run it.

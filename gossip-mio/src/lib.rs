@@ -14,7 +14,7 @@
 //!     .start()?;
 //! let mut view = first.view().wait()?;
 //! let long = std::time::Duration::from_secs(60);
-//! let cluster = view.wait_until(long, |cluster| cluster.live_count() == 2).ok_or("nobody came")??;
+//! let cluster = view.wait_until(long, |cluster| cluster.live_count() == 2).ok_or("no peer came")??;
 //! let dc = cluster.get(second.local_endpoint()).and_then(|other| other.text(ApplicationState::DC));
 //! assert_eq!(dc, Some("dc1"));
 //! second.shutdown().wait()?;

@@ -88,7 +88,7 @@ impl Sockets {
         }
     }
 
-    /// What the poll tells of the token so many after the first: perhaps one that is nobody's any more, or another's now.
+    /// What the poll tells of the token so many after the first: perhaps one that is free by now, or belongs to another connection.
     pub(crate) fn on_event(&mut self, place: usize, event: &Event) {
         let Some(connection) = self.owners.get(place).copied().flatten() else { return };
         if let Some(socket) = self.by_connection.get_mut(&connection) {
@@ -131,7 +131,7 @@ pub(crate) enum Stage {
     Open,
 }
 
-/// A connection, what of the last write it has not taken yet, and what the poll has told of it, which it tells but once.
+/// A connection, what of the last write it has not taken yet, and what the poll has reported of it, which it does but once.
 pub(crate) struct Socket {
     pub(crate) stream: Watched<TcpStream>,
     pub(crate) stage: Stage,
@@ -231,7 +231,7 @@ mod tests {
         let mut written = Written::Part;
         while written == Written::Part {
             poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
-            assert!(!events.is_empty(), "it is told when there is room");
+            assert!(!events.is_empty(), "the poll reports room");
             for event in &events {
                 sockets.on_event(event.token().0 - FIRST.0 - 1, event);
             }
@@ -267,7 +267,7 @@ mod tests {
         let address = listener.local_addr().expect("it listens");
         let stream = std::net::TcpStream::connect(address).expect("it listens");
         stream.set_nonblocking(true).expect("it can be");
-        (TcpStream::from_std(stream), listener.accept().expect("somebody has dialled").0)
+        (TcpStream::from_std(stream), listener.accept().expect("a peer has dialled").0)
     }
 
     /// Names as a node gives them.

@@ -215,7 +215,7 @@ fn packets_come_in_a_bounded_number_each_turn() {
         let stats = stats.wait().unwrap();
         (wait == Some(Duration::ZERO), stats.packets_received)
     };
-    assert_eq!(packets(&mut program).1, 0, "the poll has told nothing yet");
+    assert_eq!(packets(&mut program).1, 0, "the poll has reported nothing yet");
     program.step(None);
     takes_in_a_bounded_number_each_turn(|| packets(&mut program));
 }
@@ -342,7 +342,7 @@ impl Program {
 }
 
 fn builder(transport: Transport) -> Builder {
-    // Nobody is convicted, however busy the machine.
+    // No node is convicted, however busy the machine.
     Builder::new("a")
         .transport(transport)
         .listen((Ipv4Addr::LOCALHOST, 0).into())
@@ -368,7 +368,7 @@ fn meet_and_part(transport: Transport, start: impl Fn(Builder) -> Handle) {
     let mut events_of_second = second.subscribe();
     let other = second.local_endpoint();
     until(&mut events, |event| matches!(event, Event::Up { endpoint, .. } if endpoint == other));
-    // Only those whom it knows as live are told that it stops.
+    // It announces its stop only to those that it knows as live.
     if !is_live(&second, &first) {
         until(&mut events_of_second, |event| matches!(event, Event::Up { .. }));
     }

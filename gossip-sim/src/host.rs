@@ -98,7 +98,7 @@ impl Host {
         }
     }
 
-    /// What the next process is told that is a gossip-only member, but for the seeds.
+    /// The settings of the next process that is a gossip-only member, except its seeds.
     pub(crate) fn guest_config(
         &self,
         number: usize,
@@ -118,7 +118,7 @@ impl Host {
         (EPOCH_MS + now.as_nanos() / 1_000_000).saturating_add_signed(self.clock_ahead * 1_000)
     }
 
-    /// What the next process is told, but for the seeds.
+    /// The settings of the next process, except its seeds.
     pub(crate) fn config(&self, number: usize, now: Timestamp, settings: &Settings) -> ConfigBuilder {
         let generation = Generation::at_start(self.unix_ms(now) / 1_000, self.generation);
         let purpose = (number as u64) << 32 | u64::from(self.boot) | 1 << 63;

@@ -92,7 +92,7 @@ fn invented(n: u32) -> Endpoint {
     Endpoint::v4([172, a, b, c], 7000)
 }
 
-/// Whether nobody ever answers there, not even to say that nobody listens.
+/// Whether no answer ever comes from there, not even a refusal.
 pub(crate) fn is_invented(endpoint: Endpoint) -> bool {
     matches!(endpoint.ip(), std::net::IpAddr::V4(ip) if ip.octets()[0] == 172)
 }

@@ -1,6 +1,6 @@
 //! Whole clusters of gossiping nodes in one thread, under virtual time, with faults.
 //!
-//! A [`Cluster`] is hosts, a network between them and a clock that only moves when it is told to. All chance comes from one
+//! A [`Cluster`] is hosts, a network between them and a clock that only the caller moves. All chance comes from one
 //! seed: the same seed gives the same run, message by message, on every machine. It is what tests of the protocol, fuzzers,
 //! benches and `gossip sim` run on.
 //!
@@ -37,7 +37,7 @@
 //! | [`Builder::loss_percent`] | a message vanishes | a write vanishes, which is whole frames |
 //! | [`Builder::duplicate_percent`], [`Builder::reorder`] | it arrives twice, or late | never |
 //! | [`Cluster::cut`], [`Cluster::partition`] | messages vanish | bytes wait, dials are never answered |
-//! | [`Cluster::stall`] | a process does nothing until [`Cluster::resume`] | likewise, and nobody reads its connections |
+//! | [`Cluster::stall`] | a process does nothing until [`Cluster::resume`] | likewise, and its connections are not read |
 //! | [`Cluster::kill`] | a process is gone | likewise, and its connections end |
 //! | [`Cluster::set_clock`] | a wall clock is ahead, or behind | likewise |
 //! | [`Cluster::wipe`] | a host loses what its processes stored | likewise |

@@ -80,7 +80,7 @@ impl<P: Probe> Cluster<P> {
         let body = out.written();
         probe.on_message(*now, host, peer, outgoing, body);
         network.count(body.len());
-        // Nobody is at home at other addresses.
+        // No host has other addresses.
         let Some(to) = to else { return true };
         let (boot, to_boot) = (state.boot, hosts[to].boot);
         if network.loses() {

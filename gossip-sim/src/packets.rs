@@ -17,7 +17,7 @@ pub(crate) struct Packet {
 impl<P: Probe> Cluster<P> {
     pub(crate) fn send_packet(&mut self, host: usize, to: Endpoint, bytes: &[u8]) {
         self.network.count(bytes.len());
-        // Nobody is at home at other addresses.
+        // No host has other addresses.
         let Some(to) = Host::find(&self.hosts, to) else { return };
         if self.network.loses() {
             return;

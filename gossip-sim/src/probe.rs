@@ -2,7 +2,7 @@
 
 use gossip_core::{Endpoint, Gossiper, Outgoing, Output, Timestamp};
 
-/// Is told of every call into a node, right before and right after it, and of everything that comes out.
+/// Sees every call into a node, right before and right after it, and everything that comes out.
 ///
 /// Whatever a test wants to hold after *every* step belongs here: invariants, allocations counted inside the protocol
 /// alone, a digest of a whole run. All methods do nothing unless they are written.

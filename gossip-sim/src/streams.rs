@@ -152,7 +152,7 @@ impl Streams {
         self.pipes.get(&pipe).is_some_and(|pipe| pipe.is_open(Side::Dialler))
     }
 
-    /// Whether the machine at the other end has accepted it, and nobody has closed it since.
+    /// Whether the machine at the other end has accepted it, and neither end has closed it since.
     pub(crate) fn is_accepted(&self, pipe: u64) -> bool {
         self.pipes.get(&pipe).is_some_and(|pipe| pipe.is_open(Side::Acceptor))
     }
@@ -298,7 +298,7 @@ impl<P: Probe> Cluster<P> {
         let known = process.sockets.insert(connection, (id, Side::Dialler));
         assert!(known.is_none(), "{connection} is given out twice");
         let dialler = End { host, connection: Some(connection), state: EndState::Open };
-        // Where nobody is, the dialler's own machine says so.
+        // If no host is there, the dialler's own machine says so.
         let acceptor = End { host: target.unwrap_or(host), connection: None, state: EndState::Unreached };
         self.streams.pipes.insert(id, Pipe { ends: [dialler, acceptor], lanes: Default::default() });
         if is_invented(to) {
@@ -335,7 +335,7 @@ impl<P: Probe> Cluster<P> {
         }
     }
 
-    /// A hostile host answers the handshake, so that it is told what it will not answer.
+    /// A hostile host answers the handshake, so that it gets what it will not answer.
     fn accept_as_attacker(&mut self, id: u64) {
         let Self { now, streams, network, queue, .. } = self;
         let Some(pipe) = streams.pipes.get_mut(&id) else { return };

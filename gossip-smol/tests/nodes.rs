@@ -184,7 +184,7 @@ const LOCALHOST: &str = "127.0.0.1:0";
 
 fn builder(transport: Transport) -> Builder {
     let address: SocketAddr = LOCALHOST.parse().unwrap();
-    // Nobody is convicted, however busy the machine.
+    // No node is convicted, however busy the machine.
     Builder::new("a")
         .transport(transport)
         .listen(address)
@@ -223,7 +223,7 @@ async fn rounds_pass(handle: &Handle) {
     }
 }
 
-/// Has the node raise its generation, and waits until that is told.
+/// Has the node raise its generation, and waits until that is reported.
 async fn raise(handle: &Handle) {
     let mut events = handle.subscribe();
     handle.disable().await.unwrap();

@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Content, StoreError> {
 ///
 /// # Errors
 ///
-/// Something else is there, or nobody may look.
+/// Something else is there, or access is denied.
 fn is_file(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),

@@ -23,7 +23,7 @@ pub struct StoredNode {
     pub endpoints: Vec<StoredEndpoint>,
     /// The endpoints that are gone for good.
     pub tombstones: Vec<StoredTombstone>,
-    /// The identifier of the cluster's metadata, as far as it was told: from Cassandra 6.0 on.
+    /// The identifier of the cluster's metadata, as far as it is known: from Cassandra 6.0 on.
     pub metadata_id: Option<i32>,
     /// The data center that the node named at its last start, as far as that is known.
     pub dc: Option<String>,
@@ -38,7 +38,7 @@ pub struct StoredNode {
 }
 
 impl StoredNode {
-    /// A node that knows nobody.
+    /// A node that knows no endpoint.
     pub fn new(generation: i32, host_id: Uuid, cluster: impl Into<String>) -> Self {
         Self {
             generation,

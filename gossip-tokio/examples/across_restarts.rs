@@ -1,5 +1,5 @@
 //! A node that stays the same across restarts: its generation grows, its host id stays, it finds its cluster again without a
-//! seed, and nobody who has left comes back.
+//! seed, and no endpoint that has left comes back.
 //!
 //! ```text
 //! cargo run -p gossip-tokio --example across_restarts -- DIRECTORY

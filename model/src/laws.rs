@@ -15,7 +15,7 @@ pub enum Law {
     KnowledgeGrows,
     /// A value that is known was published by its owner, in that generation, under that version.
     ValuesAreTheirOwners,
-    /// Nobody knows a greater version of an endpoint than the endpoint gave out.
+    /// No node knows a greater version of an endpoint than the endpoint gave out.
     VersionsAreTheirOwners,
     /// An endpoint that was removed is not there again below its tombstone.
     TheRemovedStayAway,
@@ -23,7 +23,7 @@ pub enum Law {
     LifeIsProven,
     /// There are no more endpoints and tombstones than hosts.
     MemoryIsBounded,
-    /// Once nothing happens any more, all agree within the bound, nobody live is down, and nobody dead is up.
+    /// Once nothing happens any more, all agree within the bound, no live node is down, and no dead node is up.
     AllComeToRest,
 }
 
@@ -31,7 +31,7 @@ pub enum Law {
 pub const LAWS: [(Law, &str); 7] = [
     (Law::KnowledgeGrows, "knowledge never goes back"),
     (Law::ValuesAreTheirOwners, "a value was published by its owner, under its version"),
-    (Law::VersionsAreTheirOwners, "nobody but its owner raises a version"),
+    (Law::VersionsAreTheirOwners, "only its owner raises a version"),
     (Law::TheRemovedStayAway, "a removed endpoint does not come back below its tombstone"),
     (Law::LifeIsProven, "only a process that answered an echo is live"),
     (Law::MemoryIsBounded, "memory keeps its bounds"),

@@ -46,7 +46,7 @@ pub(crate) fn come_to_rest(world: &mut World) -> bool {
     false
 }
 
-/// Whether all that run know of each other what each says of itself, and take each other, and nobody else, for live.
+/// Whether all that run know of each other what each says of itself, and take each other, and no other node, for live.
 fn agrees(world: &World) -> bool {
     let running = || world.hosts.iter().filter_map(|host| Some((host.number, host.gossiper()?)));
     running().all(|(number, gossiper)| {
@@ -54,7 +54,7 @@ fn agrees(world: &World) -> bool {
             let endpoint = endpoint_of(other);
             let is_live = gossiper.standing(endpoint) == Some(Standing::Live);
             match world.hosts[other].gossiper() {
-                // Its operator declared it as left, and nobody told it. It is not heard, and so hears nothing.
+                // Its operator declared it as left, and it does not know. It is not heard, and so hears nothing.
                 Some(owner) if refuses(gossiper, owner) => !is_live,
                 Some(owner) if refuses(owner, gossiper) => true,
                 Some(owner) => is_live && knows_as(gossiper, owner),

@@ -53,7 +53,7 @@ fn on_panic(_: &PanicInfo<'_>) -> ! {
 }
 
 /// Lets two nodes find each other over sealed packets, and two over connections. 0 if they do.
-// SAFETY: nobody else calls anything so.
+// SAFETY: no other function has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn gossip_no_std() -> c_int {
     let found =

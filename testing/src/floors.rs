@@ -195,7 +195,7 @@ impl Reader<'_> {
                     at += 1;
                     continue;
                 }
-                // `pub(in super::super)` names nobody.
+                // `pub(in super::super)` names no module.
                 TokenTree::Ident(ident) if ident == "pub" => {
                     let is_restricted = matches!(tokens.get(at + 1), Some(TokenTree::Group(group))
                         if group.delimiter() == Delimiter::Parenthesis && restricts(group));

@@ -1,6 +1,6 @@
 //! Cassandra's files and captures of real nodes. They lie beside the repository and are no part of it.
 //!
-//! A test that wants the folder is ignored, so that nobody takes it for passed where it did not run. `.ci/run captures` runs these tests.
+//! A test that wants the folder is ignored, so that it does not count as passed where it did not run. `.ci/run captures` runs these tests.
 
 use std::path::PathBuf;
 

@@ -200,7 +200,7 @@ impl Page {
         sentences
     }
 
-    /// Bytes that nobody checks.
+    /// Bytes that are not checked.
     pub fn hidden_examples(&self) -> Vec<String> {
         let others = self.blocks.iter().filter(|block| !block.info.starts_with("hex "));
         let others = others.flat_map(|block| (block.line + 1..).zip(&block.lines));

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         config
             // No budget is to be measured.
             .datagrams(Datagrams { max_rate: u32::MAX, ..Datagrams::default() })
-            // Heartbeats come in bursts here, and nobody but the client is there to be asked.
+            // Heartbeats come in bursts here, and no peer but the client is there to be asked.
             .detector(Detector {
                 phi_convict_threshold: 1_000.0,
                 probe_after: Some(Duration::MAX),

@@ -260,7 +260,7 @@ impl Cluster {
                 Ok(0) => return,
                 Ok(count) => self.traffic.bytes_in += count as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It is told when there is room, or when the dial has come to something.
+                // The poll reports room, or the outcome of the dial.
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
                 {

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>
     let (handle, mut events) = adapters::start(adapter, spec)?;
     let downs = Arc::new(AtomicU64::new(0));
     let counter = downs.clone();
-    // In a steady cluster nothing is told, so that this costs nothing.
+    // In a steady cluster there are no events, so this costs nothing.
     thread::spawn(move || {
         loop {
             match events.wait() {
@@ -79,7 +79,7 @@ fn report(handle: &Handle, downs: u64) -> Result<String, Box<dyn std::error::Err
 pub(crate) struct Report {
     /// How many others it finds live.
     pub(crate) live: u64,
-    /// How often somebody ceased to be so.
+    /// How often an endpoint ceased to be so.
     pub(crate) downs: u64,
     /// How often something came to it, or was to go out, that was of no use.
     pub(crate) troubles: u64,

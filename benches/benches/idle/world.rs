@@ -33,7 +33,7 @@ pub(crate) struct World {
     began: Instant,
     /// How far the node is known.
     node: Option<Digest>,
-    /// How many states the node was told, and told.
+    /// How many states the node received, and sent.
     pub(crate) states_in: u64,
     pub(crate) states_out: u64,
 }

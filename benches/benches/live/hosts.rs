@@ -99,7 +99,7 @@ pub(crate) fn hold(arguments: &[String]) -> Fallible<()> {
             }
             // How late this process was woken at most, in microseconds, since it was asked last.
             ["late"] => mem::take(&mut *lock(&late)).as_micros().to_string(),
-            _ => return Err(format!("nobody knows {line:?}").into()),
+            _ => return Err(format!("unknown request {line:?}").into()),
         };
         println!("{answer}");
     }
@@ -125,7 +125,7 @@ fn start(run: &Run, seed: Option<SocketAddr>, tokio: &tokio::runtime::Handle) ->
     }
 }
 
-/// What the nodes of this process have told.
+/// The events of the nodes of this process.
 #[derive(Default)]
 struct Seen {
     /// By node: the ports of its live peers.

@@ -84,7 +84,7 @@ impl Server {
         let config = ChitchatConfig {
             chitchat_id: ChitchatId::new("local", 1, ANY),
             cluster_id: CLUSTER.into(),
-            // It speaks to nobody of its own accord.
+            // It starts no exchange by itself.
             gossip_interval: Duration::from_secs(3_600),
             listen_addr: ANY,
             seed_nodes: Vec::new(),

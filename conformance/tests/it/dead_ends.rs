@@ -1,4 +1,4 @@
-//! Addresses at which nobody answers.
+//! Addresses without an answer.
 
 use std::io::{self, Read};
 use std::iter;

@@ -58,7 +58,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Each scenario has a cluster of its own, so that nodes that get a port that somebody else has given up are left alone.
+    /// Each scenario has a cluster of its own, so that a node that gets the former port of another is left alone.
     fn new(name: &str, adapters: &'static [Adapter], first: usize, kind: Kind, interval: Duration) -> Self {
         let cluster = format!("{name} {first} {interval:?} {}", process::id());
         Self { cluster, kind, adapters, transport: kind.transport(), interval, started: Cell::new(first) }
@@ -133,7 +133,7 @@ impl Lab {
         members
     }
 
-    /// Starts a later process of a node that has stopped. Somebody else may have its port for a moment.
+    /// Starts a later process of a node that has stopped. Another process may have its port for a moment.
     pub(crate) fn restart(&self, address: SocketAddr, spec: impl Fn() -> NodeSpec) -> Member {
         let mut restarted = None;
         eventually(("start again on", address), || match self.try_start(spec().listen(address)) {

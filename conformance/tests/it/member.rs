@@ -1,4 +1,4 @@
-//! A node that runs, and all that it has told.
+//! A node that runs, and all its events.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -68,7 +68,7 @@ impl<M> Member<M> {
         value.is_some_and(|(value, _)| value == text)
     }
 
-    /// All that was told since the start, or since [`Member::forget_events`].
+    /// All events since the start, or since [`Member::forget_events`].
     pub(crate) fn told(&mut self) -> &[Event] {
         while let Some(Ok(event)) = self.events.try_recv() {
             self.told.push(event);
@@ -81,7 +81,7 @@ impl<M> Member<M> {
         self.told.clear();
     }
 
-    /// Waits until something was told.
+    /// Waits for an event.
     pub(crate) fn wait_for(&mut self, what: impl Debug, is_it: impl Fn(&Event) -> bool) -> Event {
         let deadline = Instant::now() + DEADLINE;
         let mut looked_at = 0;
@@ -97,13 +97,13 @@ impl<M> Member<M> {
         }
     }
 
-    /// Events from here on, beside those that are told to the test.
+    /// Events from here on, beside those of the test.
     pub(crate) fn events_from_here(&mut self) -> Events {
         self.forget_events();
         self.events.clone()
     }
 
-    /// Waits until `endpoint` is told to have shut down.
+    /// Waits until `endpoint` is reported to have shut down.
     pub(crate) fn wait_for_shutdown(&mut self, endpoint: Endpoint) {
         match self.wait_for_down(endpoint) {
             DownCause::Shutdown => {}
@@ -112,7 +112,7 @@ impl<M> Member<M> {
         }
     }
 
-    /// Waits until `endpoint` is told to be down, and why.
+    /// Waits until `endpoint` is reported to be down, and why.
     pub(crate) fn wait_for_down(&mut self, endpoint: Endpoint) -> DownCause {
         let is_it = |event: &Event| matches!(event, Event::Down { endpoint: down, .. } if *down == endpoint);
         match self.wait_for(("end of", endpoint), is_it) {
@@ -121,7 +121,7 @@ impl<M> Member<M> {
         }
     }
 
-    /// Checks that nobody of those was told to be down.
+    /// Checks that none of those was reported to be down.
     pub(crate) fn assert_up(&mut self, endpoints: &[Endpoint]) {
         let is_down =
             |event: &&Event| matches!(event, Event::Down { endpoint, .. } if endpoints.contains(endpoint));
@@ -130,7 +130,7 @@ impl<M> Member<M> {
             Some(Event::Down { endpoint, cause: cause @ DownCause::Convicted { .. }, .. }) => {
                 self.too_slow(endpoint, cause);
             }
-            down => panic!("{down:?} is told by {self:?}"),
+            down => panic!("{down:?} is reported by {self:?}"),
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Network {
     fronts: Vec<SocketAddr>,
 }
 
-/// What somebody sent, as it came.
+/// What a node sent, as it came.
 #[derive(Clone)]
 pub(crate) struct Captured {
     pub(crate) to: Endpoint,
@@ -41,7 +41,7 @@ pub(crate) struct Captured {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Told when somebody is no longer held up, and at the end.
+    /// Notified when a node is no longer held up, and at the end.
     changed: Condvar,
 }
 
@@ -52,7 +52,7 @@ struct State {
     names: HashMap<SocketAddr, Endpoint>,
     /// From whom nothing gets to whom.
     cut: HashSet<(Endpoint, Endpoint)>,
-    /// Whose connections nobody reads.
+    /// The nodes whose connections are not read.
     held_up: HashSet<Endpoint>,
     links: Vec<Link>,
     /// How many connections were dialled to whom.
@@ -78,7 +78,7 @@ impl Network {
         }
     }
 
-    /// A network whose connections are soon full when nobody reads them.
+    /// A network whose connections are soon full when they are not read.
     pub(crate) fn with_small_buffers(lab: &Lab) -> Self {
         let mut network = Self::new(lab);
         network.receive_buffer = Some(4 * 1024);

@@ -1,4 +1,4 @@
-//! Bytes that nobody has thought of, the same in each run.
+//! Pseudo-random bytes, the same in each run.
 
 /// SplitMix64.
 pub(crate) struct Random(u64);

@@ -13,7 +13,7 @@ pub(super) struct Kind<M> {
 }
 
 impl<R> Builder<R> {
-    /// A node of the cluster of this name, which listens on 127.0.0.1:7000 unless told otherwise.
+    /// A node of the cluster of this name, which listens on 127.0.0.1:7000 by default.
     pub fn new(cluster: impl Into<String>) -> Self {
         let kind = Kind {
             begin: |cluster, local, generation, entropy, _| {
@@ -25,7 +25,7 @@ impl<R> Builder<R> {
     }
 
     /// A gossip-only member of the Cassandra cluster of this name (Cassandra's word is fat client): it hears and is heard, and is no part of
-    /// the ring. See [`Config::gossip_only`](gossip_core::Config::gossip_only). It listens on 127.0.0.1:7000 unless told otherwise; the nodes
+    /// the ring. See [`Config::gossip_only`](gossip_core::Config::gossip_only). It listens on 127.0.0.1:7000 by default; the nodes
     /// of the cluster dial that address.
     pub fn gossip_only(cluster: impl Into<String>) -> Builder<R, GossipOnly> {
         Builder::of(Kind { begin: Config::gossip_only, end: |config, _| config }, cluster.into())

@@ -79,7 +79,7 @@ impl Snapshot {
         self.len
     }
 
-    /// Whether nobody is known: never, but for a view that was not filled.
+    /// Whether no endpoint is known. Only a view that was not filled is empty.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -296,12 +296,12 @@ async fn outcome(
     };
     match tokio::time::timeout(patience, told).await {
         Ok(told) => told.unwrap_or((Outcome::Gone, None)),
-        // What was told may have been missed.
+        // The event may have been missed.
         Err(_) => (seen(handle, whom).await, None),
     }
 }
 
-/// What the node shows of `whom` if nothing was told.
+/// What the node shows of `whom` if no event came.
 async fn seen(handle: &Handle<Common>, whom: Endpoint) -> Outcome {
     let endpoints = handle.endpoints().await.unwrap_or_default();
     match endpoints.iter().find(|info| info.endpoint == whom).map(|info| info.status) {

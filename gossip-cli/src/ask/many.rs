@@ -48,7 +48,7 @@ pub(crate) struct Observer {
     partitioner: Option<String>,
     /// The heartbeat of each endpoint when it was heard of first, and when it last grew after that.
     heartbeats: BTreeMap<SocketAddr, (HeartbeatState, Option<Instant>)>,
-    /// What it told last; or why it told nothing.
+    /// What it answered last, or why it did not answer.
     pub(crate) view: Result<Vec<EndpointModel>, String>,
 }
 
@@ -190,7 +190,7 @@ impl Observer {
                         *before = (info.heartbeat, Some(now));
                     }
                 }
-                // An endpoint that is not told of any more begins anew when it is told of again.
+                // An endpoint that is missing from an answer begins anew when it appears again.
                 self.heartbeats
                     .retain(|endpoint, _| endpoints.iter().any(|model| model.endpoint == *endpoint));
                 self.partitioner = Some(partitioner);

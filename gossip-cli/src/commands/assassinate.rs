@@ -51,7 +51,7 @@ pub(crate) fn assassinate(args: &Args) -> Result<(), Failure> {
         let found = found.filter(|model| model.outcome != Outcome::Pending);
         if found.is_none() && !is_told {
             is_told = true;
-            // It is no answer; with standard error gone nobody wants it.
+            // This line is no answer. If standard error is closed, it is not needed.
             let _ = writeln!(
                 io::stderr(),
                 "waiting {:?} for a sign of life of {endpoint}, which aborts its assassination",

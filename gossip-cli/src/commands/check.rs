@@ -95,7 +95,7 @@ pub(crate) fn look(
     let names = Names::default();
     args.look(&mut observers, &names, timeout);
     loop {
-        // Nobody has to be looked at twice who does not answer.
+        // An observer that does not answer is not asked twice.
         if observers.iter().all(|observer| observer.view.is_err()) {
             break;
         }

@@ -56,21 +56,21 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 What is decoded: handshakes, frames, message headers, and the whole bodies of SYN, ACK, ACK2, SHUTDOWN,
-ECHO, PING, SCHEMA_VERSION and FAILURE, in messaging versions 10 to 14. Other messages are told by verb,
-name and length; streaming is named and skipped. TLS is not decrypted: versions,
-cipher suite, server name, alerts and, up to TLS 1.2, certificates are named. Key logs are of no use here.
+ECHO, PING, SCHEMA_VERSION and FAILURE, in messaging versions 10 to 14. Of other messages it prints verb, name and
+length; streaming is named and skipped. TLS is not decrypted: versions, cipher suite, server name,
+alerts and, up to TLS 1.2, certificates are named. Key logs are of no use here.
 
 A capture may begin and end anywhere; TCP is put into order first. Link types: Ethernet (also with VLAN
 tags), Linux cooked, raw IP, BSD loopback. What no handshake says is found out, and a note says so: the
-framing and the place of the first frame by checksums, the version by what fits (12 if nothing tells).
+framing and the place of the first frame by checksums, the version by what fits (12 if several fit).
 The states of an endpoint have the names of the release that it publishes, or else of Cassandra 5.0.
 
 With --format json every record is a line, whose \"type\" is handshake, frame, message, body, passed, note,
 damage or, last of all, summary. With --summary it is endpoint, verb, connection, damage, summary. Of several
 files each begins with a line of type file, and a line of type total comes last.
 
-Bytes that nobody says what they are (--as) must show it: by a handshake, a frame's checksum or, up to 16 MiB,
-by messages as somebody sends them.
+Bytes whose kind is not given (--as) must show it: by a handshake, a frame's checksum or, up to 16 MiB,
+by messages as a node would send them.
 
 Exit codes:
   0  everything was decoded, except what the notes and the summary list
@@ -143,7 +143,7 @@ enum FramingArg {
 ///
 /// # Errors
 ///
-/// Misuse if the bytes are not given right, or nobody can tell what they are. Failure if they are damaged, or there is
+/// Misuse if the bytes are not given right, or their kind cannot be found out. Failure if they are damaged, or there is
 /// nothing in a capture to decode.
 pub(crate) fn decode(args: &Args) -> Result<(), Failure> {
     let options = args.options()?;

@@ -21,7 +21,7 @@ pub(crate) fn decommission(args: &Args) -> Result<(), Failure> {
     let client = args.client.client()?;
     let interval = Duration::from_millis(client.node()?.interval_ms);
     let endpoint = client.decommission()?.endpoint;
-    // Either status is told for five intervals.
+    // Either status is announced for five intervals.
     wait::until(interval * 12, &format!("{endpoint} still runs"), || {
         Ok((!client.still_runs(endpoint)).then_some(()))
     })?;

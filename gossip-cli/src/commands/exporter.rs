@@ -79,7 +79,7 @@ impl Args {
     }
 }
 
-/// Answers monitoring until it is told to stop.
+/// Answers monitoring until it has to stop.
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ async fn serve(args: &Args, http: SocketAddr) -> Result<(), Failure> {
     let answering = tokio::spawn(async move {
         server::serve("exporter", listener, router, ending.notified()).await;
     });
-    // Nobody is waited for who does not read this line.
+    // If this line is not read, the exporter does not wait.
     let write = move || {
         let mut out = std::io::stdout();
         out.write_all(format!("exporter on {address}\n").as_bytes()).and_then(|()| out.flush())

@@ -74,7 +74,7 @@ pub(super) fn option_name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// How long an interrupted lab waits for somebody to read its last lines.
+/// How long an interrupted lab waits for a reader of its last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// About how many gossip intervals the lab takes.
@@ -187,7 +187,7 @@ struct Unmet {
     suspects: Vec<usize>,
 }
 
-/// However the lab ends, no process outlives it. All are told before the first is waited for.
+/// However the lab ends, no process outlives it. All get the signal before the first is waited for.
 impl Drop for Lab {
     fn drop(&mut self) {
         for node in &mut self.nodes {
@@ -239,7 +239,7 @@ impl Lab {
         }
     }
 
-    /// No node may end that was not told to.
+    /// No node may end unless the lab stops it.
     fn check_processes(&mut self, expected: &str, since: Instant) -> Result<(), Halt> {
         for (index, node) in self.nodes.iter_mut().enumerate() {
             if let Some(status) = node.ended_by_itself() {

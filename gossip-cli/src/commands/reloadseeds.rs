@@ -20,7 +20,7 @@ pub(crate) struct Args {
 pub(crate) fn reloadseeds(args: &Args) -> Result<(), Failure> {
     let seeds = args.client.client()?.reload_seeds()?;
     for warning in &seeds.warnings {
-        // With standard error gone there is nobody left to tell.
+        // If standard error is closed, there is no one left to tell.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     match args.client.format {

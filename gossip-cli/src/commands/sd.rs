@@ -16,8 +16,8 @@ use crate::observe::{Discovery, Target, Targets};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 With an admin port or an exporter as --admin, that node's answer to GET /sd is taken: it fails while its view is not settled. With --seed the members are those that the \
-seed tells of; an empty list is never written.
-With --file and --every the file is kept up to date until a signal comes: what fails is told on standard error, and the file stays as it was. It is replaced by renaming, so \
+seed knows; an empty list is never written.
+With --file and --every the file is kept up to date until a signal comes: a failure is printed on standard error, and the file stays as it was. It is replaced by renaming, so \
 that Prometheus never reads half of it.")]
 pub(crate) struct Args {
     /// Writes the list into this file; without, it is printed
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// The node cannot be asked, is not settled, or knows nobody; the file cannot be replaced.
+/// The node cannot be asked, is not settled, or knows no endpoint; the file cannot be replaced.
 pub(crate) fn sd(args: &Args) -> Result<(), Failure> {
     let Some(file) = &args.file else { return print(&args.list()?) };
     args.list().and_then(|list| replace(file, &list))?;
@@ -75,7 +75,7 @@ impl Args {
         };
         let json = json.and_then(|json| serde_json::to_string_pretty(&json));
         json.map(|json| json + "\n")
-            .map_err(|error| Failure::failed(format!("the list cannot be told: {error}")))
+            .map_err(|error| Failure::failed(format!("the list cannot be written as JSON: {error}")))
     }
 }
 

@@ -22,7 +22,7 @@ const BESIDE: &str = "\
 Below the table, which shows members as nodetool does, is a line for each endpoint that has left or was removed and is still remembered. JSON has \"members\", as in the \
 table, and \"left\", with endpoint, status (LEFT or removed), until (when it is forgotten) and host_id.";
 
-/// The end of the year 9999, in milliseconds: what is later is no time that somebody meant.
+/// The end of the year 9999, in milliseconds: a later time is a mistake.
 const LATEST: u64 = 253_402_300_799_999;
 
 #[derive(Debug, clap::Args)]

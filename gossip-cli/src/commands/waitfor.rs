@@ -151,7 +151,7 @@ fn check(condition: Condition, endpoint: Option<SocketAddr>) -> Result<(), Failu
     }
 }
 
-/// What one observer has told by now.
+/// What one observer has answered by now.
 struct Look<'a> {
     observer: &'a Observer,
     /// When it was asked first.
@@ -166,7 +166,7 @@ impl Look<'_> {
         let members = || view.iter().filter(|model| is_member(model));
         match (condition, endpoint) {
             (Condition::Gone, Some(endpoint)) if self.observer.tells_of(endpoint).is_none() => {
-                // A node that has just started knows nobody: that is no news of anybody.
+                // A node that has just started knows no endpoint. That says nothing about this one.
                 match self.observer.tells_of(self.observer.seed).is_some() && members().count() > 1 {
                     true => Ok(()),
                     false => Err("it tells of too few endpoints to say that one is gone".into()),

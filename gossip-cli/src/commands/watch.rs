@@ -110,7 +110,7 @@ fn next(
     }
 }
 
-/// Reads on a thread of its own, which ends with the process, so that a node that says nothing holds up nobody.
+/// Reads on a thread of its own, which ends with the process, so that a silent node delays nothing.
 fn read(from: impl BufRead + Send + 'static) -> Receiver<io::Result<String>> {
     let (sender, lines) = mpsc::sync_channel(64);
     thread::spawn(move || {
@@ -124,7 +124,7 @@ fn read(from: impl BufRead + Send + 'static) -> Receiver<io::Result<String>> {
     lines
 }
 
-/// Ends the process with a signal, or when nobody reads what it prints. Nothing needs to be undone, and ending is what a signal
+/// Ends the process with a signal, or when the reader of its output is gone. Nothing needs to be undone, and ending is what a signal
 /// is for: the exit code is 0.
 fn end_with_signals() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();

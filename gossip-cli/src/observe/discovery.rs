@@ -202,7 +202,7 @@ impl FromStr for State {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     ip: IpAddr,
-    /// Unknown if nobody has looked.
+    /// Unknown if it was not looked at.
     is_up: Option<bool>,
     status: StatusKind,
     keyword: String,

@@ -33,7 +33,7 @@ pub(crate) const PAGE_PATH: &str = "/";
 const HTML: &str = include_str!("page/page.html");
 /// What stands in it for the nonce of its content security policy.
 const NONCE: &str = "{nonce}";
-/// How often a page is told what has changed. Longer than answers are given again: each frame is of a new look.
+/// How often a page gets what has changed. Longer than answers are reused, so that each frame is a new look.
 const EVERY: Duration = Duration::from_millis(550);
 /// A comment is sent when nothing has changed for so long: it shows either side whether the other is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -146,7 +146,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// What the page is told next; `None` at the end.
+    /// What the page gets next; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         if self.has_ended {
             return None;

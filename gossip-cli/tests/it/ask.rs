@@ -35,7 +35,7 @@ fn a_member_tells_all_it_knows_and_nobody_hears_of_the_question() {
         }
         for node in &nodes {
             assert_eq!(node.endpoints().len(), 2);
-            // The asker was told the partitioner, which it had guessed wrongly: nothing is wrong with that.
+            // The asker got the partitioner, which it had guessed wrongly. That is no fault.
             assert!(!node.log().contains("rejected a SYN"), "{}", node.log());
         }
     }
@@ -76,7 +76,7 @@ fn what_is_wrong_with_a_question_is_one_line() {
     assert_eq!(node.endpoints().len(), 1);
 }
 
-/// Somebody who takes connections, reads what opens them, writes `answer` and closes.
+/// A listener that takes connections, reads what opens them, writes `answer` and closes.
 pub(crate) fn closing(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

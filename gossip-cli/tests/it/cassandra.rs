@@ -106,7 +106,7 @@ fn a_gossip_only_member_is_up_follows_and_leaves_nothing_behind() {
         }
         let mut third = Node::start_at(&address, &member);
         let back = until("it is back", || {
-            // Nobody was told that the earlier process ended: that one still counts as live.
+            // No node has heard that the earlier process ended: it still counts as live.
             let is_later = |shown: &Value| shown["generation"].as_i64() > before["generation"].as_i64();
             first.endpoint(third.gossip).filter(|shown| shown["standing"] == "live" && is_later(shown))
         });
@@ -235,7 +235,7 @@ fn only_the_changes_that_are_asked_for_are_told() {
     let mut others = Watching::start(&seed, &["--endpoint", "192.0.2.1", "--only", "up,watching"]);
     others.wait_for(&["watching"]);
     others.stop();
-    assert!(others.lines.iter().next().is_none(), "of nobody else");
+    assert!(others.lines.iter().next().is_none(), "of no other node");
     all.stop();
     let line = refused(2, &["watch", "--admin", "127.0.0.1:1", "--only", "upp"]);
     assert!(line.contains("upp"), "{line}");

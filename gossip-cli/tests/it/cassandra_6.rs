@@ -154,7 +154,7 @@ fn a_node_of_6_0_is_asked_and_joined_under_tls() {
     assert_eq!(description["metadata"]["id"], ID.get());
     let line = refused(1, &[&["gossipinfo", "--metadata-id", "-5"], &asked[..]].concat());
     assert!(line.contains("--metadata-id is -5") && line.contains("-1062724510"), "{line}");
-    // Without TLS it is told that TLS is why.
+    // Without TLS the answer says that TLS is the reason.
     let line = refused(1, &[&["gossipinfo", "--seed", &seed], &CLUSTER[..]].concat());
     assert!(line.contains("--tls"), "{line}");
     let member = Node::start_at("127.0.0.1:0", &[&["--cassandra", "--seed", &seed], &tls[..]].concat());

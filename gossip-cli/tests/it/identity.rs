@@ -55,7 +55,7 @@ fn addresses_that_cannot_work_are_misuse() {
 
 #[test]
 fn the_error_of_the_dial_is_told_with_the_silence_of_a_seed() {
-    // Nobody listens there any more.
+    // No process listens there any more.
     let gone = free_address();
     let node = Node::start(&["--seed", &gone]);
     let line = node.wait_for_log(&["WARN", "no seed has answered"]);

@@ -54,7 +54,7 @@ fn a_newcomer_learns_more_than_five_megabytes() {
     let received = get(&newcomer, "/v1/counters")["bytes_received"].as_u64().unwrap();
     assert!(received > 5_000_000, "{received}");
 
-    // Somebody who only asks is told as much, plain or compressed.
+    // A node that only asks gets as much, plain or compressed.
     for node in &nodes[..2] {
         let seed = node.gossip.to_string();
         let asked = gossip(&["gossipinfo", "--seed", &seed, "--cluster", "Test Cluster", "--timeout", "60s"]);

@@ -99,7 +99,7 @@ fn lines_that_the_log_had_no_room_for_are_counted_and_told() {
         let info: Value = serde_json::from_str(&info).unwrap();
         info["counters"]["log_lines_dropped"].as_u64().filter(|count| *count > 0)
     });
-    // Now somebody reads.
+    // Now the output is read.
     unread.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut lines = BufReader::new(unread).lines();
     let told = lines.find(|line| {

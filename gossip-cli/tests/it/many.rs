@@ -47,7 +47,7 @@ fn a_member_that_knows_ten_thousand_endpoints_is_asked() {
     drop((member, connections));
 }
 
-/// Plays the seed, which knows all others: answers the question of the member before it joins. Nobody else answers anything.
+/// Plays the seed, which knows all others: answers the question of the member before it joins. No other node answers anything.
 fn answer_the_question(seed: &TcpListener, member: SocketAddr) -> [TcpStream; 2] {
     let (mut question, _) = seed.accept().unwrap();
     let mut head = Vec::new();
@@ -85,7 +85,7 @@ fn answer_the_question(seed: &TcpListener, member: SocketAddr) -> [TcpStream; 2]
     [question, answer]
 }
 
-/// An ACK of messaging version 13 that asks for nothing and tells of all: `seed` and others of this machine, where nobody listens.
+/// An ACK of messaging version 13 that asks for nothing and tells of all: `seed` and others of this machine, without a listener.
 fn ack(seed: SocketAddr) -> Vec<u8> {
     let mut body = Vec::new();
     let int = |body: &mut Vec<u8>, value: usize| {

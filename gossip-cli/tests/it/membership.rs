@@ -94,7 +94,7 @@ fn who_has_left_stays_away() {
             (stored["tombstones"][0]["endpoint"] == gone.to_string()).then_some(())
         });
     }
-    // It comes back with what it knew, and is told better.
+    // It comes back with what it knew, and is corrected.
     kept.begin(away);
     until("all are up", || (kept.node(away).count_up() == 3).then_some(()));
     until("it knows", || (!is_member(kept.node(away), gone)).then_some(()));
@@ -270,7 +270,7 @@ fn an_address_in_use_under_another_host_id_is_refused() {
     let address = first.gossip.to_string();
     assert_eq!(first.ask(&["stopdaemon"]).code, Some(0));
     first.wait();
-    // Without its data directory it is somebody else.
+    // Without its data directory it is another node.
     let mut other = Node::start_at(&address, &args);
     assert_eq!(other.wait(), Some(1));
     let line = other.wait_for_log(&["error: a node with the address", &address]);

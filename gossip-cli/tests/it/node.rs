@@ -36,7 +36,7 @@ fn next_loopback() -> Ipv4Addr {
     if TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST }
 }
 
-/// A port of that address that nobody listens on.
+/// A port of that address without a listener.
 pub(crate) fn free_address() -> String {
     TcpListener::bind((loopback(), 0)).unwrap().local_addr().unwrap().to_string()
 }

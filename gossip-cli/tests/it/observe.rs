@@ -1,4 +1,4 @@
-//! What monitoring is told: by an exporter, by the admin port, and by the commands that compare views.
+//! What monitoring shows: by an exporter, by the admin port, and by the commands that compare views.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -107,7 +107,7 @@ fn an_exporter_tells_of_the_whole_cluster_and_leaves_no_trace() {
     let (_, listed) = get(nodes[0].admin, "/sd?port=9042&label=dc&label=env=test");
     assert_eq!(serde_json::from_str::<Value>(&listed).unwrap(), targets);
 
-    // One that dies is told to be down, and stays a target.
+    // One that dies is shown as down, and stays a target.
     let dead = nodes.pop().unwrap();
     let address = dead.gossip;
     drop(dead);
@@ -180,7 +180,7 @@ fn a_crowd_of_scrapers_neither_grows_the_node_nor_stops_its_gossip() {
     drop(crowd);
     let before = until("it answers again", counters);
     until("it still gossips", || counters().filter(|now| *now > before + 5.0));
-    assert_eq!(nodes[0].count_up(), 2, "nobody was found down meanwhile");
+    assert_eq!(nodes[0].count_up(), 2, "no node was found down meanwhile");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn pages_that_read_nothing_hold_up_nobody_and_there_are_not_too_many() {
     };
     let before = until("it is scraped", rounds);
     until("it still gossips", || rounds().filter(|now| *now > before + 10.0));
-    assert_eq!(nodes[0].count_up(), 2, "nobody was found down meanwhile");
+    assert_eq!(nodes[0].count_up(), 2, "no node was found down meanwhile");
     // One that is closed makes room.
     pages.pop();
     until("another page is opened", || open().1.starts_with("HTTP/1.1 200 ").then_some(()));
@@ -338,7 +338,7 @@ fn targets_are_kept_in_a_file() {
     assert_eq!((once.code, once.stdout.as_str()), (Some(0), ""), "{once:?}");
     let read = || serde_json::from_str::<Value>(&std::fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!(read().as_array().unwrap().len(), 2);
-    // Nobody joins: there is no such list, and the file stays.
+    // No node joins: there is no such list, and the file stays.
     let line =
         refused(1, &[&["sd", "--seed", &seed, "--file", file, "--state", "joining"], &CLUSTER[..]].concat());
     assert!(line.contains("empty list"), "{line}");

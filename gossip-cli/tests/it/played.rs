@@ -38,7 +38,7 @@ struct Others {
     started: u32,
     /// So many of them have no new heartbeats.
     silent: AtomicUsize,
-    /// Whether somebody is told of all already.
+    /// Whether a peer has got all already.
     tells: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked wrongly, or cannot be done, is told in one line.
+//! A wrong command line, or a failure, is one line.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -127,7 +127,7 @@ fn help_and_version_are_no_misuse() {
     }
 }
 
-/// Nobody ever writes to it.
+/// No process ever writes to it.
 #[test]
 fn a_pipe_without_a_writer_is_not_waited_for() {
     let dir = TempDir::new().unwrap();

@@ -25,7 +25,7 @@ struct Recording {
     has_ended: bool,
 }
 
-/// A node that looks like a real one, and somebody at the address that it is known by who records what comes for it.
+/// A node that looks like a real one, and a listener at the address that it is known by, which records what comes for it.
 struct Recorded {
     node: Node,
     address: SocketAddr,

@@ -378,7 +378,7 @@ fn a_peer_that_wants_to_negotiate_anew_is_refused_and_the_node_goes_on() {
     assert!(told.code == Some(0) && told.stdout.contains(&seed), "{told:?}");
 }
 
-/// A port that nobody has at the moment.
+/// A port that is free at the moment.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

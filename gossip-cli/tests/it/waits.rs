@@ -24,7 +24,7 @@ fn a_watch_ends_when_nobody_reads_it_though_nothing_changes() {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         assert!(line.contains("watching"), "{line:?}");
-        assert!(watch.try_wait().unwrap().is_none(), "somebody reads it");
+        assert!(watch.try_wait().unwrap().is_none(), "its output is read");
         drop(lines);
         assert_eq!(exit_code(&mut watch), Some(0), "{args:?}");
         let mut said = String::new();

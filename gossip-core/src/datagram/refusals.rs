@@ -1,4 +1,4 @@
-//! Which refused packets were told of.
+//! Which refused packets were reported.
 
 use core::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::endpoint::Endpoint;
 use crate::event::PacketRefusal;
 use crate::time::Timestamp;
 
-/// How many senders are told of in one pause. Senders name themselves, so that there may be any number of them.
+/// How many senders are reported in one pause. Senders name themselves, so a peer can invent any number of them.
 const MAX_TOLD: usize = 8;
 
 /// The senders that were reported, and when.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     told: [Option<(Endpoint, PacketRefusal, Timestamp)>; MAX_TOLD],
-    /// How long nothing more is told of the same sender for the same reason.
+    /// How long the same sender is not reported again for the same reason.
     pause: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Refusals {
         Self { told: [None; MAX_TOLD], pause }
     }
 
-    /// Notes a packet that was refused; says whether it should be told.
+    /// Notes a packet that was refused. Returns whether to report it.
     pub(crate) fn note(&mut self, from: Endpoint, refusal: PacketRefusal, now: Timestamp) -> bool {
         let pause = self.pause;
         let is_recent = |told: Timestamp| now.saturating_since(told) < pause;

@@ -30,7 +30,7 @@ pub struct SealKey {
 pub struct KeyId([u8; 4]);
 
 impl SealKey {
-    /// The key of these bytes, which must come from a source that nobody can guess.
+    /// The key of these bytes, which must be random and secret.
     pub fn new(bytes: [u8; 32]) -> Self {
         let cipher = XChaCha20Poly1305::new(&bytes.into());
         // An empty message is not too long.
@@ -238,7 +238,7 @@ impl fmt::Display for KeyRingError {
         match self {
             Self::Empty => f.write_str("there is no key (put one in: `openssl rand -hex 32` makes one)"),
             Self::TooMany => {
-                write!(f, "there are more than {MAX_KEYS} keys (leave out those that nobody uses)")
+                write!(f, "there are more than {MAX_KEYS} keys (remove those that are no longer in use)")
             }
             Self::Twice { key } => write!(f, "the key {key} is there twice (leave one out)"),
         }

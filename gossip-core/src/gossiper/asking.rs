@@ -1,6 +1,6 @@
 //! Asking before joining: the shadow round (`docs/protocol/life-cycle.md#shadow-round`), and what is made of its answers.
 //!
-//! The answer, which holds everything, decides whether somebody else uses our address. If nobody does, it is what we know to
+//! The answer, which holds everything, decides whether another node uses our address. If none does, it is what we know to
 //! begin with.
 //!
 //! Deviation: Cassandra throws it away, and learns all of it once more by gossip, which carries 64 KiB at a time here.
@@ -81,7 +81,7 @@ impl Gossiper {
         }
     }
 
-    /// Whether the node was a member before, and hears from nobody but known peers that ask as it does: nobody is left to answer any
+    /// Whether the node was a member before, and hears only from known peers that ask, too. Then no node is left to answer any
     /// of them, and the first to go on answers the others.
     ///
     /// Deviation: in Cassandra seeds alone go on, and without one a cluster that was stopped as a whole stays so.
@@ -91,7 +91,7 @@ impl Gossiper {
             && self.life.shadow.is_among_others_that_ask(self.clock.now(), self.config.interval)
     }
 
-    /// Nobody has answered, and nobody will.
+    /// No peer has answered, and none will.
     fn give_up(&mut self) {
         self.tell_who_asks();
         self.tell_unreached();
@@ -131,7 +131,7 @@ impl Gossiper {
         if is_asking {
             return self.on_peer_asks(from);
         }
-        // Whether the cluster is being upgraded, or has been, is known in a moment: before that nobody joins.
+        // Whether the cluster is being upgraded, or has been, is known in a moment. The node does not join before.
         if self.metadata.is_awaited(self.clock.now()) {
             return self.life.shadow.ask_soon(self.clock.now(), self.config.interval);
         }
@@ -218,7 +218,7 @@ impl Gossiper {
     }
 
     /// Whether an ACK can be an answer to our question. Others are answers to an earlier process of ours: they would end the question
-    /// before it is known whether somebody else has our address.
+    /// before it is known whether another node has our address.
     ///
     /// A node that answers a shadow SYN requests nothing. A seed may answer under another address than it was asked at; it then tells of
     /// itself under that, whole.
@@ -254,7 +254,7 @@ impl Gossiper {
         self.journal.tell(Event::ShadowRoundDone);
     }
 
-    /// Somebody who is to answer could not, before we had proven our address. Now we can.
+    /// A peer could not answer before we had proven our address. Now it can.
     pub(crate) fn ask_again(&mut self, from: Endpoint) {
         if self.life.mode() == Mode::Shadow && self.is_asked(from) {
             self.ask(from);
@@ -310,7 +310,7 @@ impl Gossiper {
         self.config.interval.saturating_mul(UNANSWERED)
     }
 
-    /// Notes why a peer could not be reached, or did not answer. It is told if nobody answers.
+    /// Notes why a peer could not be reached, or did not answer. It is reported if no peer answers.
     pub(crate) fn note_unreached(&mut self, peer: Endpoint, failure: DialFailure) {
         if !self.is_asked(peer) {
             return;
@@ -350,7 +350,7 @@ impl Gossiper {
         }
     }
 
-    /// Somebody has dialled this node with TLS.
+    /// A peer has dialled this node with TLS.
     pub(crate) fn note_tls(&mut self) {
         if self.life.mode() == Mode::Shadow {
             self.life.questions.note_tls();

@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     coverage: Coverage,
     /// Where in the order of endpoints the next SYN begins.
     rotation: usize,
-    /// Whether a SYN was sent since the start: without one, an ACK answers somebody else's.
+    /// Whether a SYN was sent since the start: without one, an ACK answers the SYN of an earlier process.
     syn_sent: bool,
     last_id: u64,
     /// To whom a question for everything was written, until that is noted.
@@ -128,7 +128,7 @@ impl Exchange {
         self.seen.reserve(table.places().len());
     }
 
-    /// A new round begins: requests that nobody answers are given up.
+    /// A new round begins: requests without an answer are dropped.
     pub(super) fn begin_round(&mut self, now: Timestamp, journal: &mut Journal) {
         journal.stats.messages_displaced = self.outbox.stolen();
         self.news.begin_round();
@@ -181,7 +181,7 @@ impl Exchange {
         known >= MANY && self.listed.is_joining(age, (now, config.interval))
     }
 
-    /// A process has told of itself for the first time: it knows few, and a SYN at once lists for it all that are known here.
+    /// The first state of a process has come. It knows few endpoints: a SYN at once lists all that are known here.
     pub(super) fn welcome(
         &mut self,
         newcomer: Endpoint,
@@ -194,12 +194,12 @@ impl Exchange {
         }
     }
 
-    /// The row will be somebody else's.
+    /// Another endpoint will get the row.
     pub(super) fn forget_news(&mut self, slot: Slot) {
         self.news.forget(slot);
     }
 
-    /// Takes rows out of all lists that will be somebody else's.
+    /// Removes rows from all lists, because other endpoints will get them.
     pub(super) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         self.outbox.retain(is_kept);
     }
@@ -255,7 +255,7 @@ impl Exchange {
     /// Answers a SYN by another if it lists fewer endpoints than ours would: they are `known` here, and a SYN is all that its sender
     /// learns of them by. `syn` says how many it lists, and whether more of it may follow.
     ///
-    /// Deviation: Cassandra does not, so that a joiner whose SYN lists itself alone learns of others when somebody chooses it.
+    /// Deviation: Cassandra does not, so that a joiner whose SYN lists itself alone learns of others when a peer chooses it.
     pub(super) fn answer_few(
         &mut self,
         from: Endpoint,

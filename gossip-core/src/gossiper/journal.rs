@@ -1,6 +1,6 @@
-//! What happened: the events that the application is told, and the counters.
+//! What happened: the events for the application, and the counters.
 //!
-//! Owns: the queue of events, the places of events that must not be lost, the counters, and what was told when.
+//! Owns: the queue of events, the places of events that must not be lost, the counters, and when what was reported.
 //! May see: nothing of the other parts. It is given the time.
 //!
 //! Rules: the queue is bounded, and lost events are counted. Changes of membership find room where other events find none.
@@ -25,7 +25,7 @@ pub(super) struct Journal {
     /// How many events may wait.
     max_events: usize,
     lost: u32,
-    /// Whether the last event has been told: that the node has stopped.
+    /// Whether the last event was handed out: that the node has stopped.
     is_closed: bool,
     vital: Vital,
     limits: Limits,

@@ -4,7 +4,7 @@
 //! May see: nothing of the other parts. It is given the time.
 //!
 //! Rules: the first reason for the end counts. A node that has stopped stays so. An answer of the shadow round decides only once it is
-//! clear whether somebody else that is live has our identity.
+//! clear whether another live node has our identity.
 
 mod questions;
 mod shadow;
@@ -193,7 +193,7 @@ impl Life {
         self.end.get_or_insert(end);
     }
 
-    /// The process did not run for so long, and nobody heard of its announcements meanwhile.
+    /// The process did not run for so long, and no peer got its announcements meanwhile.
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.shadow.put_off(pause);
         match &mut self.mode {

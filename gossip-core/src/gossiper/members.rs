@@ -186,7 +186,7 @@ impl Members {
         self.table.set_generation(Slot::FIRST, generation);
     }
 
-    /// We heard nobody for a while, on purpose: the silence of others begins now.
+    /// We did not listen for a while, on purpose: the silence of others begins now.
     pub(super) fn listen_again(&mut self, now: Timestamp) {
         for slot in self.table.places().skip(1) {
             self.table.set_updated(slot, now);

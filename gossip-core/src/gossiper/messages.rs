@@ -55,7 +55,7 @@ impl Gossiper {
             return;
         }
         session.generation = examined.sender;
-        // Nodes of Cassandra get what they expect, and nobody is flooded because somebody else said that we should talk to it.
+        // Nodes of Cassandra get what they expect. And no host is flooded because a peer names it as an endpoint.
         if !self.config.is_in_cassandra() && session.reply_limit.is_none() {
             let listed = (syn.digests.len(), session.may_follow);
             let known = self.members.table().len();
@@ -64,7 +64,7 @@ impl Gossiper {
         }
     }
 
-    /// Whether a SYN comes from our own cluster. Others are not answered, but for one that only asks: it is told our names.
+    /// Whether a SYN comes from our own cluster. Others are not answered, except one that only asks: it is sent our names.
     pub(super) fn is_of_this_cluster(&mut self, from: Endpoint, id: u64, syn: &Syn<'_>) -> bool {
         let is_ours = syn.cluster.as_bytes() == self.config.cluster
             && syn.partitioner.as_bytes() == self.config.partitioner;
@@ -188,13 +188,13 @@ impl Gossiper {
         }
     }
 
-    /// Tells `from`, which only asks and does not know what our cluster or partitioner is called, by a SYN that lists nobody. Nothing is
+    /// Tells `from`, which only asks and does not know what our cluster or partitioner is called, by a SYN without digests. Nothing is
     /// wrong with either side, so that it is no event.
     ///
     /// Deviation: Cassandra leaves it without an answer. It never gives an empty SYN this id, and so never has this answer.
     fn correct(&mut self, from: Endpoint) -> bool {
         self.journal.stats.questions_corrected += 1;
-        log::debug!(%from, "a question names another cluster or partitioner: it is told ours");
+        log::debug!(%from, "a question names another cluster or partitioner: answered with ours");
         // Two that ask would go on telling each other.
         if !self.config.membership.only_asks {
             self.exchange.correction(from, &mut self.journal);
@@ -202,7 +202,7 @@ impl Gossiper {
         false
     }
 
-    /// Says to somebody in its shadow round that we are in ours.
+    /// Says to a node in its shadow round that we are in ours.
     pub(super) fn answer_in_shadow(&mut self, from: Endpoint) {
         self.exchange.empty_ack(from, &mut self.journal);
     }
@@ -211,7 +211,7 @@ impl Gossiper {
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
         self.metadata.note_ack(from);
-        // An answer that tells of nobody is one as well: what comes after it answers an earlier process of ours. In packets an answer
+        // An answer without states counts, too: what comes after it answers an earlier process of ours. In packets an answer
         // has several parts, and none to an earlier process is taken in.
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
             && self.exchange.take_awaited(from);
@@ -259,7 +259,7 @@ impl Gossiper {
     /// Takes over what is newer, in the order of the message.
     ///
     /// Deviation: Cassandra 5.0 puts those who join last, since it tells of each before it looks at the next. Here nothing is
-    /// told before all is applied.
+    /// reported before all is applied.
     pub(super) fn apply(
         &mut self,
         from: Endpoint,
@@ -300,7 +300,7 @@ impl Gossiper {
         }
     }
 
-    /// Deviation: an echo is not answered any more once the shutdown is announced, so that nobody finds us live again.
+    /// Deviation: an echo is not answered any more once the shutdown is announced, so that no node finds us live again.
     pub(super) fn on_echo_request(&mut self, from: Endpoint, id: u64) {
         self.publishing().on_known_to(from);
         if self.is_running() {

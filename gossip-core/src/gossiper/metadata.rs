@@ -3,7 +3,7 @@
 //! Owns: the identifier that our SYNs carry and where it is from, the questions for it, and whose SYNs carry another one.
 //! May see: nothing. It is given the time.
 //!
-//! Rules: an identifier that a node told counts more than one that was given or saved. A node that speaks version 14 is asked before it
+//! Rules: an identifier from a node counts more than one that was given or saved. A node that speaks version 14 is asked before it
 //! gets the first SYN, and has two seconds to answer. While a SYN is without an answer, the identifier is in doubt and is asked for again,
 //! but seldom. No SYN is repeated each round to a node that will not answer it: each costs that node a warning in its log.
 
@@ -114,7 +114,7 @@ impl Metadata {
         self.origin
     }
 
-    /// Whether a node has told the identifier, and not only a person or a file.
+    /// Whether the identifier comes from a node, and not only from a person or a file.
     pub(super) const fn is_confirmed(&self) -> bool {
         matches!(
             self.origin,
@@ -231,7 +231,7 @@ impl Metadata {
         self.asked.iter().flatten().filter(|asked| asked.is_open).map(|asked| asked.at + PATIENCE).min()
     }
 
-    /// A peer that has not answered in time. It is told once.
+    /// A peer that has not answered in time. It is reported once.
     pub(super) fn next_silent(&mut self, now: Timestamp) -> Option<Endpoint> {
         let is_late = |asked: &&mut Asked| asked.is_open && now >= asked.at + PATIENCE;
         let asked = self.asked.iter_mut().flatten().find(is_late)?;
@@ -239,14 +239,14 @@ impl Metadata {
         Some(asked.peer)
     }
 
-    /// A peer whose answer is not needed any more. It is told once.
+    /// A peer whose answer is not needed any more. It is reported once.
     pub(super) fn next_open(&mut self) -> Option<Endpoint> {
         let asked = self.asked.iter_mut().flatten().find(|asked| asked.is_open)?;
         asked.is_open = false;
         Some(asked.peer)
     }
 
-    /// The process did not run for so long: nobody could be heard answering.
+    /// The process did not run for so long: answers could not be heard.
     pub(super) fn put_off(&mut self, pause: Duration) {
         for asked in self.asked.iter_mut().flatten().filter(|asked| asked.is_open) {
             asked.at = asked.at + pause;
@@ -265,7 +265,7 @@ impl Metadata {
         true
     }
 
-    /// `from` has told the identifier in an answer.
+    /// `from` has sent the identifier in an answer.
     pub(super) fn learn(&mut self, from: Endpoint, id: MetadataId) -> Option<Changed> {
         self.set(id, MetadataOrigin::Answer { from })
     }
@@ -338,7 +338,7 @@ mod tests {
         Metadata::new(true, MetadataId::NONE, MetadataOrigin::None)
     }
 
-    /// One that `A` has told its identifier.
+    /// One that has the identifier from `A`.
     fn told(ms: u64) -> Metadata {
         let mut metadata = metadata();
         metadata.note_asked(A, 1, at(ms).0);

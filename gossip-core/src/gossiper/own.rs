@@ -3,7 +3,7 @@
 //! Owns: what others claimed of us and when that was answered, whether they take our state, and the status from before a shutdown.
 //! May see: the members, of which it changes our own row alone; the exchange; the journal; the time; the settings.
 //!
-//! Rules: nobody but us writes our state, and each value has a version that was not given out before. Our generation is raised above
+//! Rules: only we write our state, and each value has a version that was not given out before. Our generation is raised above
 //! a greater one that others know, but seldom, and never to one that peers would refuse.
 
 mod acceptance;

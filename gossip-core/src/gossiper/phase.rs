@@ -1,4 +1,4 @@
-//! What a node is doing, and how it came to its end: what others wait for is read here, not only told.
+//! What a node is doing, and how it came to its end: what others wait for is read here, and not only reported.
 
 use crate::endpoint::Endpoint;
 use crate::metadata::MetadataId;
@@ -57,16 +57,16 @@ pub enum End {
         /// The generation of the other.
         generation: Generation,
     },
-    /// Nobody answered in the shadow round.
+    /// No peer answered in the shadow round.
     Unanswered,
     /// The node was to be a gossip-only member, and a member of the Cassandra cluster has its host id.
     HostIdOfMember {
         /// Who.
         endpoint: Endpoint,
     },
-    /// Another identifier of the cluster's metadata was given than a node told before this one joined.
+    /// The given identifier of the cluster's metadata differs from the one that a node sent before this one joined.
     MetadataIdRefused {
-        /// Who told it.
+        /// The node that sent it.
         by: Endpoint,
         /// The one that was given.
         given: MetadataId,

@@ -3,7 +3,7 @@
 //! Owns: the time of the next round, the random choice, the pauses of our own process, and when anybody was heard last.
 //! May see: the members, which it reads; the exchange, in which it notes a SYN; the journal; the settings. It is given the time.
 //!
-//! Rules: at most three peers a round. Nobody is convicted during and after a pause of our own. Silent seeds are told of, but seldom.
+//! Rules: at most three peers a round. No endpoint is convicted during and after a pause of our own. Silent seeds are reported, but seldom.
 
 mod answers;
 mod pause;
@@ -21,7 +21,7 @@ use crate::rng::{Purpose, Rng};
 use crate::table::{EndpointTable, Kind};
 use crate::time::Timestamp;
 
-/// After how many intervals without an answer it is told that the seeds are silent, and how often then.
+/// After how many intervals without an answer silent seeds are reported, and how often then.
 const SILENCE: u32 = 10;
 const SILENCE_REPEATED: u32 = 60;
 
@@ -149,7 +149,7 @@ impl Rounds {
         Some(table.endpoint(table.nth(kind, chosen)?))
     }
 
-    /// For how long nobody was heard, if it is to be told now: nobody is live, and no answer comes. The operator may have mistyped a
+    /// For how long no peer was heard, if that is to be reported now: no endpoint is live, and no answer comes. The operator may have mistyped a
     /// name or an address, which nothing else would tell.
     pub(super) fn silence_of_seeds(
         &mut self,

@@ -117,7 +117,7 @@ impl Gossiper {
     }
 
     /// Publishes the status and tells every live member. Nothing is announced by who has no part in the cluster yet or any
-    /// more, or knows nobody.
+    /// more, or knows no endpoint.
     pub(super) fn announce_shutdown(&mut self, then: AfterShutdown) {
         if self.config.is_gossip_only {
             return self.fall_silent(then);
@@ -153,7 +153,7 @@ impl Gossiper {
         });
     }
 
-    /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that is told of its stop
+    /// Takes no part any more, and says nothing of it: so a gossip-only member leaves a Cassandra cluster. Each node that hears of its stop
     /// writes a row for it that never goes away (`docs/protocol/gossip-only-member.md#leave-in-silence`). What was due to others is dropped.
     fn fall_silent(&mut self, then: AfterShutdown) {
         match then {
@@ -210,7 +210,7 @@ impl Gossiper {
             self.publishing().publish_status(&text);
         }
         self.rounds.heard(self.clock.now());
-        // We heard nobody for a while: the silence of others begins now.
+        // We did not listen for a while: the silence of others begins now.
         self.rounds.pauses = Pauses::resumed(self.clock.now());
         self.members.listen_again(self.clock.now());
         self.rounds.set_next(self.clock.now() + self.config.interval);

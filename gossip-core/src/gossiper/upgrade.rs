@@ -6,7 +6,7 @@
 //!
 //! So a member that has left asks for the identifier now and then, and comes back once it is not 0. It asks by the verb 819 alone, over
 //! connections of version 14: the question needs no membership, leaves nothing behind and costs a node two lines in its log. No SYN goes
-//! out meanwhile. Between two questions the member dials nobody, and accepts no connection.
+//! out meanwhile. Between two questions the member dials no peer, and accepts no connection.
 
 use super::Gossiper;
 use super::life::Mode;
@@ -88,13 +88,13 @@ impl Gossiper {
         }
     }
 
-    /// Nobody has told an identifier: falls silent again.
+    /// No node has sent an identifier: falls silent again.
     pub(super) fn end_inquiry(&mut self) {
         self.exchange.forget_all();
         self.life.stay_away(self.clock.now(), self.config.interval);
     }
 
-    /// `by` has told the identifier, 0 or not.
+    /// `by` has sent the identifier, 0 or not.
     pub(super) fn on_inquiry_answered(&mut self, by: Endpoint) {
         if !matches!(self.life.mode(), Mode::Inquiring { .. }) {
             return;

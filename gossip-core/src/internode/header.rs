@@ -21,7 +21,7 @@ pub struct Header<'a> {
     pub epoch: i64,
     /// When the message was made: the low 32 bits of milliseconds since the Unix epoch, see [`created_at_millis`].
     pub created_at: u32,
-    /// Milliseconds from then until nobody wants it any more; negative for a response that comes too late.
+    /// Milliseconds from then until it expires; negative for a response that comes too late.
     pub expires_in: i64,
     /// What the message is.
     pub verb: Verb,
@@ -110,7 +110,7 @@ impl<'a> Header<'a> {
         start.saturating_add_signed(self.expires_in)
     }
 
-    /// Whether nobody wants the message any more when it is received at `now_millis`, milliseconds since the Unix
+    /// Whether the message has expired when it is received at `now_millis`, milliseconds since the Unix
     /// epoch.
     ///
     /// Without cross-node timeouts that holds only for one whose time to expiry was not positive from the start.

@@ -83,9 +83,9 @@ enum Large {
     None,
     /// Of `total` bytes there is what `Inbound::pieces` holds.
     Partial { total: usize },
-    /// Nobody wants it, or a piece of it was bad; `left` bytes are still to come.
+    /// It is not wanted, or a piece of it was bad; `left` bytes are still to come.
     Skipped { left: usize },
-    /// Its pieces were more than it announced, so nobody knows where the next one begins. As in Cassandra, no message
+    /// Its pieces were more than it announced, so the start of the next one is unknown. As in Cassandra, no message
     /// in pieces comes through any more.
     Overrun,
 }
@@ -96,7 +96,7 @@ pub struct InboundLimits {
     /// The largest message that is taken, header included, in bytes. A larger one ends the connection. Default: 16 MiB
     /// (Cassandra: 128 MiB).
     pub max_message: usize,
-    /// Which messages are handed out; all others are passed over, whatever their size. Default: [`is_wanted`].
+    /// Which messages are handed out; all others are skipped, whatever their size. Default: [`is_wanted`].
     pub wanted: fn(Verb) -> bool,
 }
 
@@ -119,7 +119,7 @@ pub const fn is_wanted(verb: Verb) -> bool {
         )
 }
 
-/// Memory to decompress into, lent to [`Inbound::next`]: one serves all connections of a thread.
+/// Memory to decompress into, borrowed by [`Inbound::next`]: one serves all connections of a thread.
 ///
 /// It allocates 128 KiB when the first compressed frame comes, and never again.
 #[derive(Debug, Default)]
@@ -154,7 +154,7 @@ pub enum InboundEvent<'a> {
         /// Its body.
         payload: &'a [u8],
     },
-    /// A message that is not wanted was passed over, or what comes of it will be.
+    /// A message that is not wanted was skipped, or the rest of it will be.
     ///
     /// Deviation: Cassandra closes the connection at a verb that it does not know.
     Skipped {
@@ -284,7 +284,7 @@ enum Step {
 }
 
 impl Inbound {
-    /// A connection that was just accepted by somebody who speaks `versions`.
+    /// A connection that was just accepted by a node that speaks `versions`.
     ///
     /// A dialler with which no version from 12 to 14 can be agreed on is incompatible, whatever `versions` says.
     pub const fn new(versions: VersionRange, limits: InboundLimits) -> Self {
@@ -344,7 +344,7 @@ impl Inbound {
         }
     }
 
-    /// How often a buffer had to grow, the lent scratch memory included: nothing else of a connection allocates.
+    /// How often a buffer had to grow, the borrowed scratch memory included: nothing else of a connection allocates.
     pub const fn buffer_growths(&self) -> u64 {
         self.growths
     }
@@ -540,7 +540,7 @@ impl Inbound {
         step
     }
 
-    /// Passes over a piece of a message that nobody will see, its checksum included. Whether it was one.
+    /// Skips a piece of an unwanted message, its checksum included. Returns whether it was one.
     fn pass_over(&mut self, framing: Framing, header: FrameHeader) -> Result<bool, InboundError> {
         if header.payload_len() == 0 {
             return Err(InboundError::EmptyPiece);
@@ -633,7 +633,7 @@ impl Inbound {
                 size
             }
             Large::Partial { total } => total,
-            // Such pieces are passed over unread.
+            // Such pieces are skipped unread.
             Large::Skipped { .. } | Large::Overrun => return Ok(Step::Again),
         };
         match total.cmp(&(self.pieces.len() + piece.len())) {

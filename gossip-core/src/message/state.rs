@@ -211,7 +211,7 @@ impl Seen {
     }
 }
 
-/// All other keys, sorted. No release of Cassandra has them, so that nobody who has them can mean to send one twice.
+/// All other keys, sorted. No release of Cassandra has them, so no correct sender sends one of them twice.
 struct Uncommon {
     keys: [i32; MAX_STATES],
     count: usize,

@@ -1,4 +1,4 @@
-//! The ceiling on what is sent.
+//! The limit on what is sent.
 
 use core::time::Duration;
 

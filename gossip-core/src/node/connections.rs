@@ -49,7 +49,7 @@ pub(super) struct Connections {
     places: Vec<Option<Connection>>,
     free_places: Vec<u32>,
     opened: u64,
-    /// How many of them the driver knows of. A dial that it was not told of before the end is none.
+    /// How many of them the driver knows of. A dial that ends before the driver hears of it does not count.
     told: u64,
     dials: usize,
     /// How many dials may be in progress now: fewer after some that took too long.
@@ -280,7 +280,7 @@ impl Connections {
         }
     }
 
-    /// A connection that somebody dialled to us; none if there are too many and nobody gives way. It takes messages of up to
+    /// A connection that a peer dialled to us; none if there are too many and no other gives way. It takes messages of up to
     /// `max_message` bytes.
     pub(super) fn accept(
         &mut self,
@@ -363,7 +363,7 @@ impl Connections {
         kind: ConnectionType,
         is_stranger: impl Fn() -> bool,
     ) -> Path {
-        // Nothing is remembered of somebody who cannot be dialled anyway.
+        // Nothing is remembered of a peer that cannot be dialled anyway.
         let Some(peer) = self.find(to).or_else(|| {
             let is_stranger = is_stranger();
             let has_room = self.make_room_for_dial(now, !is_stranger);
@@ -458,7 +458,7 @@ impl Connections {
         }
     }
 
-    /// Somebody has dialled us, and so runs: it may be dialled at once, whatever failed before.
+    /// A peer has dialled us, and so runs: it may be dialled at once, whatever failed before.
     pub(super) fn forgive(&mut self, now: Timestamp, peer: Endpoint) {
         if let Some(known) = self.find(peer).and_then(|peer| self.peers[peer.0 as usize].as_mut()) {
             known.retry_at = known.retry_at.min(now);
@@ -577,7 +577,7 @@ impl Connections {
         gone
     }
 
-    /// Closes all connections. Of those of which the driver was not told yet it is told nothing.
+    /// Closes all connections. The driver never hears of those that it does not know yet.
     pub(super) fn close_all(&mut self, now: Timestamp) {
         for at in 0..self.places.len() {
             let Some(id) = self.places[at].as_ref().map(|connection| connection.id) else { continue };
@@ -656,7 +656,7 @@ impl Connections {
             unsent = peer.large.take();
         }
         peer.failures = failures;
-        // Also somebody who accepts, and closes at once, is left alone for a while.
+        // A peer that accepts, and closes at once, is left alone for a while, too.
         peer.retry_at = if was_established { connection.opened } else { now } + retry;
         let gone = match (dialled.kind, was_established) {
             (ConnectionType::Urgent, true) => Gone::Lost(peer.endpoint),
@@ -670,7 +670,7 @@ impl Connections {
     }
 
     /// A connection for which too long nothing has happened. A dial is given up at the second look at which it takes too long: that it
-    /// was taken may be known to the driver, which has told of the time first.
+    /// was taken may be known to the driver, which has passed in the time first.
     pub(super) fn next_overdue(&mut self, now: Timestamp) -> Option<ConnectionId> {
         let looked = self.looked;
         let is_overdue = |connection: &&Connection| match &connection.side {

@@ -1,4 +1,4 @@
-//! Putting messages into frames, in a lent buffer.
+//! Putting messages into frames, in a borrowed buffer.
 
 use alloc::boxed::Box;
 use alloc::vec;

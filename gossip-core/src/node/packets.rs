@@ -26,7 +26,7 @@ const MAX_GREETINGS: usize = 64;
 /// How many times the length of a question its answer may have, towards an address that is not proven.
 const MAX_AMPLIFICATION: usize = 3;
 
-/// For how many intervals nothing more is told of a sender whose packets are refused.
+/// For how many intervals a sender whose packets are refused is not reported again.
 const REFUSAL_PAUSE: u32 = 60;
 
 /// How many bytes of a packet stay unused at the most where a list goes on in the next one: those of a seal, and of a digest that
@@ -92,7 +92,7 @@ impl Packets {
                 return;
             }
         };
-        // Nobody can be answered under an address that is none, and we need not talk to ourselves.
+        // No node can be answered under an invalid address, and we need not talk to ourselves.
         if header.sender.is_unspecified() || header.sender == self.local {
             stats.unspecified += 1;
             return;
@@ -247,7 +247,7 @@ impl Packets {
         }
     }
 
-    /// The next packet to be sent, if there is one and the ceiling allows it.
+    /// The next packet to be sent, if there is one and the limit allows it.
     pub(super) fn next_datagram<'b>(
         &mut self,
         gossiper: &mut Gossiper,
@@ -283,7 +283,7 @@ impl Packets {
         self.current.is_some() || !self.greetings.is_empty() || gossiper.has_ready_peer()
     }
 
-    /// When what waits for the ceiling may be sent; `None` if nothing does.
+    /// When what waits for the limit may be sent; `None` if nothing does.
     pub(super) fn next_timeout(&self, gossiper: &Gossiper) -> Option<Timestamp> {
         self.has_due(gossiper).then(|| self.budget.allows_at(self.max_size))
     }
@@ -305,7 +305,7 @@ impl Packets {
                 self.current = Some(to);
                 return length.filter(|_| gossiper.stats().messages_sent > before);
             }
-            // Nobody is flooded because somebody else said that we should talk to it.
+            // No host is flooded because a peer names it as an endpoint.
             gossiper.end_syn(to);
         }
         gossiper.resume(to);

@@ -143,7 +143,7 @@ impl Sealer {
             (Some(seal), Some(_)) => seal,
         };
         let (sealed, tag) = messages.split_last_chunk::<TAG>().ok_or(Refused::Forged)?;
-        // All nodes have packets of the same size; a longer one is nobody's.
+        // All nodes have packets of the same size; a longer one comes from none of them.
         if sealed.len() > self.opened.capacity() {
             return Err(Refused::Forged);
         }

@@ -22,10 +22,10 @@ use crate::time::Timestamp;
 use crate::tls::{Layer, Scratch, Tls, TlsIncoming, TlsOutgoing, TlsScope, WallClock};
 use crate::tls_fault::TlsFault;
 
-/// How many peers and faults are remembered as told.
+/// How many peers and faults are remembered as reported.
 const MAX_TOLD: usize = 64;
 
-/// After how long the same fault of the same peer is told again.
+/// After how long the same fault of the same peer is reported again.
 const TOLD_AGAIN: Duration = Duration::from_hours(1);
 
 /// The alert with which a plain dialler is refused where nothing but TLS is accepted (`docs/protocol/tls.md`): fatal, `protocol_version`.
@@ -75,7 +75,7 @@ pub(super) struct Secure {
     settings: Option<Settings>,
     clock: Arc<WallClock>,
     scratch: Scratch,
-    /// What was told, so that it is not told again for a while.
+    /// What was reported, so that it is not reported again for a while.
     told: Vec<Told>,
 }
 

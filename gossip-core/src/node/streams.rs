@@ -44,7 +44,7 @@ pub(super) struct Streams {
     cross_node_timeout: CrossNodeTimeout,
     max_message: usize,
     max_inbound_bytes: usize,
-    /// Why the dial failed that is to be told of next.
+    /// Why the dial failed that is reported next.
     explained: Option<(ConnectionId, DialFailure)>,
 }
 
@@ -156,13 +156,13 @@ impl Streams {
                 self.resume(gossiper, connection);
             }
             Input::Bytes { connection, bytes } => self.on_bytes(gossiper, now, connection, bytes),
-            // Nobody sends any to a node that gossips over connections.
+            // No peer sends any to a node that gossips over connections.
             Input::Datagram { .. } => gossiper.stats_mut().skipped += 1,
             Input::Timeout | Input::WallClock { .. } => {}
         }
     }
 
-    /// Notes why a dial fails that is about to be told of.
+    /// Notes why a dial fails that is about to be reported.
     pub(super) const fn explain(&mut self, connection: ConnectionId, failure: DialFailure) {
         self.explained = Some((connection, failure));
     }
@@ -379,7 +379,7 @@ impl Streams {
                             break;
                         }
                         answer = Some((accept, initiate.from));
-                        // Nobody can be answered under an address that is none, and we need not talk to ourselves.
+                        // No node can be answered under an invalid address, and we need not talk to ourselves.
                         failed |= incompatible || initiate.from.is_unspecified() || initiate.from == local;
                         peer = Some(initiate.from);
                         version = machine.version();

@@ -257,7 +257,7 @@ impl TlsBuilder {
         self
     }
 
-    /// Tells the secrets of each session to `log`, so that a capture can be read later. Default: nobody is told.
+    /// Passes the secrets of each session to `log`, so that a capture can be read later. Default: they are not passed on.
     pub fn key_log(mut self, log: Arc<dyn KeyLog>) -> Self {
         self.key_log = Some(log);
         self
@@ -362,7 +362,7 @@ impl fmt::Debug for TlsBuilder {
     }
 }
 
-/// What the wall clock of a node reads, in seconds since the Unix epoch; 0 while nobody has said.
+/// What the wall clock of a node reads, in seconds since the Unix epoch; 0 while it is unknown.
 #[derive(Debug, Default)]
 pub(crate) struct WallClock {
     seconds: AtomicU32,

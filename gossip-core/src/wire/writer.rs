@@ -1,8 +1,8 @@
-//! Putting things into a lent byte slice.
+//! Putting values into a borrowed byte slice.
 
 use core::fmt;
 
-/// Puts values into a lent byte slice; integers are big-endian.
+/// Puts values into a borrowed byte slice; integers are big-endian.
 ///
 /// Every method either writes the whole of its value or nothing, and then says [`Full`].
 #[derive(Debug)]

@@ -266,7 +266,7 @@ fn d9_messages_of_one_frame_come_in_order() {
 }
 
 #[test]
-fn d17_unknown_verb_is_passed_over() {
+fn d17_unknown_verb_is_skipped() {
     let unknown = message(2, Verb::new(200), &[1, 2, 3]);
     let far = message(3, Verb::new(1 << 40), &[]);
     let payload = [hex(ECHO_REQ), unknown, far, message(4, Verb::ECHO_RSP, &[])].concat();

@@ -204,7 +204,7 @@ fn b4_custom_params_survive_the_round_trip() {
 }
 
 #[test]
-fn b5_unknown_param_is_passed_over() {
+fn b5_unknown_param_is_skipped() {
     let mut buffer = [0; 16];
     let params = Params::new(&[Param { id: 63, value: &[1, 2, 3, 4, 5] }], &mut buffer).unwrap();
     let bytes = encode_header(V12, &Header { params, ..header(1, Verb::ECHO_REQ, 0) });

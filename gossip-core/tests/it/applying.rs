@@ -1,4 +1,4 @@
-//! Scenarios G1 to G10 of the specification: what is taken over from others, and what is told of it.
+//! Scenarios G1 to G10 of the specification: what is taken over from others, and its events.
 
 use core::time::Duration;
 
@@ -50,7 +50,7 @@ fn g1_far_future_generation_is_ignored() {
     assert_eq!(a.gossiper.stats().future_generations, 2);
     a.sent();
     let answer = a.answers(B, &syn(&[digest(C, now + YEAR + 1, 9)]));
-    assert_eq!(answer, [ack(&[], &[])], "nobody asks for it");
+    assert_eq!(answer, [ack(&[], &[])], "it is not requested");
     a.learn(C, &State::new(heartbeat(now + YEAR, 9), &[]));
     assert_eq!(a.heartbeat(C), Some(heartbeat(now + YEAR, 9)), "a year ahead is the most");
 }

@@ -2,7 +2,7 @@
 //!
 //! What the node recorded dials, sends and closes comes when it came; when it is dialled it answers as it answered then, if it was running.
 //! Only its answers to echoes, and that of 6.0 to the question for its cluster's identifier, are not the recorded ones: they carry the ids of
-//! our questions. Neither is that to the question of a shadow round, which nobody asked when it was recorded.
+//! our questions. Neither is that to the question of a shadow round, which was not asked when it was recorded.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
@@ -414,7 +414,7 @@ fn captured_at(file: &str, from: Endpoint, to: Endpoint, verb: Verb) -> f64 {
     Duration::from_micros(only.micros - messages[0].micros).as_secs_f64()
 }
 
-/// A generation that the other side knows of us; it must be ours, or what it says of us is of somebody else.
+/// A generation that the other side knows of us; it must be ours, or what it says of us is of another process.
 fn generation_of(file: &str, endpoint: Endpoint) -> Generation {
     let messages = crate::transcripts::replayable(file);
     let digests = messages.iter().filter_map(|message| {
@@ -471,7 +471,7 @@ fn a_real_node_joins_stops_restarts_and_dies() {
     assert_eq!(
         conversation.node.gossiper().generation(),
         generation_of(file, seed),
-        "nobody says that we are older"
+        "no peer says that we are older"
     );
 }
 

@@ -206,7 +206,7 @@ fn a_hollow_state_is_refused_and_asked_for() {
     }
 }
 
-/// A greater generation in an ACK was told by who knows that we had a smaller one: it is everything.
+/// A greater generation in an ACK comes from a peer that knows that we had a smaller one: it is everything.
 #[test]
 fn a_greater_generation_in_an_ack_is_taken() {
     let mut a = node();

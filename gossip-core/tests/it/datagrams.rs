@@ -17,7 +17,7 @@ use crate::support::{Content, State, ack, ack2, builder, digest, endpoint, heart
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
 
-/// A node, and somebody who writes packets by hand.
+/// A node, and a peer whose packets are written by hand.
 pub(crate) struct Played {
     pub(crate) node: Node,
     pub(crate) events: Vec<Event>,
@@ -269,7 +269,7 @@ fn another_cluster_is_told_by_name() {
     let echo = packet_of("d", B, Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }]);
     assert!(a.receive(&echo).is_empty());
     assert_eq!(a.node.stats().foreign_cluster, 2);
-    // Oneself, and nobody.
+    // The node itself, and no one.
     assert!(a.receive(&packet(A, Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }])).is_empty());
     assert!(
         a.receive(&packet("0.0.0.0:7000", Cookie::NONE, &[Content::Echo { verb: Verb::ECHO_REQ }]))

@@ -38,7 +38,11 @@ fn f1_convergence_takes_one_exchange_each_way() {
     assert_eq!(b.heartbeat(B), Some(heartbeat(200, 9)));
 
     let answer = b.answers(A, first);
-    assert_eq!(answer, [ack(&[digest(A, 100, 0)], &[])], "it says nothing of itself, for nobody asked");
+    assert_eq!(
+        answer,
+        [ack(&[digest(A, 100, 0)], &[])],
+        "it says nothing of itself, because it was not asked"
+    );
     let full =
         State::new(heartbeat(100, 5), &[(ApplicationState::DC, "dc1", 1), (ApplicationState::RACK, "r1", 2)]);
     let last = a.answers(B, &answer[0]);
@@ -137,7 +141,11 @@ fn f9_other_cluster_or_partitioner_gets_no_answer() {
     }
     assert_eq!((b.gossiper.stats().foreign_cluster, b.gossiper.stats().foreign_partitioner), (2, 2));
     let from = endpoint(A);
-    assert_eq!(b.events(), [Event::ForeignCluster { from }, Event::ForeignPartitioner { from }], "told once");
+    assert_eq!(
+        b.events(),
+        [Event::ForeignCluster { from }, Event::ForeignPartitioner { from }],
+        "reported once"
+    );
     assert_eq!(b.gossiper.foreign_cluster().map(|(_, name)| name).as_deref(), Some("C"));
     assert_eq!(
         b.gossiper.foreign_partitioner().map(|(_, name)| name).as_deref(),
@@ -192,7 +200,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// `live` and `unreachable` say how many there are of each; the dead are unreachable and have left. Nobody is convicted:
+    /// `live` and `unreachable` say how many there are of each; the dead are unreachable and have left. No endpoint is convicted:
     /// the rounds are too short.
     fn new(live: u8, unreachable: u8, dead: u8, seeds: &[&str]) -> Self {
         let mut config = builder(A, 1)
@@ -217,7 +225,7 @@ impl Rounds {
         Self { driven, rounds: 20_000 }
     }
 
-    /// For each of `of` the share of the rounds in which it gets a SYN; asserts that nobody else gets one.
+    /// For each of `of` the share of the rounds in which it gets a SYN; asserts that no other gets one.
     fn shares<const N: usize>(mut self, of: [&str; N]) -> [f64; N] {
         let of = of.map(endpoint);
         let mut counts = [0_u32; N];
@@ -292,7 +300,7 @@ fn f14_seeds_are_told_by_their_share() {
     assert_eq!(Rounds::new(1, 0, 0, &[LIVE]).shares([LIVE]).map(f64::to_bits), [1_f64.to_bits()]);
     // One live that is no seed.
     assert_eq!(Rounds::new(1, 0, 0, &[B]).shares([LIVE, B]).map(f64::to_bits), [1_f64.to_bits(); 2]);
-    // Nobody live.
+    // No endpoint is live.
     assert_eq!(Rounds::new(0, 0, 0, &[B]).shares([B]).map(f64::to_bits), [1_f64.to_bits()]);
     let shares = Rounds::new(0, 0, 0, &[B, C]).shares([B, C]);
     assert_share(shares[0], 0.5);

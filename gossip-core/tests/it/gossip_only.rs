@@ -52,7 +52,7 @@ fn member(release: &str, schema: &str) -> State {
     )
 }
 
-/// A gossip-only member that asked A, was told of `members`, and takes part.
+/// A gossip-only member that asked A, knows `members`, and takes part.
 fn joined(members: &[(&str, State)]) -> Driven {
     let mut us = Driven::of(config().build().unwrap());
     us.gossiper.handle_wall_clock(Timestamp::ZERO, 1_700_000_000_000);
@@ -74,7 +74,7 @@ fn told_to(us: &mut Driven, peer: &str) -> State {
     let mut answers = us.answers(peer, &ack(&[digest(US, 1_000, 0)], &[]));
     let Some(Content::Ack2 { states }) = answers.pop() else { panic!("no ACK2") };
     let state = states.into_iter().find(|(of, _)| *of == endpoint(US));
-    state.expect("we are told of").1
+    state.expect("we are listed").1
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn release_is_the_lowest_of_the_members() {
     us.learn_by(B, &upgraded, syn);
     us.round();
     assert_eq!(release(&us).as_deref(), Some("4.1.7"));
-    // A release that nobody could mean is nobody's.
+    // A nonsensical release counts for no endpoint.
     let long = format!("4.0.0-{}", "x".repeat(100));
     us.learn_by(A, &State { heartbeat: heartbeat(600, 40), ..member(&long, EMPTY_SCHEMA) }, syn);
     us.round();
@@ -256,7 +256,7 @@ fn it_leaves_in_silence() {
             us.hand(A, &syn(&[digest(US, 1_000, 0)]));
             us.events();
             stop(&mut us.gossiper, us.now);
-            assert_eq!(us.events(), [Event::Stopped], "at once: nobody has to hear of it");
+            assert_eq!(us.events(), [Event::Stopped], "at once: no peer has to hear of it");
             assert_eq!(texts(&us), before, "nothing is published");
             assert_silent(&mut us);
             assert!(us.gossiper.enable(us.now).is_err());
@@ -311,7 +311,7 @@ fn told_of_d(us: &mut Driven) -> Vec<Content> {
         sent.extend(us.round().into_iter().map(|sent| sent.content));
         us.hand(A, &ack2(&[(A, State::new(heartbeat(500, 100), &[]))]));
     }
-    assert!(sent.iter().any(|content| content.endpoints().contains(&endpoint(A))), "others are told of");
+    assert!(sent.iter().any(|content| content.endpoints().contains(&endpoint(A))), "others are sent");
     sent.retain(|content| content.endpoints().iter().any(is_d));
     sent
 }
@@ -390,7 +390,7 @@ fn the_shutdown_of_a_member_with_tokens_is_kept_and_told() {
 fn who_is_silent_and_has_no_tokens_is_forgotten_as_in_cassandra() {
     let host_id = (ApplicationState::HOST_ID, "22222222-2222-2222-2222-222222222222", 1);
     let gossip_only = State::new(heartbeat(500, 9), &[host_id, (RELEASE, "4.0.14", 2)]);
-    // Of somebody without tokens the status is made up by those who heard it stop.
+    // The status of an endpoint without tokens is made up by receivers of its stop.
     let stopped = State::new(heartbeat(500, i32::MAX), &[host_id, (STATUS, "shutdown,true", 2)]);
     let joining = |release: &str| {
         State::new(heartbeat(500, 9), &[host_id, (RELEASE, release, 2), (STATUS, "BOOT,-9", 3)])
@@ -421,7 +421,7 @@ fn who_ignores_us_is_told_and_who_takes_us_back_as_well() {
     for second in 0..4 {
         us.round();
         us.hand(A, &everything);
-        // Somebody else who asks once is no sign of anything.
+        // A question of another node, asked once, is no sign of anything.
         us.hand(B, &everything);
         us.sent();
         // It dropped us before it asked first, and does not ignore us for longer than a minute after that.
@@ -444,7 +444,7 @@ fn a_restart_within_30_s_is_up_at_once_and_until_90_s_told_how_long_it_waits() {
     us.hand(A, &ack(&[], &[(US, earlier), (A, member("4.0.14", EMPTY_SCHEMA))]));
     let syns = us.round();
     let listed = |sent: &Sent| matches!(&sent.content, Content::Syn { digests, .. } if digests[0] == digest(US, 1_000, digests[0].max_version.get()));
-    assert!(syns.iter().any(listed), "its greater generation is told at once: {syns:?}");
+    assert!(syns.iter().any(listed), "its greater generation is sent at once: {syns:?}");
     // A node that knows the earlier process sends an echo request.
     let echo = Content::Echo { verb: Verb::ECHO_REQ };
     let answers = us.answers(A, &echo);

@@ -177,7 +177,7 @@ fn states_that_nobody_asked_for_cost_no_more_than_others() {
     assert!(costs_at_most(10, || (hand_in(&unknown, COUNT.into()), hand_in(&known, 0))));
     assert_eq!(a.gossiper.endpoint_count(), 2, "nothing is learned from them");
 
-    // Somebody else's newcomers are asked for nevertheless, all of them.
+    // Newcomers of another peer are requested nevertheless, all of them.
     let newcomers: Vec<_> = (0..500).map(|n| digest(&address(n), 1, 5)).collect();
     a.sent();
     let answer = a.answers(C, &syn(&newcomers));
@@ -225,7 +225,7 @@ fn nobody_is_known_under_an_address_that_is_none() {
     assert_eq!(a.gossiper.endpoint_count(), 1);
     assert_eq!(a.events(), []);
     let others: Vec<_> = a.round().into_iter().filter(|sent| sent.to != endpoint(B)).collect();
-    assert_eq!(others, [], "nobody is dialled");
+    assert_eq!(others, [], "no peer is dialled");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn more_than_can_be_sent_is_not_taken_for_our_own() {
     );
 }
 
-/// Those who have as many values as may be are told to have stopped, too: the model reads whatever is sent.
+/// Endpoints with as many values as allowed stop, too: the model reads whatever is sent.
 #[test]
 fn somebody_with_as_many_values_as_may_be_can_stop() {
     let mut a = Driven::new(builder(A, 1).change_limits(|limits| limits.max_states = 253));
@@ -393,7 +393,7 @@ fn requests_leave_room_for_states() {
                 assert_eq!(states.len(), usize::from(lacks_ours), "{room}");
                 let others = requests.iter().filter(|request| request.max_version == Version::ZERO).count();
                 let expected = if lacks_ours { newcomers.min(60) } else { 0 };
-                assert!(others >= expected, "{room}: {others} of those whom nobody knew");
+                assert!(others >= expected, "{room}: {others} of those that were unknown");
             }
         }
     }
@@ -457,7 +457,7 @@ fn a_burst_of_heartbeats_does_not_switch_phi_off() {
     assert!(a.events().iter().any(down));
 }
 
-/// Whom others tell of, and who cannot be reached now, must not be lost when nobody tells of it any more.
+/// An endpoint that was listed, and cannot be reached now, must not be lost when no peer lists it any more.
 #[test]
 fn an_endpoint_that_did_not_answer_is_tried_again() {
     let mut a = Driven::new(builder(A, 1).saved_endpoint(endpoint(B)));

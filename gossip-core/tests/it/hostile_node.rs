@@ -50,7 +50,7 @@ impl Played {
         self.input(Input::Bytes { connection, bytes });
     }
 
-    /// Somebody dials, says who it is, and sends this.
+    /// A peer dials, names itself, and sends this.
     fn accept(&mut self, from: &str, bytes: &[u8]) -> ConnectionId {
         let connection = self.node.accept(self.now).unwrap();
         self.bytes(connection, &[initiate(from), bytes.to_vec()].concat());
@@ -241,7 +241,7 @@ fn strangers_who_cannot_be_reached_starve_nobody() {
         a.wanted();
     }
     assert_eq!(a.node.stats().exchanges_dropped, 0);
-    // Somebody else, who can be.
+    // Another peer, which can be.
     let friend = "10.0.0.3:7000";
     a.accept(friend, &frame_of(&syn(&[digest(friend, 1, 1)])));
     let wanted = a.wanted();
@@ -389,14 +389,14 @@ fn a_hundred_that_ask_for_everything_in_the_same_interval_are_sent_one_copy() {
             at_once = Some(takers.taken.len());
         }
     }
-    assert_eq!(at_once, Some(100), "nobody waits for the others");
+    assert_eq!(at_once, Some(100), "no peer waits for the others");
     assert_eq!((a.node.stats().snapshots, a.node.stats().answers_shared), (100, 99));
     assert_eq!((a.node.stats().messages_dropped, takers.taken.len()), (0, 100));
     // All but the header of the message, with its id, is the same.
     let first = takers.taken.values().next().unwrap();
     assert!(first.len() > 30 * 30_000);
     assert!(takers.taken.values().all(|bytes| bytes[40_200..] == first[40_200..]));
-    // The next one is told what is so then.
+    // The next one gets the state of that time.
     a.pass(1_100);
     a.input(Input::Timeout);
     a.accept("10.0.2.1:7000", &frame_of(&syn(&[])));
@@ -745,7 +745,11 @@ fn idle_connections_of_many_peers_give_way() {
         a.wanted();
         a.input(Input::Closed { connection });
     }
-    assert_eq!(a.node.stats().syns_received - heard, 59, "nobody is refused for what others leave idle");
+    assert_eq!(
+        a.node.stats().syns_received - heard,
+        59,
+        "no peer is refused while others leave their share idle"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Who has which address and which host id, and for how long: addresses taken over, moved members, copies, former addresses, and
-//! clusters that come back as a whole; limits and clocks that are told of.
+//! clusters that come back as a whole; limits and clocks that are reported.
 
 use core::time::Duration;
 
@@ -54,7 +54,7 @@ fn answers(a: &mut Driven, at: &str, answer: impl Fn(i32) -> State) -> (i32, Vec
             return (second, told);
         }
     }
-    panic!("nothing was told");
+    panic!("no event came");
 }
 
 fn is_of_the_shadow_round(event: &Event) -> bool {
@@ -93,7 +93,7 @@ fn the_address_of_a_member_is_taken_over_only_if_asked_for_and_it_is_not_live() 
         |_| state(500, 9, "shutdown,true", THEIRS),
     );
     assert_eq!((second, &told[..]), (0, &joined[..]));
-    // The last heartbeat of somebody dead may come late.
+    // The last heartbeat of a dead node may come late.
     let late = |second: i32| state(500, 9 + second.min(1), "NORMAL,7", THEIRS);
     let (second, told) = answers(
         &mut Driven::new(asking().change_membership(|membership| membership.replace = true)),
@@ -161,7 +161,7 @@ fn two_members_that_come_back_with_each_others_addresses_are_both_let_in() {
     assert!(told.contains(&Event::ShadowRoundDone), "{told:?}");
     assert_eq!(a.gossiper.generation(), Generation::new(501), "above the one that had the address before");
 
-    // The second of them finds that nobody has its host id any more. What it saved shows that it is a member.
+    // The second of them finds that no endpoint has its host id any more. What it saved shows that it is a member.
     let mut second = Driven::new(asking().saved_endpoint(endpoint(C)));
     let (_, told) = answers(&mut second, A, |_| state(500, 9, "NORMAL,7", THEIRS));
     assert_eq!(told.last(), Some(&Event::ShadowRoundDone));
@@ -395,7 +395,7 @@ fn a_generation_of_the_future_is_told_with_whose_clock_is_odd() {
         a.hand(C, &syn(&[digest(C, now + 2 * year, 9)]));
     }
     assert_eq!(told(&mut a), [event(C, now + 2 * year, ClockSuspect::Theirs)]);
-    // Alone with one other, nobody can tell; with two, it is the clock here.
+    // With only one other, the wrong clock is unknown; with two, it is the clock here.
     let mut a = Driven::new(builder(A, 100));
     a.gossiper.handle_wall_clock(a.now, u64::try_from(now).unwrap() * 1_000);
     a.hand(C, &syn(&[digest(C, now + 2 * year, 9)]));

@@ -50,7 +50,7 @@ pub(crate) enum Framing {
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub(crate) enum Decoded {
-    /// Nobody listened, or nobody said anything.
+    /// There was no listener, or it sent nothing.
     Silent,
     /// Dialled, but never answered.
     Unanswered,

@@ -44,7 +44,7 @@ fn member(generation: i32) -> State {
     State::new(heartbeat(generation, 9), &[(STATUS, "NORMAL,7", 2), (HOST_ID, THEIRS, 1)])
 }
 
-/// A state about A itself, as somebody answers it.
+/// A state about A itself, as a peer answers it.
 fn about_a(generation: i32, values: &[(ApplicationState, &str, i32)]) -> Content {
     ack(&[], &[(A, State::new(heartbeat(generation, 9), values)), (B, member(200))])
 }
@@ -154,7 +154,7 @@ fn j5_a_node_without_an_answer_asks_every_five_seconds_and_gives_up_after_61() {
     seed.advance(SECOND);
     assert_eq!((seed.events(), seed.gossiper.is_enabled()), (vec![Event::ShadowRoundDone], true));
 
-    // With nobody to ask there is no such round.
+    // Without a peer to ask there is no such round.
     let alone = Driven::new(asking(&[A]));
     assert!(alone.gossiper.is_enabled());
 }
@@ -184,7 +184,7 @@ fn however_much_else_happens_the_end_of_a_wait_is_told() {
     joins.advance(Duration::ZERO);
     joins.hand(B, &ack(&[], &answer));
     assert_eq!(joins.gossiper.phase(), Phase::Running);
-    // All that can end a wait comes while nobody takes the events.
+    // All that can end a wait comes while the events are not taken.
     for (at, _) in &answer[..8] {
         joins.gossiper.assassinate(joins.now, endpoint(at)).unwrap();
     }
@@ -255,7 +255,7 @@ fn j6_after_a_full_stop_others_are_known_by_address_only() {
     assert!(events.contains(&Event::Joined { endpoint: endpoint(B), generation: Generation::new(400) }));
 }
 
-/// Deviation: a state of somebody saved is taken only if it was asked for from the start. What answers the SYN of our
+/// Deviation: the state of a saved endpoint is taken only if it was requested from the start. What answers the SYN of our
 /// own earlier process looks like a whole, and may be a part.
 #[test]
 fn saved_endpoint_is_learned_only_by_asking() {
@@ -272,7 +272,7 @@ fn saved_endpoint_is_learned_only_by_asking() {
 
 #[test]
 fn j7_address_of_somebody_else_is_refused() {
-    // Somebody who hibernates is there, though never live.
+    // An endpoint that hibernates is there, though never live.
     for status in ["hibernate,true", "NORMAL,7", "shutdown,true", "BOOT,7"] {
         let mut a = Driven::new(asking(&[B]));
         a.advance(Duration::ZERO);
@@ -311,11 +311,7 @@ fn answer_to_the_shadow_round_is_what_is_known_to_begin_with() {
     let unheard = State::new(heartbeat(0, -1), &[]);
     let ourselves = State::new(heartbeat(50, 9), &[(HOST_ID, OURS, 1)]);
     a.hand(B, &ack(&[], &[(A, ourselves), (B, member(200)), (C, member(300)), (D, unheard)]));
-    assert_eq!(
-        a.heartbeat(A).map(|own| own.generation),
-        Some(Generation::new(100)),
-        "nobody but us writes our own"
-    );
+    assert_eq!(a.heartbeat(A).map(|own| own.generation), Some(Generation::new(100)), "only we write our own");
     for (at, generation) in [(B, 200), (C, 300)] {
         assert_eq!(a.heartbeat(at), Some(heartbeat(generation, 9)));
         assert_eq!(a.gossiper.values(endpoint(at)).count(), 2);
@@ -342,7 +338,7 @@ fn late_answer_to_an_earlier_process_is_not_all_there_is() {
 fn nobody_is_told_of_us_before_the_shadow_round_is_over() {
     let mut a = Driven::new(asking(&[B]));
     a.advance(Duration::ZERO);
-    assert_eq!(a.answers(C, &syn(&[digest(C, 100, 5)])), [], "a SYN of somebody who takes part");
+    assert_eq!(a.answers(C, &syn(&[digest(C, 100, 5)])), [], "a SYN of a node that takes part");
     assert_eq!(a.answers(C, &ack2(&[(C, member(100))])), []);
     assert_eq!(a.answers(C, &syn(&[])), [ack(&[], &[])], "one who asks, too");
     assert_eq!(a.gossiper.endpoint_count(), 1);
@@ -400,7 +396,7 @@ fn a_question_under_other_names_is_told_ours() {
         assert_eq!(told, [expected]);
         assert!(b.heartbeat(A).is_none() && asker.heartbeat(B).is_none());
     }
-    // Somebody who wants to join under another name is refused in silence, and told of.
+    // A node that wants to join under another name is refused in silence, and reported.
     let mut b = Driven::new(builder(B, 200));
     let mut joiner = Driven::new(asking(&[B]).partitioner("org.example.Other"));
     let question = joiner.round();
@@ -705,7 +701,7 @@ fn k16_failed_replacement_is_kept_while_it_gossips() {
     }
 }
 
-/// What is told, without who and what became known.
+/// The events, except endpoints and values that became known.
 fn events_but_news(a: &mut Driven) -> Vec<Event> {
     let mut events = a.events();
     events.retain(|event| !matches!(event, Event::Joined { .. } | Event::StateChanged { .. }));

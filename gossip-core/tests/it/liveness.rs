@@ -137,7 +137,7 @@ fn only_news_counts_as_an_arrival() {
     beat(&mut a, 7);
     assert_eq!(mean(&a), Duration::from_secs(2));
     beat(&mut a, 8);
-    assert_eq!(mean(&a), Duration::from_millis(1_500), "told by anybody");
+    assert_eq!(mean(&a), Duration::from_millis(1_500), "by news of any peer");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn h10_answer_after_ten_seconds_is_too_late() {
     a.hand_under(id, endpoint(B), &RESPONSE);
     assert_eq!((told(&mut a), a.gossiper.stats().late_echoes), (vec![], 1));
     assert_eq!(a.standing(B), Some(Standing::Unreachable));
-    assert_eq!(requests(&a.advance(Duration::from_secs(5))), [], "nobody is asked without news");
+    assert_eq!(requests(&a.advance(Duration::from_secs(5))), [], "no peer is asked without news");
     beat(&mut a, 2);
     let ids = requests(&a.sent());
     assert!(ids.len() == 1 && ids[0] != id, "{ids:?}");

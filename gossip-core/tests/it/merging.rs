@@ -1,4 +1,4 @@
-//! What a node knows in the end depends on what it was told, not on how often or in which order (`docs/protocol/exchange.md#comparing-digests`, `docs/protocol/exchange.md#applying-states`).
+//! What a node knows in the end depends on what it was sent, not on how often or in which order (`docs/protocol/exchange.md#comparing-digests`, `docs/protocol/exchange.md#applying-states`).
 
 use gossip_core::{ApplicationState, Version};
 use proptest::collection::vec;
@@ -27,7 +27,7 @@ struct Snapshot {
     up_to: i32,
 }
 
-/// What somebody tells: of a snapshot, what came after a version.
+/// What a peer sends: of a snapshot, what came after a version.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     endpoint: usize,
@@ -41,7 +41,7 @@ enum Step {
     Whole { endpoint: usize, process: Index, up_to: Index },
     /// The node asks for what it lacks; the answer, as of some time, gets under way.
     Ask { endpoint: usize, up_to: Index },
-    /// Something that was told before, or is under way, arrives (again).
+    /// Something that was sent before, or is in flight, arrives (again).
     Arrive { which: Index },
 }
 
@@ -136,7 +136,7 @@ fn generation(process: usize) -> i32 {
     100 + i32::try_from(process).unwrap()
 }
 
-/// A process says something before it beats: a state without values is nobody's.
+/// A process says something before it beats: a state without values counts for none.
 fn history() -> impl Strategy<Value = History> {
     let key = 0..KEYS.len();
     (key.clone(), vec(proptest::option::of(key), 0..12)).prop_map(|(first, mut rest)| {

@@ -1,5 +1,5 @@
 //! A gossip-only member leaves no trace in a Cassandra cluster (`docs/protocol/gossip-only-member.md#leave-in-silence`): whatever is done to it, it sends no message of the verb
-//! GOSSIP_SHUTDOWN, publishes no status and no tokens, and tells nobody a `shutdown` of an endpoint without tokens. While it stays away from
+//! GOSSIP_SHUTDOWN, publishes no status and no tokens, and sends no `shutdown` of an endpoint without tokens. While it stays away from
 //! an upgrade it asks for the identifier of the cluster's metadata, seldom, and sends nothing else.
 
 use alloc::collections::BTreeMap;
@@ -167,7 +167,7 @@ struct World {
     questions: BTreeMap<Endpoint, u64>,
     /// Whether it has stopped, or is disabled.
     is_silent: bool,
-    /// Since when it stays away from an upgrade, and how often it was told meanwhile to take part.
+    /// Since when it stays away from an upgrade, and how often it was asked meanwhile to take part.
     away: Option<(Timestamp, u64)>,
     /// How often it has dialled since.
     dials: u64,
@@ -289,7 +289,7 @@ impl World {
         }
     }
 
-    /// While it stays away it dials two members at the most, after a minute, and whenever it is told to take part.
+    /// While it stays away it dials two members at the most, after a minute, and whenever it is asked to take part.
     fn check_dial(&mut self, to: Endpoint) {
         let Some((since, told)) = self.away else { return };
         assert!(is_real(to), "it dials {to}");

@@ -32,7 +32,7 @@ struct Driver {
     node: Node,
     now: Timestamp,
     buffer: Vec<u8>,
-    /// Connections that were dialled and closed since somebody looked.
+    /// Connections that were dialled and closed since the last look.
     dialled: Vec<(ConnectionId, Endpoint)>,
     closed: Vec<ConnectionId>,
     writes: Vec<(ConnectionId, Vec<u8>)>,
@@ -104,7 +104,7 @@ impl Driver {
         }
     }
 
-    /// The bytes that were written to a connection since somebody looked.
+    /// The bytes that were written to a connection since the last look.
     fn written_to(&mut self, connection: ConnectionId) -> Vec<u8> {
         let (mine, others) =
             core::mem::take(&mut self.writes).into_iter().partition(|(to, _)| *to == connection);
@@ -112,7 +112,7 @@ impl Driver {
         mine.into_iter().flat_map(|(_, bytes)| bytes).collect()
     }
 
-    /// The only connection that was dialled since somebody looked.
+    /// The only connection that was dialled since the last look.
     fn take_dialled(&mut self) -> (ConnectionId, Endpoint) {
         let dialled = core::mem::take(&mut self.dialled);
         let [only] = dialled[..] else { panic!("{dialled:?}") };
@@ -154,7 +154,7 @@ impl Driver {
         }
     }
 
-    /// Somebody dials the node, and is through with the handshake.
+    /// A peer dials the node, and completes the handshake.
     fn accepted_from(&mut self, from: &str) -> ConnectionId {
         let connection = self.node.accept(self.now).unwrap();
         self.input(Input::Bytes { connection, bytes: &initiate(from) });
@@ -256,7 +256,7 @@ fn an_abandoned_node_does_nothing_that_was_due() {
 }
 
 #[test]
-fn b10_failure_response_is_passed_over() {
+fn b10_failure_response_is_skipped() {
     let mut a = Driver::new(builder(&[]));
     let from_b = a.accepted_from(B);
     let reason = written(|out| out.uvint(3));
@@ -542,7 +542,7 @@ fn what_is_wrong_with_a_connection_is_counted() {
     a.advance(Duration::from_secs(1));
     assert_eq!(a.stats().timeouts, 1, "the dial");
     a.advance(Duration::from_secs(27));
-    assert_eq!(a.stats().timeouts, 3, "nobody said anything");
+    assert_eq!(a.stats().timeouts, 3, "no peer sent anything");
 }
 
 /// A real node that runs `describecluster` asks every live member for its schema (`docs/protocol/gossip-only-member.md`).

@@ -1,4 +1,4 @@
-//! What others say of the node itself: where it is newer than what the node knows, somebody is wrong, and who that is
+//! What others say of the node itself: where it is newer than what the node knows, some node is wrong, and which it is
 //! decides what follows.
 
 use core::time::Duration;
@@ -21,7 +21,7 @@ fn node() -> Driven {
     driven
 }
 
-/// What somebody knows of us, under this host id.
+/// What a peer knows of us, under this host id.
 fn claim(generation: i32, host_id: &str) -> State {
     State::new(heartbeat(generation, 9), &[(ApplicationState::HOST_ID, host_id, 4)])
 }
@@ -66,7 +66,7 @@ fn a_forgotten_generation_is_jumped_over() {
     hear(&mut a, &claim(500, HOST_ID));
     assert_eq!(told(&mut a), [raised(100, 501)]);
     assert_eq!(a.heartbeat(A), Some(heartbeat(501, before.version.get())));
-    assert_eq!(a.gossiper.snapshot()[0].states, values, "nobody else writes our values");
+    assert_eq!(a.gossiper.snapshot()[0].states, values, "no other node writes our values");
     // A peer that knew the forgotten generation requests everything.
     let syns = a.round();
     let Content::Syn { digests, .. } = &syns[0].content else { panic!("{syns:?}") };
@@ -109,7 +109,7 @@ fn another_host_id_is_a_conflict_and_no_reason_to_jump() {
     assert_eq!(told(&mut a), [conflict]);
     a.advance(Duration::from_secs(599));
     hear(&mut a, &other);
-    assert_eq!(told(&mut a), [], "told once in ten minutes");
+    assert_eq!(told(&mut a), [], "reported once in ten minutes");
     a.advance(Duration::from_secs(1));
     hear(&mut a, &other);
     assert_eq!((told(&mut a), a.gossiper.generation()), (vec![conflict], Generation::new(100)));
@@ -175,7 +175,7 @@ fn nobody_jumps_to_where_peers_would_not_follow() {
     hear(&mut a, &claim(NOW + YEAR + 1, HOST_ID));
     a.hand(B, &ack(&[], &[(A, claim(NOW + YEAR + 1, HOST_ID))]));
     assert_eq!((told(&mut a), a.gossiper.generation()), (vec![], Generation::new(100)));
-    // Within its last day nobody goes: peers' clocks may be behind. That others do not believe us then is told.
+    // Not within its last day: peers' clocks may be behind. If others do not believe us then, that is reported.
     let mut a = with_clock();
     hear(&mut a, &claim(NOW + YEAR - DAY, HOST_ID));
     assert_eq!((told(&mut a), a.gossiper.generation()), (vec![not_raised(100)], Generation::new(100)));

@@ -1,4 +1,4 @@
-//! Our own pauses: a process that was stopped, or a machine that was moved, holds the silence meanwhile against nobody.
+//! Our own pauses: after a process was stopped, or a machine was moved, no endpoint is convicted for the silence meanwhile.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What holds for all bodies, not only for those that somebody thought of.
+//! What holds for all bodies, not only for hand-written ones.
 
 use alloc::collections::BTreeMap;
 

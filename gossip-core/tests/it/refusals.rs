@@ -1,4 +1,4 @@
-//! What is kept, in which order it is told, and what is refused and counted: scenarios G3, G4 and G12 of the specification,
+//! What is kept, in which order it is reported, and what is refused and counted: scenarios G3, G4 and G12 of the specification,
 //! limits, direct probes, and a counter for each reason.
 
 use core::time::Duration;
@@ -34,7 +34,7 @@ fn state(generation: i32, version: i32) -> State {
     State::new(heartbeat(generation, version), &[])
 }
 
-/// What was told of B: which values, in which order.
+/// The events of B: which values, in which order.
 fn changes(a: &mut Driven) -> Vec<ApplicationState> {
     a.events()
         .into_iter()
@@ -45,7 +45,7 @@ fn changes(a: &mut Driven) -> Vec<ApplicationState> {
         .collect()
 }
 
-/// Deviation: both of a pair are kept and told, and the newer of the two says what the status is. Cassandra is silent of
+/// Deviation: both of a pair are kept and reported, and the newer of the two says what the status is. Cassandra is silent of
 /// the one without port as soon as there is the other, and tells of two here.
 #[test]
 fn g3_of_a_legacy_pair_the_newer_counts() {
@@ -63,8 +63,8 @@ fn g3_of_a_legacy_pair_the_newer_counts() {
     assert_eq!((changes(&mut a), status(&a)), (vec![STATUS], StatusKind::Moving));
 }
 
-/// Deviation: the order of a message is kept. Nobody is told anything before all of the message is applied, so that what
-/// is told of one endpoint finds all others as they are; Cassandra tells between, and so has to put those who join last.
+/// Deviation: the order of a message is kept. No event comes before all of the message is applied, so that what
+/// is reported of one endpoint finds all others as they are; Cassandra tells between, and so has to put those who join last.
 #[test]
 fn g4_all_of_a_message_is_applied_before_any_of_it_is_told() {
     let entries = [
@@ -87,7 +87,7 @@ fn g4_all_of_a_message_is_applied_before_any_of_it_is_told() {
             .into_iter()
             .filter_map(|event| match event {
                 Event::Joined { endpoint, .. } => {
-                    assert_eq!(a.gossiper.endpoint_count(), 4, "all are there before the first is told");
+                    assert_eq!(a.gossiper.endpoint_count(), 4, "all are there before the first is reported");
                     Some(endpoint)
                 }
                 _ => None,

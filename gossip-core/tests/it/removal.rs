@@ -34,7 +34,7 @@ fn with_status(generation: i32, version: i32, status: &str) -> State {
     State::new(heartbeat(generation, version), &[(STATUS, status, version)])
 }
 
-/// A node one second after the start; it may take ACKs, and knows nobody.
+/// A node one second after the start; it may take ACKs, and knows no endpoint.
 fn node(config: ConfigBuilder) -> Driven {
     let mut a = Driven::new(config.seed(endpoint(C)));
     a.gossiper.handle_wall_clock(a.now, NOW);
@@ -46,13 +46,13 @@ fn unix_ms(driven: &Driven) -> u64 {
     NOW + u64::try_from(driven.now.saturating_since(gossip_core::Timestamp::ZERO).as_millis()).unwrap()
 }
 
-/// Gives it news of somebody, by way of C.
+/// Gives it news of an endpoint, by way of C.
 fn relay(a: &mut Driven, at: &str, state: State) {
     a.hand(C, &ack(&[], &[(at, state)]));
     a.sent();
 }
 
-/// Whether it asks for an endpoint that somebody lists so, and from where.
+/// Whether it asks for an endpoint that a peer lists so, and from which version.
 fn asks(a: &mut Driven, at: &str, generation: i32, version: i32) -> Option<i32> {
     let answers = a.answers(C, &syn(&[digest(at, generation, version)]));
     let [Content::Ack { requests, .. }] = &answers[..] else { panic!("{answers:?}") };
@@ -129,7 +129,7 @@ fn i2_an_evicted_endpoint_is_refused_for_a_minute() {
     a.advance(Duration::from_millis(2));
     assert_eq!(asks(&mut a, D, 100, 25), None, "nothing newer than what was known");
     assert_eq!(asks(&mut a, D, 99, 90), None, "an older process");
-    assert_eq!(asks(&mut a, D, 100, 26), Some(0), "somebody who lives, from the start");
+    assert_eq!(asks(&mut a, D, 100, 26), Some(0), "a live endpoint, from the start");
     relay(&mut a, D, State::new(heartbeat(100, 26), &[]));
     assert_eq!((a.standing(D), a.heartbeat(D)), (Some(Standing::Unverified), Some(heartbeat(100, 26))));
 
@@ -140,7 +140,7 @@ fn i2_an_evicted_endpoint_is_refused_for_a_minute() {
     assert_eq!(a.heartbeat(D), Some(heartbeat(101, 1)));
 }
 
-/// Somebody whose last value is newer than its last heartbeat shows no sign of life by being listed with that value.
+/// An endpoint whose last value is newer than its last heartbeat is listed with that value. That is no sign of life.
 #[test]
 fn what_was_known_of_the_evicted_counts_with_its_values() {
     let mut a = with_silent_d(as_cassandra(60), &[]);
@@ -298,7 +298,7 @@ fn i8_an_unknown_endpoint_is_assassinated_at_once() {
     assert_eq!(a.gossiper.assassinate(a.now, endpoint(A)), Err(AssassinateError::Oneself));
 }
 
-/// The seed S, who shall hear of it, and A, who is told to do it.
+/// The seed S, which shall hear of it, and A, which is asked to do it.
 fn seed_and_operator(seed_knows: Option<&State>) -> (Driven, Driven) {
     let mut a = Driven::new(builder(A, 100).seed(endpoint(C)).saved_endpoint(endpoint(B)));
     let mut seed = Driven::new(builder(C, 100).saved_endpoint(endpoint(B)));
@@ -328,7 +328,7 @@ fn meet(a: &mut Driven, b: &mut Driven) {
 fn i9_seed_hears_who_was_assassinated() {
     let crashed = member(200, 5);
     let stopped = State::new(heartbeat(200, i32::MAX), &[(STATUS, "shutdown,true", 9)]);
-    // The last is known to nobody since they were restarted; Cassandra complains that it has no tokens.
+    // No node knows the last since they were restarted; Cassandra complains that it has no tokens.
     for (known, generation, token) in [(Some(&crashed), 201, "7"), (None, 1, "0")] {
         let (mut a, mut seed) = seed_and_operator(known);
         a.gossiper.assassinate(a.now, endpoint(B)).unwrap();
@@ -377,7 +377,7 @@ fn i11_an_endpoint_that_shows_a_sign_of_life_is_not_assassinated() {
     assert_eq!(a.gossiper.assassinate(a.now, endpoint(B)), Ok(()), "that is under way already");
 }
 
-/// Each that was begun has an end that is told, whatever comes between.
+/// Each that was begun has an end that is reported, whatever comes between.
 #[test]
 fn every_assassination_ends_with_an_event() {
     let outcomes = |a: &mut Driven| -> Vec<Event> {
@@ -495,7 +495,7 @@ fn i12_seed_that_has_left_stays_a_seed() {
     assert_eq!(a.gossiper.seeds(), [endpoint(B), endpoint(C)]);
     assert_eq!(a.gossiper.endpoint_info(endpoint(B)).map(|info| info.is_seed), Some(true));
     let sent = a.advance(Duration::from_secs(20));
-    assert!(sent.iter().any(|sent| sent.to == endpoint(B)), "it is tried while nobody is live");
+    assert!(sent.iter().any(|sent| sent.to == endpoint(B)), "it is tried while no endpoint is live");
     assert!(a.gossiper.set_seeds(&[endpoint(C)]));
     assert_eq!(a.gossiper.seeds(), [endpoint(C)]);
 }
@@ -633,7 +633,7 @@ fn a_member_leaves_and_others_know_it_as_gone() {
     assert!(!sent.iter().any(|sent| matches!(sent.content, Content::Shutdown { .. })), "LEFT says it all");
     assert_eq!((b.events(), b.gossiper.poll_timeout()), (vec![Event::Stopped], None));
     assert_eq!(tombstones(&a), [(B.to_owned(), 200)]);
-    // Nobody who is no member can leave.
+    // Only a member can leave.
     assert_eq!(a.gossiper.leave(a.now), Err(LeaveError::NotMember));
 }
 

@@ -1,7 +1,7 @@
 //! Captured SYNs and ACKs, answered by a gossiper as the real receiver answered them.
 //!
-//! What the receiver knew is not in a capture, but what it was told is, in order: a neutral gossiper, whose own endpoint
-//! nobody in the capture knows, takes in every message that the receiver took in before that one. A process begins with its
+//! What the receiver knew is not in a capture, but what it was sent is, in order: a neutral gossiper, whose own endpoint
+//! no node in the capture knows, takes in every message that the receiver took in before that one. A process begins with its
 //! shadow SYN and knows nothing then; until its first other SYN it takes no ACK for its own.
 //!
 //! What the receiver knew of itself follows from its answer. Versions totally order what a node publishes, so its state

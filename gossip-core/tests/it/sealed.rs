@@ -1,4 +1,4 @@
-//! Sealed packets: nobody without the key reads or changes them, none counts twice, and keys are replaced without a pause.
+//! Sealed packets: no host without the key reads or changes them, none counts twice, and keys are replaced without a pause.
 
 use gossip_core::datagram::{Cookie, Header};
 use gossip_core::{
@@ -250,7 +250,7 @@ fn packets_of_an_earlier_process_are_refused() {
             assert!(are_live(&nodes));
             for bytes in &earlier {
                 let before = *nodes[0].node.stats();
-                // At the most it is told a cookie, in a packet that is no longer than its own.
+                // At the most it gets a cookie, in a packet that is no longer than its own.
                 let answers = nodes[0].receive(bytes);
                 assert!(answers.iter().map(|sent| sent.bytes.len()).sum::<usize>() <= bytes.len());
                 let after = *nodes[0].node.stats();

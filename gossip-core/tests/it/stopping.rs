@@ -258,7 +258,7 @@ fn k18_everybody_live_is_told_once_and_rounds_go_on_for_two_seconds() {
     let sent = a.sent();
     let mut told: Vec<_> = shutdowns(&sent).iter().map(|sent| sent.to.to_string()).collect();
     told.sort_unstable();
-    assert_eq!(told, ["10.0.0.2:7000", "10.0.0.3:7000", "10.0.0.4:7000"], "and nobody who is not live");
+    assert_eq!(told, ["10.0.0.2:7000", "10.0.0.3:7000", "10.0.0.4:7000"], "and none that is not live");
     assert_eq!(a.value(A, ApplicationState::STATUS_WITH_PORT), Some(("shutdown,true".to_owned(), 2)));
     assert_eq!(a.heartbeat(A).unwrap().version, before, "the heartbeat is not touched");
     assert_eq!(
@@ -396,7 +396,7 @@ fn a_shutdown_in_ones_own_words_keeps_its_version() {
     assert_eq!(downs(&mut a), [down(B, 200)]);
 }
 
-/// A false word about a running node: it hears of it, and takes a generation of which nobody has heard it.
+/// A false word about a running node: it hears of it, and takes a generation of which no peer has heard it.
 #[test]
 fn a_running_node_that_is_said_to_have_stopped_raises_its_generation() {
     let (mut a, mut b) = pair(MessagingVersion::V12);

@@ -225,7 +225,7 @@ pub(crate) fn assert_versions_agree(message: &Message<'_>, version: MessagingVer
     }
 }
 
-/// A gossiper under virtual time, with somebody who carries its messages.
+/// A gossiper under virtual time, with a driver that carries its messages.
 #[derive(Debug)]
 pub(crate) struct Driven {
     pub(crate) gossiper: Gossiper,
@@ -290,7 +290,7 @@ impl Driven {
         self.gossiper.local_endpoint()
     }
 
-    /// Hands it a message of somebody who has one connection for as long as it runs.
+    /// Hands it a message of a peer that has one connection for as long as it runs.
     pub(crate) fn hand(&mut self, from: &str, content: &Content) {
         self.hand_under(1, endpoint(from), content);
     }
@@ -357,7 +357,7 @@ impl Driven {
         self.advance(due.saturating_since(self.now))
     }
 
-    /// Makes it learn a state, by asking and being told. What else it wants to send is lost.
+    /// Makes it learn a state, by a request and its answer. What else it wants to send is lost.
     pub(crate) fn learn(&mut self, at: &str, state: &State) {
         self.learn_by(at, state, syn);
     }

@@ -15,7 +15,7 @@ use crate::support::{Content, State, assert_versions_agree, decode, encode, endp
 #[derive(Debug, PartialEq)]
 struct Summary {
     file: &'static str,
-    /// Attempts to reach somebody who did not listen.
+    /// Attempts to reach a node that did not listen.
     silent: usize,
     unanswered: usize,
     streaming: usize,
@@ -301,7 +301,7 @@ fn what_nodetool_printed_was_gossiped() {
                 let values = gossiped.get(&(at, generation));
                 let values = values.unwrap_or_else(|| panic!("{text}: no state of {at}, {generation}"));
                 assert!(printed.contains_key("HOST_ID"), "{text}: {at}");
-                // Nobody gossips a heartbeat as a value, and nobody prints tokens.
+                // No node gossips a heartbeat as a value, and none prints tokens.
                 printed.retain(|key, _| key != "heartbeat" && key != "TOKENS");
                 printed.retain(|key, value| !values.contains(&(key.clone(), value.clone())));
                 unsaid.extend(printed.into_iter().map(|(key, value)| format!("{text} {ip} {key}:{value}")));
@@ -311,8 +311,8 @@ fn what_nodetool_printed_was_gossiped() {
     assert_eq!(unsaid, UNSAID);
 }
 
-/// What was printed although nobody said it: values that a receiver of an empty shutdown makes up, and one that a
-/// node set when it had nobody left to tell.
+/// What was printed although no node sent it: values that a receiver of an empty shutdown makes up, and one that a
+/// node set when it had no peer left.
 const UNSAID: [&str; 7] = [
     "c40-2node-all.gossipinfo-node1-after-stop.txt 127.0.0.2 RPC_READY:78:false",
     "c40-2node-all.gossipinfo-node1-after-stop.txt 127.0.0.2 STATUS:77:shutdown,true",

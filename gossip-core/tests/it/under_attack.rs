@@ -1,4 +1,4 @@
-//! What peers do that lie, stall, repeat themselves or name endpoints that do not exist, and what nobody honest suffers from it.
+//! What peers do that lie, stall, repeat themselves or name endpoints that do not exist, and what honest nodes must not suffer from it.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -193,7 +193,7 @@ fn claims_that_go_on_restart_us_ever_more_seldom() {
             a.answers(M, &syn(&[digest(A, generation, 1_000_000_000)]));
             a.hand(M, &ack2(&[(A, State::new(heartbeat(generation, 1_000_000_000), &[]))]));
             a.advance(SECOND);
-            // Raises that nobody has asked about yet are told as one.
+            // Raises that were not polled yet are reported as one.
             *count += raised(&mut a);
         }
     }
@@ -233,12 +233,12 @@ fn foreign_clusters_are_told_of_now_and_then_however_many_send() {
             count += told(&events);
             a.advance(SECOND);
         }
-        assert!(count >= 10 && count <= at_most, "{senders} senders: told {count} times");
+        assert!(count >= 10 && count <= at_most, "{senders} senders: reported {count} times");
         assert_eq!(a.gossiper.stats().foreign_cluster, 600 * u64::from(senders), "all are counted");
     }
 }
 
-/// Nobody takes the events out meanwhile.
+/// The events are not taken out meanwhile.
 #[test]
 fn whatever_peers_send_leaves_room_for_changes_of_membership() {
     let mut a = Driven::new(builder(A, 100).change_limits(|limits| limits.max_pending_events = 32));
@@ -256,7 +256,7 @@ fn whatever_peers_send_leaves_room_for_changes_of_membership() {
     assert!(events.iter().any(|event| matches!(event, Event::Up { .. })), "{events:?}");
 }
 
-/// Who is remembered as gone is not for a peer to choose that names endpoints nobody has ever met, for whatever time.
+/// Who is remembered as gone must not be decided by a peer that names endpoints that do not exist, for whatever time.
 #[test]
 fn invented_endpoints_displace_no_tombstone() {
     const NOW: u64 = 1_700_000_000_000;
@@ -316,7 +316,7 @@ fn a_late_answer_to_an_earlier_process_is_not_taken_for_the_whole() {
     a.learn(V, &State::new(heartbeat(1, 9), &[(ApplicationState::DC, "dc1", 1)]));
     a.sent();
     assert!(a.round().iter().any(|sent| sent.to == endpoint(B)), "the SYN");
-    // The answer to it tells of nobody.
+    // The answer to it has no states.
     a.hand(B, &ack(&[digest(A, 100, 0)], &[]));
     a.sent();
     // What B still owed to the process before, which knew a part of V already.

@@ -30,7 +30,7 @@ enum Large {
     None,
     /// There is the front of one.
     Partial(Partial),
-    /// Nobody wants the `left` bytes that are still to come: the message was told, or a piece of it is lost.
+    /// The `left` bytes that are still to come are skipped: the message was reported, or a piece of it is lost.
     Skipped { left: usize, is_lost: bool },
     /// There is one, and where it ends is not known.
     Endless,
@@ -209,7 +209,7 @@ impl Frames {
         }
     }
 
-    /// Finds the version that fits `bytes`, which are whole messages, if nobody said which it is.
+    /// Finds the version that fits `bytes`, which are complete messages, if it was not given.
     fn settle(&mut self, bytes: &[u8], start: Place, env: &mut Env<'_>) {
         if !self.version.is_assumed {
             return;
@@ -409,7 +409,7 @@ pub(crate) const fn is_known(verb: Verb) -> bool {
     verb.name().is_some() || verb.group().is_some()
 }
 
-/// How framings are told.
+/// The printed names of framings.
 pub(crate) const fn framing_name(framing: Framing) -> &'static str {
     match framing {
         Framing::Unprotected => "unprotected",

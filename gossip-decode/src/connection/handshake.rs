@@ -23,7 +23,7 @@ const LEGACY_COMPRESSED: u8 = 1 << 2;
 const LEGACY_STREAMING: u8 = 1 << 3;
 /// The versions that are asked for by handshakes of before 4.0. 8 and 9 are those of Cassandra 2.
 const LEGACY_REQUESTS: core::ops::RangeInclusive<u8> = 8..=12;
-/// The versions that an answer of before 4.0, or to somebody of before 4.0, says in four bytes.
+/// The versions that an answer of before 4.0, or to a node of before 4.0, says in four bytes.
 const OLD_VERSIONS: core::ops::RangeInclusive<u32> = 10..=14;
 /// The greatest number that is believed to be a version.
 const MAX_VERSION: u32 = 255;
@@ -327,7 +327,7 @@ impl Connection {
                 input.consume(size);
             }
             Err((place, expected, found)) => {
-                // Without the question nobody can say that the answer is wrong.
+                // Without the question it cannot be known that the answer is wrong.
                 if greeting.is_some() {
                     env.damage(place, expected, found);
                 }

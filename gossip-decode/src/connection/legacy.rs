@@ -19,7 +19,7 @@ pub(super) struct Legacy {
     version: Version,
     storage_port: u16,
     blocks: Option<Blocks>,
-    /// How many bytes of a body are still to be passed over.
+    /// How many bytes of a body are still to be skipped.
     skip: usize,
     /// Before how many bytes are there nothing can be taken.
     needed: usize,

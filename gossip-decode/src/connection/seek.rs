@@ -258,7 +258,7 @@ pub(crate) fn framing_of(bytes: &[u8]) -> Option<Framing> {
     })
 }
 
-/// Whether a header whose checksum is right is one that somebody would write.
+/// Whether a header whose checksum is right is one that a node would write.
 fn is_plausible(framing: Framing, header: FrameHeader, bytes: &[u8]) -> bool {
     let spare_bits = match framing {
         Framing::Crc | Framing::Unprotected => bytes.get(2).map_or(0, |byte| byte & 0xfc),

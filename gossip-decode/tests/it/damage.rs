@@ -260,7 +260,7 @@ fn pieces_that_are_wrong_in_themselves() {
 }
 
 #[test]
-fn a_message_that_is_too_large_or_not_decoded_is_passed_over() {
+fn a_message_that_is_too_large_or_not_decoded_is_skipped() {
     let options = Options { max_message: 60_000, ..Options::default() };
     let bytes = [usual_initiate(), pieces(Framing::Crc).concat(), echo(3)].concat();
     let decoded = decode_shape(&bytes, Shape::Connection, &options);

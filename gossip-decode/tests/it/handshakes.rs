@@ -9,13 +9,13 @@ use crate::support::{
     Decoded, Talk, accept, decode, decode_packets, decode_shape, echo, hex, initiate, message, usual_initiate,
 };
 
-/// What was passed over: what it is, and how many bytes came from either end.
+/// What was skipped: what it is, and how many bytes came from either end.
 fn passed(decoded: &Decoded) -> (&str, u64, u64) {
     let mut passed = decoded.records.iter().filter_map(|record| match record {
         Record::Passed(passed) => Some((passed.what, passed.sent, passed.received)),
         _ => None,
     });
-    let first = passed.next().expect("nothing was passed over");
+    let first = passed.next().expect("nothing was skipped");
     assert_eq!(passed.next(), None);
     first
 }
@@ -42,7 +42,7 @@ fn every_kind_and_framing_is_named() {
 }
 
 #[test]
-fn streaming_is_named_and_passed_over() {
+fn streaming_is_named_and_skipped() {
     // The streaming bit, no type, no framing.
     let streaming = hex("ca552dfa 0c0c0c08 06 7f000001 1b58 00000000");
     let sum = gossip_core::wire::crc32(&streaming[..15]).to_be_bytes();
@@ -69,7 +69,7 @@ fn streaming_is_named_and_passed_over() {
 }
 
 #[test]
-fn tls_is_named_and_passed_over() {
+fn tls_is_named_and_skipped() {
     let mut talk = Talk::greeted(&hex("160301 0005 0100000100"), &hex("160303 0002 0200"));
     talk.dial(&hex("170303 0002 abcd"));
     let decoded = talk.decode();

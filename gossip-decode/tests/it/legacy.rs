@@ -110,7 +110,7 @@ fn messages_of_a_compressed_connection() {
 fn answers_and_other_messages_are_told() {
     let mut talk = talk(0);
     let internal = ECHO_REPLY.replace("00000004", "00000017");
-    // A failure, as its parameters tell it; a request that nobody decodes, of 1,000 bytes.
+    // A failure, as its parameters tell it; a request that is not decoded, of 1,000 bytes.
     let failure =
         "ca552dfa 00000009 cfe56803 04 0a000002 00000004 00000001 0004 4641494c 00000001 01 00000000";
     let request = "ca552dfa 0000000a cfe56803 04 0a000002 00000003 00000000 000003e8";
@@ -133,7 +133,7 @@ fn answers_and_other_messages_are_told() {
 }
 
 #[test]
-fn streaming_of_before_4_0_is_passed_over() {
+fn streaming_of_before_4_0_is_skipped() {
     let mut talk = Talk::new("10.0.0.1:50000", "10.0.0.2:7000");
     talk.open();
     talk.dial(&hex("ca552dfa 00000b08"));

@@ -96,7 +96,7 @@ proptest! {
     }
 }
 
-/// Every byte that was given is decoded, passed over or counted as not decoded, and damage is told where it is counted.
+/// Every byte that was given is decoded, skipped or counted as not decoded, and damage is reported where it is counted.
 fn assert_all_counted(decoded: &Decoded, given: usize) {
     let Summary { bytes, undecoded_bytes, passed_bytes, damages, .. } = decoded.summary;
     assert_eq!(bytes, given as u64);

@@ -262,7 +262,7 @@ pub(crate) fn decode_pieces<'a>(
     (Decoded { records: checked(records), summary: finished.summary.clone() }, finished)
 }
 
-/// Decodes bytes, of which somebody says what they are.
+/// Decodes bytes whose kind is given.
 pub(crate) fn decode_shape(bytes: &[u8], shape: Shape, options: &Options) -> Decoded {
     try_decode(bytes, Some(shape), options).unwrap()
 }

@@ -15,7 +15,7 @@ use rustls::{
 use crate::support::{ACCEPTOR, DIALLER, Decoded, Talk, decode, decode_capture, hex, usual_initiate};
 use gossip_testing::shared;
 
-/// What was said of the connections that were passed over.
+/// What was said of the connections that were skipped.
 fn all_passed(decoded: &Decoded) -> Vec<&Passed> {
     let each = decoded.records.iter();
     each.filter_map(|record| if let Record::Passed(passed) = record { Some(passed) } else { None }).collect()
@@ -132,7 +132,7 @@ fn a_session_of_tls_1_3_shows_version_suite_and_the_name_that_is_asked_for() {
 }
 
 #[test]
-fn a_session_whose_beginning_is_missing_is_passed_over_without_a_word() {
+fn a_session_whose_beginning_is_missing_is_skipped_without_a_word() {
     let session = session(&rustls::version::TLS12, "10.0.0.2");
     let mut talk = talk(&session, 1_400);
     // The packets of the opening, the client hello, and the first of the answer.

@@ -323,7 +323,7 @@ fn put_state(state: &EndpointState<'_>, out: &mut Vec<u8>) {
     put_count(state.len(), out);
     for (key, value) in state.values() {
         out.extend(key.number().to_be_bytes());
-        // By way of the text, as somebody who reads the value has it.
+        // By way of the text, as a reader of the value has it.
         let mut text = Vec::new();
         encode_str(&value.text.to_text(), &mut text);
         let text = JavaStr::new(&text).unwrap();

@@ -188,7 +188,7 @@ fn dead_is_convicted_a_round_after_18_mean_intervals_of_silence() {
     eprintln!("  silence: {}", all(|conviction| conviction.silence.as_secs_f64()));
     eprintln!("  beyond 18.42 mean intervals: {beyond}");
     eprintln!("  by the mean at the kill: {}", all(|conviction| conviction.beyond(conviction.mean_at_kill)));
-    // Means are told in whole microseconds, rounded down.
+    // Means are printed in full microseconds, rounded down.
     let slack = 0.000_1;
     assert!(beyond.min() >= 0.0 && beyond.max() <= INTERVAL.as_secs_f64() + slack);
     assert!(after_kill.min() >= 15.0 && after_kill.max() <= 30.0);

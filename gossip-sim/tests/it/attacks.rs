@@ -1,4 +1,4 @@
-//! Some hosts attack the others, clocks are wrong, hosts pause: nobody honest is starved meanwhile, and once it is over all agree.
+//! Some hosts attack the others, clocks are wrong, hosts pause: no honest node is starved meanwhile, and once it is over all agree.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ fn nobody_is_starved_by_claims_without_substance() {
 const DAY: i64 = 24 * 60 * 60;
 
 /// All faults are over. A host whose clock was more than a year ahead starts again, as one that died does: it may have a generation that
-/// nobody takes, and may have taken one of another such host.
+/// no node takes, and may have taken one of another such host.
 fn calm(cluster: &mut Cluster, far_ahead: &mut [bool; HONEST]) {
     for host in HONEST..HOSTS {
         cluster.kill(host);

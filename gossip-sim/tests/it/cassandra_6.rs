@@ -51,7 +51,7 @@ fn with_question(hosts: usize, ask: impl Fn(ConfigBuilder) -> ConfigBuilder + Se
     builder.start_only(0..hosts - 1)
 }
 
-/// How many SYNs nobody answered since they carried another identifier.
+/// How many SYNs got no answer since they carried another identifier.
 fn unanswered(cluster: &Cluster, nodes: impl IntoIterator<Item = usize>) -> u64 {
     nodes.into_iter().map(|host| cluster.gossiper(host).stats().foreign_metadata).sum()
 }
@@ -176,7 +176,7 @@ fn a_guest_sees_that_a_member_has_left_though_no_digest_tells() {
         cluster.run_rounds(30);
         assert_eq!(cluster.gossiper(3).standing(leaving), Some(Standing::Unreachable));
         let left = |event: &Event| matches!(event, Event::Left { endpoint, .. } if *endpoint == leaving);
-        assert_eq!(cluster.events(3).iter().filter(|(_, event)| left(event)).count(), 1, "told once");
+        assert_eq!(cluster.events(3).iter().filter(|(_, event)| left(event)).count(), 1, "reported once");
     }
 }
 
@@ -344,7 +344,7 @@ fn a_guest_goes_when_an_upgrade_begins_and_comes_back_when_it_is_done() {
 fn a_node_that_cannot_answer_is_not_sent_a_syn_each_round() {
     let mut cluster = with_guest(3, 3).start();
     cluster.run_until(|view| view.all_live(), seconds(30));
-    // Both take another identifier, and nobody says so to the guest: it is asked for again, but seldom.
+    // Both take another identifier, and no node says so to the guest: it is asked for again, but seldom.
     cluster.cut(0, 2);
     cluster.cut(1, 2);
     for host in 0..2 {

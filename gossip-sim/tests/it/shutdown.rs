@@ -27,7 +27,7 @@ fn stop_and_restart<P: Probe>(cluster: &mut Cluster<P>, host: usize) {
     eprintln!("shown as stopped everywhere after {took:?}");
     for _ in 0..120 {
         cluster.run_rounds(1);
-        assert!(is_shown_as_stopped(&cluster.view(), stopped), "nobody finds it up again");
+        assert!(is_shown_as_stopped(&cluster.view(), stopped), "no node finds it up again");
     }
     let view = cluster.view();
     assert!(view.all_have(stopped, ApplicationState::STATUS_WITH_PORT, "shutdown,true"));

@@ -102,7 +102,7 @@ fn dials_that_nobody_answers_end() {
     // A machine that is cut off answers nothing, unlike one without a process.
     cluster.partition([3], 0..3);
     cluster.run_rounds(60);
-    assert!((0..3).all(|host| cluster.gossiper(host).stats().timeouts == 0), "nobody knows the fourth");
+    assert!((0..3).all(|host| cluster.gossiper(host).stats().timeouts == 0), "no node knows the fourth");
     cluster.restart(3);
     cluster.run_rounds(60);
     let stats = *cluster.gossiper(3).stats();

@@ -77,7 +77,7 @@ pub(crate) fn restart(lab: &Lab) {
     }
 }
 
-/// A node that vanishes without a word is convicted, after some silence; nobody else is.
+/// A node that vanishes without a word is convicted, after some silence; no other is.
 pub(crate) fn kill(lab: &Lab) {
     let mut members = lab.cluster(3);
     let interval = lab.interval;
@@ -101,7 +101,7 @@ pub(crate) fn kill(lab: &Lab) {
     all_live(&members);
 }
 
-/// A port that somebody has cannot be listened on; the error names it.
+/// A port that is taken cannot be listened on; the error names it.
 pub(crate) fn port_taken(lab: &Lab) {
     let first = lab.start(lab.spec());
     let second = lab.try_start(lab.spec().listen(first.listen_address()));
@@ -112,7 +112,7 @@ pub(crate) fn port_taken(lab: &Lab) {
     assert!(first.stats().wait().is_ok());
 }
 
-/// A node nobody has a handle of any more shuts down in good order.
+/// A node whose last handle is dropped shuts down as if it were asked to.
 pub(crate) fn last_handle_dropped(lab: &Lab) {
     let mut members = lab.cluster(2);
     let dropped = members.pop().expect("there are two");
@@ -123,7 +123,7 @@ pub(crate) fn last_handle_dropped(lab: &Lab) {
     let mut events = clone.subscribe();
     drop(clone);
     members[0].wait_for_shutdown(endpoint);
-    while events.wait_timeout(DEADLINE).expect("the end is told").is_ok() {}
+    while events.wait_timeout(DEADLINE).expect("the end is reported").is_ok() {}
     eventually((address, "is free"), || lab.is_free(address));
 }
 

@@ -10,7 +10,7 @@ use crate::member::{DEADLINE, all_live, eventually};
 /// How many events wait for a subscriber.
 const KEPT: usize = gossip_adapter::EVENTS;
 
-/// A subscriber that does not read misses the first events and is told how many; neither the node nor another subscriber
+/// A subscriber that does not read misses the first events and learns how many; neither the node nor another subscriber
 /// minds.
 pub(crate) fn slow_subscriber(lab: &Lab) {
     let spec = || {
@@ -37,7 +37,7 @@ pub(crate) fn slow_subscriber(lab: &Lab) {
     assert!(reader.stats().wait().is_ok());
     reader.shutdown().wait().unwrap();
 
-    // Both are told the same: one has read all the time, the other begins now.
+    // Both get the same events: one has read all the time, the other begins now.
     let told = reader.told_to_the_end();
     assert_eq!(told.last(), Some(&Event::Stopped));
     let Some(Err(EventsError::Lagged(missed))) = sleeper.wait_timeout(DEADLINE) else {

@@ -24,7 +24,7 @@ const FLOODS: u64 = 2;
 /// How many packets of a flood are on their way at the most: a socket's buffer has room for them, and for those of the cluster.
 const PACKETS_IN_FLIGHT: u64 = 64;
 
-/// Two peers that send valid messages as fast as they can keep a node neither from its rounds nor from its commands, nobody takes
+/// Two peers that send valid messages as fast as they can keep a node neither from its rounds nor from its commands, no node takes
 /// the node for dead, and the application's own tasks go on.
 pub(crate) fn a_flooded_node_keeps_its_rounds(lab: &Lab) {
     let spec = || {
@@ -92,7 +92,7 @@ impl Drop for Flood {
     }
 }
 
-/// Completes the handshake and sends ACK2s in good order that tell of nobody.
+/// Completes the handshake and sends valid ACK2s without states.
 fn flood_with_frames(mut stream: Stream, stranger: Endpoint, over: &AtomicBool) {
     stream.socket().set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(&initiate(stranger)).unwrap();
@@ -118,7 +118,7 @@ fn flood_with_packets(target: SocketAddr, taken: impl Fn() -> u64, over: &Atomic
     }
 }
 
-/// An ACK2 of messaging version 13: id, creation, expiry (10 s later), verb, flags, parameters, length, and a map of nobody.
+/// An ACK2 of messaging version 13: id, creation, expiry (10 s later), verb, flags, parameters, length, and an empty map.
 fn empty_ack2(created: u32) -> Vec<u8> {
     let mut message = vec![1];
     message.extend(created.to_be_bytes());

@@ -19,7 +19,7 @@ use crate::stream::Stream;
 /// machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Connections that bring anything but messages of gossip disturb nobody.
+/// Connections that bring anything but messages of gossip disturb no node.
 pub(crate) fn garbage_streams(lab: &Lab) {
     let mut network = Network::new(lab);
     let spec = || {
@@ -81,7 +81,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
         }
         connections_failed > 0 && corrupt_frames > 0
     });
-    // Of too many strangers who say nothing the first give way. One that nobody follows is closed after a while.
+    // Of too many strangers who say nothing the first give way. One that is not followed by another is closed after a while.
     let mut strangers = Vec::new();
     eventually("too many strangers give way", || {
         let is_displaced = members[0].counters().connections_displaced > 0;
@@ -99,7 +99,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
     assert_undisturbed(&mut members);
 }
 
-/// Packets that are cut, damaged or made up disturb nobody.
+/// Packets that are cut, damaged or made up disturb no node.
 pub(crate) fn garbage_packets(lab: &Lab) {
     let mut network = Network::new(lab);
     let mut members = network.cluster(lab, 3);
@@ -168,7 +168,7 @@ pub(crate) fn stalled_handshake(lab: &Lab) {
     assert!(members[1].counters().timeouts >= 3);
 }
 
-/// Nobody was taken for dead, and what is new still gets everywhere.
+/// No node was taken for dead, and what is new still gets everywhere.
 fn assert_undisturbed(members: &mut [Member]) {
     let everybody = endpoints(members);
     members[0].set_state(ApplicationState::DC, "undisturbed").wait().unwrap();
@@ -196,7 +196,7 @@ fn throw(lab: &Lab, target: SocketAddr, bytes: &[u8]) {
     }
 }
 
-/// The first bytes of a connection from somebody of that name.
+/// The first bytes of a connection from a node of that name.
 pub(super) fn initiate(from: gossip_adapter::Endpoint) -> Vec<u8> {
     let mut buffer = [0; Initiate::MAX_SIZE];
     let mut out = Writer::new(&mut buffer);

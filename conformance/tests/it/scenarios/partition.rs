@@ -6,7 +6,7 @@ use crate::lab::Lab;
 use crate::member::{Member, all_live, endpoints, eventually};
 use crate::proxy::Network;
 
-/// Two halves that do not reach each other convict each other, and nobody of their own; they find each other again.
+/// Two halves that do not reach each other convict each other, and no node of their own; they find each other again.
 pub(crate) fn partition(lab: &Lab) {
     let mut network = Network::new(lab);
     let mut left = network.cluster(lab, 4);

@@ -14,7 +14,7 @@ use crate::proxy::{Network, address};
 /// on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A seed that takes everything and never says anything is given up and tried again, and keeps nobody from the others.
+/// A seed that takes everything and never says anything is given up and tried again, and keeps no node from the others.
 pub(crate) fn silent_seed(lab: &Lab) {
     let mut silent = Mute::new(lab.transport);
     let spec = || {
@@ -58,7 +58,7 @@ pub(crate) fn silent_seed(lab: &Lab) {
     }
 }
 
-/// Peers whose connections nobody reads cost a node neither its memory nor its other peers.
+/// Peers whose connections are not read cost a node neither its memory nor its other peers.
 pub(crate) fn slow_peers(lab: &Lab) {
     let mut network = Network::with_small_buffers(lab);
     let spec = || {
@@ -88,7 +88,7 @@ pub(crate) fn slow_peers(lab: &Lab) {
     held_up.iter().for_each(|slow| network.hold_up(*slow));
     // The slow ones go on to ask for what is new, and do not take the answers.
     let mut turn = 0;
-    eventually("connections that nobody reads are given up", || {
+    eventually("connections that are not read are closed", || {
         turn += 1;
         for number in 0..8 {
             let value = format!("{turn} {}", "x".repeat(30_000));

@@ -15,7 +15,7 @@ pub(crate) fn everything_is_under_tls(lab: &Lab) {
     assert!(plain.counters().syns_received == 0 && !members[0].finds_live(&plain));
 }
 
-/// Half of the nodes take up TLS while they run, optional at first, and then all require it. Nobody is convicted meanwhile.
+/// Half of the nodes take up TLS while they run, optional at first, and then all require it. No node is convicted meanwhile.
 pub(crate) fn half_of_the_nodes_take_up_tls(lab: &Lab) {
     let first = lab.start(lab.plain_spec());
     let seed = first.listen_address();

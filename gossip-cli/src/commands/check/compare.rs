@@ -299,7 +299,7 @@ fn differences(member: SocketAddr, told: &[(SocketAddr, &EndpointModel)]) -> Vec
     differences
 }
 
-/// Of each member that is up for somebody, what the observer with the newest heartbeat tells.
+/// Of each member that is up for at least one observer, what the observer with the newest heartbeat tells.
 fn newest<'a>(
     members: &BTreeMap<SocketAddr, BTreeMap<SocketAddr, Opinion>>,
     answering: &[&'a Observer],

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::client::Format;
 use crate::text::{Layout, json};
 
-/// How many endpoints, and how many connections, are told apart. The others are counted together.
+/// How many endpoints, and how many connections, are counted one by one. The others are counted together.
 const MAX_ROWS: usize = 10_000;
 
 /// How many messages, and how many bytes of them.
@@ -37,7 +37,7 @@ struct Line {
 /// What was counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// By who sends; what is beyond the limit, or of nobody known, is under none.
+    /// By sender; `None` counts those beyond the limit, and unknown senders.
     endpoints: BTreeMap<Option<SocketAddr>, Count>,
     verbs: BTreeMap<(u64, Option<&'static str>), Count>,
     /// By number; what is beyond the limit, or of no connection, is under none.

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::text::{Layout, json, printable};
 
-/// How many damaged places are told one by one.
+/// How many damaged places are printed one by one.
 const MAX_TOLD: u64 = 100;
 
 /// Which kinds of records are printed.
@@ -182,7 +182,7 @@ impl Output {
         self.end_with(written);
     }
 
-    /// Whether nobody reads any more.
+    /// Whether the reader is gone.
     pub(crate) const fn is_closed(&self) -> bool {
         self.ended.is_some()
     }
@@ -234,7 +234,7 @@ impl Output {
         self.told += 1;
         if self.told <= MAX_TOLD {
             let line = format!("error: {}{}", self.within(), self.printer.damage(damage));
-            // With standard error gone there is nobody left to tell.
+            // If standard error is closed, there is no one left to tell.
             let print = || drop(writeln!(io::stderr(), "{line}"));
             match &self.progress {
                 Some(progress) => progress.aside(print),

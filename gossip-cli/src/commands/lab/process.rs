@@ -58,7 +58,7 @@ pub(super) struct Addresses {
 struct Running {
     child: Child,
     first_line: Receiver<String>,
-    /// Whether it was told to end.
+    /// Whether the lab has stopped it.
     is_ending: bool,
 }
 
@@ -107,7 +107,7 @@ impl NodeProcess {
         let (sender, first_line) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
-                // Nobody waits for it any more if the lab has ended.
+                // The receiver is gone if the lab has ended.
                 let _ = sender.send(read_line(stdout));
             });
         }
@@ -184,7 +184,7 @@ impl NodeProcess {
         Some(status)
     }
 
-    /// How it ended, if nobody told it to.
+    /// How it ended, if the lab did not stop it.
     pub(super) fn ended_by_itself(&mut self) -> Option<ExitStatus> {
         if self.is_running() { self.poll_ended() } else { None }
     }

@@ -23,7 +23,7 @@ pub(super) struct Report {
     steps: Vec<Step>,
     in_color: bool,
     lines: Option<Sender<String>>,
-    /// Told, by its end, when all lines are written.
+    /// Closed when all lines are written.
     written: Receiver<()>,
 }
 
@@ -38,7 +38,7 @@ impl Report {
         let in_color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let (lines, to_write) = mpsc::channel::<String>();
         let (writing, written) = mpsc::channel();
-        // If nobody reads, the lab goes on all the same, and ends when it is told to.
+        // Without a reader the lab goes on, and ends at its signal.
         thread::spawn(move || {
             let _writing = writing;
             for line in to_write {
@@ -57,10 +57,10 @@ impl Report {
         while matches!(self.written.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout)) && goes_on() {}
     }
 
-    /// Prints a line, as soon as somebody reads it.
+    /// Prints a line, as soon as there is a reader.
     fn line(&self, text: &str) {
         if let Some(lines) = &self.lines {
-            // The writer has ended if nobody can read any more.
+            // The writer has ended if the reader is gone.
             let _ = lines.send(text.to_owned());
         }
     }

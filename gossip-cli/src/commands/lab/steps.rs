@@ -87,7 +87,7 @@ fn show_gossip(lab: &mut Lab) -> Result<(), Halt> {
 fn stop(lab: &mut Lab) -> Result<(), Halt> {
     let endpoint = endpoint(lab, STOPPED)?;
     lab.nodes[STOPPED].stop()?;
-    lab.report.say("node 2 is told to stop, as `gossip stopdaemon` does");
+    lab.report.say("stopping node 2, as `gossip stopdaemon` does");
     for observer in others(lab, STOPPED) {
         let expected = format!(
             "{} shows node 2 as shutdown,true with heartbeat 2147483647 and DOWN",
@@ -201,7 +201,7 @@ fn stop_all(lab: &mut Lab) -> Result<(), Halt> {
 
 /// Starts a node and waits until it listens.
 fn start(lab: &mut Lab, index: usize) -> Result<(), Halt> {
-    // Nobody can be asked before the seed has started.
+    // No node can be asked before the seed has started.
     let seed = lab.nodes[SEED].endpoint();
     lab.nodes[index].start(seed)?;
     let name = lab.nodes[index].to_string();
@@ -230,7 +230,7 @@ fn see_all_up(lab: &mut Lab, observer: usize) -> Result<(), Halt> {
     })
 }
 
-/// Waits until a node that was told to stop has ended, with exit code 0.
+/// Waits until a node that was stopped has ended, with exit code 0.
 fn exit_well(lab: &mut Lab, index: usize) -> Result<(), Halt> {
     let expected = format!("{} ends with exit code 0", lab.nodes[index]);
     let started = Instant::now();

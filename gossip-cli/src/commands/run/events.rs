@@ -53,7 +53,7 @@ fn live_home(known: &[EndpointInfo], host_id: Uuid) -> Option<Endpoint> {
 /// Why a node stopped without a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// It has left, as it was told to.
+    /// It has left, as requested.
     Left,
     /// Others removed it.
     Removed { generation: Generation },
@@ -103,7 +103,7 @@ impl End {
         matches!(self, Self::Removed { .. } | Self::Left)
     }
 
-    /// What the operator is told at the end.
+    /// What the operator reads at the end.
     pub(crate) fn failure(self, handle: &Handle<Common>, options: &Options, silence: &Silence) -> Failure {
         let local = handle.local_endpoint();
         Failure::failed(match self {
@@ -200,7 +200,7 @@ fn what_to_check(silence: &Silence, options: &Options, local: Endpoint) -> Strin
     let mut advices: Vec<_> =
         silence.failures.iter().map(|(_, failure, _)| advice(*failure, asked)).collect();
     advices.dedup();
-    // All is known of all that were told of.
+    // There is advice for every failure.
     if !advices.is_empty() && advices.iter().all(Option::is_some) {
         return advices.into_iter().flatten().collect::<Vec<_>>().join("; ");
     }
@@ -393,7 +393,7 @@ impl EventLog {
         }
     }
 
-    /// Packets of a node are dropped unread. Told once in an hour for each sender and reason.
+    /// Packets of a node are dropped unread. Logged once in an hour for each sender and reason.
     fn log_refused_packet(&mut self, from: Endpoint, refusal: PacketRefusal) {
         let now = Instant::now();
         if self.refused_packets.len() >= MAX_REFUSALS {

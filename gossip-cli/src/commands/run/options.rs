@@ -272,7 +272,7 @@ impl Options {
             None if listen.ip().is_unspecified() => return Err(wildcard_without_broadcast(listen)),
             Some(broadcast) if broadcast.ip().is_unspecified() => {
                 return Err(Failure::misuse(format!(
-                    "--broadcast: nobody can reach {} (name the address of this machine)",
+                    "--broadcast: no node can reach {} (name the address of this machine)",
                     broadcast.ip()
                 )));
             }
@@ -282,7 +282,7 @@ impl Options {
         let seeds = SeedSource::new(args.seed, args.seeds_file, own_ip).map_err(Failure::misuse)?;
         if args.cassandra && seeds.is_empty() {
             return Err(Failure::misuse(
-                "--cassandra: there is nobody to learn of the cluster from (name one of its nodes with --seed)",
+                "--cassandra: there is no node to learn the cluster from (name one of its nodes with --seed)",
             ));
         }
         let admin = resolve_one("--admin", &args.admin, ADMIN_PORT)?;
@@ -331,7 +331,7 @@ impl Options {
             let text = text.as_str();
             let of = |error: String| Failure::misuse(format!("{origin}: {error}"));
             let (key, value) = names.assignment(text, flavour).map_err(of)?;
-            // The release to publish is that of the cluster, which nobody knows yet.
+            // The release to publish is that of the cluster, which is not known yet.
             if args.cassandra && text.split_once('=').is_some_and(|(name, _)| is_pad_name(name)) {
                 return Err(of(format!(
                     "'{text}': pads are called so under other numbers in each release (write the number, \
@@ -447,7 +447,7 @@ impl Tuning {
     }
 }
 
-/// The refusal of a listen address that nobody can be told of.
+/// The refusal of a listen address that others cannot dial.
 pub(crate) fn wildcard_without_broadcast(listen: SocketAddr) -> Failure {
     Failure::misuse(format!(
         "--listen {listen} is every address of this machine, and others need one (name it with --broadcast)"
@@ -468,9 +468,9 @@ fn check(args: &Args) -> Result<(), Failure> {
     let error = if Release::parse(&args.release_version).is_none() {
         format!("--release-version: '{}' is no release (write numbers, such as 4.1.8)", args.release_version)
     } else if args.host_id.is_some_and(|id| id.is_nil()) {
-        "--host-id: the nil UUID is nobody's (leave it out for a random one)".into()
+        "--host-id: the nil UUID identifies no host (leave it out for a random one)".into()
     } else if args.max_endpoints < 2 {
-        "--max-endpoints: a node that may know itself alone gossips with nobody (at least 2)".into()
+        "--max-endpoints: a node that may only know itself cannot gossip (at least 2)".into()
     } else if args.max_state_bytes < MIN_STATE_BYTES {
         format!("--max-state-bytes: what a node says of itself has no room (at least {MIN_STATE_BYTES})")
     } else if args.dead_endpoint_ttl.is_some_and(|ttl| ttl < args.interval * MIN_TTL) {
@@ -489,7 +489,7 @@ fn check(args: &Args) -> Result<(), Failure> {
 const FORGET_NO_MEMBER: u32 = 30;
 /// The fewest bytes that hold what any node says of itself.
 const MIN_STATE_BYTES: usize = 4_096;
-/// The fewest intervals after which somebody silent may be forgotten: a conviction takes some 18.
+/// The fewest intervals after which a silent endpoint may be forgotten: a conviction takes some 18.
 const MIN_TTL: u32 = 30;
 
 fn parse_host_id(text: &str) -> Result<Uuid, String> {

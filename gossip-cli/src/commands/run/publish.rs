@@ -24,7 +24,7 @@ impl Published {
             (ApplicationState::NET_VERSION, NET_VERSION.into()),
             (ApplicationState::HOST_ID, self.host_id.to_string()),
         ];
-        // A client port that nobody serves would send clients astray, so there is none by default.
+        // A client port that is not served would mislead clients, so there is none by default.
         if let Some(port) = options.native_port {
             let native = Endpoint::new(options.broadcast.unwrap_or(options.listen).ip(), port);
             states.push((
@@ -36,7 +36,7 @@ impl Published {
         states
     }
 
-    /// The other states. Tokens come before the status, so that nobody sees a member without them.
+    /// The other states. Tokens come before the status, so that no node sees a member without them.
     pub(crate) fn once_the_address_is_known(&self, endpoint: Endpoint) -> Vec<(ApplicationState, String)> {
         let token = token(self.host_id);
         let mut states = vec![
@@ -54,7 +54,7 @@ impl Published {
     }
 }
 
-/// The one token of a host: nobody partitions anything by it, but readers of a cluster want each node to have one.
+/// The one token of a host: nothing is partitioned by it, but readers of a cluster want each node to have one.
 fn token(host_id: Uuid) -> i64 {
     let (high, _) = host_id.as_u64_pair();
     high.cast_signed()

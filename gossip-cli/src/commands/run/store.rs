@@ -209,7 +209,7 @@ impl SharedStore {
         self.lock().node.endpoints.iter().map(saved).collect()
     }
 
-    /// The identifier of the cluster's metadata that was told last.
+    /// The identifier of the cluster's metadata that came last.
     pub(crate) fn metadata_id(&self) -> Option<MetadataId> {
         self.lock().node.metadata_id.map(MetadataId::new)
     }
@@ -236,11 +236,11 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Saves who is known and who is gone, until the node stops: now and then, and at once when somebody is gone, so that
+    /// Saves known and removed endpoints until the node stops: now and then, and at once when one is removed, so that
     /// no crash brings them back.
     pub(crate) async fn follow(self, handle: Handle<Common>, mut events: Events, interval: Duration) {
         let mut next = tokio::time::interval(interval * SAVE_PERIOD);
-        // What is so counts, whatever was told before this began to listen.
+        // The present state counts: earlier events may have been missed.
         self.clone().save_metadata_id(&handle).await;
         loop {
             let is_due = tokio::select! {
@@ -284,7 +284,7 @@ impl SharedStore {
         true
     }
 
-    /// Saves the identifier of the cluster's metadata, if a node has told one.
+    /// Saves the identifier of the cluster's metadata, if a node has sent one.
     async fn save_metadata_id(self, handle: &Handle<Common>) {
         let told = |origin| matches!(origin, MetadataOrigin::Answer { .. } | MetadataOrigin::Syn { .. });
         let Ok((id, origin)) = handle.metadata_id().await else { return };

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use crate::model::WatchModel;
 
-/// Whatever may be asked for. What ends the command, and that something was missed, is told in any case.
+/// All kinds of change. The end of the command, and missed changes, are printed in any case.
 const CHANGES: [&str; 27] = [
     "watching",
     "known",

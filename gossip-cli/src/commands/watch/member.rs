@@ -1,4 +1,4 @@
-//! Watching as a gossip-only member of the cluster, through nobody's admin port.
+//! Watching as a gossip-only member of the cluster, without an admin port.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -60,7 +60,7 @@ pub(super) fn watch(
 ///
 /// # Errors
 ///
-/// Others know this address as somebody else's, the cluster is being upgraded, or the member does not answer any more.
+/// Others know this address as that of another node, the cluster is being upgraded, or the member does not answer any more.
 pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failure> {
     let Contact { seed, cluster, partitioner, listen, tls, metadata_id } = contact;
     let (tls, metadata_id) = (tls.clone(), *metadata_id);
@@ -86,7 +86,7 @@ pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failur
     let started = node.map_err(|error| Failure::failed(format!("the cluster cannot be joined: {error}")));
     let (node, mut events) = started?;
     loop {
-        // What is so decides, whatever was told and missed.
+        // The phase decides, because events may have been missed.
         if node.phase().await == Ok(Phase::Running) {
             return Ok(node);
         }
@@ -120,7 +120,7 @@ async fn follow(
     printing: &Printing<'_>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    // The events of the answer that it began with are told by now, and are no changes.
+    // The events of the first answer have been handed out by now, and are no changes.
     let _ = node.generation().await;
     let mut changes = Changes::new(node.common(), names);
     let known = node.endpoints().await.unwrap_or_default();
@@ -129,7 +129,7 @@ async fn follow(
     if let Some(beside) = known.iter().filter(same_ip).find(|info| info.has_tokens()) {
         eprintln!("warning: the node {} has the address of this command, and another port", beside.endpoint);
     }
-    // Who is live already, and may be told to be so once more.
+    // Endpoints that are live already. An event may say so once more.
     let mut live = BTreeSet::new();
     for info in known.iter().filter(|info| !info.is_local) {
         let known = known_model(info, partitioner);

@@ -1,4 +1,4 @@
-//! What an open page is told: the whole view once, then what has changed.
+//! What an open page gets: the complete view once, then what has changed.
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::text::{Layout, json};
 const MAX_MEMBERS: usize = 10_000;
 /// How many bytes of a value are shown at most.
 const MAX_TEXT: usize = 128;
-/// By how much phi must differ to be told without a new heartbeat, in hundredths.
+/// By how much phi must differ to be sent without a new heartbeat, in hundredths.
 const PHI_STEP: i32 = 25;
 
 /// What is shown of an endpoint, apart from what changes at each heartbeat.
@@ -42,7 +42,7 @@ pub(crate) struct Member {
     load: Option<f64>,
 }
 
-/// What changes all the time: number of the member, heartbeat, phi in hundredths, milliseconds since the last heartbeat, standing.
+/// What changes all the time: number of the member, heartbeat, phi in hundredths, milliseconds since the last heartbeat, liveness.
 type PulseRow = (u32, i32, Option<i32>, Option<u64>, StandingModel);
 
 /// What the node knows at one moment.
@@ -55,7 +55,7 @@ pub(super) struct Look {
     omitted: usize,
 }
 
-/// What one page was told.
+/// What one page was sent.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     has_begun: bool,
@@ -89,7 +89,7 @@ struct Frame<'a> {
     views: Option<&'a Matrix>,
 }
 
-/// What is told only at the beginning.
+/// What is sent only at the beginning.
 #[derive(Debug, Serialize)]
 struct Whole<'a> {
     cluster: &'a str,
@@ -213,7 +213,7 @@ impl Told {
     ) -> Option<(&'static str, String)> {
         let (happened, count) = match history.after(self.history) {
             (Some(happened), count) if self.has_begun => (happened, count),
-            // It is told anew as a whole.
+            // It is sent again as a whole.
             _ => {
                 *self = Self::default();
                 history.all()

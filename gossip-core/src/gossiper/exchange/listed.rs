@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// How many endpoints a node knows that does more than Cassandra for those that know fewer. Where there are fewer, each is chosen soon.
 pub(super) const MANY: usize = 16;
 
-/// For how many intervals after the last new endpoint a young node asks more peers than one a round, and probes nobody.
+/// For how many intervals after the last new endpoint a young node asks more peers than one a round, and sends no probes.
 const LEARNING: u32 = 2;
 
 /// For how many intervals a node is young, at the most.
@@ -21,7 +21,7 @@ const SENDERS: usize = 16;
 /// How many SYNs are answered by another in one round.
 const MAX_ANSWERS: u16 = 64;
 
-/// For how many intervals after the last new endpoint a SYN that lists too few is answered by another. Later nobody lacks anything, and
+/// For how many intervals after the last new endpoint a SYN that lists too few is answered by another. Later no peer lacks anything, and
 /// what a sender does not list it does not want.
 const UNSETTLED: u32 = 10;
 

@@ -19,7 +19,7 @@ pub(super) struct News {
     /// By slot.
     marks: Vec<Marks>,
     round: u32,
-    /// Counts the SYNs, so that a list begins in which nobody stands yet.
+    /// Counts the SYNs, so that each begins with an empty list.
     list: u32,
 }
 
@@ -61,14 +61,14 @@ impl News {
         self.entries.push_back((slot, self.round));
     }
 
-    /// The row will be somebody else's.
+    /// Another endpoint will get the row.
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(marks) = self.marks.get_mut(slot.index()) {
             *marks = Marks::default();
         }
     }
 
-    /// Begins a list in which nobody stands.
+    /// Begins an empty list.
     pub(super) const fn begin_list(&mut self) {
         self.list = self.list.wrapping_add(1);
     }

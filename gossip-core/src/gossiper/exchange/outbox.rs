@@ -78,7 +78,7 @@ pub(super) struct Due {
 // A cluster of thousands has as many peers.
 const _: () = assert!(size_of::<Peer>() <= 160);
 
-/// The answer to a question about the cluster, with the id of that. A newer one takes the place of an older one: nobody asks for both.
+/// The answer to a question about the cluster, with the id of that. A newer one replaces an older one: no peer waits for both.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
     /// Which schema we follow.
@@ -137,7 +137,7 @@ impl SynDue {
 /// A message that is too large for an ordinary one.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LargeDue {
-    /// Everything, for somebody in its shadow round.
+    /// Everything, for a node in its shadow round.
     ShadowReply,
     /// The state of one endpoint, of which a value does not fit an ordinary message.
     State(Entry),
@@ -215,7 +215,7 @@ impl Outbox {
         for list in &mut self.lists {
             list.reserve(endpoints);
         }
-        // A few more than are known: those whom nobody knows yet.
+        // A few more than are known: those that are not known yet.
         let needed = (endpoints + 16).clamp(MIN_PEERS, self.max_peers);
         let room = self.peers.capacity();
         if needed > room {
@@ -251,7 +251,7 @@ impl Outbox {
         self.free_lists.push(id);
     }
 
-    /// Takes rows out of all lists that will be somebody else's.
+    /// Removes rows from all lists, because other endpoints will get them.
     pub(super) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         for list in &mut self.lists {
             list.retain(&is_kept);
@@ -530,7 +530,7 @@ mod tests {
     fn newer_intentions_take_the_place_of_older_ones() {
         let mut outbox = Outbox::new(1, 2, 8_192);
         let (first, second) = (outbox.take_list().unwrap(), outbox.take_list().unwrap());
-        assert_eq!(outbox.take_list(), None, "they are nobody's yet");
+        assert_eq!(outbox.take_list(), None, "no row has a list yet");
         outbox.ack(endpoint(1), first, None).unwrap();
         outbox.syn(endpoint(1), 1).unwrap();
         outbox.syn(endpoint(1), 1).unwrap();

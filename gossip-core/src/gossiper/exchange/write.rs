@@ -299,7 +299,7 @@ impl Writing<'_> {
                         due.large.get_or_insert(LargeDue::State(too_large));
                     }
                 }
-                // Somebody with larger packets set it.
+                // A node with larger packets set it.
                 Rest::Follows => self.journal.stats.values_unsendable += 1,
             }
         }
@@ -557,7 +557,7 @@ impl Writing<'_> {
         )
     }
 
-    /// Whether nobody is told of an endpoint: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
+    /// Whether an endpoint is not sent to peers: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
     /// of its stop.
     fn is_untold(&self, slot: Slot) -> bool {
         self.config.is_gossip_only && delta::is_stopped_nobody(self.table, slot)

@@ -9,10 +9,10 @@ use crate::endpoint::Endpoint;
 use crate::time::Timestamp;
 use crate::wire::JavaStr;
 
-/// Of how many senders of another cluster it is told in a minute: SYNs come every second, and a peer can send them under any name.
+/// How many senders of another cluster are reported in a minute: SYNs come every second, and a peer can send them under any name.
 const MAX_FOREIGNERS: usize = 8;
 
-/// A name that somebody else's SYN carried, cut to what is worth showing.
+/// A name in the SYN of another node, cut to what is worth showing.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct ForeignName {
     text: SmallVec<[u8; 64]>,
@@ -22,7 +22,7 @@ pub(in super::super) struct ForeignName {
 }
 
 impl ForeignName {
-    /// Notes a name; says whether it should be told: once in `silence` of a sender, and of few senders in all.
+    /// Notes a name. Returns whether to report it: once in `silence` for a sender, and for few senders in all.
     pub(in super::super) fn note(
         &mut self,
         from: Endpoint,

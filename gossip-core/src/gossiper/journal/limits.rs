@@ -7,10 +7,10 @@ use crate::event::Event;
 use crate::limit::Limit;
 use crate::time::Timestamp;
 
-/// How long a limit is not told of again.
+/// How long a limit is not reported again.
 const PAUSE: Duration = Duration::from_hours(1);
 
-/// What was told of each limit.
+/// What was reported of each limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     told: [(u64, Option<Timestamp>); Limit::ALL.len()],

@@ -7,20 +7,20 @@ use crate::version::Generation;
 /// other events takes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Vital {
-    // These are told before all others.
+    // These are handed out before all others.
     raised: Option<(Generation, Generation, RaiseCause)>,
     removed: Option<Generation>,
-    // These are told in their order among the others, and are here only if there was no room.
+    // These keep their order among the others, and are here only if there was no room.
     /// The end of the shadow round.
     shadow: Option<Event>,
     conflict: Option<Event>,
     outcomes: [Option<Event>; MAX_OUTCOMES],
-    /// Told last of all.
+    /// Handed out last of all.
     is_stopped: bool,
 }
 
 impl Vital {
-    /// Keeps an event that is told before or after all others, and gives back any other.
+    /// Keeps an event that is handed out before or after all others. Returns any other.
     pub(super) const fn keep(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::GenerationRaised { old, new, cause } => {
@@ -56,7 +56,7 @@ impl Vital {
         place.map(|place| *place = Some(event)).is_some()
     }
 
-    /// What is told before all others. What is to be stored comes first.
+    /// The events before all others. What is to be stored comes first.
     pub(super) fn next(&mut self) -> Option<Event> {
         if let Some((old, new, cause)) = self.raised.take() {
             return Some(Event::GenerationRaised { old, new, cause });
@@ -64,13 +64,13 @@ impl Vital {
         self.removed.take().map(|generation| Event::Removed { generation })
     }
 
-    /// What found no room among the others, which are all told.
+    /// What found no room among the others, which are all handed out.
     pub(super) fn next_late(&mut self) -> Option<Event> {
         let kept = [&mut self.shadow, &mut self.conflict].into_iter().chain(&mut self.outcomes);
         kept.into_iter().find_map(Option::take)
     }
 
-    /// Whether the stop is still to be told.
+    /// Whether the stop is still to be reported.
     pub(super) const fn take_stopped(&mut self) -> bool {
         core::mem::replace(&mut self.is_stopped, false)
     }

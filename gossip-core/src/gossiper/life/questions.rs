@@ -31,7 +31,7 @@ const GIVE_UP: u32 = 8;
 pub(in super::super) struct Questions {
     /// Has room for all from the start: noting a peer takes no memory.
     peers: Vec<Noted>,
-    /// Whether somebody has dialled this node with TLS.
+    /// Whether a peer has dialled this node with TLS.
     is_tls_seen: bool,
 }
 
@@ -40,7 +40,7 @@ struct Noted {
     peer: Endpoint,
     /// Why it did not answer the last time, and how often in a row for the same reason.
     failure: Option<(DialFailure, u32)>,
-    /// Whether that was not told yet.
+    /// Whether that was not reported yet.
     is_new: bool,
     /// How many questions were written to it since it answered or could not be reached, and when the last was.
     written: u32,
@@ -153,12 +153,12 @@ impl Questions {
         failure.is_clear_after().is_some_and(|clear| *times >= clear)
     }
 
-    /// Somebody has dialled this node with TLS.
+    /// A peer has dialled this node with TLS.
     pub(in super::super) const fn note_tls(&mut self) {
         self.is_tls_seen = true;
     }
 
-    /// The failures that were not told yet.
+    /// The failures that were not reported yet.
     pub(in super::super) fn take_failures(
         &mut self,
     ) -> impl Iterator<Item = (Endpoint, DialFailure, u32)> + '_ {

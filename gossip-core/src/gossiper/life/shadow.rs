@@ -1,4 +1,4 @@
-//! How far the shadow round is, and whether somebody else that is live has our identity (`docs/protocol/life-cycle.md#shadow-round`).
+//! How far the shadow round is, and whether another live node has our identity (`docs/protocol/life-cycle.md#shadow-round`).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -19,7 +19,7 @@ const REPEAT_CHECK: u32 = 2;
 /// After so many intervals without a newer heartbeat, the endpoint that claims our identity is not live.
 const CHECK: u32 = 10;
 
-/// How often its heartbeat has to grow to prove it live. Once may be late news of somebody dead.
+/// How often its heartbeat has to grow to prove it live. A single growth may be late news of a dead node.
 const PROOF: u32 = 2;
 
 /// How many peers that ask as well are remembered by name.
@@ -44,7 +44,7 @@ pub(in super::super) struct Shadow {
     is_coming: Option<bool>,
 }
 
-/// Somebody else whom the cluster knows under our address or our host id, and whether it is live.
+/// Another node that the cluster knows under our address or our host id, and whether it is live.
 ///
 /// No message says who is live. But the heartbeat of who is grows, at every peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -180,7 +180,7 @@ impl Shadow {
         self.in_shadow.len() == seeds.len()
     }
 
-    /// Whether peers that ask as well were heard lately, and nobody else has our identity as far as is known.
+    /// Whether peers that ask as well were heard lately, and no other node is known to have our identity.
     pub(in super::super) fn is_among_others_that_ask(&self, now: Timestamp, interval: Duration) -> bool {
         let lately = interval.saturating_mul(2 * REPEAT);
         self.claims == [None; 2]

@@ -21,7 +21,7 @@ use crate::wire::{JavaStr, encode_str};
 pub(in super::super) enum Source {
     /// They answer our SYN: of an endpoint whose generation we had as smaller they hold everything.
     Ack,
-    /// They answer an ACK of ours, or nobody knows what.
+    /// They answer an ACK of ours, or something unknown.
     Other,
     /// They answer the question of our shadow round: they are everything, or seem to be.
     Shadow,
@@ -109,7 +109,7 @@ impl Membership<'_> {
             {
                 self.journal.stats.quarantined += 1;
             }
-            // Nobody can be reached under such an address, and we would dial ourselves.
+            // No node can be reached under such an address, and we would dial ourselves.
             None if endpoint.is_unspecified() => self.journal.stats.unspecified += 1,
             // An endpoint that the sender knows by address alone is not known yet.
             //
@@ -190,9 +190,9 @@ impl Membership<'_> {
     }
 
     /// An ACK2 may answer the ACK of an earlier process of ours, and then holds what that one lacked: an endpoint would be known without
-    /// the values that were not newer, and nobody would send those again. Soon after the start what has no host id is therefore
-    /// requested once more, by a SYN: its answer is known to be ours. A gossip-only member does not: of endpoints without a host id it is to
-    /// tell nobody.
+    /// the values that were not newer, and no peer would send those again. Soon after the start an endpoint without a host id is therefore
+    /// requested once more, by a SYN: its answer is known to be ours. A gossip-only member does not ask: it must never mention
+    /// an endpoint without a host id.
     ///
     /// Deviation: Cassandra takes what it gets for a whole.
     fn doubt_whole(&mut self, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
@@ -206,7 +206,7 @@ impl Membership<'_> {
         }
     }
 
-    /// A process that tells of itself for the first time is new, and learns of all others at once. Otherwise it would when somebody
+    /// A process that tells of itself for the first time is new, and learns of all others at once. Otherwise it would when a peer
     /// happens to choose it.
     fn welcome(&mut self, endpoint: Endpoint, from: Endpoint) {
         if endpoint == from && !self.has_said_to_stop(endpoint) {
@@ -297,7 +297,7 @@ impl Membership<'_> {
         }
     }
 
-    /// Stores the values that are newer than what is there, and tells of each: the status first, so that nobody sees other
+    /// Stores the values that are newer than ours, with an event for each. The status comes first: no application sees other
     /// values of a member without knowing that it is one.
     pub(in super::super) fn apply_values(
         &mut self,
@@ -369,7 +369,7 @@ impl Membership<'_> {
             && table.values(slot).get(key).is_some_and(|(known, _)| known != value.text)
     }
 
-    /// Writes a value of somebody else under the version that it had, or 0: so does a node of Cassandra 6.0 with what its log says.
+    /// Writes a value of another endpoint under the version that it had, or 0: so does a node of Cassandra 6.0 with what its log says.
     pub(in super::super) fn merge_from_log(
         &mut self,
         endpoint: Endpoint,
@@ -409,7 +409,7 @@ impl Membership<'_> {
         }
     }
 
-    /// Whether the answer holds all there is of somebody.
+    /// Whether the answer holds the complete state of an endpoint.
     ///
     /// What was meant for an earlier process of ours looks like the answer, and holds what that one lacked: heartbeats, or the newest
     /// values. A host id is published before all else and never again, so only a complete state has it. An endpoint without one is requested.

@@ -46,7 +46,7 @@ impl Assassination {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AssassinateError {
-    /// The node is a gossip-only member of a Cassandra cluster, and publishes no status, nobody's.
+    /// The node is a gossip-only member of a Cassandra cluster, and publishes no status of any endpoint.
     GossipOnly,
     /// It is the node itself, which can leave.
     Oneself,
@@ -61,7 +61,7 @@ pub enum AssassinateError {
 impl fmt::Display for AssassinateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::GossipOnly => "a gossip-only member assassinates nobody; use nodetool",
+            Self::GossipOnly => "a gossip-only member cannot assassinate; use nodetool",
             Self::Oneself => "a node does not assassinate itself; let it leave",
             Self::TooMany => "eight assassinations are under way; wait for them",
             Self::NotRunning => "the node takes no part in gossip now",
@@ -172,7 +172,7 @@ impl Membership<'_> {
         let lifetime = u64::try_from(LEFT_LIFETIME.as_millis()).unwrap_or(u64::MAX);
         let expiry = self.clock.unix_ms().unwrap_or(0).saturating_add(lifetime);
         let text = format!("LEFT,{},{expiry}", self.members.token_of(slot));
-        // The generation is nobody's but ours: versions of our own counting order its values.
+        // Only we use this generation: versions of our own counting order its values.
         for key in [ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS] {
             let version = self.clock.next_version().max(ASSASSINATED);
             let replaced =

@@ -32,7 +32,7 @@ pub(in super::super) fn is_shutdown_mark(key: ApplicationState, text: JavaStr<'_
 /// The first release with a metadata service, as builds of it called themselves before it became 6.0.
 const FIRST: (u16, u16) = (5, 1);
 
-/// How many schemas are told apart. A cluster has one, and for a while two or three.
+/// How many schemas are counted apart. A cluster has one, and for a while two or three.
 const MAX_SCHEMAS: usize = 16;
 
 /// How many members publish a schema.

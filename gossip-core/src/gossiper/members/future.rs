@@ -11,7 +11,7 @@ use crate::slot::Slot;
 use crate::time::Timestamp;
 use crate::version::Generation;
 
-/// How long the generation of an endpoint is not told of again.
+/// How long the generation of an endpoint is not reported again.
 const PAUSE: Duration = Duration::from_hours(1);
 
 /// For how many endpoints that is remembered.
@@ -20,7 +20,7 @@ const MAX_TOLD: usize = 8;
 /// A clock that differs by less is not wrong for this purpose, in seconds.
 const TOLERANCE: i64 = 24 * 60 * 60;
 
-/// Of whose impossible generations was told, and when.
+/// Which impossible generations were reported, and when.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clocks {
     told: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,

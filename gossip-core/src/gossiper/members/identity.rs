@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::uuid::Uuid;
 use crate::version::Generation;
 
-/// How long a host id that two have is not told of again.
+/// How long a host id that two endpoints have is not reported again.
 const PAUSE: Duration = Duration::from_hours(1);
 
 /// For how many endpoints that is remembered.
@@ -35,13 +35,13 @@ const SAVED_PERIOD: u64 = 60;
 /// What is watched of host ids.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Identity {
-    /// Whether a host id or a standing has changed since the last look.
+    /// Whether a host id or the state of an endpoint has changed since the last look.
     is_changed: bool,
     /// Host ids and their rows, sorted; kept for its memory.
     found: Vec<(Uuid, Slot)>,
-    /// Of whose host ids it was told that somebody else has them, too, and when.
+    /// Which shared host ids were reported, and when.
     told: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
-    /// Of whose host ids somebody else seems to be live with, and since when.
+    /// Which host ids a second live endpoint seems to have, and since when.
     suspected: SmallVec<[(Endpoint, Timestamp); MAX_TOLD]>,
 }
 
@@ -50,7 +50,7 @@ impl Identity {
         self.found.reserve(endpoints.saturating_sub(self.found.len()));
     }
 
-    /// A host id, or where somebody stands, may be another than before.
+    /// A host id, or the state of an endpoint, may have changed.
     pub(super) const fn note(&mut self) {
         self.is_changed = true;
     }
@@ -118,7 +118,7 @@ impl Membership<'_> {
         let suspected = &mut self.members.identity.suspected;
         let since = suspected.iter().find(|(other, _)| *other == endpoint).map(|(_, since)| *since);
         let Some(since) = since else {
-            // Long-standing suspicions are dropped: these endpoints are not waiting for proof.
+            // Old suspicions are dropped: these endpoints are not waiting for proof.
             suspected.retain(|(_, since)| now.saturating_since(*since) < PAUSE);
             if suspected.len() < MAX_TOLD {
                 suspected.push((endpoint, now));
@@ -179,7 +179,7 @@ impl Membership<'_> {
         }
     }
 
-    /// Makes room where the table is full: an address that is only saved gives way to somebody who is there. Says whether there was one.
+    /// Makes room where the table is full: an address that is only saved gives way to an endpoint that is there. Returns whether there was one.
     pub(in super::super) fn make_room(&mut self) -> bool {
         if self.members.saved_left == 0 {
             return false;

@@ -31,7 +31,7 @@ impl Membership<'_> {
     /// Deviation: a stopped endpoint is not asked again before it returns with a greater generation.
     pub(in super::super) fn verify(&mut self, slot: Slot) {
         let status = self.members.table.status(slot);
-        // Nobody is to hear of a node that only asks.
+        // A node that only asks stays unknown to the cluster.
         if self.config.membership.only_asks
             || self.members.table.standing(slot) == Standing::Live
             || status.is_dead()
@@ -153,7 +153,7 @@ impl Membership<'_> {
                     }
                 } else {
                     // Deviation: who does not answer is unreachable, and so tried again now and then; Cassandra leaves it neither
-                    // live nor unreachable until somebody brings news of it.
+                    // live nor unreachable until a peer brings news of it.
                     self.members.table.set_standing(slot, Standing::Unreachable);
                     self.members.identity.note();
                     if allowed.resets > 0 && self.reset_connections(slot) {
@@ -165,7 +165,7 @@ impl Membership<'_> {
         }
     }
 
-    /// Begins a direct probe of the next endpoint that is live only by hearsay: one a round, in turn. So it costs the same in a cluster of
+    /// Begins a direct probe of the next endpoint that only others call live: one a round, in turn. So it costs the same in a cluster of
     /// any size, and each is probed within as many rounds as there are endpoints. `silent` has not answered a SYN, and goes first.
     pub(in super::super) fn probe_next(&mut self, silent: Option<Endpoint>) {
         if let Some(slot) = silent.and_then(|silent| self.members.table.find(silent))

@@ -20,7 +20,7 @@ pub(in super::super) const LEFT_LIFETIME: Duration = Duration::from_hours(72);
 const MONTH_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 impl Membership<'_> {
-    /// Looks once a round at who is gone long enough to be forgotten. Where silence may be our own, nobody is judged by it (`judges`).
+    /// Finds, once a round, endpoints that are gone long enough to be forgotten. If the silence may be our own, it does not count (`judges`).
     // A function of its own, so that profilers count it apart from the rest of a round: `benches/README.md`.
     #[inline(never)]
     pub(in super::super) fn check_removals(&mut self, judges: bool) {
@@ -149,14 +149,14 @@ impl Membership<'_> {
         if self.members.is_met(endpoint, self.config) { Evidence::Met } else { Evidence::Hearsay }
     }
 
-    /// What is refused of somebody who may be forgotten from `expiry` on, or from now.
+    /// What is refused of an endpoint that may be forgotten from `expiry` on, or from now.
     fn removed(&self, expiry: Option<u64>) -> Refusal {
         let ttl = u64::try_from(self.config.membership.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
         let from = expiry.or_else(|| self.clock.unix_ms());
         Refusal::Removed { until_unix_ms: from.map_or(u64::MAX, |from| from.saturating_add(ttl)) }
     }
 
-    /// Somebody has left, or was removed: that outlives what we know of it, and us.
+    /// An endpoint has left, or was removed. This is kept longer than its state, and across restarts.
     ///
     /// Deviation: if it was a seed it stays one. A seed is an address, at which a later process may be found.
     pub(in super::super) fn on_left(&mut self, slot: Slot) {

@@ -38,7 +38,8 @@ impl Membership<'_> {
             Some(state) => Some(state.heartbeat.generation),
             None => session.generation,
         };
-        // A state without values is known by hearsay: a status alone would make it look like more (`docs/protocol/pitfalls.md#shutdown-and-liveness`).
+        // A state without values is known only from others. A status alone would make it look like more
+        // (`docs/protocol/pitfalls.md#shutdown-and-liveness`).
         let slot = self.members.table.find(from).filter(|slot| {
             *slot != Slot::FIRST
                 && Some(self.members.table.generation(*slot)) == generation

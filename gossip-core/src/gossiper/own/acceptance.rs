@@ -14,10 +14,10 @@ const PATIENCE: u32 = 3;
 /// After how many intervals without a further question nothing is made of it any more.
 const MEMORY: u32 = 30;
 
-/// After how many answers of peers that asked nothing of us it is told that nobody takes our state.
+/// After how many answers without a request for our state it is reported that peers ignore it.
 const ANSWERS: u32 = 20;
 
-/// How long that is not told again.
+/// How long that is not reported again.
 const PAUSE: Duration = Duration::from_hours(1);
 
 /// The first peer that asked for everything of us, and may not have taken it.
@@ -28,12 +28,12 @@ pub(super) struct Acceptance {
     is_taken: bool,
     answers: u32,
     told: Option<Timestamp>,
-    /// When it was told last that a peer ignores us.
+    /// When it was last reported that a peer ignores us.
     ignored_told: Option<Timestamp>,
 }
 
 impl Acceptance {
-    /// We have another generation, of which nobody knows yet.
+    /// We have another generation, which no peer knows yet.
     pub(super) const fn begin_again(&mut self) {
         self.is_taken = false;
         self.answers = 0;
@@ -62,7 +62,7 @@ impl Publishing<'_> {
             *doubt = fresh;
         } else if doubt.by == by {
             doubt.last = self.clock.now();
-            // A peer could have it told again and again.
+            // A peer could cause this report again and again.
             let told = self.own.acceptance.ignored_told;
             let is_silent = told.is_none_or(|told| self.clock.now().saturating_since(told) > memory);
             let since = self.clock.now().saturating_since(doubt.since);

@@ -1,4 +1,4 @@
-//! What others claim of us, and what we make of it: nobody but us writes our state.
+//! What others claim of us, and what we make of it: only we write our state.
 
 use core::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::slot::Slot;
 use crate::time::Timestamp;
 use crate::version::Generation;
 
-/// At most once in so long the own generation is raised above a greater one, and a conflict told.
+/// At most once in so long our generation is raised above a greater one, and a conflict reported.
 const JUMP_PAUSE: Duration = Duration::from_mins(10);
 
 /// At most so long claims of a greater version are left unanswered: each answer doubles the pause before the next.
@@ -39,8 +39,8 @@ impl Refutations {
 }
 
 impl Publishing<'_> {
-    /// Somebody knows something of us. Where it is newer than what we know ourselves, it comes from an earlier process of
-    /// ours whose generation was lost, from another process under our address, or from somebody who removed us.
+    /// A peer knows something of us. Where it is newer than what we know ourselves, it comes from an earlier process of
+    /// ours whose generation was lost, from another process under our address, or from a node that removed us.
     ///
     /// Gives back why the node has to stop, if it has to.
     pub(in super::super) fn on_own_state(

@@ -85,7 +85,7 @@ impl Publishing<'_> {
         }
     }
 
-    /// Publishes what somebody else does, unless it is published already.
+    /// Publishes what another node does, unless it is published already.
     fn follow(&mut self, key: ApplicationState, whom: Slot) {
         let Some((text, _)) = self.members.table().values(whom).get(key) else { return };
         let own = self.members.table().values(Slot::FIRST).get(key);

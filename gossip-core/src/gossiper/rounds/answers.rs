@@ -50,7 +50,7 @@ impl Answers {
         self.watched = [None; WATCHED];
     }
 
-    /// Judges the SYNs that were sent. Gives back somebody that lives, as others say, and has not answered.
+    /// Judges the SYNs that were sent. Returns an endpoint that others call live, and that has not answered.
     pub(in super::super) fn judge(
         &mut self,
         table: &EndpointTable,

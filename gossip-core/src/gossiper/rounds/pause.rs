@@ -1,4 +1,4 @@
-//! Pauses of our own process, during and after which nobody is convicted (`docs/protocol/failure-detection.md#conviction`).
+//! Pauses of our own process, during and after which no endpoint is convicted (`docs/protocol/failure-detection.md#conviction`).
 
 use core::time::Duration;
 
@@ -25,7 +25,7 @@ impl Pauses {
         self.limit = Some(limit);
     }
 
-    /// Nothing was heard until `now`, on purpose: as after a pause, nobody is convicted for a while.
+    /// Nothing was heard until `now`, on purpose: as after a pause, no endpoint is convicted for a while.
     pub(in super::super) fn resumed(now: Timestamp) -> Self {
         Self { last_pause: Some(now), ..Self::default() }
     }

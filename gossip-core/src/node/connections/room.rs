@@ -104,7 +104,7 @@ impl Connections {
         true
     }
 
-    /// Somebody has said who it is: of too many connections of one, that which was silent for the longest gives way.
+    /// A peer has named itself. If it has too many connections, the one that was silent for the longest gives way.
     pub(super) fn greet(&mut self, now: Timestamp, id: ConnectionId, from: Endpoint, kind: ConnectionKind) {
         let kind = match kind {
             ConnectionKind::Messaging(kind) => kind,
@@ -186,7 +186,7 @@ impl Connections {
         true
     }
 
-    /// Somebody waits for room to be sent a large message: one that is under way for long gives way.
+    /// A peer waits for room for a large message: one that has been in flight for long gives way.
     pub(in crate::node) fn displace_slow_large(&mut self, now: Timestamp) {
         let slow = self
             .peers
@@ -213,7 +213,7 @@ impl Connections {
         self.limits.retry.saturating_mul(1 << doublings)
     }
 
-    /// Our own pause is nobody's silence: all that is waited for may take so much longer.
+    /// Our own pause is not the silence of a peer: all deadlines move by its length.
     pub(in crate::node) fn put_off(&mut self, pause: Duration) {
         for connection in self.places.iter_mut().flatten() {
             connection.deadline = connection.deadline + pause;

@@ -1,4 +1,4 @@
-//! What a process in a capture knew, rebuilt from what it was told.
+//! What a process in a capture knew, rebuilt from what it was sent.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +63,7 @@ pub(super) fn answers(messages: &[Replayed]) -> BTreeMap<usize, usize> {
                 && (came - 50..came + 500).contains(&made)
                 && !answers.contains_key(at)
         });
-        let question = question.unwrap_or_else(|| panic!("nobody asked: {:?}", answer.captured));
+        let question = question.unwrap_or_else(|| panic!("no question was asked: {:?}", answer.captured));
         answers.insert(question, at);
     }
     answers
@@ -88,7 +88,7 @@ pub(super) fn published(messages: &[Replayed]) -> Published {
     published
 }
 
-/// A process in the capture, as far as what it was told goes.
+/// A process in the capture, as far as what it was sent goes.
 pub(super) struct Receiver {
     gossiper: Gossiper,
     /// Whether it has sent a SYN with digests.

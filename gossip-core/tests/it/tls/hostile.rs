@@ -17,7 +17,7 @@ fn alone(incoming: TlsIncoming) -> Net {
 }
 
 impl Net {
-    /// Somebody dials the node, and says this in one piece.
+    /// A peer dials the node, and sends this in one piece.
     fn said(&mut self, bytes: &[u8]) -> ConnectionId {
         let now = self.now;
         let connection = self.members[0].node.accept(now).unwrap();
@@ -131,7 +131,7 @@ fn rubbish_under_the_head_of_a_record_is_closed_and_counted() {
         record
     };
     for (bytes, expected) in [
-        // What cannot be read as a message of TLS is told from a message that does not belong there.
+        // What cannot be read as a message of TLS is reported apart from a message that does not belong there.
         (record(0x16, 16_384), TlsFault::NotTls),
         (record(0x16, 18_432), TlsFault::NotTls),
         (record(0x17, 100), TlsFault::Protocol),
@@ -205,7 +205,7 @@ fn alerts_and_rubbish_in_answer_to_our_hello_are_told_apart() {
         let connection = loop {
             match node.poll(&mut buffer) {
                 gossip_core::Output::Connect { connection, .. } => break connection,
-                gossip_core::Output::Timeout(_) => panic!("nobody is dialled"),
+                gossip_core::Output::Timeout(_) => panic!("no peer is dialled"),
                 _ => {}
             }
         };

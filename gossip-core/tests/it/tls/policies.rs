@@ -82,7 +82,7 @@ fn half_a_cluster_takes_up_tls_while_it_runs_and_then_requires_it() {
     }
     net.run(seconds(30));
     assert!(net.are_all_live());
-    assert_eq!(net.downs(), 0, "nobody is convicted");
+    assert_eq!(net.downs(), 0, "no endpoint is convicted");
 }
 
 #[test]
@@ -94,13 +94,13 @@ fn a_plain_dialler_is_refused_where_tls_is_required() {
     assert!(!net.is_live(0, 1));
     let stats = net.stats(0);
     assert!(stats.plain_refused >= 1, "{stats:?}");
-    // Told once, with the name of the peer, however often it comes.
+    // Reported once, with the name of the peer, however often it comes.
     assert_eq!(net.faults(0), [(Some(address(1)), false, TlsFault::PlainRefused)]);
     let failure = net.members[1].events.iter().find_map(|event| match event {
         gossip_core::Event::DialFailed { failure, .. } => Some(*failure),
         _ => None,
     });
-    assert_eq!(failure, Some(DialFailure::Alert), "it is told that TLS is wanted");
+    assert_eq!(failure, Some(DialFailure::Alert), "the failure says that TLS is wanted");
 }
 
 #[test]

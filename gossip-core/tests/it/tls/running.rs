@@ -22,7 +22,7 @@ fn certificates_and_authorities_are_replaced_while_nobody_is_found_down() {
     net.run(seconds(10));
     assert!(net.are_all_live());
     let opened = net.stats(0).tls_opened;
-    // All trust both authorities, then all have a new certificate, then nobody trusts the old authority any more.
+    // All trust both authorities, then all have a new certificate, then none trusts the old authority any more.
     for (keys, trusted) in [(&old, &[&old, &new][..]), (&new, &[&old, &new]), (&new, &[&new])] {
         for at in 0..4 {
             assert!(net.members[at].node.set_tls(Some(settings(at, keys, trusted))));
