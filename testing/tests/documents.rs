@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gossip_testing::pages::Page;
 
 /// Documents that hold the rule of 100 columns a line and 25 words a sentence, besides all in `docs`.
-const PLAIN: [&str; 7] = [
+const PLAIN: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -16,6 +16,7 @@ const PLAIN: [&str; 7] = [
     "RELEASING.md",
     "deploy/README.md",
     "CHANGELOG.md",
+    "benches/README.md",
 ];
 
 fn root() -> PathBuf {
