@@ -412,8 +412,10 @@ impl<P: Probe> Cluster<P> {
             return;
         };
         let host = pipe.host(Side::Acceptor);
+        let source = hosts[pipe.host(Side::Dialler)].endpoint.ip();
         let Some(Process::Node(process)) = hosts[host].process.as_mut() else { return };
-        let accepted = observe_node(probe, host, &mut process.node, |node| node.accept(*now));
+        let accepted =
+            observe_node(probe, host, &mut process.node, |node| node.accept_from(*now, Some(source)));
         match accepted {
             Some(connection) => {
                 pipe.ends[Side::Acceptor.index()].connection = Some(connection);

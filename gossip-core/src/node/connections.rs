@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -138,8 +139,7 @@ pub(super) struct Connection {
     #[cfg(feature = "tls")]
     pub(super) guard: super::secure::Guard,
     /// Of an accepted one: which address it comes from, if that is known.
-    #[cfg(feature = "tls")]
-    pub(super) source: Option<core::net::IpAddr>,
+    pub(super) source: Option<IpAddr>,
     pub(super) side: Side,
 }
 
@@ -285,6 +285,7 @@ impl Connections {
     pub(super) fn accept(
         &mut self,
         now: Timestamp,
+        source: Option<IpAddr>,
         max_message: usize,
         is_met: impl Fn(Endpoint) -> bool,
     ) -> Option<ConnectionId> {
@@ -302,6 +303,9 @@ impl Connections {
             is_greeted: false,
         };
         let id = self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))?;
+        if let Some(connection) = self.get_mut(id) {
+            connection.source = source;
+        }
         self.handshakes += 1;
         Some(id)
     }
@@ -770,7 +774,6 @@ impl Connections {
             owner: None,
             #[cfg(feature = "tls")]
             guard: super::secure::Guard::Plain,
-            #[cfg(feature = "tls")]
             source: None,
             side,
         });

@@ -89,18 +89,17 @@ impl Streams {
         &mut self,
         gossiper: &mut Gossiper,
         now: Timestamp,
-        _source: Option<IpAddr>,
+        source: Option<IpAddr>,
     ) -> Option<ConnectionId> {
         // The answer to the question for everything is one message, of whatever size. `max_inbound_bytes` bounds it all the same.
         let max_message = match gossiper.phase() {
             Phase::Asking => self.max_message.max(self.max_inbound_bytes),
             _ => self.max_message,
         };
-        let accepted = self.connections.accept(now, max_message, |from| gossiper.is_met(from));
+        let accepted = self.connections.accept(now, source, max_message, |from| gossiper.is_met(from));
         #[cfg(feature = "tls")]
         if let Some(id) = accepted {
             self.connections.protect(id, self.secure.guard());
-            self.connections.comes_from(id, _source);
         }
         self.tell_displaced(gossiper);
         accepted

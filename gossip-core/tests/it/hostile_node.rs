@@ -8,7 +8,8 @@ use gossip_core::internode::{
     Accept, ConnectionType, FrameKind, Framing, Header, Initiate, Params, VersionRange, wrap,
 };
 use gossip_core::{
-    ApplicationState, Config, ConnectionId, Endpoint, Input, MessagingVersion, Node, Output, Timestamp, Verb,
+    ApplicationState, Config, ConnectionId, Endpoint, Input, Limits, MessagingVersion, Node, Output,
+    Timestamp, Verb,
 };
 
 use crate::support::{Content, State, ack, ack2, builder, digest, endpoint, heartbeat, syn, written};
@@ -870,4 +871,46 @@ fn our_own_pause_is_not_held_against_connections() {
     a.establish(connection);
     a.bytes(greeting, &[initiate("10.9.0.1:7000"), frame_of(&syn(&[digest(B, 1, 1)]))].concat());
     assert_eq!((a.node.stats().timeouts, a.node.stats().syns_received), (0, 1));
+}
+
+/// A peer behind a slow link needs time for its handshake, and until it has answered an echo it is a stranger.
+#[test]
+fn connections_of_one_address_do_not_displace_those_of_others() {
+    let limits = Limits { max_connections: 64, max_handshakes: 16, ..Limits::default() };
+    let source = |n: u8| Some(core::net::IpAddr::from([192, 0, 2, n]));
+    for flooder in [source(1), Some("2001:db8::1".parse().unwrap()), None] {
+        for says_a_name in [false, true] {
+            let mut a = Played::new(builder(A, 100).limits(limits).build().unwrap());
+            let mut closed = Vec::new();
+            let mut number = 0;
+            let mut flood = |a: &mut Played, millis: u64| {
+                for _ in 0..millis / 10 {
+                    for _ in 0..5 {
+                        let connection = a.node.accept_from(a.now, flooder).expect("an older one gives way");
+                        if says_a_name {
+                            a.bytes(
+                                connection,
+                                &initiate(&format!("172.16.{}.{}:7000", number / 250, number % 250)),
+                            );
+                        }
+                        number += 1;
+                    }
+                    let closes = |wanted| match wanted {
+                        Wanted::Close(id) => Some(id),
+                        _ => None,
+                    };
+                    closed.extend(a.wanted().into_iter().filter_map(closes));
+                    a.pass(10);
+                }
+                closed.clone()
+            };
+            flood(&mut a, 1_000);
+            let slow = a.node.accept_from(a.now, source(2)).expect("a connection of the flooder gives way");
+            assert!(!flood(&mut a, 500).contains(&slow), "before its handshake");
+            a.bytes(slow, &initiate(B));
+            let closed = flood(&mut a, 2_000);
+            assert!(!closed.contains(&slow), "before it was proven");
+            assert!(closed.len() > 100, "the flood goes on at its own cost");
+        }
+    }
 }

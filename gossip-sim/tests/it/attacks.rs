@@ -111,6 +111,33 @@ fn nobody_is_starved_by_claims_without_substance() {
     nobody_honest_is_starved_by(Attack::EmptyClaims);
 }
 
+/// A hostile host opens its connections anew as they end, more of them than there are places.
+#[test]
+fn a_restarted_neighbour_is_live_within_three_seconds_while_one_host_floods_all_others() {
+    for attack in [Attack::SilentConnections, Attack::IdleConnections] {
+        for seed in 1..=4 {
+            let cluster = Cluster::new(4).seed(seed).streams().chunks(4_000).socket_buffer(100_000);
+            // It has forty to each of the others: all places for connections, and more than there are for handshakes.
+            let configure = |_, config| {
+                with_small_limits(config).change_limits(|limits: &mut gossip_core::Limits| {
+                    limits.max_connections = 40;
+                    limits.max_handshakes = 16;
+                })
+            };
+            let mut cluster = cluster.configure(configure).start_only(0..3);
+            cluster.run_until(|view| view.all_live(), seconds(20));
+            cluster.attack(3, attack);
+            cluster.run_for(seconds(30));
+            for host in [1, 2, 0] {
+                let restarted = cluster.restart(host);
+                let took = wait(&mut cluster, 3, |view| view.all_know(restarted) && view.all_live());
+                eprintln!("{attack:?}, seed {seed}: {took:?} until {host} is live again");
+                cluster.run_for(seconds(5));
+            }
+        }
+    }
+}
+
 const DAY: i64 = 24 * 60 * 60;
 
 /// All faults are over. A host whose clock was more than a year ahead starts again, as one that died does: it may have a generation that

@@ -1,6 +1,11 @@
 //! Who gives way when places, dials or memory run out: what one peer takes must not be missing to the others.
 
+use core::cmp::Reverse;
+use core::hash::BuildHasher;
+use core::net::IpAddr;
 use core::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use super::{Accepted, Connection, Connections, Dialled, Gone, Side, Stage};
 use crate::endpoint::Endpoint;
@@ -22,6 +27,42 @@ const UNDISTURBED: u32 = 8;
 /// How often the pause after dials that failed is doubled: for a stranger; and for others, whose dials took too long.
 const MAX_DOUBLINGS: u8 = 4;
 const MAX_DOUBLINGS_MET: u8 = 3;
+
+/// How many counters there are for the addresses that connections come from.
+const CROWDS: usize = 256;
+
+/// How many connections come from each address. Addresses share counters by a hash that no peer knows.
+struct Crowds<'a> {
+    counts: [u32; CROWDS],
+    hash: &'a FixedState,
+}
+
+impl<'a> Crowds<'a> {
+    fn of<'b>(hash: &'a FixedState, connections: impl Iterator<Item = &'b Connection>) -> Self {
+        let mut crowds = Self { counts: [0; CROWDS], hash };
+        for connection in connections {
+            let at = crowds.place(connection.source);
+            crowds.counts[at] += 1;
+        }
+        crowds
+    }
+
+    fn place(&self, source: Option<IpAddr>) -> usize {
+        let network = match source.map(|ip| ip.to_canonical()) {
+            None => 0,
+            Some(IpAddr::V4(ip)) => u128::from(u32::from(ip)),
+            // Who has one address of IPv6 has all that begin so.
+            Some(IpAddr::V6(ip)) => u128::from(ip) >> 64 << 64,
+        };
+        // Less than CROWDS.
+        usize::try_from(self.hash.hash_one(network) % CROWDS as u64).unwrap_or(0)
+    }
+
+    /// How many come from where `connection` does.
+    fn size(&self, connection: &Connection) -> u32 {
+        self.counts[self.place(connection.source)]
+    }
+}
 
 impl Connection {
     /// The accepted side, if it is one.
@@ -69,32 +110,37 @@ impl Connection {
 }
 
 impl Connections {
-    /// Gets a place for another accepted connection: the oldest that has not said who it is gives way. If all places are taken, the oldest of
-    /// a peer that the node has not met gives way, else the one that was silent for the longest.
+    /// Gets a place for another accepted connection: one that has not said who it is gives way. If all places are taken, one of a peer
+    /// that the node has not met gives way, else the one that was silent for the longest. Of several it is the oldest of the address
+    /// that has the most of them.
     pub(super) fn make_place_for_accepted(
         &mut self,
         now: Timestamp,
         is_met: impl Fn(Endpoint) -> bool,
     ) -> bool {
         if self.handshakes >= self.limits.max_handshakes {
+            let is_new =
+                |connection: &&Connection| connection.accepted().is_some_and(|accepted| !accepted.is_greeted);
+            let crowds = Crowds::of(&self.hash, self.connections().filter(is_new));
             let oldest = self
                 .connections()
-                .filter(|connection| connection.accepted().is_some_and(|accepted| !accepted.is_greeted))
-                .min_by_key(|connection| connection.opened)
+                .filter(is_new)
+                .min_by_key(|connection| (Reverse(crowds.size(connection)), connection.opened))
                 .map(|connection| connection.id);
             let Some(oldest) = oldest else { return false };
             self.displace(now, oldest);
         }
         // A quarter of the places stays for dials: who only listens is not a member.
         if self.used_places() >= self.limits.max_connections.div_ceil(4) * 3 {
-            let silent = self
-                .connections()
-                .filter(|connection| connection.accepted().is_some())
+            let accepted = || self.connections().filter(|connection| connection.accepted().is_some());
+            let is_known = |connection: &Connection| connection.owner.is_some_and(|(from, _)| is_met(from));
+            let crowds = Crowds::of(&self.hash, accepted().filter(|connection| !is_known(connection)));
+            let silent = accepted()
                 .min_by_key(|connection| {
                     // How often strangers speak is up to them, and says nothing for them.
-                    match connection.owner.is_some_and(|(from, _)| is_met(from)) {
-                        true => (true, connection.heard),
-                        false => (false, connection.opened),
+                    match is_known(connection) {
+                        true => (true, Reverse(0), connection.heard),
+                        false => (false, Reverse(crowds.size(connection)), connection.opened),
                     }
                 })
                 .map(|connection| connection.id);

@@ -1,7 +1,5 @@
 //! What connections under TLS need beside the others.
 
-use core::net::IpAddr;
-
 use super::{Action, Connections, Side, Stage};
 use crate::endpoint::Endpoint;
 use crate::io::ConnectionId;
@@ -51,13 +49,6 @@ impl Connections {
         };
         if is_new {
             connection.guard = guard;
-        }
-    }
-
-    /// Notes which address an accepted connection comes from.
-    pub(in crate::node) fn comes_from(&mut self, id: ConnectionId, source: Option<IpAddr>) {
-        if let Some(connection) = self.get_mut(id) {
-            connection.source = source;
         }
     }
 
