@@ -217,10 +217,12 @@ fn count_in(folder: &Path) -> Result<Vec<Count>, String> {
     let mut counts = count_run(folder, "counts::measured", "")?;
     for (part, function) in PARTS {
         let rounds = count_run(folder, &format!("*{function}*"), ROUND)?;
-        counts.extend(rounds.into_iter().filter(|count| count.name.starts_with(ROUND)).map(|count| Count {
-            name: count.name.replacen(ROUND, part, 1),
-            ..count
-        }));
+        counts.extend(
+            rounds
+                .into_iter()
+                .filter(|count| count.name.starts_with(ROUND))
+                .map(|count| Count { name: count.name.replacen(ROUND, part, 1), ..count }),
+        );
     }
     Ok(counts)
 }

@@ -17,7 +17,7 @@ group! {
         /// The phi above which a silent endpoint is convicted. A greater threshold takes longer and errs less. At one heartbeat a
         /// second 8 means 18.4 s of silence, 12 means 27.6 s. Default 8; 1 to 1,000.
         pub phi_convict_threshold: f64,
-        /// The number of intervals between heartbeats that are remembered of each endpoint, 4 bytes each. With more of them the mean
+        /// The number of intervals between heartbeats that are remembered of each endpoint, 2 bytes each. With more of them the mean
         /// follows a change more slowly. Default 64; 1 to 1,000.
         pub arrival_window: u16,
         /// The interval that is assumed for the first heartbeat of an endpoint. A greater one forgives a slow start.
