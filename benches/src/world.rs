@@ -9,6 +9,8 @@ use crate::order::Chance;
 
 /// How many peers are taught in one exchange: that all fit one message.
 const LESSON: usize = 100;
+/// How often all peers are taught at the most, until all are known.
+const LESSONS: u32 = 4;
 /// After how many rounds without a new endpoint a gossiper no longer takes itself to be among many that join.
 const SETTLES: u32 = 12;
 
@@ -49,18 +51,12 @@ impl World {
             buffer: vec![0; ROOM],
             now: Timestamp::ZERO,
         };
-        // A state is taken only if it was asked for, and not all are asked for at once.
-        for chunk in Chance::new(1).shuffled(count).chunks(LESSON) {
-            let items: Vec<Item> =
-                chunk.iter().map(|peer| Item { peer: *peer, version: heartbeat, value: None }).collect();
-            world.handle(Verb::GOSSIP_DIGEST_SYN, &syn(&items));
-            world.drain();
-            world.handle(Verb::GOSSIP_DIGEST_ACK2, &full_states(chunk, heartbeat, states));
-            world.answer_echoes();
-            while world.gossiper.poll_event().is_some() {}
-            // What was asked for is forgotten, and newcomers are put in order.
-            world.round();
-            world.drain();
+        // A state is taken only if it was asked for, and not all are asked for at once. Of some, everything is requested once more, which
+        // nobody answers here, so that some others are not asked for the first time.
+        for _ in 0..LESSONS {
+            if world.gossiper.endpoint_count() <= count as usize {
+                world.teach(count, heartbeat, states);
+            }
         }
         // While endpoints are being learned of, a SYN that lists few is answered by another. What is measured is the time after that.
         for _ in 0..SETTLES {
@@ -70,6 +66,26 @@ impl World {
         assert_eq!(world.gossiper.endpoint_count(), count as usize + 1, "all peers are known");
         assert_eq!(world.gossiper.live_endpoints().count(), count as usize, "all peers are live");
         world
+    }
+
+    fn teach(
+        &mut self,
+        count: u32,
+        heartbeat: i32,
+        states: impl Fn(u32) -> Vec<(ApplicationState, String)> + Copy,
+    ) {
+        for chunk in Chance::new(1).shuffled(count).chunks(LESSON) {
+            let items: Vec<Item> =
+                chunk.iter().map(|peer| Item { peer: *peer, version: heartbeat, value: None }).collect();
+            self.handle(Verb::GOSSIP_DIGEST_SYN, &syn(&items));
+            self.drain();
+            self.handle(Verb::GOSSIP_DIGEST_ACK2, &full_states(chunk, heartbeat, states));
+            self.answer_echoes();
+            while self.gossiper.poll_event().is_some() {}
+            // What was asked for is forgotten, and newcomers are put in order.
+            self.round();
+            self.drain();
+        }
     }
 
     /// Takes in a message from the first peer.
