@@ -23,8 +23,11 @@ impl<'a> JavaStr<'a> {
     ///
     /// How many bytes from the start are good: Java would refuse what follows.
     pub fn new(bytes: &'a [u8]) -> Result<Self, usize> {
-        let mut at = 0;
         // Nearly all that is gossiped is ASCII; Java refuses no byte below 0x80.
+        if bytes.is_ascii() {
+            return Ok(Self { bytes });
+        }
+        let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let ascii = rest.iter().take_while(|byte| byte.is_ascii()).count();
             at += ascii;

@@ -35,6 +35,8 @@ pub(super) struct Outbox {
     free_lists: Vec<ListId>,
     /// How much that was due was dropped to make room for something else.
     stolen: u64,
+    /// The place of the peer that something was noted or taken out for last. It is mostly looked for again.
+    last: u32,
 }
 
 /// Names a list of endpoints from the pool.
@@ -199,6 +201,7 @@ impl Outbox {
             lists: (0..max_lists).map(|_| Pending::default()).collect(),
             free_lists: (0..max_lists).map(ListId).collect(),
             stolen: 0,
+            last: 0,
         };
         outbox.reserve(0);
         outbox
@@ -347,6 +350,7 @@ impl Outbox {
 
     fn owe(&mut self, to: Endpoint, note: impl FnOnce(&mut Due)) -> Result<(), NoRoom> {
         let at = self.find(to).or_else(|| self.place_for(to)).ok_or(NoRoom)?;
+        self.last = at;
         let peer = &mut self.peers[at as usize];
         note(&mut peer.due);
         if !peer.is_ready {
@@ -357,6 +361,9 @@ impl Outbox {
     }
 
     fn find(&self, endpoint: Endpoint) -> Option<u32> {
+        if self.peers.get(self.last as usize).is_some_and(|peer| peer.endpoint == endpoint) {
+            return Some(self.last);
+        }
         let found =
             self.index.find(self.hash.hash_one(endpoint), |at| self.peers[*at as usize].endpoint == endpoint);
         found.copied()
@@ -424,6 +431,7 @@ impl Outbox {
             let peer = &mut self.peers[at as usize];
             peer.is_ready = false;
             if !peer.owes_nothing() {
+                self.last = at;
                 return Some(peer.endpoint);
             }
         }
