@@ -1,0 +1,222 @@
+//! Up and down, removal and quarantine (`docs/protocol/exchange.md#up-and-down`, `docs/protocol/life-cycle.md#status-check`).
+
+use std::time::Duration;
+
+use gossip_core::Endpoint;
+
+use crate::message::Message;
+use crate::node::{Answer, Echo, Node, Refusal};
+use crate::state::{STOPPED, TOKENS, expiry, is_bootstrapping, is_dead, is_member, keyword};
+
+/// A departed endpoint whose status names no usable time is kept so long (`docs/protocol/life-cycle.md#times-and-settings`).
+const VERY_LONG_MS: u64 = 259_200_000;
+
+/// With a limit on expiries: a month.
+const MONTH_MS: u64 = 31 * 24 * 60 * 60 * 1_000;
+
+/// With quarantine by generation, a departure is remembered for so long after its state has ended.
+const REMEMBERED: Duration = Duration::from_hours(240);
+
+impl Node {
+    /// Asks an endpoint whether it can be reached. It counts as not alive until it answers.
+    pub(crate) fn mark_alive(&mut self, endpoint: Endpoint) -> Vec<Answer> {
+        let rules = self.rules();
+        let Some(state) = self.states.get(&endpoint) else { return Vec::new() };
+        let (generation, has_stopped) = (state.generation, state.heartbeat == STOPPED);
+        self.alive.remove(&endpoint);
+        if rules.stopped_get_no_echo && (has_stopped || keyword(self.status(endpoint)) == "shutdown") {
+            return Vec::new();
+        }
+        let is_pending = self.echoes.get(&endpoint).is_some_and(|echo| echo.generation == generation);
+        if rules.one_echo && is_pending {
+            return Vec::new();
+        }
+        self.echoes.insert(endpoint, Echo { generation, since: self.now });
+        vec![(endpoint, Message::EchoRequest)]
+    }
+
+    /// A node answers unless it is stopping.
+    pub(crate) fn on_echo_request(&self, from: Endpoint) -> Vec<Answer> {
+        let is_silent = self.rules().stopping_is_silent && self.is_stopping;
+        if is_silent || self.shadow.is_some() { Vec::new() } else { vec![(from, Message::EchoResponse)] }
+    }
+
+    /// The endpoint is up, if the echo still waits.
+    pub(crate) fn on_echo_response(&mut self, from: Endpoint) {
+        let Some(echo) = self.echoes.remove(&from) else { return };
+        let is_late = self.now - echo.since > self.settings.echo_timeout;
+        let Some(state) = self.states.get(&from).filter(|_| !is_late) else { return };
+        if state.generation == echo.generation {
+            self.alive.insert(from);
+        }
+        self.updated.insert(from, self.now);
+        self.live.insert(from);
+        self.unreachable.remove(&from);
+        self.expire_times.remove(&from);
+    }
+
+    /// An endpoint is down.
+    pub(crate) fn mark_dead(&mut self, endpoint: Endpoint) {
+        self.alive.remove(&endpoint);
+        self.live.remove(&endpoint);
+        self.unreachable.insert(endpoint, self.now);
+        if self.rules().one_echo {
+            self.echoes.remove(&endpoint);
+        }
+    }
+
+    /// What follows from a status (`docs/protocol/life-cycle.md#how-receivers-react`).
+    pub(crate) fn react(&mut self, endpoint: Endpoint, status: &str) {
+        let by_status = self.rules().members_by_status;
+        let has_tokens = self.states.get(&endpoint).is_some_and(|state| state.values.contains_key(&TOKENS));
+        match keyword(status) {
+            _ if is_member(status) && (by_status || has_tokens) => {
+                self.ring.insert(endpoint);
+            }
+            "LEFT" | "removed" => {
+                let mut expires = expiry(status);
+                if self.rules().expiry_has_a_limit {
+                    expires = Some(
+                        expires
+                            .filter(|at| *at <= self.unix_ms + MONTH_MS)
+                            .unwrap_or(self.unix_ms + VERY_LONG_MS),
+                    );
+                }
+                if let Some(at) = expires {
+                    self.expire_times.insert(endpoint, at);
+                }
+                self.ring.remove(&endpoint);
+                if by_status {
+                    self.mark_dead(endpoint);
+                    self.refuse(endpoint);
+                } else {
+                    self.remove(endpoint);
+                }
+            }
+            "removing" if !self.ring.contains(&endpoint) => self.remove(endpoint),
+            _ if by_status && is_dead(status) => self.mark_dead(endpoint),
+            _ => {}
+        }
+    }
+
+    /// The state stays, and nothing more of the endpoint is accepted for a while.
+    fn remove(&mut self, endpoint: Endpoint) {
+        self.seeds.remove(&endpoint);
+        self.live.remove(&endpoint);
+        self.unreachable.remove(&endpoint);
+        self.refuse(endpoint);
+    }
+
+    /// Forgets an endpoint.
+    fn evict(&mut self, endpoint: Endpoint) {
+        self.refuse(endpoint);
+        self.states.remove(&endpoint);
+        self.alive.remove(&endpoint);
+        self.live.remove(&endpoint);
+        self.unreachable.remove(&endpoint);
+        self.expire_times.remove(&endpoint);
+        self.arrivals.remove(&endpoint);
+        self.echoes.remove(&endpoint);
+        self.updated.remove(&endpoint);
+        self.ring.remove(&endpoint);
+    }
+
+    fn refuse(&mut self, endpoint: Endpoint) {
+        let generation = self.states.get(&endpoint).map_or(0, |state| state.generation);
+        let mut lasts = self.settings.quarantine;
+        if self.rules().quarantine_by_generation && is_dead(self.status(endpoint)) {
+            let rest = self.expire_times.get(&endpoint).map_or(0, |at| at.saturating_sub(self.unix_ms));
+            lasts = Duration::from_millis(rest) + REMEMBERED;
+        }
+        let refusal = Refusal { generation, since: self.now, lasts };
+        let by_address = !self.rules().quarantine_by_generation;
+        let is_newer =
+            self.quarantined.get(&endpoint).is_none_or(|known| by_address || known.generation <= generation);
+        if is_newer {
+            self.quarantined.insert(endpoint, refusal);
+        }
+    }
+
+    /// Another address has taken over all tokens of an endpoint (`docs/protocol/life-cycle.md#remove-evict-quarantine`).
+    pub fn replaced(&mut self, endpoint: Endpoint) {
+        self.evict(endpoint);
+        if let Some(refusal) = self.quarantined.get_mut(&endpoint) {
+            refusal.lasts += self.settings.quarantine;
+        }
+    }
+
+    /// Ends a round.
+    pub fn check(&mut self) {
+        self.give_up_echoes();
+        let pause_ended = self.rules().pause_between_rounds.then(|| self.may_convict());
+        let others: Vec<Endpoint> =
+            self.states.keys().copied().filter(|endpoint| *endpoint != self.local).collect();
+        for endpoint in others {
+            if self.arrivals.contains_key(&endpoint) {
+                let may_convict = pause_ended.unwrap_or_else(|| self.may_convict());
+                let phi = self.arrivals.get(&endpoint).map_or(0.0, |arrivals| arrivals.phi(self.now));
+                if may_convict && phi > self.settings.threshold && self.alive.contains(&endpoint) {
+                    self.convict(endpoint);
+                }
+            }
+            self.forget_if_over(endpoint);
+        }
+        let now = self.now;
+        self.quarantined.retain(|_, refusal| now - refusal.since <= refusal.lasts);
+    }
+
+    /// `docs/protocol/failure-detection.md#local-pauses`.
+    fn may_convict(&mut self) -> bool {
+        let pause = self.now - self.last_check;
+        self.last_check = self.now;
+        if pause > self.settings.longest_pause {
+            self.last_pause = Some(self.now);
+            return false;
+        }
+        self.last_pause.is_none_or(|at| self.now - at >= self.settings.longest_pause)
+    }
+
+    /// `docs/protocol/failure-detection.md#conviction`.
+    fn convict(&mut self, endpoint: Endpoint) {
+        if keyword(self.status(endpoint)) == "shutdown" {
+            self.mark_as_stopped(endpoint);
+        } else {
+            self.mark_dead(endpoint);
+        }
+    }
+
+    fn give_up_echoes(&mut self) {
+        let (now, timeout) = (self.now, self.settings.echo_timeout);
+        let over: Vec<Endpoint> = self
+            .echoes
+            .iter()
+            .filter(|(_, echo)| now - echo.since >= timeout)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
+        for endpoint in over {
+            self.echoes.remove(&endpoint);
+            if self.rules().silent_echo_is_unreachable {
+                self.unreachable.entry(endpoint).or_insert(now);
+            }
+        }
+    }
+
+    fn forget_if_over(&mut self, endpoint: Endpoint) {
+        let status = self.status(endpoint).to_owned();
+        let is_member = self.ring.contains(&endpoint);
+        let limit = if is_bootstrapping(&status) { self.settings.failed_join } else { self.settings.silence };
+        let silence = self.now - self.updated.get(&endpoint).copied().unwrap_or(self.now);
+        let is_gossip_only = !is_member && !is_dead(&status);
+        if is_gossip_only
+            && self.refused_generation(endpoint).is_none()
+            && limit.is_some_and(|limit| silence > limit)
+        {
+            self.remove(endpoint);
+            self.evict(endpoint);
+        }
+        let is_over = self.expire_times.get(&endpoint).is_some_and(|at| self.unix_ms > *at);
+        if is_over && !self.alive.contains(&endpoint) && !is_member {
+            self.evict(endpoint);
+        }
+    }
+}
