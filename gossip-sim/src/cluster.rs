@@ -397,6 +397,7 @@ impl<P: Probe> Cluster<P> {
         state.wake = None;
         self.tell_time(host);
         let Self { hosts, probe, now, .. } = self;
+        probe.on_wake(*now, host);
         match hosts[host].process.as_mut() {
             Some(Process::Messages(process)) => {
                 observe(probe, host, &mut process.gossiper, |gossiper| gossiper.handle_timeout(*now));
@@ -412,6 +413,7 @@ impl<P: Probe> Cluster<P> {
     fn tell_time(&mut self, host: usize) {
         let Self { hosts, probe, now, .. } = self;
         let unix_ms = hosts[host].unix_ms(*now);
+        probe.on_clock(*now, host, unix_ms);
         match hosts[host].process.as_mut() {
             Some(Process::Messages(process)) => observe(probe, host, &mut process.gossiper, |gossiper| {
                 gossiper.handle_wall_clock(*now, unix_ms);

@@ -37,6 +37,7 @@ impl<P: Probe> Cluster<P> {
             .expect("what a gossiper writes, a gossiper can read");
         let MessageProcess { gossiper, sessions } = &mut **process;
         let session = sessions.entry((from, boot)).or_insert_with(|| gossiper.open_session(sender));
+        probe.on_receive(*now, to, sender, outgoing.id, &message);
         observe(probe, to, gossiper, |gossiper| {
             gossiper.handle_message(*now, sender, outgoing.id, session, &message);
         });

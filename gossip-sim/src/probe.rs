@@ -1,5 +1,6 @@
 //! Watching every call into the protocol.
 
+use gossip_core::message::Message;
 use gossip_core::{Endpoint, Gossiper, Outgoing, Output, Timestamp};
 
 /// Sees every call into a node, right before and right after it, and everything that comes out.
@@ -20,6 +21,21 @@ pub trait Probe {
     /// The last thing that happened was a call into the node of `host`.
     fn after(&mut self, host: usize, gossiper: &Gossiper) {
         let _ = (host, gossiper);
+    }
+
+    /// The next call tells the node of `host` what its wall clock reads.
+    fn on_clock(&mut self, now: Timestamp, host: usize, unix_ms: u64) {
+        let _ = (now, host, unix_ms);
+    }
+
+    /// The next call lets time pass in the node of `host`.
+    fn on_wake(&mut self, now: Timestamp, host: usize) {
+        let _ = (now, host);
+    }
+
+    /// The next call handles this message from `from`. Only where whole messages travel.
+    fn on_receive(&mut self, now: Timestamp, host: usize, from: Endpoint, id: u64, message: &Message<'_>) {
+        let _ = (now, host, from, id, message);
     }
 
     /// A gossiper wants a message sent. Only where whole messages travel.

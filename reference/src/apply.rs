@@ -6,20 +6,20 @@ use crate::arrivals::Arrivals;
 use crate::message::States;
 use crate::node::{Answer, Node};
 use crate::state::{
-    INTERNAL_ADDRESS_AND_PORT, INTERNAL_IP, NATIVE_ADDRESS_AND_PORT, RELEASE_VERSION, RPC_ADDRESS, STATUS,
-    STATUS_WITH_PORT, State, is_dead, keyword,
+    HOST_ID, INTERNAL_ADDRESS_AND_PORT, INTERNAL_IP, NATIVE_ADDRESS_AND_PORT, RELEASE_VERSION, RPC_ADDRESS, STATUS,
+    STATUS_WITH_PORT, STOPPED, State, is_dead, keyword,
 };
 
 /// A generation may be a year ahead of the clock.
 const MAX_AHEAD: i64 = 365 * 24 * 60 * 60;
 
 impl Node {
-    /// Applies the states of a message. `is_answer`: it answers a SYN of this process.
-    pub(crate) fn apply(&mut self, from: Endpoint, states: &States, is_answer: bool) -> Vec<Answer> {
+    /// Applies the states of a message. `answers_syn`: of an ACK, whether it answers a SYN of this process.
+    pub(crate) fn apply(&mut self, from: Endpoint, states: &States, answers_syn: Option<bool>) -> Vec<Answer> {
         // Arrivals are noted of all endpoints before any state changes.
         let mut refused = Vec::new();
         for (endpoint, remote) in states {
-            if *endpoint == self.local || self.is_refused(from, *endpoint, remote, is_answer) {
+            if *endpoint == self.local || self.is_refused(from, *endpoint, remote, answers_syn) {
                 refused.push(*endpoint);
             } else {
                 self.note_arrival(*endpoint, remote);
@@ -39,7 +39,7 @@ impl Node {
     }
 
     /// Whether nothing of a state is taken.
-    fn is_refused(&mut self, from: Endpoint, endpoint: Endpoint, remote: &State, is_answer: bool) -> bool {
+    fn is_refused(&mut self, from: Endpoint, endpoint: Endpoint, remote: &State, answers_syn: Option<bool>) -> bool {
         let rules = self.rules();
         if let Some(generation) = self.refused_generation(endpoint) {
             let is_known = self.states.get(&endpoint).is_some_and(|known| known.generation >= remote.generation);
@@ -53,16 +53,31 @@ impl Node {
         }
         let is_other_process = known.is_none_or(|known| remote.generation > known.generation);
         if rules.whole_only_if_requested && is_other_process {
-            let listed = known.is_some() && is_answer;
-            let asked = self.requested.remove(&(from, endpoint));
-            let is_asked = asked.is_some_and(|at| self.now - at <= self.settings.interval * 10);
-            if !listed && !is_asked {
+            // Of an endpoint that is only saved, an answer to an earlier process of ours looks the same.
+            let listed = known.is_some_and(|known| known.generation != 0) && answers_syn == Some(true);
+            if !self.take_request(from, endpoint) && !listed {
                 self.wanted.insert(endpoint);
                 return true;
             }
             self.wanted.remove(&endpoint);
+            let is_young = self.now - self.began < self.settings.echo_timeout;
+            let is_part = answers_syn.is_none() && !remote.values.contains_key(&HOST_ID);
+            if rules.parts_are_doubted && is_young && is_part {
+                self.wanted.insert(endpoint);
+            }
         }
         false
+    }
+
+    /// Whether a state is the answer to a request. Each request has one answer, within ten intervals.
+    fn take_request(&mut self, from: Endpoint, endpoint: Endpoint) -> bool {
+        let Some(request) = self.requested.get(&endpoint) else { return false };
+        let is_answer =
+            request.peers.contains(&from) && self.now - request.last <= self.settings.interval * 10;
+        if is_answer {
+            self.requested.remove(&endpoint);
+        }
+        is_answer
     }
 
     /// `docs/protocol/failure-detection.md#when-an-arrival-is-reported`, for an endpoint that is known.
@@ -131,8 +146,16 @@ impl Node {
         self.react(endpoint, &status);
         if keyword(&status) == "shutdown" {
             self.mark_as_stopped(endpoint);
+        } else if self.rules().stops_are_believed && self.has_stopped(endpoint) {
+            self.mark_dead(endpoint);
         }
         answers
+    }
+
+    /// Whether an endpoint has stopped by its status, or by its heartbeat.
+    pub(crate) fn has_stopped(&self, endpoint: Endpoint) -> bool {
+        let heartbeat = self.states.get(&endpoint).map_or(0, |state| state.heartbeat);
+        heartbeat == STOPPED || keyword(self.status(endpoint)) == "shutdown"
     }
 
     /// `docs/protocol/exchange.md#newer-values-of-the-same-generation`.
@@ -155,9 +178,11 @@ impl Node {
         let status = self.status(endpoint).to_owned();
         if status_came {
             self.react(endpoint, &status);
-            if rules.stops_are_believed && keyword(&status) == "shutdown" && keyword(&before) != "shutdown" {
-                self.mark_dead(endpoint);
-            }
+        }
+        let says_so = keyword(&status) == "shutdown" && keyword(&before) != "shutdown";
+        let is_live = self.alive.contains(&endpoint) && self.has_stopped(endpoint);
+        if rules.stops_are_believed && (says_so || is_live) {
+            self.mark_dead(endpoint);
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod apply;
 mod arrivals;
+mod compare;
 mod liveness;
 mod message;
 mod node;
@@ -17,9 +18,12 @@ mod settings;
 mod shadow;
 pub mod state;
 mod stop;
+mod twin;
 
 pub use arrivals::{Arrivals, PHI_FACTOR};
+pub use compare::Compare;
 pub use message::{Digest, Message, States};
 pub use node::{Answer, Echo, Node, Refusal, Standing};
 pub use settings::{Deviations, Settings};
 pub use shadow::{Outcome, Shadow, generation_at_start, may_start};
+pub use twin::Twin;

@@ -6,7 +6,7 @@ use gossip_core::Endpoint;
 
 use crate::message::Message;
 use crate::node::{Answer, Echo, Node, Refusal};
-use crate::state::{STOPPED, TOKENS, expiry, is_bootstrapping, is_dead, is_member, keyword};
+use crate::state::{TOKENS, expiry, is_bootstrapping, is_dead, is_member, keyword};
 
 /// A departed endpoint whose status names no usable time is kept so long (`docs/protocol/life-cycle.md#times-and-settings`).
 const VERY_LONG_MS: u64 = 259_200_000;
@@ -22,9 +22,9 @@ impl Node {
     pub(crate) fn mark_alive(&mut self, endpoint: Endpoint) -> Vec<Answer> {
         let rules = self.rules();
         let Some(state) = self.states.get(&endpoint) else { return Vec::new() };
-        let (generation, has_stopped) = (state.generation, state.heartbeat == STOPPED);
+        let generation = state.generation;
         self.alive.remove(&endpoint);
-        if rules.stopped_get_no_echo && (has_stopped || keyword(self.status(endpoint)) == "shutdown") {
+        if rules.stopped_get_no_echo && self.has_stopped(endpoint) {
             return Vec::new();
         }
         let is_pending = self.echoes.get(&endpoint).is_some_and(|echo| echo.generation == generation);
@@ -43,9 +43,12 @@ impl Node {
 
     /// The endpoint is up, if the echo still waits.
     pub(crate) fn on_echo_response(&mut self, from: Endpoint) {
-        let Some(echo) = self.echoes.remove(&from) else { return };
-        let is_late = self.now - echo.since > self.settings.echo_timeout;
-        let Some(state) = self.states.get(&from).filter(|_| !is_late) else { return };
+        let Some(echo) = self.echoes.get(&from).copied() else { return };
+        if self.now - echo.since > self.settings.echo_timeout {
+            return;
+        }
+        self.echoes.remove(&from);
+        let Some(state) = self.states.get(&from) else { return };
         if state.generation == echo.generation {
             self.alive.insert(from);
         }
@@ -147,6 +150,7 @@ impl Node {
 
     /// Ends a round.
     pub fn check(&mut self) {
+        self.last_round = Some(self.now);
         self.give_up_echoes();
         let pause_ended = self.rules().pause_between_rounds.then(|| self.may_convict());
         let others: Vec<Endpoint> =
@@ -169,7 +173,8 @@ impl Node {
     fn may_convict(&mut self) -> bool {
         let pause = self.now - self.last_check;
         self.last_check = self.now;
-        if pause > self.settings.longest_pause {
+        // Between rounds, `set_now` has noticed it.
+        if !self.rules().pause_between_rounds && pause > self.settings.longest_pause {
             self.last_pause = Some(self.now);
             return false;
         }

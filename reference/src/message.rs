@@ -53,6 +53,32 @@ pub enum Message {
     Shutdown(Option<State>),
 }
 
+impl Message {
+    /// What it is, and about which endpoints.
+    pub fn summary(&self) -> String {
+        let listed = |digests: &[Digest]| -> Vec<String> {
+            let one = |digest: &Digest| format!("{}:{}:{}", digest.endpoint, digest.generation, digest.version);
+            digests.iter().map(one).collect()
+        };
+        let told = |states: &States| -> Vec<String> {
+            let one = |(endpoint, state): (&Endpoint, &State)| {
+                format!("{endpoint}:{}:{}+{}", state.generation, state.heartbeat, state.values.len())
+            };
+            states.iter().map(one).collect()
+        };
+        match self {
+            Self::Syn { digests, .. } => format!("SYN {}", listed(digests).join(" ")),
+            Self::Ack { requests, states } => {
+                format!("ACK, requests {}, states {}", listed(requests).join(" "), told(states).join(" "))
+            }
+            Self::Ack2 { states } => format!("ACK2 {}", told(states).join(" ")),
+            Self::EchoRequest => "an echo request".to_owned(),
+            Self::EchoResponse => "an echo response".to_owned(),
+            Self::Shutdown(_) => "a shutdown".to_owned(),
+        }
+    }
+}
+
 impl From<&Borrowed<'_>> for Message {
     fn from(message: &Borrowed<'_>) -> Self {
         match message {

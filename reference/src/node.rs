@@ -34,6 +34,15 @@ pub struct Echo {
     pub since: Duration,
 }
 
+/// That everything of an endpoint was requested.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The peer that was asked last, and the one before: either may answer.
+    pub(crate) peers: Vec<Endpoint>,
+    /// When it was asked last.
+    pub(crate) last: Duration,
+}
+
 /// That an endpoint was removed.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
@@ -73,14 +82,21 @@ pub struct Node {
     /// Endpoints that have a place in the ring.
     pub(crate) ring: BTreeSet<Endpoint>,
     pub(crate) echoes: BTreeMap<Endpoint, Echo>,
-    /// Peers that this process has sent a SYN to.
-    pub(crate) syn_sent: BTreeSet<Endpoint>,
-    /// What was requested from version 0, of which peer, and when.
-    pub(crate) requested: BTreeMap<(Endpoint, Endpoint), Duration>,
-    /// Endpoints whose state was refused because it may be a part. They are requested.
+    /// Whether this process has sent a SYN.
+    pub(crate) syn_sent: bool,
+    /// Peers whose answer to a SYN is awaited.
+    pub(crate) awaited: BTreeSet<Endpoint>,
+    /// What was requested from version 0.
+    pub(crate) requested: BTreeMap<Endpoint, Request>,
+    /// Endpoints whose state was refused because it may be a part, or is in doubt. They are requested.
     pub(crate) wanted: BTreeSet<Endpoint>,
-    /// When somebody was last checked, and when the last pause was noticed.
+    /// When the process started.
+    pub(crate) began: Duration,
+    /// When somebody was last checked.
     pub(crate) last_check: Duration,
+    /// When the last round began.
+    pub(crate) last_round: Option<Duration>,
+    /// When the last pause was noticed.
     pub(crate) last_pause: Option<Duration>,
     pub(crate) shadow: Option<Shadow>,
 }
@@ -108,10 +124,13 @@ impl Node {
             expire_times: BTreeMap::new(),
             ring: BTreeSet::new(),
             echoes: BTreeMap::new(),
-            syn_sent: BTreeSet::new(),
+            syn_sent: false,
+            awaited: BTreeSet::new(),
             requested: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            began: now,
             last_check: now,
+            last_round: None,
             last_pause: None,
             shadow: None,
         }
@@ -129,9 +148,23 @@ impl Node {
     }
 
     /// Moves the clocks.
-    pub const fn set_time(&mut self, now: Duration, unix_ms: u64) {
-        self.now = now;
+    pub fn set_time(&mut self, now: Duration, unix_ms: u64) {
+        self.set_now(now);
         self.unix_ms = unix_ms;
+    }
+
+    /// Moves the clock of the process. With pauses between rounds, a pause is noticed at once, and what waits for others waits as much
+    /// longer.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = now;
+        let Some(round) = self.last_round.filter(|_| self.rules().pause_between_rounds) else { return };
+        if now - round > self.settings.longest_pause {
+            let late = now.saturating_sub(round + self.settings.interval);
+            self.last_pause = Some(now);
+            self.last_round = Some(now);
+            self.echoes.values_mut().for_each(|echo| echo.since += late);
+            self.updated.values_mut().for_each(|updated| *updated += late);
+        }
     }
 
     /// Publishes a value under the next version (`docs/protocol/life-cycle.md#versions`).
@@ -146,6 +179,12 @@ impl Node {
     pub fn set_own(&mut self, own: State) {
         self.version = self.version.max(own.max_version());
         self.states.insert(self.local, own);
+    }
+
+    /// Whether the node takes part, and whether it has announced its stop: the application decides both.
+    pub const fn set_phase(&mut self, takes_part: bool, is_stopping: bool) {
+        self.is_enabled = takes_part;
+        self.is_stopping = is_stopping;
     }
 
     pub(crate) const fn next_version(&mut self) -> i32 {
@@ -347,19 +386,15 @@ impl Node {
         if !self.is_enabled {
             return Vec::new();
         }
-        let has_asked = if self.rules().ack_follows_own_syn {
-            self.syn_sent.contains(&from)
-        } else {
-            !self.syn_sent.is_empty()
-        };
-        if !states.is_empty() && !has_asked {
+        let is_awaited = self.awaited.remove(&from);
+        if !states.is_empty() && !self.syn_sent {
             return Vec::new();
         }
-        // An ACK that requests something of this process knows this process.
+        // A request for another generation of ours answers a SYN of an earlier process.
         let own = self.states.get(&self.local).map_or(0, |own| own.generation);
-        let knows_us =
-            requests.iter().any(|request| request.endpoint == self.local && request.generation == own);
-        let mut answers = self.apply(from, states, has_asked && knows_us);
+        let is_ours =
+            requests.iter().all(|request| request.endpoint != self.local || request.generation == own);
+        let mut answers = self.apply(from, states, Some(is_awaited && is_ours));
         let mut wanted = States::new();
         for request in requests {
             wanted.extend(self.delta_for(request).map(|delta| (request.endpoint, delta)));
@@ -384,22 +419,50 @@ impl Node {
 
     /// `docs/protocol/exchange.md#receiving-an-ack2`.
     fn on_ack2(&mut self, from: Endpoint, states: &States) -> Vec<Answer> {
-        if !self.is_enabled { Vec::new() } else { self.apply(from, states, false) }
+        if !self.is_enabled { Vec::new() } else { self.apply(from, states, None) }
     }
 
     /// Takes note of a message that was sent.
     pub fn sent(&mut self, to: Endpoint, message: &Message) {
         match message {
             Message::Syn { digests, .. } if !digests.is_empty() => {
-                self.syn_sent.insert(to);
+                self.syn_sent = true;
+                self.awaited.insert(to);
+                for digest in digests {
+                    if digest.version == 0 && self.wanted.remove(&digest.endpoint) {
+                        self.note_request(to, digest.endpoint);
+                    }
+                }
             }
             Message::Ack { requests, .. } => {
-                for request in requests.iter().filter(|request| request.version == 0) {
-                    self.requested.insert((to, request.endpoint), self.now);
+                for request in requests {
+                    if request.version == 0 || request.endpoint == self.local {
+                        self.note_request(to, request.endpoint);
+                    }
                 }
             }
             _ => {}
         }
+    }
+
+    fn note_request(&mut self, to: Endpoint, endpoint: Endpoint) {
+        let request = self.requested.entry(endpoint).or_insert(Request { peers: Vec::new(), last: self.now });
+        request.last = self.now;
+        if request.peers.first() != Some(&to) {
+            request.peers.insert(0, to);
+            request.peers.truncate(2);
+        }
+    }
+
+    /// Whether a request from version 0 may wait, because another peer was asked a moment ago.
+    pub fn is_requested(&self, endpoint: Endpoint) -> bool {
+        let patience = self.settings.interval * 4;
+        self.requested.get(&endpoint).is_some_and(|request| self.now - request.last <= patience)
+    }
+
+    /// Whether an endpoint is to be requested by the next SYN.
+    pub fn is_wanted(&self, endpoint: Endpoint) -> bool {
+        self.wanted.contains(&endpoint)
     }
 }
 

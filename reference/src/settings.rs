@@ -107,8 +107,8 @@ pub struct Deviations {
     pub refused_is_not_requested: bool,
     /// LEFT or removed without an expiry, or with one over a month away, ends after three days.
     pub expiry_has_a_limit: bool,
-    /// An ACK counts only if this process has sent a SYN to its sender.
-    pub ack_follows_own_syn: bool,
+    /// A state without a host id in an ACK2 to a young process may be a part: it is requested once more.
+    pub parts_are_doubted: bool,
     /// Whether an endpoint is a member follows from the statuses of its generation, not from the token ring.
     pub members_by_status: bool,
 }
@@ -138,7 +138,7 @@ impl Deviations {
             quarantine_by_generation: on,
             refused_is_not_requested: on,
             expiry_has_a_limit: on,
-            ack_follows_own_syn: on,
+            parts_are_doubted: on,
             members_by_status: on,
         }
     }

@@ -41,7 +41,15 @@ impl Node {
         if self.rules().stops_name_a_generation && body.generation != known.generation {
             return;
         }
-        let state = State { heartbeat: STOPPED, ..body.clone() };
+        let mut state = State { heartbeat: STOPPED, ..body.clone() };
+        if self.rules().values_by_their_own_version {
+            // The values that are known stay, unless the body has newer ones.
+            for (key, value) in &known.values {
+                if state.values.get(key).is_none_or(|said| said.version <= value.version) {
+                    state.values.insert(*key, value.clone());
+                }
+            }
+        }
         self.states.insert(from, state);
         let status = self.status(from).to_owned();
         self.react(from, &status);
@@ -50,9 +58,21 @@ impl Node {
 
     /// What a receiver writes into the state of an endpoint that stopped without a body.
     pub(crate) fn mark_as_stopped(&mut self, endpoint: Endpoint) {
-        let marks = [(STATUS_WITH_PORT, "shutdown,true"), (STATUS, "shutdown,true"), (RPC_READY, "false")];
-        for (below, (key, text)) in (1..).zip(marks.into_iter().rev()) {
-            let version = if self.rules().marks_are_constant { STOPPED - below } else { self.next_version() };
+        let marks = [
+            (STATUS_WITH_PORT, "shutdown,true", STOPPED - 2),
+            (STATUS, "shutdown,true", STOPPED - 1),
+            (RPC_READY, "false", STOPPED - 3),
+        ];
+        let own_words = keyword(self.status(endpoint)) == "shutdown";
+        for (key, text, constant) in marks {
+            let stored = self.states.get(&endpoint).and_then(|state| state.values.get(&key));
+            let is_said = stored.is_some_and(|stored| stored.text == text)
+                || (own_words && key != RPC_READY && stored.is_none());
+            // With constants, what the endpoint said itself keeps its version.
+            if self.rules().marks_are_constant && is_said {
+                continue;
+            }
+            let version = if self.rules().marks_are_constant { constant } else { self.next_version() };
             if let Some(state) = self.states.get_mut(&endpoint) {
                 state.values.insert(key, Value { text: text.to_owned(), version });
             }
