@@ -279,6 +279,13 @@ impl Asked {
         self.find(endpoint).is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(_)))
     }
 
+    /// Whether everything of `endpoint` was asked for just now, and of this peer.
+    pub(crate) fn is_asked_now(&self, endpoint: Endpoint, whom: Endpoint, now: Timestamp) -> bool {
+        let is_it = |question: Question| question.whom == whom && question.last == now;
+        self.find(endpoint)
+            .is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(question) if is_it(question)))
+    }
+
     /// Whether a state of `endpoint` that comes from `from` is the answer to such a question. Each question has one answer.
     pub(crate) fn take(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) -> bool {
         let Some(at) = self.find(endpoint) else { return false };

@@ -162,6 +162,18 @@ impl<P: Probe> Cluster<P> {
         self.drain(host);
     }
 
+    /// Lets the node on `host` leave the cluster for good, if it is a member that runs. Its process ends some intervals later.
+    pub fn leave(&mut self, host: usize) {
+        let now = self.now;
+        // One that leaves already goes on doing so.
+        let _ = match self.hosts[host].process.as_mut() {
+            Some(Process::Messages(process)) => process.gossiper.leave(now),
+            Some(Process::Node(process)) => process.node.leave(now),
+            Some(Process::Hostile(_)) | None => return,
+        };
+        self.drain(host);
+    }
+
     /// Stops the node on `host` in good order, and runs until its process has ended.
     ///
     /// # Panics

@@ -6,8 +6,8 @@ use crate::arrivals::Arrivals;
 use crate::message::States;
 use crate::node::{Answer, Node};
 use crate::state::{
-    HOST_ID, INTERNAL_ADDRESS_AND_PORT, INTERNAL_IP, NATIVE_ADDRESS_AND_PORT, RELEASE_VERSION, RPC_ADDRESS, STATUS,
-    STATUS_WITH_PORT, STOPPED, State, is_dead, keyword,
+    HOST_ID, INTERNAL_ADDRESS_AND_PORT, INTERNAL_IP, NATIVE_ADDRESS_AND_PORT, RELEASE_VERSION, RPC_ADDRESS,
+    STATUS, STATUS_WITH_PORT, STOPPED, State, is_dead, keyword,
 };
 
 /// A generation may be a year ahead of the clock.
@@ -15,7 +15,12 @@ const MAX_AHEAD: i64 = 365 * 24 * 60 * 60;
 
 impl Node {
     /// Applies the states of a message. `answers_syn`: of an ACK, whether it answers a SYN of this process.
-    pub(crate) fn apply(&mut self, from: Endpoint, states: &States, answers_syn: Option<bool>) -> Vec<Answer> {
+    pub(crate) fn apply(
+        &mut self,
+        from: Endpoint,
+        states: &States,
+        answers_syn: Option<bool>,
+    ) -> Vec<Answer> {
         // Arrivals are noted of all endpoints before any state changes.
         let mut refused = Vec::new();
         for (endpoint, remote) in states {
@@ -39,13 +44,19 @@ impl Node {
     }
 
     /// Whether nothing of a state is taken.
-    fn is_refused(&mut self, from: Endpoint, endpoint: Endpoint, remote: &State, answers_syn: Option<bool>) -> bool {
+    fn is_refused(
+        &mut self,
+        from: Endpoint,
+        endpoint: Endpoint,
+        remote: &State,
+        answers_syn: Option<bool>,
+    ) -> bool {
         let rules = self.rules();
-        if let Some(generation) = self.refused_generation(endpoint) {
-            let is_known = self.states.get(&endpoint).is_some_and(|known| known.generation >= remote.generation);
-            if !rules.quarantine_by_generation || remote.generation <= generation && !is_known {
-                return true;
-            }
+        let is_known = self.states.get(&endpoint).is_some_and(|known| known.generation >= remote.generation);
+        if self.is_quarantined(endpoint, remote.generation, remote.max_version())
+            && !(rules.quarantine_by_generation && is_known)
+        {
+            return true;
         }
         let known = self.states.get(&endpoint);
         if (known.is_some() || rules.future_is_refused_at_once) && self.is_future(remote.generation) {
@@ -61,7 +72,7 @@ impl Node {
             }
             self.wanted.remove(&endpoint);
             let is_young = self.now - self.began < self.settings.echo_timeout;
-            let is_part = answers_syn.is_none() && !remote.values.contains_key(&HOST_ID);
+            let is_part = answers_syn != Some(true) && !remote.values.contains_key(&HOST_ID);
             if rules.parts_are_doubted && is_young && is_part {
                 self.wanted.insert(endpoint);
             }
@@ -132,6 +143,7 @@ impl Node {
         self.echoes.remove(&endpoint);
         if self.rules().members_by_status {
             self.ring.remove(&endpoint);
+            self.quarantined.remove(&endpoint);
             // A new process is not verified, wherever the one before it stood.
             self.live.remove(&endpoint);
             self.unreachable.remove(&endpoint);
@@ -166,8 +178,11 @@ impl Node {
         if remote.max_version() > known.max_version() {
             self.updated.insert(endpoint, self.now);
         }
-        known.heartbeat =
-            if rules.greatest_heartbeat_stays { known.heartbeat.max(remote.heartbeat) } else { remote.heartbeat };
+        known.heartbeat = if rules.greatest_heartbeat_stays {
+            known.heartbeat.max(remote.heartbeat)
+        } else {
+            remote.heartbeat
+        };
         let mut status_came = false;
         for (key, value) in &remote.values {
             if known.values.get(key).is_none_or(|old| value.version > old.version) {

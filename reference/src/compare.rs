@@ -46,7 +46,8 @@ impl Compare {
 
     /// The first difference of each process.
     pub fn differences(&self) -> Vec<String> {
-        let open = self.twins.iter().filter_map(|(host, twin)| Some(format!("host {host}: {}", twin.difference()?)));
+        let open =
+            self.twins.iter().filter_map(|(host, twin)| Some(format!("host {host}: {}", twin.difference()?)));
         self.differences.iter().cloned().chain(open).collect()
     }
 

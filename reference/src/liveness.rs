@@ -6,7 +6,7 @@ use gossip_core::Endpoint;
 
 use crate::message::Message;
 use crate::node::{Answer, Echo, Node, Refusal};
-use crate::state::{TOKENS, expiry, is_bootstrapping, is_dead, is_member, keyword};
+use crate::state::{State, TOKENS, expiry, is_bootstrapping, is_dead, is_member, keyword};
 
 /// A departed endpoint whose status names no usable time is kept so long (`docs/protocol/life-cycle.md#times-and-settings`).
 const VERY_LONG_MS: u64 = 259_200_000;
@@ -16,6 +16,9 @@ const MONTH_MS: u64 = 31 * 24 * 60 * 60 * 1_000;
 
 /// With quarantine by generation, a departure is remembered for so long after its state has ended.
 const REMEMBERED: Duration = Duration::from_hours(240);
+
+/// With quarantine by generation, it is remembered for so long how far a silent endpoint was known.
+const SILENT_MEMORY: Duration = Duration::from_hours(72);
 
 impl Node {
     /// Asks an endpoint whether it can be reached. It counts as not alive until it answers.
@@ -131,7 +134,9 @@ impl Node {
             let rest = self.expire_times.get(&endpoint).map_or(0, |at| at.saturating_sub(self.unix_ms));
             lasts = Duration::from_millis(rest) + REMEMBERED;
         }
-        let refusal = Refusal { generation, since: self.now, lasts };
+        let version = self.states.get(&endpoint).map_or(0, State::max_version);
+        let has_left = is_dead(self.status(endpoint));
+        let refusal = Refusal { generation, version, has_left, since: self.now, lasts };
         let by_address = !self.rules().quarantine_by_generation;
         let is_newer =
             self.quarantined.get(&endpoint).is_none_or(|known| by_address || known.generation <= generation);
@@ -165,8 +170,11 @@ impl Node {
             }
             self.forget_if_over(endpoint);
         }
-        let now = self.now;
-        self.quarantined.retain(|_, refusal| now - refusal.since <= refusal.lasts);
+        let (now, by_generation) = (self.now, self.rules().quarantine_by_generation);
+        self.quarantined.retain(|_, refusal| {
+            let lasts = if by_generation && !refusal.has_left { SILENT_MEMORY } else { refusal.lasts };
+            now - refusal.since <= lasts
+        });
     }
 
     /// `docs/protocol/failure-detection.md#local-pauses`.
@@ -213,7 +221,7 @@ impl Node {
         let silence = self.now - self.updated.get(&endpoint).copied().unwrap_or(self.now);
         let is_gossip_only = !is_member && !is_dead(&status);
         if is_gossip_only
-            && self.refused_generation(endpoint).is_none()
+            && (self.rules().quarantine_by_generation || !self.quarantined.contains_key(&endpoint))
             && limit.is_some_and(|limit| silence > limit)
         {
             self.remove(endpoint);

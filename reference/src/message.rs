@@ -57,7 +57,8 @@ impl Message {
     /// What it is, and about which endpoints.
     pub fn summary(&self) -> String {
         let listed = |digests: &[Digest]| -> Vec<String> {
-            let one = |digest: &Digest| format!("{}:{}:{}", digest.endpoint, digest.generation, digest.version);
+            let one =
+                |digest: &Digest| format!("{}:{}:{}", digest.endpoint, digest.generation, digest.version);
             digests.iter().map(one).collect()
         };
         let told = |states: &States| -> Vec<String> {

@@ -48,6 +48,10 @@ pub(crate) struct Request {
 pub struct Refusal {
     /// The last generation that is refused.
     pub generation: i32,
+    /// How far the endpoint was known.
+    pub version: i32,
+    /// Whether it has left or was removed, and was not only silent.
+    pub has_left: bool,
     /// Since when, on the clock of the process.
     pub since: Duration,
     /// For how long.
@@ -232,10 +236,20 @@ impl Node {
         self.arrivals.get(&endpoint)
     }
 
-    /// The generation up to which an endpoint is refused now.
-    pub fn refused_generation(&self, endpoint: Endpoint) -> Option<i32> {
-        let refusal = self.quarantined.get(&endpoint)?;
-        (self.now - refusal.since <= refusal.lasts).then_some(refusal.generation)
+    /// Whether nothing of an endpoint up to this generation and version is accepted now.
+    pub fn is_quarantined(&self, endpoint: Endpoint, generation: i32, version: i32) -> bool {
+        let Some(refusal) = self.quarantined.get(&endpoint) else { return false };
+        let is_fresh = self.now - refusal.since <= refusal.lasts;
+        if !self.rules().quarantine_by_generation {
+            return is_fresh;
+        }
+        if refusal.has_left {
+            return is_fresh && generation <= refusal.generation;
+        }
+        // Of an endpoint that was silent, its generation is accepted after the time if it brings news.
+        let is_fresh = self.now - refusal.since < refusal.lasts;
+        generation < refusal.generation
+            || generation == refusal.generation && (is_fresh || version <= refusal.version)
     }
 
     /// The status of an endpoint that counts.
@@ -278,8 +292,12 @@ impl Node {
         }
         let share = |count: usize, of: usize| count as f64 / of as f64;
         if !self.unreachable.is_empty() && chance() < share(self.unreachable.len(), self.live.len() + 1) {
-            let tried: BTreeSet<_> =
-                self.unreachable.keys().copied().filter(|endpoint| !is_dead(self.status(*endpoint))).collect();
+            let tried: BTreeSet<_> = self
+                .unreachable
+                .keys()
+                .copied()
+                .filter(|endpoint| !is_dead(self.status(*endpoint)))
+                .collect();
             targets.extend(pick(&tried, chance()));
         }
         if (!is_seed || self.live.len() < self.seeds.len()) && !self.seeds.is_empty() {
@@ -372,9 +390,7 @@ impl Node {
         }
         let is_saved = digest.generation == 0;
         let is_future = rules.future_is_refused_at_once && self.is_future(digest.generation);
-        is_saved
-            || is_future
-            || self.refused_generation(digest.endpoint).is_some_and(|refused| digest.generation <= refused)
+        is_saved || is_future || self.is_quarantined(digest.endpoint, digest.generation, digest.version)
     }
 
     /// `docs/protocol/exchange.md#receiving-an-ack`.

@@ -61,8 +61,7 @@ impl Node {
         let waited = self.now - shadow.began;
         let limit = if shadow.is_seed { RING_DELAY } else { RING_DELAY * 2 };
         if waited > limit {
-            let outcome =
-                if shadow.is_seed { Outcome::Learned(States::new()) } else { Outcome::Failed };
+            let outcome = if shadow.is_seed { Outcome::Learned(States::new()) } else { Outcome::Failed };
             shadow.outcome.get_or_insert(outcome);
             return Vec::new();
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use gossip_core::message::{Codec, Message as Borrowed};
-use gossip_core::{DEFAULT_PARTITIONER, Endpoint, Gossiper, Outgoing, Phase, Standing as RealStanding, Timestamp};
+use gossip_core::{
+    DEFAULT_PARTITIONER, Endpoint, Gossiper, Outgoing, Phase, Standing as RealStanding, Timestamp,
+};
 
 use crate::message::{Digest, Message, States};
 use crate::node::{Node, Standing};
@@ -77,8 +79,11 @@ impl Twin {
 
     fn differ(&mut self, what: impl FnOnce() -> String) {
         if self.difference.is_none() {
-            let steps: Vec<String> =
-                self.steps.iter().map(|(at, step)| format!("\n  {:.3} s: {step}", at.as_secs_f64())).collect();
+            let steps: Vec<String> = self
+                .steps
+                .iter()
+                .map(|(at, step)| format!("\n  {:.3} s: {step}", at.as_secs_f64()))
+                .collect();
             self.difference = Some(format!("{}; after{}", what(), steps.concat()));
         }
     }
@@ -106,7 +111,14 @@ impl Twin {
     }
 
     /// A message arrives. To be called before the real node handles it, and [`Twin::after`] after that.
-    pub fn on_receive(&mut self, now: Timestamp, gossiper: &Gossiper, from: Endpoint, id: u64, message: &Borrowed<'_>) {
+    pub fn on_receive(
+        &mut self,
+        now: Timestamp,
+        gossiper: &Gossiper,
+        from: Endpoint,
+        id: u64,
+        message: &Borrowed<'_>,
+    ) {
         if self.difference.is_some() {
             return;
         }
@@ -196,7 +208,14 @@ impl Twin {
     }
 
     /// The real node sends a message.
-    pub fn on_message(&mut self, gossiper_now: Timestamp, to: Endpoint, codec: Codec, outgoing: Outgoing, body: &[u8]) {
+    pub fn on_message(
+        &mut self,
+        gossiper_now: Timestamp,
+        to: Endpoint,
+        codec: Codec,
+        outgoing: Outgoing,
+        body: &[u8],
+    ) {
         if self.difference.is_some() {
             return;
         }
@@ -269,7 +288,8 @@ impl Twin {
         real.sort_unstable();
         // One peer at a time is asked for everything of an endpoint, and for what others know of the node itself.
         model.retain(|request| {
-            real.contains(request) || (request.version != 0 && request.endpoint != self.model.local)
+            real.contains(request)
+                || (request.version != 0 && request.endpoint != self.model.local)
                 || !self.model.is_requested(request.endpoint)
         });
         model.sort_unstable();
@@ -305,7 +325,9 @@ fn difference_of(real: &States, model: &States) -> String {
     all.dedup();
     let differing = all.into_iter().filter(|endpoint| real.get(endpoint) != model.get(endpoint));
     let texts: Vec<String> = differing
-        .map(|endpoint| format!("{endpoint}: {:?}, by the model {:?}", real.get(endpoint), model.get(endpoint)))
+        .map(|endpoint| {
+            format!("{endpoint}: {:?}, by the model {:?}", real.get(endpoint), model.get(endpoint))
+        })
         .collect();
     texts.join("; ")
 }

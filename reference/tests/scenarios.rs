@@ -90,7 +90,11 @@ fn f1_two_nodes_exchange_what_a_syn_lists() {
     let mut a = node();
     let mut b = Node::new(settings(), endpoint(2), State::bare(200, 9), seconds(1_000), UNIX_MS);
     let answers = b.receive(endpoint(1), &a.syn());
-    assert_eq!(answers, [(endpoint(1), ack(&[digest(1, 100, 0)], &[]))], "the receiver does not offer itself");
+    assert_eq!(
+        answers,
+        [(endpoint(1), ack(&[digest(1, 100, 0)], &[]))],
+        "the receiver does not offer itself"
+    );
     a.sent(endpoint(2), &a.syn());
     let answers = a.receive(endpoint(2), &answers[0].1);
     assert_eq!(answers, [(endpoint(2), ack2(&[(1, State::bare(100, 5))]))]);
@@ -191,7 +195,11 @@ fn f14_f15_seeds_are_chosen_by_the_rule_for_seeds() {
     meet(&mut node, 2, normal(100, 1));
     assert_eq!(node.targets(|| 0.5), [endpoint(2)], "the live target was the seed");
     node.set_seeds([endpoint(3)]);
-    assert_eq!(node.targets(|| 0.99), [endpoint(2), endpoint(3)], "one seed of one known endpoint: each round");
+    assert_eq!(
+        node.targets(|| 0.99),
+        [endpoint(2), endpoint(3)],
+        "one seed of one known endpoint: each round"
+    );
     let mut alone = self::node();
     alone.set_seeds([endpoint(1)]);
     assert_eq!(alone.targets(|| 0.0), [], "its own only seed");

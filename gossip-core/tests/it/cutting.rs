@@ -12,6 +12,8 @@ use crate::support::{Content, Driven, State, ack, ack2, builder, digest, endpoin
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
 const C: &str = "10.0.0.3:7000";
+const D: &str = "10.0.0.4:7000";
+const E: &str = "10.0.0.5:7000";
 
 /// The least room that a message is written into.
 const LEAST: usize = 4_096;
@@ -204,6 +206,24 @@ fn a_hollow_state_is_refused_and_asked_for() {
         a.hand(B, &ack2(&[(C, State::new(heartbeat(200, 12), &[(ApplicationState::LOAD, "2", 11)]))]));
         assert_eq!(a.value(C, ApplicationState::LOAD), Some(("2".to_owned(), 11)));
     }
+}
+
+/// Found by the reference model: what was requested of another peer was missing in a SYN that requests something.
+#[test]
+fn a_syn_that_requests_an_endpoint_lists_all_others() {
+    let mut a = node();
+    a.round();
+    a.learn(D, &State::new(heartbeat(100, 5), &[]));
+    a.sent();
+    // A later process of D is requested of C, and a state of E in part has to be requested by the next SYN.
+    a.hand(C, &syn(&[digest(D, 200, 7)]));
+    a.hand(B, &ack2(&[(E, State::new(heartbeat(300, 9), &[(ApplicationState::LOAD, "1", 8)]))]));
+    a.sent();
+    let syns = a.round();
+    let syn = syns.iter().find(|sent| sent.to == endpoint(B)).unwrap();
+    let Content::Syn { digests, .. } = &syn.content else { panic!("{syn:?}") };
+    assert!(digests.contains(&digest(E, 300, 0)), "{digests:?}");
+    assert!(digests.contains(&digest(D, 100, 5)), "{digests:?}");
 }
 
 /// A greater generation in an ACK comes from a peer that knows that we had a smaller one: it is everything.

@@ -413,11 +413,12 @@ impl Writing<'_> {
                 }
             }
         }
-        // Endpoints that are requested from version 0, or listed already, are not listed a second time.
+        // Endpoints that this message requests from version 0, or lists already, are not listed a second time.
+        let now = self.clock.now();
         let is_left = |slot: Slot| {
             slot != Slot::FIRST
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
-                && !(wanted > 0 && self.exchange.asked.is_asked(table.endpoint(slot)))
+                && !(wanted > 0 && self.exchange.asked.is_asked_now(table.endpoint(slot), to, now))
                 && !(has_first && self.exchange.news.is_listed(slot))
                 && !(full > 0 && is_doubtful(table, slot))
         };
