@@ -22,7 +22,6 @@ pub struct Compare {
     settings: Settings,
     codec: Codec,
     twins: BTreeMap<usize, Twin>,
-    clocks: BTreeMap<usize, (Timestamp, u64)>,
     call: Option<(usize, Call)>,
     incoming: Option<(Timestamp, Endpoint, u64, Vec<u8>, gossip_core::Verb)>,
     differences: Vec<String>,
@@ -36,7 +35,6 @@ impl Compare {
             settings,
             codec: Codec::new(version),
             twins: BTreeMap::new(),
-            clocks: BTreeMap::new(),
             call: None,
             incoming: None,
             differences: Vec::new(),
@@ -67,12 +65,11 @@ impl Compare {
 impl Probe for Compare {
     fn on_start(&mut self, host: usize, gossiper: &Gossiper) {
         self.close(host);
-        let (now, unix_ms) = self.clocks.get(&host).copied().unwrap_or((Timestamp::ZERO, 0));
-        self.twins.insert(host, Twin::new(gossiper, self.settings.clone(), now, unix_ms));
+        // The time comes with the first call.
+        self.twins.insert(host, Twin::new(gossiper, self.settings.clone(), Timestamp::ZERO, 0));
     }
 
     fn on_clock(&mut self, now: Timestamp, host: usize, unix_ms: u64) {
-        self.clocks.insert(host, (now, unix_ms));
         if let Some(twin) = self.twins.get_mut(&host) {
             twin.on_clock(now, unix_ms);
         }

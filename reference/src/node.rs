@@ -151,6 +151,13 @@ impl Node {
         self.unreachable.insert(endpoint, self.now);
     }
 
+    /// The process starts now.
+    pub const fn start_at(&mut self, now: Duration) {
+        self.now = now;
+        self.began = now;
+        self.last_check = now;
+    }
+
     /// Moves the clocks.
     pub fn set_time(&mut self, now: Duration, unix_ms: u64) {
         self.set_now(now);

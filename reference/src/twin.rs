@@ -32,6 +32,7 @@ pub struct Twin {
     echo_ids: BTreeMap<Endpoint, u64>,
     /// Who was live before the last round: a probe may be repeated in the round that convicts.
     were_live: BTreeSet<Endpoint>,
+    has_time: bool,
     rounds: u64,
     difference: Option<String>,
     /// The last steps, for whoever looks for the cause.
@@ -50,6 +51,7 @@ impl Twin {
             owed: BTreeMap::new(),
             echo_ids: BTreeMap::new(),
             were_live: BTreeSet::new(),
+            has_time: now > Timestamp::ZERO,
             rounds: gossiper.stats().rounds,
             difference: None,
             steps: VecDeque::new(),
@@ -95,8 +97,12 @@ impl Twin {
         self.steps.push_back((self.model.now, step));
     }
 
-    /// The wall clock is told.
+    /// The wall clock is told. The first time, the process has just started.
     pub fn on_clock(&mut self, now: Timestamp, unix_ms: u64) {
+        if !self.has_time {
+            self.has_time = true;
+            self.model.start_at(since_start(now));
+        }
         self.model.set_time(since_start(now), unix_ms);
     }
 

@@ -1,0 +1,154 @@
+//! Each section of the specification has its tests: the tables of `docs/clauses.md`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What stands in place of tests where there is none.
+const NONE: &str = "No test: ";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The sections of a page: headings of the second and third level, but for the numbered steps of a trace.
+fn sections(page: &str) -> Vec<&str> {
+    let mut is_block = false;
+    let mut found = Vec::new();
+    for line in page.lines() {
+        is_block ^= line.starts_with("```");
+        let heading = line.strip_prefix("## ").or_else(|| line.strip_prefix("### "));
+        found.extend(heading.filter(|heading| !is_block && !heading.starts_with(char::is_numeric)));
+    }
+    found
+}
+
+/// A row of the tables: the page, the section, and what shows it.
+fn rows(clauses: &str) -> Vec<(String, String, String)> {
+    let row = |line: &str| {
+        let (section, shown) = line.strip_prefix("| [")?.strip_suffix(" |")?.split_once(" | ")?;
+        let (section, target) = section.strip_suffix(')')?.split_once("](protocol/")?;
+        let (page, _) = target.split_once('#')?;
+        Some((page.to_owned(), section.to_owned(), shown.to_owned()))
+    };
+    clauses.lines().filter_map(row).collect()
+}
+
+/// The names of all functions that are marked as tests in the sources under `folder`.
+fn tests(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                tests(&path, found);
+            }
+        } else if name.ends_with(".rs") {
+            found.extend(tests_of(&text(&path)));
+        }
+    }
+}
+
+/// The functions in a source that follow an attribute `#[test]` or one that ends so, and those in macros that make tests.
+fn tests_of(source: &str) -> Vec<String> {
+    let mut is_marked = false;
+    let mut found = Vec::new();
+    for line in source.lines() {
+        let line = line.trim_start();
+        is_marked |= line.starts_with("#[") && line.contains("test");
+        let function =
+            ["fn ", "async fn ", "pub fn ", "pub async fn "].iter().find_map(|head| line.strip_prefix(head));
+        if let Some(function) = function {
+            let name: String =
+                function.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
+            if is_marked {
+                found.push(name);
+            }
+            is_marked = false;
+        }
+    }
+    found
+}
+
+fn faults(pages: &[(String, String)], clauses: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let rows = rows(clauses);
+    let mut faults = Vec::new();
+    for (page, text) in pages {
+        let listed: Vec<&str> =
+            rows.iter().filter(|(other, ..)| other == page).map(|(_, section, _)| section.as_str()).collect();
+        let there = sections(text);
+        faults.extend(
+            there
+                .iter()
+                .filter(|section| !listed.contains(section))
+                .map(|section| format!("{page}, {section}: not listed")),
+        );
+        faults.extend(
+            listed
+                .iter()
+                .filter(|section| !there.contains(section))
+                .map(|section| format!("{page} has no section {section}")),
+        );
+    }
+    for (page, section, shown) in &rows {
+        if let Some(reason) = shown.strip_prefix(NONE) {
+            if reason.len() < 20 {
+                faults.push(format!("{page}, {section}: no reason"));
+            }
+            continue;
+        }
+        let named: Vec<&str> = shown.split(' ').map(|name| name.trim_matches('`')).collect();
+        faults.extend(
+            named
+                .iter()
+                .filter(|name| !tests.contains(**name))
+                .map(|name| format!("{page}, {section}: there is no test {name}")),
+        );
+    }
+    faults
+}
+
+#[test]
+fn every_section_of_the_specification_has_its_tests_or_a_reason() {
+    let folder = root().join("docs/protocol");
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        // It introduces the others.
+        if name != "README.md" {
+            pages.push((name.clone(), text(&folder.join(name))));
+        }
+    }
+    let mut found = BTreeSet::new();
+    tests(&root(), &mut found);
+    let clauses = text(&root().join("docs/clauses.md"));
+    let faults = faults(&pages, &clauses, &found);
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert!(pages.len() > 15 && rows(&clauses).len() > 120 && found.len() > 1_000);
+}
+
+#[test]
+fn a_wrong_table_is_found() {
+    let page =
+        ("framing.md".to_owned(), "# Framing\n## One\n```\n## No\n```\n### Two\n### 1. Step".to_owned());
+    let tests = BTreeSet::from(["it_works".to_owned()]);
+    let one = "| [One](protocol/framing.md#one) | `it_works` |\n";
+    let check = |table: &str| faults(std::slice::from_ref(&page), table, &tests);
+    let two = |shown: &str| format!("{one}| [Two](protocol/framing.md#two) | {shown} |");
+    assert_eq!(check(&two("`it_works` `it_works`")), Vec::<String>::new());
+    assert_eq!(check(&two("No test: it says what others do.")), Vec::<String>::new());
+    assert_eq!(check(&two("No test: x")), ["framing.md, Two: no reason"]);
+    assert_eq!(check(&two("`it_fails`")), ["framing.md, Two: there is no test it_fails"]);
+    assert_eq!(check(one), ["framing.md, Two: not listed"]);
+    let three = format!("{}\n| [Three](protocol/framing.md#three) | `it_works` |", two("`it_works`"));
+    assert_eq!(check(&three), ["framing.md has no section Three"]);
+    assert_eq!(
+        tests_of("#[test]\nfn one() {}\nfn two() {}\n#[tokio::test]\nasync fn three() {}"),
+        ["one", "three"]
+    );
+}
