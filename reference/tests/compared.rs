@@ -73,10 +73,8 @@ fn troubled(seed: u64, mut settings: Settings) -> Cluster<Compare> {
         match chance.below(14) {
             0 => cluster.kill(host),
             1 => cluster.shutdown(host),
-            2..=4 => {
-                if cluster.view().gossiper(host).is_none() {
-                    cluster.restart(host);
-                }
+            2..=4 if cluster.view().gossiper(host).is_none() => {
+                cluster.restart(host);
             }
             5 => cluster.cut(host, chance.host(HOSTS)),
             6 => cluster.heal(),
