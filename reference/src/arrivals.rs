@@ -26,7 +26,9 @@ impl Arrivals {
     pub fn report(&mut self, settings: &Settings, now: Duration) {
         let interval = now.saturating_sub(self.last);
         if interval <= settings.longest_interval {
-            let units = interval.as_nanos() / settings.resolution.as_nanos();
+            // To the nearest unit.
+            let units =
+                (interval.as_nanos() + settings.resolution.as_nanos() / 2) / settings.resolution.as_nanos();
             let whole = settings.resolution.as_nanos() * units;
             self.intervals.push_back(Duration::from_nanos(u64::try_from(whole).unwrap_or(u64::MAX)));
             if self.intervals.len() > settings.window {

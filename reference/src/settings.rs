@@ -60,7 +60,7 @@ impl Settings {
     pub fn ours(cluster: &str, partitioner: &str) -> Self {
         Self {
             window: 64,
-            resolution: Duration::from_micros(1),
+            resolution: Duration::from_micros(50),
             silence: None,
             failed_join: None,
             deviations: Deviations::ALL,

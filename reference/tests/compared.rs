@@ -8,9 +8,9 @@ use gossip_sim::Cluster;
 
 const CLUSTER: &str = "simulated";
 
-/// The seeds of the band: 1 to 30, or what the environment variable SEEDS says, as `FIRST..END`.
+/// The seeds of the band: 1 to 20, or what the environment variable SEEDS says, as `FIRST..END`.
 fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("SEEDS") else { return 1..31 };
+    let Ok(text) = std::env::var("SEEDS") else { return 1..21 };
     let parsed = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
     parsed.expect("SEEDS is two numbers, as 100..200")
 }
