@@ -3,6 +3,7 @@
 //! * [`shared`]: Cassandra's files and captures of real nodes, which are no part of the repository.
 //! * [`floors`]: reads which module of a crate names which, and checks that no arrow points up.
 //! * [`pages`]: reads documents, and finds dead links and sentences that are too long.
+//! * [`sabotage`]: protections of the protocol that are taken out one at a time, to see which proof notices.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
@@ -10,5 +11,6 @@
 pub mod floors;
 mod folder;
 pub mod pages;
+pub mod sabotage;
 
 pub use self::folder::shared;
