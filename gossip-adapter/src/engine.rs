@@ -198,7 +198,7 @@ impl Engine {
     pub fn accept(&mut self, from: SocketAddr) -> Option<ConnectionId> {
         let connection = self.node.accept_from(self.clock.now(), Some(from.ip()));
         if connection.is_none() {
-            debug!(%from, "too many connections: one is refused");
+            debug!(%from, "a connection is refused");
         }
         connection
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use gossip_core::{
     ApplicationState, AssassinateError, DisableError, EnableError, End, Endpoint, EndpointInfo, Generation,
-    GossipOnly, LeaveError, Member, MetadataId, MetadataOrigin, Node, Pad, Phase, Pulse, Stats, Timestamp,
-    Tombstone, Version,
+    GossipOnly, LeaveError, Member, MetadataId, MetadataOrigin, Network, Node, Pad, Phase, Pulse, Stats,
+    Timestamp, Tombstone, Version,
 };
 
 use crate::answer::{Answer, Owed, Reply, answer};
@@ -212,6 +212,11 @@ impl<M> Handle<M> {
     /// Replaces the seeds; says whether that changed anything. An empty list changes nothing.
     pub fn set_seeds(&self, seeds: Vec<Endpoint>) -> Answer<Result<bool, Stopped>> {
         self.ask(move |node, _| node.set_seeds(&seeds))
+    }
+
+    /// Replaces the networks that peers may have their addresses in; see [`Node::set_allowed`](gossip_core::Node::set_allowed).
+    pub fn set_allowed(&self, networks: Vec<Network>) -> Answer<Result<(), Stopped>> {
+        self.ask(move |node, now| node.set_allowed(now, &networks))
     }
 
     /// Replaces the settings of TLS; see [`Node::set_tls`](gossip_core::Node::set_tls). Connections that are open go on. Says whether the

@@ -86,12 +86,12 @@ pub use driver::Driver;
 pub use engine::{Engine, Stored, Taken, ToStore};
 pub use events::{EVENTS, Events, EventsError};
 pub use gossip_core::{
-    AbortCause, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError, Datagrams,
-    Detector, DialFailure, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo, Event,
-    ForgetCause, Generation, GossipOnly, HeartbeatState, LeaveError, Limit, Limits, Member, Membership,
-    MetadataId, MetadataOrigin, OpenConnections, PacketRefusal, Pad, Phase, Pulse, RaiseCause, SavedEndpoint,
-    Standing, StateInfo, Stats, Status, StatusKind, Timeouts, Timestamp, Tombstone, Transport, UpgradeSign,
-    Uuid, UuidError, Version,
+    AbortCause, AddressRefusal, ApplicationState, AssassinateError, ClockSuspect, ConfigBuilder, ConfigError,
+    Datagrams, Detector, DialFailure, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo,
+    Event, ForgetCause, Generation, GossipOnly, HeartbeatState, LeaveError, Limit, Limits, Member,
+    Membership, MetadataId, MetadataOrigin, Network, NetworkError, OpenConnections, PacketRefusal, Pad,
+    Phase, Pulse, RaiseCause, SavedEndpoint, Standing, StateInfo, Stats, Status, StatusKind, Timeouts,
+    Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version,
 };
 #[cfg(feature = "seal")]
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
@@ -112,12 +112,13 @@ pub use vitals::Vitals;
 /// What applications need of all this: each adapter passes it on.
 pub mod application {
     pub use crate::{
-        AbortCause, Answer, ApplicationState, AssassinateError, ByteString, Common, ConfigBuilder,
-        ConfigError, Datagrams, Detector, DisableError, DownCause, EnableError, End, Endpoint, EndpointInfo,
-        Event, Events, EventsError, ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint, KnownState,
-        LeaveError, Limits, Member, Membership, MetadataId, MetadataOrigin, Pad, Phase, SetStateError,
-        Snapshot, Standing, StartError, StateInfo, Stats, Status, StatusKind, Stopped, Timeouts, Timestamp,
-        Tombstone, Transport, UpgradeSign, Uuid, UuidError, Version, View, WeakHandle,
+        AbortCause, AddressRefusal, Answer, ApplicationState, AssassinateError, ByteString, Common,
+        ConfigBuilder, ConfigError, Datagrams, Detector, DisableError, DownCause, EnableError, End, Endpoint,
+        EndpointInfo, Event, Events, EventsError, ForgetCause, Generation, GossipOnly, Handle, KnownEndpoint,
+        KnownState, LeaveError, Limits, Member, Membership, MetadataId, MetadataOrigin, Network,
+        NetworkError, Pad, Phase, SetStateError, Snapshot, Standing, StartError, StateInfo, Stats, Status,
+        StatusKind, Stopped, Timeouts, Timestamp, Tombstone, Transport, UpgradeSign, Uuid, UuidError,
+        Version, View, WeakHandle,
     };
     #[cfg(feature = "seal")]
     pub use crate::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::allow::AllowSource;
 use crate::keys::KeySource;
 use crate::load::Load;
 use crate::log::LogDropped;
@@ -60,6 +61,7 @@ pub(crate) struct Admin {
     /// What every request must know, if anything.
     pub(crate) token: Option<Token>,
     pub(crate) seeds: SeedSource,
+    pub(crate) allowed: AllowSource,
     pub(crate) keys: Option<KeySource>,
     pub(crate) tls: Option<TlsSource>,
     pub(crate) assassinations: Assassinations,

@@ -38,6 +38,15 @@ pub(crate) fn key_texts(path: &Path) -> Result<Vec<(usize, String)>, String> {
     numbered_lines(path)
 }
 
+/// The networks in a file, each with the number of its line.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub(crate) fn network_texts(path: &Path) -> Result<Vec<(usize, String)>, String> {
+    numbered_lines(path)
+}
+
 fn lines(path: &Path) -> Result<Vec<String>, String> {
     Ok(numbered_lines(path)?.into_iter().map(|(_, line)| line).collect())
 }

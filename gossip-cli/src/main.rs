@@ -5,6 +5,7 @@
 
 mod address;
 mod admin;
+mod allow;
 mod ask;
 mod changes;
 mod client;

@@ -19,6 +19,7 @@ use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::internode::VersionRange;
 use crate::metadata::MetadataId;
+use crate::network::Network;
 use crate::quarantine::Tombstone;
 use crate::saved::SavedEndpoint;
 use crate::uuid::Uuid;
@@ -66,6 +67,8 @@ pub struct Config {
     pub(crate) membership: ResolvedMembership,
     pub(crate) datagrams: Datagrams,
     pub(crate) tombstones: Vec<Tombstone>,
+    /// Where peers may have their addresses; empty for everywhere.
+    pub(crate) allowed: Vec<Network>,
     /// The identifier of the cluster's metadata, as it was given by hand.
     pub(crate) metadata_id: Option<MetadataId>,
     /// The same, as an earlier process knew it.
@@ -211,6 +214,7 @@ pub struct ConfigBuilder<M = Member> {
     membership: Membership,
     datagrams: Datagrams,
     tombstones: Vec<Tombstone>,
+    allowed: Vec<Network>,
     metadata_id: Option<MetadataId>,
     saved_metadata_id: Option<MetadataId>,
     metadata_service: Option<MetadataId>,
@@ -288,6 +292,7 @@ impl<M> ConfigBuilder<M> {
             membership: Membership::default(),
             datagrams: Datagrams::default(),
             tombstones: Vec::new(),
+            allowed: Vec::new(),
             metadata_id: None,
             saved_metadata_id: None,
             metadata_service: None,
@@ -377,6 +382,14 @@ impl<M> ConfigBuilder<M> {
         self
     }
 
+    /// Adds a network that peers may have their addresses in. Connections from other addresses are refused, and so are packets that name
+    /// other senders; endpoints with other addresses are known by hearsay alone, and are not dialled. That holds for seeds, too. Default: peers may
+    /// have any address.
+    pub fn allow(mut self, network: Network) -> Self {
+        self.allowed.push(network);
+        self
+    }
+
     /// Checks all of it.
     ///
     /// # Errors
@@ -458,6 +471,7 @@ impl<M> ConfigBuilder<M> {
             membership,
             datagrams: self.datagrams,
             tombstones: self.tombstones,
+            allowed: self.allowed,
             metadata_id: self.metadata_id,
             saved_metadata_id: self.saved_metadata_id,
             metadata_service: self.metadata_service,

@@ -1,6 +1,7 @@
 //! Events: small values that report what happened. The changed state itself is read from the node.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::application_state::ApplicationState;
@@ -256,6 +257,18 @@ pub enum Event {
         /// How often it was reached since the last report.
         count: u64,
     },
+    /// Connections of an address are refused or closed, or endpoints that it tells of are not taken. Every case is counted; this is reported at
+    /// most once a minute, of the address that was refused most often.
+    AddressRefused {
+        /// The address; of IPv6 the first one of its network of 64 bits.
+        address: IpAddr,
+        /// Why it was refused the last time.
+        reason: AddressRefusal,
+        /// How often it was refused since the last report.
+        count: u64,
+        /// How often other addresses were.
+        others: u64,
+    },
     /// The generation of an endpoint is more than a year ahead of the wall clock, and was refused. Reported at most once an hour for
     /// each endpoint.
     FutureGeneration {
@@ -332,6 +345,7 @@ impl Event {
                 | Self::DialFailed { .. }
                 | Self::TlsFailed { .. }
                 | Self::LimitReached { .. }
+                | Self::AddressRefused { .. }
                 | Self::FutureGeneration { .. }
                 | Self::NotTaken { .. }
         )
@@ -404,6 +418,7 @@ impl Event {
             | Self::ShadowRoundFailed
             | Self::BeganAlone
             | Self::LimitReached { .. }
+            | Self::AddressRefused { .. }
             | Self::GenerationRaised { .. }
             | Self::GenerationNotRaised { .. }
             | Self::AddressConflict { .. }
@@ -427,6 +442,42 @@ pub enum RaiseCause {
     Enabled,
     /// Others knew a greater generation of this node, or a greater version of this one.
     KnownGreater,
+}
+
+/// Why an address is refused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum AddressRefusal {
+    /// It is not on the list of allowed addresses.
+    NotAllowed,
+    /// It has `max_address_connections`.
+    Connections,
+    /// It opened more connections than `max_address_handshakes`.
+    Handshakes,
+    /// There was no place for another connection, and it had the most.
+    Displaced,
+    /// It sent more messages than `max_address_messages`.
+    Messages,
+    /// It sent more bytes than `max_address_bytes`.
+    Bytes,
+    /// It told of more new endpoints than `max_address_endpoints`.
+    Endpoints,
+}
+
+impl fmt::Display for AddressRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAllowed => "it is not on the list of allowed addresses",
+            Self::Connections => "it has too many connections",
+            Self::Handshakes => "it opens too many connections",
+            Self::Displaced => "there was no place for another connection, and it had the most",
+            Self::Messages => "it sends too many messages",
+            Self::Bytes => "it sends too many bytes",
+            Self::Endpoints => "it tells of too many new endpoints",
+        })
+    }
 }
 
 /// Why a packet was dropped before its messages were read.

@@ -665,6 +665,11 @@ impl Gossiper {
         &mut self.journal.stats
     }
 
+    /// How many endpoints may be learned until this is set again; `None` if any number. Returns how many were left.
+    pub(crate) const fn set_newcomers(&mut self, newcomers: Option<u32>) -> Option<u32> {
+        self.members.set_newcomers(newcomers)
+    }
+
     /// Tells the application what the transport has seen.
     pub(crate) fn tell(&mut self, event: Event) {
         self.journal.tell(event);

@@ -128,6 +128,7 @@ mod limit;
 mod log;
 pub mod message;
 mod metadata;
+mod network;
 mod node;
 mod phi;
 mod quarantine;
@@ -164,7 +165,8 @@ pub use datagram::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use dial::DialFailure;
 pub use endpoint::{Endpoint, JavaAddress, JavaAddressAndPort};
 pub use event::{
-    AbortCause, ClockSuspect, DownCause, Event, ForgetCause, PacketRefusal, RaiseCause, UpgradeSign,
+    AbortCause, AddressRefusal, ClockSuspect, DownCause, Event, ForgetCause, PacketRefusal, RaiseCause,
+    UpgradeSign,
 };
 pub use gossiper::{
     AssassinateError, DisableError, EnableError, End, Gossiper, LeaveError, Outgoing, Phase, Session,
@@ -172,6 +174,7 @@ pub use gossiper::{
 pub use io::{ConnectionId, Input, OpenConnections, Output};
 pub use limit::Limit;
 pub use metadata::{MetadataId, MetadataOrigin};
+pub use network::{Network, NetworkError};
 pub use node::{MAX_URGENT_MESSAGE, Node};
 pub use phi::PHI_FACTOR;
 pub use quarantine::Tombstone;

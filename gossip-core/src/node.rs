@@ -7,6 +7,7 @@ mod packets;
 mod sealer;
 #[cfg(feature = "tls")]
 mod secure;
+mod sources;
 mod streams;
 
 use alloc::boxed::Box;
@@ -22,6 +23,7 @@ use crate::gossiper::{AssassinateError, DisableError, EnableError, Gossiper, Lea
 use crate::io::{ConnectionId, Input, OpenConnections, Output};
 use crate::log;
 use crate::metadata::MetadataId;
+use crate::network::Network;
 use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::version::Version;
@@ -193,7 +195,7 @@ impl Node {
         !self.gossiper.is_stopped() && !self.gossiper.is_silent()
     }
 
-    /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many: drop it.
+    /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many, or its address may have none: drop it.
     #[must_use = "a connection without a name is to be closed"]
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.accept_from(now, None)
@@ -206,12 +208,11 @@ impl Node {
         let is_listening = self.is_listening();
         let accepted = match &mut self.transport {
             Carrier::Streams(streams) if is_listening => streams.accept(&mut self.gossiper, self.now, source),
-            _ => None,
+            _ => {
+                self.gossiper.stats_mut().connections_refused += 1;
+                None
+            }
         };
-        if accepted.is_none() {
-            log::debug!(at = %self.gossiper.local_endpoint(), "too many connections: one is refused");
-            self.gossiper.stats_mut().connections_refused += 1;
-        }
         self.do_what_is_due();
         self.count_connections();
         accepted
@@ -315,6 +316,16 @@ impl Node {
                 true
             }
             Carrier::Packets(_) => false,
+        }
+    }
+
+    /// Replaces the networks that peers may have their addresses in; see [`ConfigBuilder::allow`](crate::ConfigBuilder::allow). An empty list
+    /// allows all. Connections from and to other addresses are closed.
+    pub fn set_allowed(&mut self, now: Timestamp, networks: &[Network]) {
+        self.now = self.now.max(now);
+        match &mut self.transport {
+            Carrier::Streams(streams) => streams.set_allowed(&mut self.gossiper, self.now, networks),
+            Carrier::Packets(packets) => packets.set_allowed(networks),
         }
     }
 

@@ -137,6 +137,18 @@ stats! {
     pub connections_refused: u64,
     /// Connections closed because there were too many, and others had precedence.
     pub connections_displaced: u64,
+    /// Connections, packets and dials refused because their address is not on the list of allowed ones.
+    pub not_allowed: u64,
+    /// Connections refused because their address has or opens too many.
+    pub connections_limited: u64,
+    /// Connections closed because their address sends too many messages.
+    pub messages_limited: u64,
+    /// Connections closed because their address sends too many bytes.
+    pub bytes_limited: u64,
+    /// New endpoints refused because one address tells of too many.
+    pub endpoints_limited: u64,
+    /// Dials put off because too many endpoints were dialled that were never live.
+    pub dials_limited: u64,
     /// Connections that completed the TLS handshake.
     pub tls_opened: u64,
     /// Connections that were closed because TLS failed on them.

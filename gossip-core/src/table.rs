@@ -754,6 +754,31 @@ mod tests {
         })
     }
 
+    /// A peer that chooses the addresses that it tells of does not know the key.
+    #[test]
+    fn addresses_that_share_a_place_under_one_key_do_not_under_another() {
+        const PLACES: usize = 4_096;
+        let with_key = |key| {
+            let second = Duration::from_secs(1);
+            EndpointTable::new(key, 1, Settings { window: 4, initial: second, max: second, pace: None })
+        };
+        let place =
+            |table: &EndpointTable, endpoint| table.hash.hash_one(table.key(endpoint)) % PLACES as u64;
+        let (known, secret) = (with_key(1), with_key(0x9e37_79b9_7f4a_7c15));
+        let v4 = |n: u32| Endpoint::v4(n.to_be_bytes(), 7_000);
+        let v6 = |n: u32| Endpoint::new((u128::from(n) | 0x2001 << 112).to_be_bytes().into(), 7_000);
+        for make in [&v4 as &dyn Fn(u32) -> Endpoint, &v6] {
+            let chosen: Vec<_> =
+                (0..1 << 20).map(make).filter(|endpoint| place(&known, *endpoint) == 7).collect();
+            assert!(chosen.len() > 200, "{}", chosen.len());
+            let mut counts = [0; PLACES];
+            for endpoint in chosen {
+                counts[usize::try_from(place(&secret, endpoint)).unwrap()] += 1;
+            }
+            assert!(counts.iter().max() < Some(&8), "{:?}", counts.iter().max());
+        }
+    }
+
     #[test]
     fn endpoints_are_found_by_hash_and_by_guess() {
         let mut table = table();

@@ -130,9 +130,14 @@ pub(super) async fn reload_seeds(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// Reads the files of seeds and keys again, as a signal asks for. What comes of it is in the log.
+/// Reads the files that may change again, as a signal asks for. What comes of it is in the log.
 pub(crate) async fn reload(admin: Arc<Admin>) {
     let (has_seeds, has_keys, has_tls) = (admin.seeds.has_file(), admin.keys.is_some(), admin.tls.is_some());
+    let has_allowed = admin.allowed.has_file();
+    if has_allowed {
+        tracing::info!("SIGHUP: reading the allowed addresses again");
+        reload_allowed(&admin).await;
+    }
     if has_seeds {
         tracing::info!("SIGHUP: reading the seeds again");
         reload_seeds(State(admin.clone())).await;
@@ -145,10 +150,27 @@ pub(crate) async fn reload(admin: Arc<Admin>) {
         tracing::info!("SIGHUP: reading the files of TLS again");
         reload_ssl(State(admin)).await;
     }
-    if !has_seeds && !has_keys && !has_tls {
+    if !has_seeds && !has_keys && !has_tls && !has_allowed {
         tracing::info!(
-            "SIGHUP: there is no file to read again (--seeds-file, --key-file, --tls); stop the node with SIGTERM"
+            "SIGHUP: there is no file to read again (--seeds-file, --allow-file, --key-file, --tls); stop the node with SIGTERM"
         );
+    }
+}
+
+/// Reads the addresses again that peers may have. If something is wrong in the file, all stays as it is.
+async fn reload_allowed(admin: &Admin) {
+    let source = admin.allowed.clone();
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    match read.unwrap_or_else(|_| Err("the allowed addresses could not be read".into())) {
+        Ok(networks) => {
+            let count = networks.len();
+            if admin.handle.set_allowed(networks).await.is_ok() {
+                tracing::info!(
+                    "peers may have addresses in {count} networks; connections of others are closed"
+                );
+            }
+        }
+        Err(error) => tracing::warn!("the allowed addresses stay as they are: {error}"),
     }
 }
 

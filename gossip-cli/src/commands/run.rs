@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use gossip_adapter::{
     ApplicationState, Builder, ConfigBuilder, ConfigError, Endpoint, Events, Generation, GossipOnly, KeyRing,
-    Pad, Runtime, StartError,
+    Network, Pad, Runtime, StartError,
 };
 use gossip_core::SetStateError;
 use gossip_decode::Flavour;
@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::admin::{self, Admin, Assassinations};
+use crate::allow::seeds_outside;
 use crate::config::Groups;
 use crate::failure::Failure;
 use crate::keys::KeySource;
@@ -140,6 +141,7 @@ async fn serve(options: Options, log_dropped: LogDropped) -> Result<(), Failure>
         address: admin_address,
         token: options.admin_token.clone(),
         seeds: options.seeds.clone(),
+        allowed: options.allowed.clone(),
         keys: options.keys.clone(),
         tls: options.tls.clone(),
         assassinations: Assassinations::default(),
@@ -261,7 +263,11 @@ async fn start(
     let keys = keys.map_err(|error| Failure::misuse(format!("--key-file: {error}")))?;
     let tls = options.tls.as_ref().map(|source| source.read(options.own_ip())).transpose();
     let tls = tls.map_err(Failure::misuse)?;
-    let plan = Plan { options, keys, tls, seeds, host_id, store };
+    let allowed = options.allowed.read().map_err(Failure::misuse)?;
+    for warning in seeds_outside(&allowed, &seeds) {
+        tracing::warn!("{warning}");
+    }
+    let plan = Plan { options, keys, tls, allowed, seeds, host_id, store };
     let started = if options.cassandra {
         match options.runtime {
             RuntimeName::Tokio => plan.gossip_only::<gossip_tokio::Tokio>().start().await,
@@ -287,6 +293,7 @@ struct Plan<'a> {
     options: &'a Options,
     keys: Option<KeyRing>,
     tls: Option<gossip_core::Tls>,
+    allowed: Vec<Network>,
     seeds: Vec<SocketAddr>,
     host_id: Uuid,
     store: Option<SharedStore>,
@@ -349,7 +356,7 @@ impl Plan<'_> {
         mut builder: Builder<R, M>,
         tune: impl FnOnce(ConfigBuilder<M>) -> ConfigBuilder<M> + Send + 'static,
     ) -> Builder<R, M> {
-        let Self { options, seeds, store, tls, .. } = self;
+        let Self { options, seeds, store, tls, allowed, .. } = self;
         let tuning = options.tuning;
         builder = builder.listen(options.listen).interval(options.interval);
         if let Some(partitioner) = &options.partitioner {
@@ -363,6 +370,7 @@ impl Plan<'_> {
         }
         builder = builder.tune(move |config| {
             let config = tune(tuning.apply(config));
+            let config = allowed.into_iter().fold(config, ConfigBuilder::allow);
             match tls {
                 Some(tls) => config.tls(tls),
                 None => config,

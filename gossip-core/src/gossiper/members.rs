@@ -53,6 +53,8 @@ pub(super) struct Members {
     has_log: bool,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
     saved_left: usize,
+    /// How many endpoints may be learned of the peer that speaks; `None` if any number.
+    newcomers: Option<u32>,
 }
 
 /// The members, and what their rules may see beside them.
@@ -106,6 +108,7 @@ impl Members {
             next_probe: 0,
             has_log: false,
             saved_left: config.saved.len(),
+            newcomers: None,
         }
     }
 
@@ -139,6 +142,11 @@ impl Members {
     #[cfg(feature = "model")]
     pub(super) const fn quarantine(&self) -> &Quarantine {
         &self.quarantine
+    }
+
+    /// How many endpoints may be learned until this is set again; returns how many were left.
+    pub(super) const fn set_newcomers(&mut self, newcomers: Option<u32>) -> Option<u32> {
+        core::mem::replace(&mut self.newcomers, newcomers)
     }
 
     /// Whether an endpoint is a seed, or ever answered an echo: what is claimed of others costs it nothing.

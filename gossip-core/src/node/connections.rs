@@ -26,6 +26,7 @@ use crate::internode::{
     Accept, ConnectionType, Framing, Inbound, InboundLimits, Initiate, Outbound, OutboundEvent, VersionRange,
 };
 use crate::io::{ConnectionId, OpenConnections};
+use crate::node::sources::{SourceId, Sources};
 use crate::time::Timestamp;
 use crate::version::MessagingVersion;
 
@@ -84,6 +85,7 @@ pub(super) struct Connections {
     large_bytes: usize,
     /// The last answer that holds everything.
     kept: Option<Kept>,
+    pub(super) sources: Sources,
     limits: Limits,
 }
 
@@ -138,8 +140,9 @@ pub(super) struct Connection {
     owner: Option<(Endpoint, ConnectionType)>,
     #[cfg(feature = "tls")]
     pub(super) guard: super::secure::Guard,
-    /// Of an accepted one: which address it comes from, if that is known.
+    /// Of an accepted one: which address it comes from, if that is known; and where that is counted.
     pub(super) source: Option<IpAddr>,
+    pub(super) counted: Option<SourceId>,
     pub(super) side: Side,
 }
 
@@ -225,6 +228,15 @@ pub(super) enum Path {
     Closed,
 }
 
+/// Why a connection is not accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NotAccepted {
+    /// There are too many.
+    Full,
+    /// Its address may have none now.
+    OfAddress,
+}
+
 /// What became of a connection that is gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Gone {
@@ -262,6 +274,7 @@ impl Connections {
             inbound_bytes: 0,
             large_bytes: 0,
             kept: None,
+            sources: Sources::new(config),
             limits: Limits {
                 framing: if config.compression { Framing::Lz4 } else { Framing::Crc },
                 max_large_bytes: config.limits.max_large_bytes,
@@ -280,12 +293,32 @@ impl Connections {
         }
     }
 
-    /// A connection that a peer dialled to us; none if there are too many and no other gives way. It takes messages of up to
-    /// `max_message` bytes.
+    /// A connection that a peer dialled to us. It takes messages of up to `max_message` bytes.
+    ///
+    /// # Errors
+    ///
+    /// There are too many and no other gives way, or its address may have none.
     pub(super) fn accept(
         &mut self,
         now: Timestamp,
         source: Option<IpAddr>,
+        max_message: usize,
+        is_met: impl Fn(Endpoint) -> bool,
+    ) -> Result<ConnectionId, NotAccepted> {
+        let counted = self.sources.open(now, source).map_err(|_| NotAccepted::OfAddress)?;
+        let Some(id) = self.accept_counted(now, max_message, is_met) else {
+            self.sources.close(counted);
+            return Err(NotAccepted::Full);
+        };
+        if let Some(connection) = self.get_mut(id) {
+            (connection.source, connection.counted) = (source, counted);
+        }
+        Ok(id)
+    }
+
+    fn accept_counted(
+        &mut self,
+        now: Timestamp,
         max_message: usize,
         is_met: impl Fn(Endpoint) -> bool,
     ) -> Option<ConnectionId> {
@@ -303,9 +336,6 @@ impl Connections {
             is_greeted: false,
         };
         let id = self.open(now, now + self.limits.handshake_timeout, Side::Accepted(Box::new(accepted)))?;
-        if let Some(connection) = self.get_mut(id) {
-            connection.source = source;
-        }
         self.handshakes += 1;
         Some(id)
     }
@@ -367,6 +397,9 @@ impl Connections {
         kind: ConnectionType,
         is_stranger: impl Fn() -> bool,
     ) -> Path {
+        if !self.sources.may_dial(to.ip()) {
+            return Path::Closed;
+        }
         // Nothing is remembered of a peer that cannot be dialled anyway.
         let Some(peer) = self.find(to).or_else(|| {
             let is_stranger = is_stranger();
@@ -389,7 +422,8 @@ impl Connections {
             return Path::Closed;
         }
         let is_stranger = is_stranger();
-        let may_dial = self.make_room_for_dial(now, !is_stranger);
+        let may_dial = (!is_stranger || self.sources.may_dial_stranger(now))
+            && self.make_room_for_dial(now, !is_stranger);
         let id = may_dial.then(|| self.dial(now, peer, to, kind, is_stranger)).flatten();
         if id.is_none() { Path::Closed } else { Path::Busy }
     }
@@ -637,6 +671,7 @@ impl Connections {
             Side::Accepted(accepted) => {
                 self.inbound_bytes -= accepted.capacity;
                 self.handshakes -= usize::from(!accepted.is_greeted);
+                self.sources.close(connection.counted);
                 return Gone::Other;
             }
         };
@@ -775,6 +810,7 @@ impl Connections {
             #[cfg(feature = "tls")]
             guard: super::secure::Guard::Plain,
             source: None,
+            counted: None,
             side,
         });
         Some(id)

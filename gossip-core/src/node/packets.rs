@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::budget::Budget;
 use super::sealer::{Refused, Sealer};
+use super::sources::Allowed;
 use crate::config::Config;
 use crate::datagram::{
     self, Arrival, ClusterId, Cookie, Cookies, DatagramMessages, HEAD, Header, Peer, Peers, RawMessage,
@@ -15,6 +16,7 @@ use crate::gossiper::{Gossiper, Session};
 use crate::io::Output;
 use crate::log;
 use crate::message::{Codec, Message};
+use crate::network::Network;
 use crate::rng::{Purpose, Rng};
 use crate::time::Timestamp;
 use crate::verb::Verb;
@@ -46,6 +48,7 @@ pub(super) struct Packets {
     sealer: Sealer,
     refusals: Refusals,
     budget: Budget,
+    allowed: Allowed,
     /// To whom a SYN goes out of which a part is sent.
     current: Option<Endpoint>,
     /// To whom a packet without messages is due, which tells a cookie; and the cookie that it repeats.
@@ -64,6 +67,7 @@ impl Packets {
             sealer: Sealer::new(config),
             refusals: Refusals::new(config.interval.saturating_mul(REFUSAL_PAUSE)),
             budget: Budget::new(config, now),
+            allowed: Allowed::new(&config.allowed),
             current: None,
             greetings: VecDeque::with_capacity(MAX_GREETINGS),
         }
@@ -77,6 +81,11 @@ impl Packets {
     #[cfg(feature = "seal")]
     pub(super) fn set_keys(&mut self, keys: crate::KeyRing) {
         self.sealer.set_keys(keys);
+    }
+
+    /// Replaces the networks that peers may have their addresses in.
+    pub(super) fn set_allowed(&mut self, networks: &[Network]) {
+        self.allowed = Allowed::new(networks);
     }
 
     /// Takes in a packet.
@@ -95,6 +104,10 @@ impl Packets {
         // No node can be answered under an invalid address, and we need not talk to ourselves.
         if header.sender.is_unspecified() || header.sender == self.local {
             stats.unspecified += 1;
+            return;
+        }
+        if !self.allowed.has(header.sender.ip()) {
+            stats.not_allowed += 1;
             return;
         }
         if header.cluster != self.cluster {
@@ -267,6 +280,12 @@ impl Packets {
                 (to, self.write_packet(gossiper, to, Some(repeated), buffer, |_, _| {}))
             } else {
                 let to = self.current.take().or_else(|| gossiper.next_peer())?;
+                if !self.allowed.has(to.ip()) {
+                    gossiper.stats_mut().not_allowed += 1;
+                    gossiper.end_syn(to);
+                    gossiper.forget(to);
+                    continue;
+                }
                 (to, self.write_due(gossiper, to, buffer))
             };
             if let Some(length) = length {

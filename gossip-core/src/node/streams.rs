@@ -5,8 +5,9 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::connections::large::Body;
-use super::connections::{Accepted, Action, Connections, Dialled, Gone, Path, Side};
+use super::connections::{Accepted, Action, Connections, Dialled, Gone, NotAccepted, Path, Side};
 use super::frames::{self, Framer};
+use super::sources::Allowed;
 use crate::config::Config;
 use crate::dial::DialFailure;
 use crate::endpoint::Endpoint;
@@ -18,6 +19,7 @@ use crate::internode::{
 use crate::io::{ConnectionId, Input, OpenConnections, Output};
 use crate::log;
 use crate::message::{Codec, Message, PeerLog};
+use crate::network::Network;
 use crate::rng::{Purpose, Rng};
 use crate::time::Timestamp;
 #[cfg(feature = "tls")]
@@ -97,6 +99,11 @@ impl Streams {
             _ => self.max_message,
         };
         let accepted = self.connections.accept(now, source, max_message, |from| gossiper.is_met(from));
+        if let Err(why) = accepted {
+            log::debug!(at = %gossiper.local_endpoint(), ?source, ?why, "a connection is refused");
+            gossiper.stats_mut().connections_refused += u64::from(matches!(why, NotAccepted::Full));
+        }
+        let accepted = accepted.ok();
         #[cfg(feature = "tls")]
         if let Some(id) = accepted {
             self.connections.protect(id, self.secure.guard());
@@ -123,7 +130,16 @@ impl Streams {
                 Gone::Lost(peer) => gossiper.resume(peer),
             }
         }
-        gossiper.stats_mut().connections_displaced = self.connections.displacements();
+        let stats = gossiper.stats_mut();
+        stats.connections_displaced = self.connections.displacements();
+        self.connections.sources.count(stats);
+    }
+
+    /// Replaces the networks that peers may have their addresses in.
+    pub(super) fn set_allowed(&mut self, gossiper: &mut Gossiper, now: Timestamp, networks: &[Network]) {
+        self.connections.sources.allowed = Allowed::new(networks);
+        self.connections.close_what_is_not_allowed(now);
+        self.tell_displaced(gossiper);
     }
 
     /// Takes in what happened to a connection.
@@ -273,6 +289,9 @@ impl Streams {
             Self::on_gone(gossiper, gone, failure);
         }
         self.connections.end_look(now);
+        if let Some(refused) = self.connections.sources.report(now) {
+            gossiper.tell(refused);
+        }
         self.connections.forget_peers(now);
         self.connections.tidy_kept(now);
     }
@@ -357,6 +376,13 @@ impl Streams {
         let mut answer = None;
         let mut failed = false;
         let mut has_finished = false;
+        let mut messages = 0;
+        let counted = connections.get_mut(id).and_then(|connection| connection.counted);
+        // In the shadow round the whole cluster comes from one address.
+        let newcomers = counted
+            .filter(|_| gossiper.phase() != Phase::Asking)
+            .map(|counted| (connections.sources.newcomers(now, counted), gossiper.stats().endpoints_limited));
+        gossiper.set_newcomers(newcomers.map(|(newcomers, _)| newcomers));
         #[cfg(feature = "tls")]
         let is_plain = !connections.is_guarded(id);
         #[cfg(feature = "tls")]
@@ -393,6 +419,7 @@ impl Streams {
                         }
                     }
                     InboundEvent::Message { header, payload } => {
+                        messages += 1;
                         let (Some(from), Some(version)) = (peer, version) else { continue };
                         if header.is_expired(unix_ms, *cross_node_timeout) {
                             gossiper.stats_mut().expired += 1;
@@ -445,6 +472,15 @@ impl Streams {
             }
             gossiper.stats_mut().buffers_grown += machine.buffer_growths() - *growths;
             *growths = machine.buffer_growths();
+        }
+        let left = gossiper.set_newcomers(None);
+        if let Some(counted) = counted {
+            if let Some((newcomers, refused)) = newcomers {
+                let learned = newcomers.saturating_sub(left.unwrap_or(newcomers));
+                let refused = gossiper.stats().endpoints_limited - refused;
+                connections.sources.take_newcomers(now, counted, learned, refused);
+            }
+            failed |= connections.sources.take(now, counted, bytes.len(), messages);
         }
         // What is held of unfinished messages counts together.
         let is_beyond = connections.heard(now, id, has_finished);

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod addresses;
 mod applying;
 mod conversation;
 mod cutting;

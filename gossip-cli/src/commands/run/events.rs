@@ -1,13 +1,14 @@
 //! The log of a node: one line for each thing that its operator may want to know.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
 use gossip_adapter::{
-    ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo, Event, Events,
-    EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing, Transport, Uuid,
+    AddressRefusal, ApplicationState, ClockSuspect, Common, DialFailure, DownCause, Endpoint, EndpointInfo,
+    Event, Events, EventsError, Generation, Handle, Limit, MetadataId, PacketRefusal, RaiseCause, Standing,
+    Transport, Uuid,
 };
 
 use super::options::Options;
@@ -185,6 +186,20 @@ fn log_limit(limit: Limit, count: u64) {
     tracing::warn!("{count} {limit}{what_to_do} ({}; logged at most once an hour)", limit.name());
 }
 
+/// The node tells it at most once a minute.
+fn log_refused_address(address: IpAddr, reason: AddressRefusal, count: u64, others: u64) {
+    let what_to_do = match reason {
+        AddressRefusal::NotAllowed => " (if it belongs here, add it with --allow)",
+        AddressRefusal::Displaced => {
+            " (find out what runs there, or allow the addresses of the cluster alone with --allow)"
+        }
+        _ => " (find out what runs there; the limits are in [limits] of --config)",
+    };
+    let others = if others > 0 { format!(", and other addresses {others} times") } else { String::new() };
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    tracing::warn!("{address} was refused {times}{others}: {reason}{what_to_do}");
+}
+
 /// A duration as people reckon clocks that are wrong.
 fn in_days(duration: Duration) -> String {
     format!("{} days", duration.as_secs() / (24 * 60 * 60))
@@ -293,6 +308,9 @@ impl EventLog {
             }
             Event::TlsFailed { peer, is_dialled, fault } => log_tls(peer, is_dialled, fault),
             Event::LimitReached { limit, count } => log_limit(limit, count),
+            Event::AddressRefused { address, reason, count, others } => {
+                log_refused_address(address, reason, count, others);
+            }
             Event::FutureGeneration { endpoint, generation, ahead, suspect } => tracing::warn!(
                 "{endpoint} is refused: its generation {generation} is {} ahead of the clock here; {}",
                 in_days(ahead),

@@ -13,6 +13,7 @@ use gossip_decode::Flavour;
 use uuid::Uuid;
 
 use crate::address::{ADMIN, ADMIN_PORT, GOSSIP_PORT, parse_interval, parse_patience, resolve_one};
+use crate::allow::AllowSource;
 use crate::config::{Groups, option_of};
 use crate::failure::Failure;
 use crate::keys::KeySource;
@@ -29,7 +30,7 @@ const AFTER_HELP: &str = "\
 Once the node listens it prints one line on standard output, with its real addresses:
   listening on 127.0.0.1:7000, admin on 127.0.0.1:7079
 The log goes to standard error. At SIGTERM and SIGINT the node announces its stop and ends; a second one ends it at once. At SIGHUP it reads its
-files of seeds and of keys again.
+files of seeds, of keys and of allowed addresses again.
 
 With --cassandra the node leaves in silence, however it ends: nodes find it down after some 20 s and forget it 30 s after its last
 heartbeat. Started again within 30 s it is up at once; later they ignore it until 90 s are over. Stop it at least 30 s before the
@@ -72,6 +73,12 @@ pub(crate) struct Args {
     /// A file with further seeds, one a line, read again by `gossip reloadseeds` and at SIGHUP; without, --seed alone counts
     #[arg(long, value_name = "FILE")]
     seeds_file: Option<PathBuf>,
+    /// Addresses and networks that other nodes may have; repeat the option, or separate them with commas; without, and without --allow-file, all
+    #[arg(long, value_name = "ADDR[/LENGTH]", value_delimiter = ',')]
+    allow: Vec<String>,
+    /// A file with more of what --allow takes, one a line, read again at SIGHUP; without, --allow alone counts
+    #[arg(long, value_name = "FILE")]
+    allow_file: Option<PathBuf>,
     /// Data center
     #[arg(long, value_name = "NAME", default_value = "datacenter1")]
     dc: String,
@@ -210,6 +217,7 @@ pub(crate) struct Options {
     /// Port 0 stands for the port that is listened on.
     pub(crate) broadcast: Option<SocketAddr>,
     pub(crate) seeds: SeedSource,
+    pub(crate) allowed: AllowSource,
     pub(crate) dc: String,
     pub(crate) rack: String,
     pub(crate) names: Names,
@@ -285,6 +293,8 @@ impl Options {
                 "--cassandra: there is no node to learn the cluster from (name one of its nodes with --seed)",
             ));
         }
+        let allowed = AllowSource::new(&args.allow, args.allow_file).map_err(Failure::misuse)?;
+        allowed.read().map_err(Failure::misuse)?;
         let admin = resolve_one("--admin", &args.admin, ADMIN_PORT)?;
         reach::Own { listen, broadcast, admin, transport: args.transport.into() }.canonical().check()?;
         let admin_token = args.admin_token_file.as_deref().map(Token::read).transpose();
@@ -366,6 +376,7 @@ impl Options {
             listen,
             broadcast,
             seeds,
+            allowed,
             dc: args.dc,
             rack: args.rack,
             names,

@@ -218,6 +218,7 @@ impl Driven {
             address,
             token: None,
             seeds: options.seeds.clone(),
+            allowed: options.allowed.clone(),
             keys: None,
             tls: None,
             assassinations: Assassinations::default(),

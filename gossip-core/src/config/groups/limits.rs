@@ -50,6 +50,25 @@ group! {
         /// The bytes that messages which are too large for the ordinary connections may take while they wait to be sent.
         /// Default 64 MiB; at least 1 MiB.
         pub max_large_bytes: usize,
+        /// The number of connections that one address may have to this node at the same time. An address of IPv6 counts with all
+        /// that share its first 64 bits. If places run out, connections of the address with the most give way first, whatever this is.
+        /// Default 4,096, so that `max_connections` is the limit; at least 1.
+        pub max_address_connections: usize,
+        /// The number of connections a second that one address may open. Sixteen times as many may come at once. Further
+        /// connections are refused and counted. Default 256; at least 1.
+        pub max_address_handshakes: usize,
+        /// The number of messages a second that one address may send. Sixteen times as many may come at once. An address that
+        /// sends more loses the connection. Default 16,384; at least 1.
+        pub max_address_messages: usize,
+        /// The number of bytes a second that one address may send. Sixteen times as many may come at once. An address that sends
+        /// more loses the connection. Default 128 MiB; at least 64 KiB.
+        pub max_address_bytes: usize,
+        /// The number of new endpoints a minute that connections of one address may tell of after the shadow round. Four times as
+        /// many may come at once. Further ones are not learned from it for now. Default 2,048; at least 1.
+        pub max_address_endpoints: usize,
+        /// The number of dials a second to endpoints that were never live. Sixteen times as many may be done at once. Further
+        /// dials are put off and counted. Default 256; at least 1.
+        pub max_stranger_dials: usize,
     }
 }
 
@@ -69,6 +88,12 @@ impl Default for Limits {
             max_message: 16 << 20,
             max_inbound_bytes: 64 << 20,
             max_large_bytes: 64 << 20,
+            max_address_connections: 4_096,
+            max_address_handshakes: 256,
+            max_address_messages: 16_384,
+            max_address_bytes: 128 << 20,
+            max_address_endpoints: 2_048,
+            max_stranger_dials: 256,
         }
     }
 }
@@ -90,6 +115,12 @@ impl Limits {
             Bounds("limits.max_message", self.max_message, 1 << 16, 1 << 30),
             Bounds("limits.max_inbound_bytes", self.max_inbound_bytes, 1 << 20, usize::MAX),
             Bounds("limits.max_large_bytes", self.max_large_bytes, 1 << 20, usize::MAX),
+            Bounds("limits.max_address_connections", self.max_address_connections, 1, usize::MAX),
+            Bounds("limits.max_address_handshakes", self.max_address_handshakes, 1, usize::MAX),
+            Bounds("limits.max_address_messages", self.max_address_messages, 1, usize::MAX),
+            Bounds("limits.max_address_bytes", self.max_address_bytes, 1 << 16, usize::MAX),
+            Bounds("limits.max_address_endpoints", self.max_address_endpoints, 1, usize::MAX),
+            Bounds("limits.max_stranger_dials", self.max_stranger_dials, 1, usize::MAX),
         ])
     }
 }

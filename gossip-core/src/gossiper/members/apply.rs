@@ -220,6 +220,10 @@ impl Membership<'_> {
 
     /// Adds an endpoint that was not known.
     fn learn(&mut self, endpoint: Endpoint, state: &EndpointState<'_>) {
+        if self.members.newcomers == Some(0) {
+            self.journal.stats.endpoints_limited += 1;
+            return;
+        }
         let mut inserted = self.members.table.insert(endpoint, state.heartbeat);
         if inserted.is_err() && self.make_room() {
             inserted = self.members.table.insert(endpoint, state.heartbeat);
@@ -230,6 +234,7 @@ impl Membership<'_> {
         };
         self.members.identity.reserve(self.members.table.len());
         self.journal.stats.endpoints_learned += 1;
+        self.members.newcomers = self.members.newcomers.map(|newcomers| newcomers.saturating_sub(1));
         self.exchange.note_learned(self.clock.now());
         self.members.quarantine.forget(endpoint);
         self.members.table.set_updated(slot, self.clock.now());

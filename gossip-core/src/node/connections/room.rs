@@ -9,8 +9,10 @@ use foldhash::fast::FixedState;
 
 use super::{Accepted, Connection, Connections, Dialled, Gone, Side, Stage};
 use crate::endpoint::Endpoint;
+use crate::event::AddressRefusal;
 use crate::internode::{ConnectionKind, ConnectionType};
 use crate::io::ConnectionId;
+use crate::node::sources::network_of;
 use crate::time::Timestamp;
 
 /// How many accepted connections of a type one peer may have. It needs one, and another while the first is not known to be broken.
@@ -48,14 +50,8 @@ impl<'a> Crowds<'a> {
     }
 
     fn place(&self, source: Option<IpAddr>) -> usize {
-        let network = match source.map(|ip| ip.to_canonical()) {
-            None => 0,
-            Some(IpAddr::V4(ip)) => u128::from(u32::from(ip)),
-            // Who has one address of IPv6 has all that begin so.
-            Some(IpAddr::V6(ip)) => u128::from(ip) >> 64 << 64,
-        };
         // Less than CROWDS.
-        usize::try_from(self.hash.hash_one(network) % CROWDS as u64).unwrap_or(0)
+        usize::try_from(self.hash.hash_one(source.map(network_of)) % CROWDS as u64).unwrap_or(0)
     }
 
     /// How many come from where `connection` does.
@@ -273,6 +269,24 @@ impl Connections {
         }
     }
 
+    /// Closes connections from and to addresses that are not allowed.
+    pub(in crate::node) fn close_what_is_not_allowed(&mut self, now: Timestamp) {
+        for at in 0..self.places.len() {
+            let Some(connection) = self.places[at].as_ref() else { continue };
+            let id = connection.id;
+            let is_allowed = match &connection.side {
+                Side::Accepted(_) => self.sources.allowed.has_source(connection.source),
+                Side::Dialled(_) => self.peer_of(id).is_none_or(|peer| self.sources.allowed.has(peer.ip())),
+            };
+            if !is_allowed {
+                let gone = self.close(now, id);
+                if !matches!(gone, Gone::Other) {
+                    self.displaced.push(gone);
+                }
+            }
+        }
+    }
+
     /// What became of peers whose connections gave way to others.
     pub(in crate::node) fn next_displaced(&mut self) -> Option<Gone> {
         self.displaced.pop()
@@ -280,6 +294,8 @@ impl Connections {
 
     fn displace(&mut self, now: Timestamp, id: ConnectionId) {
         self.displacements += 1;
+        let counted = self.get_mut(id).and_then(|connection| connection.counted);
+        self.sources.refuse(counted, AddressRefusal::Displaced);
         let gone = self.close(now, id);
         if !matches!(gone, Gone::Other) {
             self.displaced.push(gone);
