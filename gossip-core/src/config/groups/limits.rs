@@ -58,10 +58,12 @@ group! {
         /// connections are refused and counted. Default 256; at least 1.
         pub max_address_handshakes: usize,
         /// The number of messages a second that one address may send. Sixteen times as many may come at once. An address that
-        /// sends more loses the connection. Default 16,384; at least 1.
+        /// sends more loses the connection. Nodes behind one address share the limit, and a flood of one of them would cut off all.
+        /// Default 4,294,967,295, which is no limit; at least 1.
         pub max_address_messages: usize,
         /// The number of bytes a second that one address may send. Sixteen times as many may come at once. An address that sends
-        /// more loses the connection. Default 128 MiB; at least 64 KiB.
+        /// more loses the connection. Nodes behind one address share this limit, too.
+        /// Default 4,294,967,295, which is no limit; at least 64 KiB.
         pub max_address_bytes: usize,
         /// The number of new endpoints a minute that connections of one address may tell of after the shadow round. Four times as
         /// many may come at once. Further ones are not learned from it for now. Default 2,048; at least 1.
@@ -90,8 +92,8 @@ impl Default for Limits {
             max_large_bytes: 64 << 20,
             max_address_connections: 4_096,
             max_address_handshakes: 256,
-            max_address_messages: 16_384,
-            max_address_bytes: 128 << 20,
+            max_address_messages: u32::MAX as usize,
+            max_address_bytes: u32::MAX as usize,
             max_address_endpoints: 2_048,
             max_stranger_dials: 256,
         }
