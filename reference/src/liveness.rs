@@ -168,7 +168,10 @@ impl Node {
                     self.convict(endpoint);
                 }
             }
-            self.forget_if_over(endpoint);
+            // During and after a pause of its own, a node judges nobody by silence.
+            if pause_ended != Some(false) {
+                self.forget_if_over(endpoint);
+            }
         }
         let (now, by_generation) = (self.now, self.rules().quarantine_by_generation);
         self.quarantined.retain(|_, refusal| {
