@@ -12,6 +12,7 @@ mod cassandra;
 mod future;
 mod identity;
 mod liveness;
+mod pace;
 mod removal;
 mod stops;
 
@@ -23,6 +24,7 @@ use self::assassination::{Assassination, MAX_ASSASSINATIONS};
 pub(super) use self::cassandra::MAX_RELEASE;
 use self::future::Clocks;
 use self::identity::Identity;
+use self::pace::Pace;
 pub(super) use self::removal::LEFT_LIFETIME;
 use super::clock::Clock;
 use super::exchange::Exchange;
@@ -49,6 +51,8 @@ pub(super) struct Members {
     clocks: Clocks,
     /// From which row on the next endpoint is looked for that is to be probed.
     next_probe: usize,
+    /// How many endpoints are asked at once whether they can be reached.
+    pace: Pace,
     /// Whether nodes write the values of others from a log of the cluster's metadata, as those of Cassandra 6.0 do.
     has_log: bool,
     /// How many endpoints may be left of which only the address is known; not fewer than there are.
@@ -106,6 +110,7 @@ impl Members {
             assassinations: [None; MAX_ASSASSINATIONS],
             clocks: Clocks::default(),
             next_probe: 0,
+            pace: Pace::new(),
             has_log: false,
             saved_left: config.saved.len(),
             newcomers: None,

@@ -119,6 +119,7 @@ impl Rounds {
                 exchange.syn(target, config.syn_messages(), journal);
             }
         };
+        let keeps_up = self.answers.are_prompt(now, config.interval);
         let mut talked_to_seed = false;
         if live > 0 {
             let target = self.pick(table, Kind::Live);
@@ -128,8 +129,10 @@ impl Rounds {
             }
             send_syn(target);
         }
-        // Deviation: Cassandra asks one. Each SYN of a node that knows few is answered by one that lists all (`Exchange::answer_few`).
-        for _ in 1..if is_joining && live > JOINING_TARGETS { JOINING_TARGETS } else { 1 } {
+        // Deviation: Cassandra asks one. Each SYN of a node that knows few is answered by one that lists all (`Exchange::answer_few`). Where
+        // answers are late, more questions would make them later.
+        let asks_more = is_joining && keeps_up && live > JOINING_TARGETS;
+        for _ in 1..if asks_more { JOINING_TARGETS } else { 1 } {
             send_syn(self.pick(table, Kind::Live));
         }
         if self.rng.chance(unreachable, live + 1) {

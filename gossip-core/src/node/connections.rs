@@ -56,6 +56,8 @@ pub(super) struct Connections {
     dials: usize,
     /// How many dials may be in progress now: fewer after some that took too long.
     dial_room: usize,
+    /// How long dials take that are answered: the longest of the last ones, which fades with each that takes less.
+    dial_time: Duration,
     /// Whether a dial has taken too long since the last look at all connections.
     has_slow_dial: bool,
     /// When all connections were looked at last for what takes too long.
@@ -257,6 +259,7 @@ impl Connections {
             told: 0,
             dials: 0,
             dial_room: config.limits.max_dials,
+            dial_time: Duration::ZERO,
             has_slow_dial: false,
             looked: Timestamp::ZERO,
             stranger_dials: 0,
@@ -444,12 +447,14 @@ impl Connections {
         // Deviation: Cassandra waits for an answer without limit once it is connected.
         let limit = self.limits.handshake_timeout;
         let deadline = now + patience.map_or(limit, |patience| patience.min(limit));
-        if let Some(Connection { side: Side::Dialled(dialled), deadline: place, .. }) = self.get_mut(id)
+        if let Some(Connection { side: Side::Dialled(dialled), deadline: place, opened, .. }) =
+            self.get_mut(id)
             && dialled.stage == Stage::Dialling
         {
             dialled.stage = Stage::Handshaking;
             *place = deadline;
-            let is_stranger = dialled.is_stranger;
+            let (is_stranger, took) = (dialled.is_stranger, now.saturating_since(*opened));
+            self.dial_time = took.max((self.dial_time * 7 + took) / 8);
             self.dials -= 1;
             self.stranger_dials -= usize::from(is_stranger);
             self.dial_room = (self.dial_room + 1).min(self.limits.max_dials);
@@ -771,7 +776,7 @@ impl Connections {
         let machine = Outbound::new(initiate);
         let dialled =
             Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false, is_stranger };
-        let id = self.open(now, now + self.limits.connect_timeout, Side::Dialled(dialled))?;
+        let id = self.open(now, now + self.dial_timeout(), Side::Dialled(dialled))?;
         self.dials += 1;
         self.stranger_dials += usize::from(is_stranger);
         if let Some(known) = self.peers[peer.0 as usize].as_mut() {

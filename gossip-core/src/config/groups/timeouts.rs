@@ -16,6 +16,10 @@ group! {
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct Timeouts {
         /// The time that a dial may take. Default 2 s; at least 1 ms.
+        ///
+        /// Dials are looked at once a second, and one is given up at the second look at which it takes too long: one to two seconds later.
+        /// Where other dials took long until they were answered, since a machine or the network is busy, a dial may take twice that time
+        /// in addition, and up to four times as long as this in all.
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text"))]
         pub connect: Duration,
         /// The time that a handshake may take once the connection is open, on either side. Default 30 s; at least 1 ms.

@@ -13,8 +13,9 @@ use crate::time::{Timestamp, nanos};
 const MAX_REPEATS: u32 = 256;
 
 /// After how many echoes without an answer connections are closed in a round. Where machines do not keep up, many echoes are late together,
-/// and new connections would be more work for them.
+/// and new connections would be more work for them: then it is one in so many rounds.
 const MAX_RESETS: u32 = 2;
+const ROUNDS_PER_RESET: u64 = 8;
 
 /// What may yet be done in a round.
 struct Allowed {
@@ -25,10 +26,16 @@ struct Allowed {
 /// How many rows are looked at in a round for one that is to be probed.
 const PROBE_ROWS: usize = 256;
 
+/// How many rows are looked at after an answer for those that wait to be asked, and for how many intervals an endpoint waits of which nothing new is heard.
+const WAITING_ROWS: usize = 256;
+const WAITING: u32 = 3;
+
 impl Membership<'_> {
     /// Asks an endpoint that is not live whether it can be reached (`docs/protocol/exchange.md#up-and-down`). One question at a time.
     ///
     /// Deviation: a stopped endpoint is not asked again before it returns with a greater generation.
+    ///
+    /// Deviation: Cassandra asks all at once. Here an endpoint waits while more than 32 questions are open (`Pace`).
     pub(in super::super) fn verify(&mut self, slot: Slot) {
         let status = self.members.table.status(slot);
         // A node that only asks stays unknown to the cluster.
@@ -37,10 +44,38 @@ impl Membership<'_> {
             || status.is_dead()
             || self.has_stopped(slot)
             || self.members.table.echo(slot).is_some()
+            || !self.members.pace.ask()
         {
             return;
         }
         self.ask_for_echo(slot);
+    }
+
+    /// Asks endpoints that had to wait, as many as may be asked now.
+    fn ask_waiting(&mut self) {
+        if !self.members.pace.has_waiting() {
+            return;
+        }
+        let rows = self.members.table.places().len();
+        let waits = self.config.interval.saturating_mul(WAITING);
+        for _ in 0..WAITING_ROWS {
+            if !self.members.pace.has_room() {
+                return;
+            }
+            let Some(at) = self.members.pace.next_row(Slot::FIRST.index() + 1, rows) else { return };
+            let Some(slot) = u32::try_from(at).ok().map(Slot::from_number) else { return };
+            if self.members.table.is_occupied(slot)
+                && self.clock.now().saturating_since(self.members.table.updated(slot)) <= waits
+            {
+                self.verify(slot);
+            }
+        }
+    }
+
+    /// Since when an endpoint has been asked.
+    fn asked_for(&self, echo: &Echo) -> core::time::Duration {
+        let left = echo.deadline.saturating_since(self.clock.now());
+        self.config.detector.echo_timeout.saturating_sub(left)
     }
 
     fn ask_for_echo(&mut self, slot: Slot) {
@@ -84,11 +119,16 @@ impl Membership<'_> {
             self.journal.stats.late_echoes += 1;
             return;
         };
+        if let Some(echo) = self.members.table.echo(slot) {
+            let waited = self.asked_for(&echo);
+            self.members.pace.on_answer(waited, self.config.interval);
+        }
         self.members.table.set_echo(slot, None);
         self.members.table.set_standing(slot, Standing::Live);
         self.members.table.set_updated(slot, self.clock.now());
         self.members.identity.note();
         self.journal.tell(Event::Up { endpoint: from, generation: self.members.table.generation(slot) });
+        self.ask_waiting();
     }
 
     /// An endpoint is not live any more. Tells of it if it was.
@@ -120,7 +160,12 @@ impl Membership<'_> {
             Silence::NEVER
         };
         let watch = Watch { now: self.clock.now(), silence, probe_after: u64::MAX };
-        let mut allowed = Allowed { repeats: MAX_REPEATS, resets: MAX_RESETS };
+        let resets = match self.members.pace.is_slow() {
+            true => u32::from(self.journal.stats.rounds.is_multiple_of(ROUNDS_PER_RESET)),
+            false => MAX_RESETS,
+        };
+        let mut allowed = Allowed { repeats: MAX_REPEATS, resets };
+        self.members.pace.begin_round(self.members.table.places().len());
         let mut at = Slot::FIRST.index() + 1;
         while let Some(slot) = self.members.table.next_due(at, &watch) {
             at = slot.index() + 1;
@@ -136,6 +181,7 @@ impl Membership<'_> {
                 self.mark_down(slot, DownCause::Convicted { phi: phi as f32 });
             }
         }
+        self.ask_waiting();
     }
 
     /// Repeats an echo that was not answered, or gives it up.
@@ -143,8 +189,17 @@ impl Membership<'_> {
         let is_live = self.members.table.standing(slot) == Standing::Live;
         match self.members.table.echo(slot) {
             // Deviation: an echo is repeated each round, under its id, until its time is over.
-            Some(echo) if self.clock.now() < echo.deadline => self.repeat_echo(slot, echo, allowed),
-            Some(_) => {
+            Some(echo) if self.clock.now() < echo.deadline => {
+                let waited = self.asked_for(&echo);
+                if !is_live {
+                    let lives = self.members.table.updated(slot) + waited > self.clock.now();
+                    self.members.pace.on_open(waited, self.config.interval, lives);
+                }
+                if self.members.pace.repeats(waited, self.config.interval) {
+                    self.repeat_echo(slot, echo, allowed);
+                }
+            }
+            Some(echo) => {
                 self.members.table.set_echo(slot, None);
                 if is_live {
                     // After a pause the answer may lie in a socket, or at a peer that found us silent.
@@ -158,6 +213,14 @@ impl Membership<'_> {
                     self.members.identity.note();
                     if allowed.resets > 0 && self.reset_connections(slot) {
                         allowed.resets -= 1;
+                    }
+                    // Its heartbeat grew meanwhile, so that it lives: an answer that is on its way still counts.
+                    let waited = self.config.detector.echo_timeout;
+                    if self.members.pace.has_many()
+                        && self.members.table.updated(slot) + waited > self.clock.now()
+                    {
+                        let deadline = self.clock.now() + waited;
+                        self.members.table.set_echo(slot, Some(Echo { deadline, ..echo }));
                     }
                 }
             }

@@ -81,6 +81,12 @@ impl Answers {
         silent
     }
 
+    /// Whether no SYN is without an answer for longer than an answer takes.
+    pub(super) fn are_prompt(&self, now: Timestamp, interval: Duration) -> bool {
+        let is_late = |asked| now.saturating_since(asked) >= interval.saturating_mul(PATIENCE);
+        !self.watched.iter().flatten().any(|(_, asked)| is_late(*asked))
+    }
+
     /// Whether no messages get lost, as far as is known.
     pub(in super::super) fn is_calm(&self, now: Timestamp, interval: Duration) -> bool {
         let is_recent = |lossy| now.saturating_since(lossy) <= interval.saturating_mul(CAUTION);
@@ -104,6 +110,13 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_answer_is_late_after_two_intervals() {
+        let mut answers = Answers::new();
+        answers.note_asked(Endpoint::v4([10, 0, 0, 1], 7000), at(5));
+        assert!(answers.are_prompt(at(6), INTERVAL) && !answers.are_prompt(at(7), INTERVAL));
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub(super) const fn share_of_strangers(all: usize) -> usize {
 /// For how long no other stranger's dial takes the place of one: part of `Timeouts::connect`.
 const UNDISTURBED: u32 = 8;
 
+/// How many times as long as others took a dial may take, beyond `Timeouts::connect`, and how many times that at the most.
+const SLOWNESS: u32 = 2;
+const MAX_SLOWNESS: u32 = 3;
+
 /// How often the pause after dials that failed is doubled: for a stranger; and for others, whose dials took too long.
 const MAX_DOUBLINGS: u8 = 4;
 const MAX_DOUBLINGS_MET: u8 = 3;
@@ -198,7 +202,8 @@ impl Connections {
             // Reachable endpoints answer soon, so dials end in the order in which they began.
             let undisturbed = match is_met {
                 true => Duration::ZERO,
-                false => self.limits.connect_timeout / UNDISTURBED,
+                false => (self.dial_time * SLOWNESS)
+                    .clamp(self.limits.connect_timeout / UNDISTURBED, self.limits.connect_timeout),
             };
             let oldest = self
                 .connections()
@@ -242,6 +247,13 @@ impl Connections {
         if let Some((_, id)) = slow {
             self.displace(now, id);
         }
+    }
+
+    /// How long a dial may take. Where dials that are answered take long, the machines or the network do not keep up: to give up others then,
+    /// and begin them again, would be more work.
+    pub(super) fn dial_timeout(&self) -> Duration {
+        let connect = self.limits.connect_timeout;
+        connect + (self.dial_time * SLOWNESS).min(connect * MAX_SLOWNESS)
     }
 
     /// How long a peer is left alone after so many dials that failed one after the other.

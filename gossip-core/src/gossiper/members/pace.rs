@@ -1,0 +1,209 @@
+//! How many endpoints are asked at once whether they can be reached.
+//!
+//! Each question may take a connection in both directions. A node that learns of hundreds of endpoints at once, and asks all of them at once, has
+//! more to do than it can on a machine that is busy: then the answers come late, and everything is done again. Therefore few questions are open at
+//! first. Each answer in time lets one more be asked, and answers that come too late halve their number. Where few endpoints are known, all are
+//! asked at once, as in Cassandra.
+
+use core::time::Duration;
+
+/// How many questions may be open at first, and at least and at most later.
+const FIRST: u32 = 32;
+const LEAST: u32 = 2;
+const MOST: u32 = 512;
+
+/// After how many intervals an answer is late. A late question makes room for another one: the endpoint may be dead.
+const PATIENCE: u32 = 2;
+
+/// How many questions are open, and how many may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    room: u32,
+    open: u32,
+    /// Whether more endpoints are known than may be asked at once at first.
+    has_many: bool,
+    /// Whether answers were late in this round.
+    is_late: bool,
+    /// Whether an endpoint had to wait, and how many rows were looked at since.
+    has_waiting: bool,
+    looked_at: usize,
+    /// From which row on the next endpoint that waits is looked for.
+    next: usize,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self {
+            room: FIRST,
+            open: 0,
+            has_many: false,
+            is_late: false,
+            has_waiting: false,
+            looked_at: 0,
+            next: 0,
+        }
+    }
+
+    /// Whether one more endpoint may be asked now, which then is.
+    pub(super) const fn ask(&mut self) -> bool {
+        let may_ask = self.open < self.room;
+        if may_ask {
+            self.open += 1;
+        } else {
+            self.has_waiting = true;
+            self.looked_at = 0;
+        }
+        may_ask
+    }
+
+    /// Whether one more endpoint may be asked now.
+    pub(super) const fn has_room(&self) -> bool {
+        self.open < self.room
+    }
+
+    /// Whether an endpoint had to wait, and may be waiting still.
+    pub(super) const fn has_waiting(&self) -> bool {
+        self.has_waiting
+    }
+
+    /// The row to be looked at next for an endpoint that waits, of those from `first` to `end`; none when all were looked at.
+    pub(super) const fn next_row(&mut self, first: usize, end: usize) -> Option<usize> {
+        if first + self.looked_at >= end {
+            self.has_waiting = false;
+            return None;
+        }
+        self.looked_at += 1;
+        let at = if self.next < first || self.next >= end { first } else { self.next };
+        self.next = at + 1;
+        Some(at)
+    }
+
+    /// An answer came after so long.
+    pub(super) fn on_answer(&mut self, waited: Duration, interval: Duration) {
+        if waited < interval.saturating_mul(PATIENCE) {
+            self.open = self.open.saturating_sub(1);
+            self.room = (self.room + 1).min(MOST);
+        }
+    }
+
+    /// Whether answers were late lately.
+    pub(super) const fn is_slow(&self) -> bool {
+        self.room < FIRST
+    }
+
+    /// Whether a question that is open since so long is repeated in this round: in each, but ever more seldom while answers are late, since
+    /// repeated questions make them later.
+    pub(super) fn repeats(&self, waited: Duration, interval: Duration) -> bool {
+        let rounds = waited.as_nanos() / interval.as_nanos().max(1);
+        !self.is_slow() || rounds.is_power_of_two()
+    }
+
+    /// Open questions are counted anew. There are so many rows.
+    pub(super) const fn begin_round(&mut self, rows: usize) {
+        self.open = 0;
+        self.is_late = false;
+        self.has_many = rows > FIRST as usize;
+        if !self.has_many && self.is_slow() {
+            self.room = FIRST;
+        }
+    }
+
+    /// Whether more endpoints are known than may be asked at once at first.
+    pub(super) const fn has_many(&self) -> bool {
+        self.has_many
+    }
+
+    /// A question is open since so long. `lives` says that the endpoint lives, as others say.
+    pub(super) fn on_open(&mut self, waited: Duration, interval: Duration, lives: bool) {
+        if waited < interval.saturating_mul(PATIENCE) {
+            self.open += 1;
+        } else if lives && self.has_many && !self.is_late {
+            self.is_late = true;
+            self.room = (self.room / 2).max(LEAST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    fn asked(pace: &mut Pace) -> u32 {
+        (0..).find(|_| !pace.ask()).unwrap_or(0)
+    }
+
+    #[test]
+    fn answers_in_time_let_more_be_asked() {
+        let mut pace = Pace::new();
+        assert_eq!(asked(&mut pace), FIRST);
+        assert!(pace.has_waiting() && !pace.has_room());
+        for _ in 0..FIRST {
+            pace.on_answer(INTERVAL / 2, INTERVAL);
+        }
+        assert_eq!(asked(&mut pace), 2 * FIRST);
+        for _ in 0..10 * MOST {
+            pace.on_answer(INTERVAL / 2, INTERVAL);
+        }
+        assert_eq!(asked(&mut pace), MOST);
+    }
+
+    #[test]
+    fn all_rows_are_looked_at_once_for_endpoints_that_wait() {
+        let mut pace = Pace { next: 3, has_waiting: true, ..Pace::new() };
+        let rows = core::iter::from_fn(|| pace.next_row(1, 5));
+        assert_eq!(rows.collect::<alloc::vec::Vec<_>>(), [3, 4, 1, 2]);
+        assert!(!pace.has_waiting());
+    }
+
+    #[test]
+    fn questions_are_repeated_more_seldom_while_answers_are_late() {
+        let mut pace = Pace::new();
+        let repeated =
+            |pace: &Pace| (1..10).filter(|round| pace.repeats(INTERVAL * *round, INTERVAL)).count();
+        assert_eq!(repeated(&pace), 9);
+        pace.begin_round(100);
+        pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+        assert_eq!(repeated(&pace), 4);
+    }
+
+    #[test]
+    fn late_answers_halve_the_questions_once_a_round() {
+        let mut pace = Pace::new();
+        for room in [16, 8, 4, 2, 2] {
+            pace.begin_round(100);
+            for _ in 0..FIRST {
+                pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+            }
+            assert_eq!(asked(&mut pace), room);
+        }
+    }
+
+    #[test]
+    fn where_few_are_known_all_are_asked_at_once() {
+        let mut pace = Pace::new();
+        for _ in 0..3 {
+            pace.begin_round(FIRST as usize);
+            pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+            assert!(!pace.is_slow());
+        }
+        assert_eq!(asked(&mut pace), FIRST);
+    }
+
+    #[test]
+    fn the_dead_take_no_room_for_long() {
+        let mut pace = Pace::new();
+        assert_eq!(asked(&mut pace), FIRST);
+        pace.begin_round(100);
+        for _ in 0..FIRST {
+            pace.on_open(INTERVAL, INTERVAL, false);
+        }
+        assert_eq!(asked(&mut pace), 0);
+        pace.begin_round(100);
+        for _ in 0..FIRST {
+            pace.on_open(INTERVAL * PATIENCE, INTERVAL, false);
+        }
+        assert_eq!(asked(&mut pace), FIRST);
+    }
+}
