@@ -58,10 +58,11 @@ impl World {
                 world.teach(count, heartbeat, states);
             }
         }
-        // While endpoints are being learned of, a SYN that lists few is answered by another. What is measured is the time after that.
+        // While endpoints are being learned of, a SYN that lists few is answered by another, and few echoes are open at the same time. What
+        // is measured is the time after that.
         for _ in 0..SETTLES {
             world.round();
-            world.drain();
+            world.answer_echoes();
         }
         assert_eq!(world.gossiper.endpoint_count(), count as usize + 1, "all peers are known");
         assert_eq!(world.gossiper.live_endpoints().count(), count as usize, "all peers are live");
@@ -84,7 +85,7 @@ impl World {
             while self.gossiper.poll_event().is_some() {}
             // What was asked for is forgotten, and newcomers are put in order.
             self.round();
-            self.drain();
+            self.answer_echoes();
         }
     }
 
@@ -127,20 +128,26 @@ impl World {
         self.gossiper.handle_timeout(self.now);
     }
 
+    /// Answers all echoes, and those that are sent once they are answered.
     fn answer_echoes(&mut self) {
-        let mut asked = Vec::new();
-        while let Some(to) = self.gossiper.next_peer() {
-            let mut out = Writer::new(&mut self.buffer);
-            while let Some(outgoing) = self.gossiper.encode(to, CODEC, &mut out) {
-                if outgoing.verb == Verb::ECHO_REQ {
-                    asked.push((to, outgoing.id));
+        loop {
+            let mut asked = Vec::new();
+            while let Some(to) = self.gossiper.next_peer() {
+                let mut out = Writer::new(&mut self.buffer);
+                while let Some(outgoing) = self.gossiper.encode(to, CODEC, &mut out) {
+                    if outgoing.verb == Verb::ECHO_REQ {
+                        asked.push((to, outgoing.id));
+                    }
+                    out = Writer::new(&mut self.buffer);
                 }
-                out = Writer::new(&mut self.buffer);
             }
-        }
-        for (to, id) in asked {
-            let mut session = Session::default();
-            self.gossiper.handle_message(self.now, to, id, &mut session, &Message::EchoResponse);
+            if asked.is_empty() {
+                return;
+            }
+            for (to, id) in asked {
+                let mut session = Session::default();
+                self.gossiper.handle_message(self.now, to, id, &mut session, &Message::EchoResponse);
+            }
         }
     }
 }
