@@ -138,7 +138,10 @@ impl Ledger {
                 return Some(Law::ValuesAreTheirOwners);
             }
             let is_live = |gossiper: &Gossiper| gossiper.standing(endpoint) == Some(Standing::Live);
-            if is_live(after) && !is_live(before) {
+            // A later process is another one: that the earlier one was live proves nothing of it.
+            let was_live =
+                is_live(before) && known(before, endpoint).is_some_and(|(known, _)| known == generation);
+            if is_live(after) && !was_live {
                 let has_answered = |boot| self.answered.contains(&((of, boot), process));
                 let mut processes =
                     self.ran.iter().filter(|(host, _, ran)| *host == of && *ran == generation);
