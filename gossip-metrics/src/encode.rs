@@ -17,7 +17,7 @@ pub(crate) const PER_ENDPOINT: usize = 13;
 pub(crate) const OTHERS: usize = 64;
 
 /// Counters of what a node refuses. The name of the counter is the reason.
-const REFUSED: [&str; 24] = [
+const REFUSED: [&str; 40] = [
     "malformed",
     "while_disabled",
     "foreign_cluster",
@@ -33,10 +33,26 @@ const REFUSED: [&str; 24] = [
     "table_full",
     "quarantined",
     "values_refused",
+    "values_unsendable",
+    "foreign_metadata",
+    "exchanges_dropped",
+    "messages_dropped",
+    "messages_displaced",
+    "events_lost",
     "corrupt_frames",
     "connections_failed",
     "timeouts",
     "connections_refused",
+    "connections_displaced",
+    "not_allowed",
+    "connections_limited",
+    "messages_limited",
+    "bytes_limited",
+    "endpoints_limited",
+    "dials_limited",
+    "tls_failed",
+    "plain_refused",
+    "tls_refused",
     "packets_malformed",
     "unproven",
     "unsealed",
@@ -296,4 +312,58 @@ fn counter(
     value: &impl EncodeCounterValue,
 ) -> Result<(), fmt::Error> {
     family.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counters of what is done, not refused.
+    const DONE: [&str; 30] = [
+        "rounds",
+        "syns_received",
+        "acks_received",
+        "ack2s_received",
+        "messages_sent",
+        "syns_sent",
+        "acks_sent",
+        "ack2s_sent",
+        "endpoints_learned",
+        "generations_learned",
+        "values_grown",
+        "connections",
+        "snapshots",
+        "answers_shared",
+        "buffers_grown",
+        "questions_corrected",
+        "endpoints_forgotten",
+        "probes_sent",
+        "probes_failed",
+        "syns_withheld",
+        "values_withheld",
+        "tls_opened",
+        "tls_fallbacks",
+        "socket_errors",
+        "skipped",
+        "bytes_received",
+        "bytes_sent",
+        "packets_received",
+        "packets_sent",
+        "throttled",
+    ];
+
+    #[test]
+    fn each_counter_is_either_of_what_is_refused_or_of_what_is_done() {
+        let names: Vec<&str> = Stats::default().counters().map(|counter| counter.name).collect();
+        for name in &names {
+            assert_ne!(
+                REFUSED.contains(name),
+                DONE.contains(name),
+                "{name}: add it to REFUSED, or to DONE of this test"
+            );
+        }
+        for name in REFUSED.iter().chain(&DONE) {
+            assert!(names.contains(name), "{name} is no counter of Stats");
+        }
+    }
 }
