@@ -318,7 +318,7 @@ fn counter(
 mod tests {
     use super::*;
 
-    /// Counters of what is done, not refused.
+    /// All other counters: they count work, and no refusals.
     const DONE: [&str; 30] = [
         "rounds",
         "syns_received",

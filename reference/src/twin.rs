@@ -35,7 +35,7 @@ pub struct Twin {
     has_time: bool,
     rounds: u64,
     difference: Option<String>,
-    /// The last steps, for whoever looks for the cause.
+    /// The last steps, which a report of a difference shows.
     steps: VecDeque<(Duration, String)>,
     compared: u64,
 }

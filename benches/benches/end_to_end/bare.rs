@@ -1,7 +1,6 @@
 //! The floor: a loop that receives and sends as many bytes, on the same runtime, and does nothing else.
 //!
-//! A request begins with two numbers: how many bytes it has, and how many its answer is to have; none is answered whose answer would have
-//! none.
+//! A request begins with two numbers: its own size and the size of its answer, in bytes. A request whose answer has size 0 is not answered.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -36,7 +35,7 @@ fn head(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((size, u32::from_be_bytes(*rest.first_chunk()?) as usize))
 }
 
-/// Takes whole requests off the front of what was read from a stream, and says how many bytes they are to be answered with.
+/// Removes complete requests from the front of the bytes that were read, and returns the size of their answers.
 fn take_requests(read: &mut Vec<u8>) -> usize {
     let (mut taken, mut answers) = (0, 0);
     while let Some((size, answer)) = head(&read[taken..]).filter(|(size, _)| read.len() - taken >= *size) {

@@ -17,7 +17,7 @@ use crate::bare;
 /// The argument that makes this program such a process.
 pub(crate) const ARGUMENT: &str = "--be-the-server";
 
-/// The interval of the node. Its own rounds are a small part of what it does here.
+/// The gossip interval of the node. Its rounds cost little beside the exchanges that are measured.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What runs in the process.

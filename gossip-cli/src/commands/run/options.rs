@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// Addresses and networks that other nodes may have; repeat the option, or separate them with commas; without, and without --allow-file, all
     #[arg(long, value_name = "ADDR[/LENGTH]", value_delimiter = ',')]
     allow: Vec<String>,
-    /// A file with more of what --allow takes, one a line, read again at SIGHUP; without, --allow alone counts
+    /// A file of further addresses and networks for --allow, one in each line, read again at SIGHUP; without, only those of --allow are used
     #[arg(long, value_name = "FILE")]
     allow_file: Option<PathBuf>,
     /// Data center
