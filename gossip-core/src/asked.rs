@@ -327,6 +327,21 @@ impl Asked {
         }
     }
 
+    /// All of `endpoint` has come. A request that was still to be sent, because a part had come before, is not sent any more.
+    ///
+    /// If that part was of a later process, the next SYN finds that out: it lists what is known.
+    pub(crate) fn drop_wanted(&mut self, endpoint: Endpoint) {
+        if self.wanted == 0 {
+            return;
+        }
+        if let Some(at) =
+            self.find(endpoint).filter(|at| matches!(self.entries[*at].stage, Stage::Wanted { .. }))
+        {
+            let entry = self.entries[at];
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+        }
+    }
+
     /// Drops what is answered or too old. Called once a round.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         let (lifetime, before) = (self.lifetime, self.entries.len());
@@ -450,6 +465,20 @@ mod tests {
         assert_eq!(asked.encode_wanted(PEER, at(11), codec, &mut Writer::new(&mut buffer)), 1);
         assert!(asked.is_asked(endpoint(3)));
         assert!(asked.take(endpoint(3), PEER, at(12)));
+    }
+
+    #[test]
+    fn what_has_come_is_not_wanted_any_more() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        asked.want(endpoint(1), generation, at(0));
+        asked.doubt(endpoint(2), generation, at(0));
+        assert!(asked.ask(endpoint(3), generation, PEER, at(0)));
+        (1..=4).for_each(|n| asked.drop_wanted(endpoint(n)));
+        assert_eq!((asked.wanted, asked.answered), (0, 2));
+        assert!(asked.is_asked(endpoint(3)), "what was sent stays open");
+        asked.want(endpoint(1), generation, at(1));
+        assert_eq!(asked.wanted, 1, "a later part is requested again");
     }
 
     #[test]

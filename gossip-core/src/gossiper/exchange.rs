@@ -224,6 +224,11 @@ impl Exchange {
         self.asked.end_doubt(endpoint, from, now);
     }
 
+    /// All of `endpoint` has come, and is not requested by the next SYN.
+    pub(super) fn drop_wanted(&mut self, endpoint: Endpoint) {
+        self.asked.drop_wanted(endpoint);
+    }
+
     /// Of `endpoint` nothing is requested once more: what is known of it is all that peers are to hear.
     pub(super) fn drop_doubt(&mut self, endpoint: Endpoint) {
         self.asked.drop_doubt(endpoint);

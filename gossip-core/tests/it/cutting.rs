@@ -226,6 +226,29 @@ fn a_syn_that_requests_an_endpoint_lists_all_others() {
     assert!(digests.contains(&digest(D, 100, 5)), "{digests:?}");
 }
 
+/// Found by the reference model: the state was requested and sent once more.
+#[test]
+fn an_endpoint_whose_whole_state_has_come_is_not_requested_again() {
+    let mut a = node();
+    a.round();
+    a.learn(D, &State::new(heartbeat(100, 5), &[]));
+    a.sent();
+    // A state of a later process comes unrequested, which has to be requested; then all of it comes as the answer to our SYN.
+    let later = State::new(heartbeat(200, 9), &[(ApplicationState::LOAD, "1", 8)]);
+    a.hand(C, &ack2(&[(D, later.clone())]));
+    assert_eq!((a.heartbeat(D), a.gossiper.stats().hollow_states), (Some(heartbeat(100, 5)), 1));
+    a.hand(B, &ack(&[], &[(D, later)]));
+    assert_eq!(a.heartbeat(D), Some(heartbeat(200, 9)));
+    a.sent();
+    let syns = a.round();
+    let digests = syns.iter().filter_map(|sent| match &sent.content {
+        Content::Syn { digests, .. } => Some(digests.clone()),
+        _ => None,
+    });
+    let listed: Vec<_> = digests.flatten().filter(|listed| listed.endpoint == endpoint(D)).collect();
+    assert!(!listed.is_empty() && listed.iter().all(|listed| *listed == digest(D, 200, 9)), "{listed:?}");
+}
+
 /// A greater generation in an ACK comes from a peer that knows that we had a smaller one: it is everything.
 #[test]
 fn a_greater_generation_in_an_ack_is_taken() {
