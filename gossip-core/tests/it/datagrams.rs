@@ -132,6 +132,34 @@ pub(crate) fn deliver(nodes: &mut [Played], mut sent: Vec<Sent>) -> usize {
     count
 }
 
+/// By the address that a packet names. Nothing is sent to any other, and each packet is counted.
+#[test]
+fn only_allowed_addresses_are_heard_and_answered() {
+    const OUTSIDE: &str = "10.9.9.9:7000";
+    let networks = |text: &str| [text.parse().unwrap()];
+    let [allowed] = networks("10.0.0.0/24");
+    let mut a = Played::new(datagrams(A).allow(allowed).seed(endpoint(OUTSIDE)).seed(endpoint(B)));
+    let question = |from: &str| packet(from, Cookie::NONE, &[syn(&[digest(from, 1, 1)])]);
+    let to = |sent: Vec<Sent>| sent.into_iter().map(|sent| sent.to).collect::<Vec<_>>();
+    assert_eq!(to(a.receive(&question(OUTSIDE))), []);
+    assert_eq!((a.node.stats().not_allowed, a.node.stats().syns_received), (1, 0));
+    assert_eq!(to(a.receive(&question(B))), [endpoint(B)]);
+    assert_eq!(a.node.stats().not_allowed, 1);
+    // A seed outside of the list is refused when a packet would go there.
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.extend(to(a.round()));
+    }
+    assert!(all.contains(&endpoint(B)) && !all.contains(&endpoint(OUTSIDE)), "{all:?}");
+    assert!(a.node.stats().not_allowed > 1, "{:?}", a.node.stats());
+    // A new list takes effect at once.
+    a.node.set_allowed(a.now, &networks("10.9.9.0/24"));
+    assert_eq!(to(a.receive(&question(OUTSIDE))), [endpoint(OUTSIDE)]);
+    let before = a.node.stats().not_allowed;
+    assert_eq!(to(a.receive(&question(B))), []);
+    assert_eq!(a.node.stats().not_allowed, before + 1);
+}
+
 #[test]
 fn two_nodes_meet_within_a_few_rounds() {
     let mut nodes = [Played::new(datagrams(A)), Played::new(datagrams(B).seed(endpoint(A)))];

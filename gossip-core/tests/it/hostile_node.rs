@@ -17,7 +17,7 @@ use crate::support::{Content, State, ack, ack2, builder, digest, endpoint, heart
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
 
-const VERSION: MessagingVersion = MessagingVersion::V12;
+pub(crate) const VERSION: MessagingVersion = MessagingVersion::V12;
 
 /// What a node wants of its driver, with bytes of its own.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +113,7 @@ fn message(verb: Verb, body: &[u8]) -> Vec<u8> {
     [written(|out| header.encode(VERSION, out)), body.to_vec()].concat()
 }
 
-fn header(verb: Verb, payload_size: usize) -> Header<'static> {
+pub(crate) fn header(verb: Verb, payload_size: usize) -> Header<'static> {
     let (created_at, expires_in) = (0, i64::from(i32::MAX));
     Header { id: 1, epoch: 0, created_at, expires_in, verb, flags: 0, params: Params::NONE, payload_size }
 }

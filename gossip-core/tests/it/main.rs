@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod addresses;
 mod applying;
+mod bombs;
 mod conversation;
 mod cutting;
 mod datagrams;
