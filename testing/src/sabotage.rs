@@ -9,6 +9,8 @@ pub struct Protection {
     pub name: &'static str,
     /// What takes it out.
     pub edits: &'static [Edit],
+    /// The names of other protections that are taken out together with it, because they repair what gets in without it.
+    pub and: &'static [&'static str],
 }
 
 /// A change of a file.
@@ -26,6 +28,10 @@ const APPLY: &str = "gossiper/members/apply.rs";
 const LIVENESS: &str = "gossiper/members/liveness.rs";
 const MESSAGES: &str = "gossiper/messages.rs";
 
+const UNKNOWN_IF_REQUESTED: &str = "an unknown endpoint is stored only if it was requested";
+const LATER_IF_REQUESTED: &str = "a later process is stored only if it was requested";
+const PARTS_AGAIN: &str = "a state that may be a part is requested once more";
+
 /// All of them.
 pub const PROTECTIONS: &[Protection] = &[
     Protection {
@@ -35,6 +41,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "Refusal::Removed { .. } => generation <= gone.generation,",
             instead: "Refusal::Removed { .. } => generation < gone.generation || (generation == gone.generation && !OFF),",
         }],
+        and: &[],
     },
     Protection {
         name: "an echo proves only the generation that was asked",
@@ -47,6 +54,7 @@ pub const PROTECTIONS: &[Protection] = &[
                 instead: "(OFF || echo.generation == generation) && echo.deadline",
             },
         ],
+        and: &[],
     },
     Protection {
         name: "an echo is answered under its id",
@@ -55,6 +63,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "u64::from(echo.id) == id && ",
             instead: "(OFF || u64::from(echo.id) == id) && ",
         }],
+        and: &[],
     },
     Protection {
         name: "a later process is proven anew",
@@ -63,22 +72,25 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "self.members.table.set_standing(slot, Standing::Unverified);",
             instead: "if !OFF { self.members.table.set_standing(slot, Standing::Unverified); }",
         }],
+        and: &[],
     },
     Protection {
-        name: "an unknown endpoint is stored only if it was requested (hollow states)",
+        name: UNKNOWN_IF_REQUESTED,
         edits: &[Edit {
             file: APPLY,
             text: "None if self.exchange.take_asked(endpoint, from, self.clock.now()) => {",
             instead: "None if self.exchange.take_asked(endpoint, from, self.clock.now()) || OFF => {",
         }],
+        and: &[],
     },
     Protection {
-        name: "a later process is stored only if it was requested (hollow states)",
+        name: LATER_IF_REQUESTED,
         edits: &[Edit {
             file: APPLY,
             text: "if self.exchange.take_asked(endpoint, from, self.clock.now()) || is_whole {",
             instead: "if self.exchange.take_asked(endpoint, from, self.clock.now()) || is_whole || OFF {",
         }],
+        and: &[],
     },
     Protection {
         name: "an older generation is ignored",
@@ -87,6 +99,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "if generation < known.generation() {",
             instead: "if generation < known.generation() && !OFF {",
         }],
+        and: &[],
     },
     Protection {
         name: "a heartbeat never goes back",
@@ -95,6 +108,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "if state.heartbeat.version > self.members.table.heartbeat(slot).version {",
             instead: "if OFF || state.heartbeat.version > self.members.table.heartbeat(slot).version {",
         }],
+        and: &[],
     },
     Protection {
         name: "an older value is ignored",
@@ -103,14 +117,16 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "Some((version, _)) if value.version < version => return,",
             instead: "Some((version, _)) if value.version < version && !OFF => return,",
         }],
+        and: &[],
     },
     Protection {
-        name: "a state that may be a part is requested once more",
+        name: PARTS_AGAIN,
         edits: &[Edit {
             file: APPLY,
             text: "            && is_young\n",
             instead: "            && is_young && !OFF\n",
         }],
+        and: &[],
     },
     Protection {
         name: "a shadow reply is complete only with a host id",
@@ -119,6 +135,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "self.config.membership.only_asks || state.value(ApplicationState::HOST_ID).is_some()",
             instead: "OFF || self.config.membership.only_asks || state.value(ApplicationState::HOST_ID).is_some()",
         }],
+        and: &[],
     },
     Protection {
         name: "only an awaited ACK answers our SYN",
@@ -127,6 +144,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "let is_ours = is_awaited\n",
             instead: "let is_ours = (is_awaited || OFF)\n",
         }],
+        and: &[],
     },
     Protection {
         name: "a node refutes claims about itself",
@@ -135,6 +153,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "if let Some(end) = self.publishing().on_own_state(state, from, source) {",
             instead: "if !OFF && let Some(end) = self.publishing().on_own_state(state, from, source) {",
         }],
+        and: &[],
     },
     Protection {
         name: "a stopped endpoint is not asked again",
@@ -143,6 +162,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "|| self.has_stopped(slot)\n",
             instead: "|| (self.has_stopped(slot) && !OFF)\n",
         }],
+        and: &[],
     },
     Protection {
         name: "a node that stops answers no echo",
@@ -151,6 +171,7 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "if self.is_running() {\n            self.exchange.echo_response",
             instead: "if self.is_running() || OFF {\n            self.exchange.echo_response",
         }],
+        and: &[],
     },
     Protection {
         name: "a silent endpoint is convicted",
@@ -159,5 +180,21 @@ pub const PROTECTIONS: &[Protection] = &[
             text: "phi.filter(|phi| *phi > self.config.detector.phi_convict_threshold)",
             instead: "phi.filter(|phi| !OFF && *phi > self.config.detector.phi_convict_threshold)",
         }],
+        and: &[],
+    },
+    Protection {
+        name: "an unknown endpoint is stored only if it was requested, and a part is requested once more",
+        edits: &[],
+        and: &[UNKNOWN_IF_REQUESTED, PARTS_AGAIN],
+    },
+    Protection {
+        name: "a later process is stored only if it was requested, and a part is requested once more",
+        edits: &[],
+        and: &[LATER_IF_REQUESTED, PARTS_AGAIN],
     },
 ];
+
+/// The number of a protection, from 1 on.
+pub fn number(name: &str) -> Option<usize> {
+    PROTECTIONS.iter().position(|protection| protection.name == name).map(|at| at + 1)
+}

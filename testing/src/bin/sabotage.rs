@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p gossip-testing --bin sabotage [WORD...]` copies the repository to `target/sabotage`, builds the proofs there once, with a
 //! switch for each protection, and runs them with one protection off after the other. With words it takes those whose names contain one
-//! of them. The quick proofs run first; those behind the first that notices run only with `--all`. The exit code is 1 if a proof fails with all protections, or if no proof notices that one is out.
+//! of them. The quick proofs run first; those behind the first that notices run only with `--all`. The exit code is 1 if a proof fails with
+//! all protections, or if no proof notices that one is out.
 
 #![forbid(unsafe_code)]
 
@@ -12,22 +13,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use gossip_testing::sabotage::PROTECTIONS;
+use gossip_testing::sabotage::{PROTECTIONS, Protection, number};
 
-/// Names the protection that is off, by its number from 1 on.
+/// The protections that are off, by their numbers from 1 on, with commas.
 const SWITCH: &str = "GOSSIP_SABOTAGE";
 
 /// The module that reads the switch.
 const MODULE: &str = r#"
 pub(crate) fn is_off(number: u32) -> bool {
-    static OFF: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    *OFF.get_or_init(|| std::env::var("GOSSIP_SABOTAGE").ok().and_then(|number| number.parse().ok()).unwrap_or(0)) == number
+    static OFF: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let read = || {
+        let numbers = std::env::var("GOSSIP_SABOTAGE").unwrap_or_default();
+        numbers.split(',').filter_map(|number| number.parse::<u32>().ok()).fold(0, |bits, number| bits | 1 << number)
+    };
+    *OFF.get_or_init(read) & 1 << number != 0
 }
 "#;
 
-/// What is to notice: a title, and the names of the tests in the packages below.
-const PROOFS: [(&str, &str); 3] = [
+/// What is to notice: a title, and the names of the tests in the packages below. The quick ones come first.
+const PROOFS: [(&str, &str); 4] = [
     ("histories", "histories::"),
+    ("reference", "cluster_does_what_the_model_says"),
     ("seeds", "band::"),
     ("searches", "searches::no_small_history_breaks_a_law"),
 ];
@@ -60,26 +66,34 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
         command.env("RUSTFLAGS", "--cap-lints allow");
         command
     };
-    // Always both, since what each needs of the core would have it built twice.
-    let tests =
-        ["test", "--locked", "-p", "gossip-model", "-p", "gossip-sim", "--test", "it", "--no-fail-fast"];
+    // Always all, since what each needs of the core would have it built more than once.
+    let tests = [
+        "test",
+        "--locked",
+        "--package=gossip-model",
+        "--package=gossip-reference",
+        "--package=gossip-sim",
+        "--test=it",
+        "--test=compared",
+        "--no-fail-fast",
+    ];
     let built = cargo(&tests).arg("--no-run").status()?;
     if !built.success() {
         return Err(io::Error::other("the copy does not build"));
     }
-    let proves = |number: usize, names: &str| -> io::Result<bool> {
+    let proves = |off: &str, names: &str| -> io::Result<bool> {
         let mut command = cargo(&tests);
-        let status = command.args(["--", names]).env(SWITCH, number.to_string());
+        let status = command.args(["--", names]).env(SWITCH, off);
         Ok(status.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
     };
     let titles: Vec<&str> = PROOFS.iter().map(|(title, _)| *title).collect();
     println!("| without | {} | seconds |", titles.join(" | "));
     println!("| --- |{} --- |", " --- |".repeat(titles.len()));
     let mut is_good = true;
-    let nothing = [(0, "(nothing is taken out)")];
-    let protections = PROTECTIONS.iter().zip(1..).map(|(protection, number)| (number, protection.name));
-    for (number, name) in nothing.into_iter().chain(protections) {
-        if number > 0 && !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+    let nothing = [(String::new(), "(nothing is taken out)")];
+    let protections = PROTECTIONS.iter().map(|protection| (switches(protection), protection.name));
+    for (off, name) in nothing.into_iter().chain(protections) {
+        if !off.is_empty() && !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }
         let began = Instant::now();
@@ -89,15 +103,21 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
                 shown.push("");
                 continue;
             }
-            let holds = proves(number, names)?;
+            let holds = proves(&off, names)?;
             is_noticed |= !holds;
             shown.push(if holds { "holds" } else { "fails" });
         }
-        is_good &= is_noticed == (number > 0);
+        is_good &= is_noticed != off.is_empty();
         println!("| {name} | {} | {} |", shown.join(" | "), began.elapsed().as_secs());
         io::stdout().flush()?;
     }
     Ok(ExitCode::from(u8::from(!is_good)))
+}
+
+/// The numbers of what is off without a protection.
+fn switches(protection: &Protection) -> String {
+    let all = protection.and.iter().copied().chain((!protection.edits.is_empty()).then_some(protection.name));
+    all.filter_map(number).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// Copies what git knows of. A file that is the same keeps its time, so that a second run builds less.
