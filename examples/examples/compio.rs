@@ -195,7 +195,7 @@ impl Driver {
     }
 }
 
-/// Starts three nodes, waits until each has found the other two live, and stops them in good order.
+/// Starts three nodes, waits until each has found the other two live, and stops them cleanly.
 ///
 /// # Errors
 ///

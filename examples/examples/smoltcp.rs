@@ -318,7 +318,7 @@ impl Ethernet {
     }
 }
 
-/// Starts three nodes, waits until each has found the other two live, and stops one in good order, which the others see.
+/// Starts three nodes, waits until each has found the other two live, and stops one cleanly, which the others see.
 ///
 /// # Errors
 ///

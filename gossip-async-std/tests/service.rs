@@ -1,4 +1,4 @@
-//! The service of the examples: peers with a port of their own, reactions to up and down, a stop in good order.
+//! The service of the examples: peers with a port of their own, reactions to up and down, a clean stop.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "the test calls what `main` does")]

@@ -174,7 +174,7 @@ impl Drop for Driver {
     }
 }
 
-/// Starts three nodes, waits until each has found the other two live, and stops them in good order.
+/// Starts three nodes, waits until each has found the other two live, and stops them cleanly.
 ///
 /// # Errors
 ///

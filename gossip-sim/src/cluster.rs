@@ -174,7 +174,7 @@ impl<P: Probe> Cluster<P> {
         self.drain(host);
     }
 
-    /// Stops the node on `host` in good order, and runs until its process has ended.
+    /// Stops the node on `host` cleanly, and runs until its process has ended.
     ///
     /// # Panics
     ///

@@ -21,7 +21,7 @@ const PUBLISHES_EVERY: u32 = 5;
 /// In so many rounds at the end no value is published: at the end all must know all that was.
 const LAST_WORDS: u32 = 20;
 
-/// A stop in good order takes some rounds, so that in as many before the calm none begins.
+/// A clean stop takes some rounds, so that in as many before the calm none begins.
 const STOP: u32 = 5;
 
 /// For how many rounds, of a second each, a process pauses at a time.
@@ -51,7 +51,7 @@ pub enum Trouble {
     OneWay,
     /// The links of a host stop and go on in turn.
     Clog,
-    /// Processes are killed, stopped in good order, and started again.
+    /// Processes are killed, stopped cleanly, and started again.
     Churn,
     /// Processes are killed, and their hosts lose what was stored.
     Wipe,
@@ -359,7 +359,7 @@ impl Trial {
                     self.resume(host);
                     self.troubled[host] = self.round;
                     self.cluster.shutdown(host);
-                    self.trace(|| format!("host {host} stops in good order"));
+                    self.trace(|| format!("host {host} stops cleanly"));
                 }
             }
             Trouble::Wipe if self.runs(host) => {

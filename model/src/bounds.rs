@@ -70,7 +70,7 @@ impl Bounds {
         self
     }
 
-    /// How many nodes stop in good order.
+    /// How many nodes stop cleanly.
     pub const fn stops(mut self, count: u8) -> Self {
         self.allowed.stops = count;
         self

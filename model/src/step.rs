@@ -26,7 +26,7 @@ pub enum Step {
     Start(usize),
     /// A process starts that remembers nothing.
     StartForgetful(usize),
-    /// A node stops in good order.
+    /// A node stops cleanly.
     Stop(usize),
     /// A node leaves for good.
     Leave(usize),

@@ -1,4 +1,4 @@
-//! Stopping in good order (`docs/protocol/life-cycle.md#stop`).
+//! Clean stops (`docs/protocol/life-cycle.md#stop`).
 
 use gossip_core::Endpoint;
 

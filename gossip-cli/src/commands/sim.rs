@@ -99,7 +99,7 @@ struct Troubles {
 }
 
 const AFTER_HELP: &str = "\
-A run fails if knowledge goes back, a node knows what nobody published, or a removed node comes back; or if
+A run fails if knowledge goes back, a node knows a value that no node published, or a removed node comes back; or if
 not all nodes agree when it ends, though nothing goes wrong in the last third. With more than 64 nodes only the
 end is checked.
 

@@ -12,7 +12,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Stops a node in good order, and waits until it has.
+/// Stops a node cleanly, and waits until it has.
 ///
 /// # Errors
 ///

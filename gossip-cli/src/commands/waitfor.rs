@@ -23,12 +23,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each --seed is asked again and again. Ends with 0 when --views of them agree in one look, and with 1 when --timeout is over before.
-A seed that does not answer agrees to nothing. Nor does one for which it is not clear: an endpoint of which a seed has never told is not gone for it, \
-unless `gone` is waited for and the seed tells of itself and others.
+Asks each --seed every second. Exits with 0 once --views of them agree, and with 1 if --timeout passes first.
+A seed agrees only if it answers, and if its answer decides the condition. A seed that never knew an endpoint does not show that it has left. \
+For `gone` it is enough that the seed knows itself and others, and does not know the endpoint.
 up: the heartbeat of ENDPOINT grew within --silence, and it has not stopped. down: ENDPOINT has stopped, or its heartbeat did not grow for --silence. normal: its status is NORMAL. \
 left: it has left or was removed. gone: it has left, or is not known at all. schema-agreement: all members that are up have one schema.
-Without ENDPOINT, up and normal are waited for of all members.")]
+Without ENDPOINT, up and normal must hold for all members.")]
 pub(crate) struct Args {
     /// What to wait for
     #[arg(value_enum)]
@@ -142,7 +142,7 @@ pub(crate) fn wait_for(args: &Args) -> Result<(), Failure> {
 fn check(condition: Condition, endpoint: Option<SocketAddr>) -> Result<(), Failure> {
     match (condition, endpoint) {
         (Condition::Down | Condition::Left | Condition::Gone, None) => {
-            Err(Failure::misuse("whose? (name the ENDPOINT)"))
+            Err(Failure::misuse("this condition is one of an endpoint (name the ENDPOINT)"))
         }
         (Condition::SchemaAgreement, Some(_)) => {
             Err(Failure::misuse("schema-agreement is one of all members (leave ENDPOINT out)"))

@@ -28,9 +28,9 @@ const MAX_SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-At a restart the values that did not change are left out. CHANGE is what a line of JSON has as \"event\": watching, known, joined, up, down, state, restarted, left, forgotten \
-and so on; that changes were missed, and what ends the command, is told in any case.
-Ends when the node does, when nobody reads its output any more, or with Ctrl-C. With --format json every change is a line of JSON.
+After a restart of an endpoint only values that changed are printed. CHANGE is the \"event\" of a line of JSON: watching, known, joined, up, down, state, restarted, left, forgotten \
+and so on. Missed changes, and the reason why the command ends, are always printed.
+Ends when the node ends, when the reader of its output is gone, or with Ctrl-C. With --format json every change is a line of JSON.
 With --seed this command is itself a gossip-only member of the cluster while it runs: others know it, it publishes neither a status nor tokens, and \
 leaves in silence, so that no row of it stays in system.peers. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize`; \
 it leaves by itself when it sees the upgrade, and comes back once the service is initialised.")]
@@ -55,7 +55,7 @@ struct Printing<'a> {
 ///
 /// # Errors
 ///
-/// The node cannot be asked, or is gone without having stopped in good order.
+/// The node cannot be asked, or is gone without having stopped cleanly.
 pub(crate) fn watch(args: &Args) -> Result<(), Failure> {
     let names = args.states.names()?;
     let printing = Printing { format: args.client.format, filter: &args.filter };

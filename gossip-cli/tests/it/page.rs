@@ -225,7 +225,7 @@ fn a_member_that_is_killed_is_shown_suspected_and_down_and_up_again_without_a_re
     {
         assert!(told.contains(&what), "{what} is missing: {told}");
     }
-    // One that stops in good order has not failed.
+    // One that stops cleanly has not failed.
     let stopped = nodes.pop().unwrap();
     let address = stopped.gossip;
     signal("TERM", stopped.child.id());

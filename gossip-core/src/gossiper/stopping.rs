@@ -1,4 +1,4 @@
-//! Stopping in good order, and taking part again (`docs/protocol/life-cycle.md#stop`).
+//! Clean stops, and taking part again (`docs/protocol/life-cycle.md#stop`).
 
 use core::fmt;
 

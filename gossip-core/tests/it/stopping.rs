@@ -1,4 +1,4 @@
-//! Scenarios H11, K5 to K9 and K18 of the specification, and `docs/protocol/pitfalls.md#shutdown-and-liveness`: stopping in good order, and who
+//! Scenarios H11, K5 to K9 and K18 of the specification, and `docs/protocol/pitfalls.md#shutdown-and-liveness`: clean stops, and who
 //! believes it.
 
 use core::time::Duration;

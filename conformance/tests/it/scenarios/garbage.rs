@@ -205,7 +205,7 @@ pub(super) fn initiate(from: gossip_adapter::Endpoint) -> Vec<u8> {
     out.written().to_vec()
 }
 
-/// A frame in good order around that.
+/// A valid frame around that.
 pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
     let mut buffer = [&[0; 6], payload, &[0; 4]].concat();
     let frame = wrap(Framing::Crc, FrameKind::SelfContained, &mut buffer, 6..6 + payload.len());

@@ -145,7 +145,7 @@ impl NodeProcess {
         }
     }
 
-    /// Tells it to stop in good order.
+    /// Tells it to stop cleanly.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl NodeProcess {
         killed.map(drop).map_err(|error| Failure::failed(format!("{self} cannot be killed: {error}")))
     }
 
-    /// Has it stop in good order, without waiting for it.
+    /// Has it stop cleanly, without waiting for it.
     pub(super) fn dismiss(&mut self) {
         if let Some(running) = &mut self.running {
             running.is_ending = true;
@@ -218,7 +218,7 @@ fn kept_port() -> u16 {
     free.next().unwrap_or(0)
 }
 
-/// Ends the process: in good order if it is quick about it.
+/// Ends the process: cleanly if it is quick about it.
 impl Drop for NodeProcess {
     fn drop(&mut self) {
         self.dismiss();

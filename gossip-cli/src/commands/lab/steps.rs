@@ -12,7 +12,7 @@ use crate::model::Ports;
 
 /// The node that the others ask first.
 const SEED: usize = 0;
-/// The node that stops in good order.
+/// The node that stops cleanly.
 const STOPPED: usize = 1;
 /// The node that is killed.
 const KILLED: usize = 2;

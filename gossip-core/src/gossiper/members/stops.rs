@@ -102,7 +102,7 @@ impl Membership<'_> {
         self.members.table.status(slot) == StatusKind::None
     }
 
-    /// Whether this process of an endpoint has stopped in good order: by its status, or by the heartbeat that marks a stop.
+    /// Whether this process of an endpoint has stopped cleanly: by its status, or by the heartbeat that marks a stop.
     pub(in super::super) fn has_stopped(&self, slot: Slot) -> bool {
         self.members.table.status(slot) == StatusKind::Shutdown
             || self.members.table.heartbeat(slot).version == Version::SHUTDOWN
