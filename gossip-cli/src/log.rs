@@ -7,11 +7,12 @@ use std::io::IsTerminal;
 
 use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::Failure;
 use crate::text::printable;
@@ -84,13 +85,12 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<Log, Failure> {
     let writer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES);
     let (writer, guard) = writer.thread_name("log").finish(std::io::stderr());
     let dropped = writer.error_counter();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(LogFields)
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(Log { dropped, _writer: guard })
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn start_log(level: Option<&str>) -> Result<Log, Failure> {
 ///
 /// A filter takes any word without a level for the name of a part of the program, and then logs nothing else: so a misspelt level
 /// would turn the log off.
-fn log_filter(text: &str) -> Result<EnvFilter, String> {
+fn log_filter(text: &str) -> Result<Targets, String> {
     let is_level = |word: &str| !word.trim().is_empty() && LevelFilter::from_str(word.trim()).is_ok();
     let is_known = |directive: &str| is_level(directive) || directive.contains('=');
     if let Some(unknown) = text.split(',').find(|directive| !is_known(directive)) {
@@ -108,7 +108,9 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
         ));
     }
     let trimmed: Vec<_> = text.split(',').map(str::trim).collect();
-    EnvFilter::try_new(trimmed.join(","))
+    trimmed
+        .join(",")
+        .parse::<Targets>()
         .map_err(|error| format!("'{text}' is no filter: {error} (write such as info,gossip_core=trace)"))
 }
 
