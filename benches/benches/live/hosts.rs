@@ -22,6 +22,9 @@ const CLUSTER: &str = "live";
 /// The value that is published to see how long it takes until all nodes know it.
 const NEWS: ApplicationState = ApplicationState::LOAD;
 
+/// How many false verdicts of a process are shown.
+const SHOWN: u64 = 5;
+
 /// How often a thread looks whether it is woken in time.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -30,7 +33,7 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 /// Holds the nodes of a [`Crew`] until the input ends.
 pub(crate) fn hold(arguments: &[String]) -> Fallible<()> {
     let crew = Crew::parse(arguments).ok_or("not enough is said of the nodes")?;
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Seen::new());
     let late = Arc::new(Mutex::new(Duration::ZERO));
     watch_clock(late.clone());
     let executor = Arc::new(smol::Executor::new());
@@ -126,8 +129,8 @@ fn start(run: &Run, seed: Option<SocketAddr>, tokio: &tokio::runtime::Handle) ->
 }
 
 /// The events of the nodes of this process.
-#[derive(Default)]
 struct Seen {
+    began: Instant,
     /// By node: the ports of its live peers.
     nodes: Mutex<Vec<BTreeSet<u16>>>,
     /// By value: how many nodes know it, and when the last of them heard of it.
@@ -161,15 +164,31 @@ async fn watch(node: usize, handle: WeakHandle, mut events: Events, seen: Arc<Se
 }
 
 impl Seen {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            nodes: Mutex::default(),
+            news: Mutex::default(),
+            doomed: Mutex::default(),
+            verdicts: Mutex::default(),
+            counts: Mutex::default(),
+        }
+    }
+
     fn note(&self, node: usize, event: Event) {
         match event {
             Event::Up { endpoint, .. } => _ = lock(&self.nodes)[node].insert(endpoint.port()),
-            Event::Down { endpoint, .. } => {
+            Event::Down { endpoint, cause, .. } => {
                 lock(&self.nodes)[node].remove(&endpoint.port());
                 if lock(&self.doomed).contains(&endpoint.port()) {
                     lock(&self.verdicts).push(unix_micros());
                 } else {
-                    lock(&self.counts).false_verdicts += 1;
+                    let mut counts = lock(&self.counts);
+                    counts.false_verdicts += 1;
+                    if counts.false_verdicts <= SHOWN {
+                        let since = self.began.elapsed();
+                        eprintln!("live: {since:.1?}: node {node} of a process finds {endpoint} down: {cause:?}");
+                    }
                 }
             }
             Event::StateChanged { endpoint, key: NEWS, version } => {
