@@ -219,8 +219,12 @@ impl Gossiper {
         self.members.set_calm(self.rounds.answers.is_calm(now, self.config.interval));
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
+        // Over connections a lost message is a lost connection, which shows otherwise.
+        let is_lossy =
+            self.config.detector.pace.is_some() && self.rounds.answers.is_lossy(now, self.config.interval);
+        let doubt = self.rounds.doubt.factor(is_lossy);
         let mut membership = self.membership();
-        membership.check_liveness(may_convict);
+        membership.check_liveness(may_convict, doubt);
         if !is_joining {
             membership.probe_next(silent);
         }

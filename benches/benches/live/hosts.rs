@@ -60,7 +60,12 @@ pub(crate) fn hold(arguments: &[String]) -> Fallible<()> {
         let tally = seen.clone();
         let node = lock(&seen.nodes).len();
         lock(&seen.nodes).push(BTreeSet::new());
-        executor.spawn(watch(node, handle.downgrade(), events, tally)).detach();
+        let watched = watch(node, handle.downgrade(), events, tally);
+        // On the thread of the nodes, where it needs no wake-up.
+        match crew.run.adapter {
+            Adapter::Tokio => _ = tokio.spawn(watched),
+            _ => executor.spawn(watched).detach(),
+        }
         handles.push(handle);
     }
 

@@ -305,6 +305,7 @@ impl Gossiper {
         self.publishing().on_known_to(from);
         if self.is_running() {
             self.exchange.echo_response(from, id, &mut self.journal);
+            self.membership().verify_back(from);
         }
     }
 

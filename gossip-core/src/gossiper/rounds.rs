@@ -6,11 +6,13 @@
 //! Rules: at most three peers a round. No endpoint is convicted during and after a pause of our own. Silent seeds are reported, but seldom.
 
 mod answers;
+mod doubt;
 mod pause;
 
 use core::time::Duration;
 
 use self::answers::Answers;
+use self::doubt::Doubt;
 pub(super) use self::pause::Pauses;
 use super::exchange::Exchange;
 use super::journal::Journal;
@@ -38,6 +40,8 @@ pub(super) struct Rounds {
     pub(super) pauses: Pauses,
     /// Whether SYNs were answered.
     pub(super) answers: Answers,
+    /// How far silence may be our own.
+    pub(super) doubt: Doubt,
 }
 
 /// When anybody was heard last.
@@ -62,6 +66,7 @@ impl Rounds {
             contact: Contact::new(now),
             pauses: Pauses::default(),
             answers: Answers::new(),
+            doubt: Doubt::new(),
         }
     }
 
@@ -85,6 +90,7 @@ impl Rounds {
     pub(super) fn begin(&mut self, now: Timestamp, config: &Config) {
         self.next = now + config.interval;
         self.pauses.begin_interval(now + config.detector.max_local_pause);
+        self.doubt.begin_round(now, config.interval);
     }
 
     /// Anybody was heard.
@@ -96,6 +102,7 @@ impl Rounds {
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.contact.heard = self.contact.heard + pause;
         self.answers.forget();
+        self.doubt.forget();
         self.contact.told = self.contact.told.map(|told| told + pause);
     }
 

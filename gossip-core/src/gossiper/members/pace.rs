@@ -2,7 +2,8 @@
 //!
 //! Each question may take a connection in both directions. A node that learns of hundreds of endpoints at once, and asks all of them at once, has
 //! more to do than it can on a machine that is busy: then the answers come late, and everything is done again. Therefore few questions are open at
-//! first. Each answer in time lets one more be asked, and answers that come too late halve their number. Where few endpoints are known, all are
+//! first. Each prompt answer lets one more be asked. Answers that take their time show that others are busy, and answers that come too late halve
+//! the number of questions. Where few endpoints are known, all are
 //! asked at once, as in Cassandra.
 
 use core::time::Duration;
@@ -11,6 +12,9 @@ use core::time::Duration;
 const FIRST: u32 = 32;
 const LEAST: u32 = 2;
 const MOST: u32 = 512;
+
+/// A prompt answer takes less than an interval divided by this.
+const PROMPT: u32 = 4;
 
 /// After how many intervals an answer is late. A late question makes room for another one: the endpoint may be dead.
 const PATIENCE: u32 = 2;
@@ -56,6 +60,11 @@ impl Pace {
         may_ask
     }
 
+    /// One more endpoint is asked now, even if there is no room: it has asked this node, so it lives, and the question goes with the answer.
+    pub(super) const fn ask_back(&mut self) {
+        self.open += 1;
+    }
+
     /// Whether one more endpoint may be asked now.
     pub(super) const fn has_room(&self) -> bool {
         self.open < self.room
@@ -82,6 +91,8 @@ impl Pace {
     pub(super) fn on_answer(&mut self, waited: Duration, interval: Duration) {
         if waited < interval.saturating_mul(PATIENCE) {
             self.open = self.open.saturating_sub(1);
+        }
+        if waited < interval / PROMPT || self.is_slow() && waited < interval.saturating_mul(PATIENCE) {
             self.room = (self.room + 1).min(MOST);
         }
     }
@@ -135,18 +146,35 @@ mod tests {
     }
 
     #[test]
-    fn answers_in_time_let_more_be_asked() {
+    fn prompt_answers_let_more_be_asked() {
         let mut pace = Pace::new();
         assert_eq!(asked(&mut pace), FIRST);
         assert!(pace.has_waiting() && !pace.has_room());
         for _ in 0..FIRST {
-            pace.on_answer(INTERVAL / 2, INTERVAL);
+            pace.on_answer(INTERVAL / 8, INTERVAL);
         }
         assert_eq!(asked(&mut pace), 2 * FIRST);
         for _ in 0..10 * MOST {
-            pace.on_answer(INTERVAL / 2, INTERVAL);
+            pace.on_answer(INTERVAL / 8, INTERVAL);
         }
         assert_eq!(asked(&mut pace), MOST);
+    }
+
+    #[test]
+    fn answers_that_take_their_time_let_no_more_be_asked_than_at_first() {
+        let mut pace = Pace::new();
+        assert_eq!(asked(&mut pace), FIRST);
+        for _ in 0..FIRST {
+            pace.on_answer(INTERVAL / 2, INTERVAL);
+        }
+        assert_eq!(asked(&mut pace), FIRST);
+        pace.begin_round(100);
+        pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+        assert!(pace.is_slow());
+        for _ in 0..FIRST {
+            pace.on_answer(INTERVAL / 2, INTERVAL);
+        }
+        assert!(!pace.is_slow());
     }
 
     #[test]

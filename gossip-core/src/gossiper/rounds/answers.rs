@@ -89,8 +89,13 @@ impl Answers {
 
     /// Whether no messages get lost, as far as is known.
     pub(in super::super) fn is_calm(&self, now: Timestamp, interval: Duration) -> bool {
+        self.judged >= JUDGED && !self.is_lossy(now, interval)
+    }
+
+    /// Whether messages get lost.
+    pub(in super::super) fn is_lossy(&self, now: Timestamp, interval: Duration) -> bool {
         let is_recent = |lossy| now.saturating_since(lossy) <= interval.saturating_mul(CAUTION);
-        self.judged >= JUDGED && !self.lossy.is_some_and(is_recent)
+        self.lossy.is_some_and(is_recent)
     }
 
     fn note(&mut self, is_lost: bool, now: Timestamp) {
