@@ -21,6 +21,7 @@ use crate::builder::{Builder, StartError};
 use crate::engine::{Engine, Taken};
 use crate::events::Events;
 use crate::handle::Handle;
+use crate::packets::Burst;
 use crate::reactor::Reactor;
 use crate::socket::{ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READS_PER_TURN, Unwritten, Written};
 
@@ -33,6 +34,7 @@ pub struct Driver<R: Reactor> {
     waits: FuturesUnordered<Wait<R>>,
     /// Which of those that may be ready is asked first next time.
     first: u8,
+    burst: Burst,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
     engine: Engine,
 }
@@ -112,6 +114,7 @@ impl<R: Reactor> Driver<R> {
             sockets: HashMap::new(),
             waits: FuturesUnordered::new(),
             first: 0,
+            burst: Burst::new(),
             engine,
         };
         Ok((driver, handle, events))
@@ -182,6 +185,7 @@ impl<R: Reactor> Driver<R> {
         if !self.engine.is_slice_over() {
             return;
         }
+        self.send_burst();
         if self.engine.is_due() {
             self.engine.on_timeout();
         }
@@ -204,13 +208,17 @@ impl<R: Reactor> Driver<R> {
                     self.sockets.remove(&connection);
                 }
                 Output::Datagram { to, bytes } => {
-                    let to = SocketAddr::from(to);
-                    if let Err(error) = self.front.send(to, bytes) {
-                        self.engine.send_failed(to, &error);
-                    }
+                    let front = &self.front;
+                    let sent =
+                        self.burst.add(to.into(), bytes, |bytes, size, to| front.send(bytes, size, to));
+                    self.engine.after_burst(sent);
                 }
-                Output::Event(event) => self.on_event(event).await,
+                Output::Event(event) => {
+                    self.send_burst();
+                    self.on_event(event).await;
+                }
                 Output::Timeout(deadline) => {
+                    self.send_burst();
                     self.engine.settle(deadline);
                     self.follow_listening().await;
                     return;
@@ -243,6 +251,12 @@ impl<R: Reactor> Driver<R> {
         }
     }
 
+    /// Sends the packets that were waiting for more to the same address.
+    fn send_burst(&mut self) {
+        let sent = self.burst.send(|bytes, size, to| self.front.send(bytes, size, to));
+        self.engine.after_burst(sent);
+    }
+
     async fn on_event(&mut self, event: Event) {
         if let Some(to_store) = self.engine.to_store(&event) {
             match R::blocking(|| to_store.run()).await {
@@ -258,11 +272,13 @@ impl<R: Reactor> Driver<R> {
         self.accept_after = None;
         for _ in 0..DATAGRAMS_PER_TURN {
             let Front::Packets(socket) = &self.front else { return };
-            match self.engine.receive(|buffer| R::receive(socket, buffer)) {
+            match self.engine.receive(|buffer| R::receive_many(socket, buffer)) {
                 Ok(true) => {
-                    self.drain().await;
-                    if self.engine.is_stopped() {
-                        return;
+                    while self.engine.handle_packet() {
+                        self.drain().await;
+                        if self.engine.is_stopped() {
+                            return;
+                        }
                     }
                 }
                 Ok(false) => return,
@@ -400,10 +416,10 @@ impl<R: Reactor> Front<R> {
         }
     }
 
-    /// Sends a packet now or never.
-    fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    /// Sends packets now or never.
+    fn send(&self, bytes: &[u8], size: usize, to: SocketAddr) -> io::Result<()> {
         let Self::Packets(socket) = self else { return Ok(()) };
-        R::send(socket, bytes, to).map(drop)
+        R::send_many(socket, bytes, size, to)
     }
 }
 

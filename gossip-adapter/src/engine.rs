@@ -14,6 +14,7 @@ use crate::builder::{PersistGeneration, Prepared};
 use crate::events::Events;
 use crate::handle::Handle;
 use crate::mailbox::Mailbox;
+use crate::packets::{Received, Unhandled, Unsent};
 use crate::socket::{READ_BUFFER, TIME_SLICE, dial_failure};
 use crate::troubles::{Trouble, Troubles};
 
@@ -42,6 +43,8 @@ pub struct Engine {
     send_troubles: Troubles,
     persist: Option<PersistGeneration>,
     read_buffer: Box<[u8]>,
+    /// The packets in it.
+    unhandled: Unhandled,
     write_buffer: Box<[u8]>,
     is_stopped: bool,
     /// Dropped last, since it tells of the end.
@@ -75,6 +78,7 @@ impl Engine {
             send_troubles: Troubles::new(),
             persist,
             read_buffer: vec![0; READ_BUFFER].into(),
+            unhandled: Unhandled::default(),
             write_buffer: vec![0; Node::MIN_BUFFER].into(),
             is_stopped: false,
             mailbox,
@@ -244,12 +248,14 @@ impl Engine {
     /// # Errors
     ///
     /// What [`Engine::front_failed`] takes.
-    pub fn receive(&mut self, mut receive: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<bool> {
+    pub fn receive(
+        &mut self,
+        mut receive: impl FnMut(&mut [u8]) -> io::Result<Received>,
+    ) -> io::Result<bool> {
         loop {
             return match receive(&mut self.read_buffer) {
-                Ok(count) => {
-                    let bytes = &self.read_buffer[..count];
-                    self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+                Ok(received) => {
+                    self.unhandled = Unhandled::of(received, self.read_buffer.len());
                     Ok(true)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -257,6 +263,14 @@ impl Engine {
                 Err(error) => Err(error),
             };
         }
+    }
+
+    /// Handles the next packet of those that were received; says whether there was one.
+    #[must_use = "after it the node is to be polled"]
+    pub fn handle_packet(&mut self) -> bool {
+        let Some(place) = self.unhandled.next() else { return false };
+        self.node.handle_input(self.clock.now(), Input::Datagram { bytes: &self.read_buffer[place] });
+        true
     }
 
     /// Accepting or receiving has failed. Says for how long neither is to be tried again; all else goes on.
@@ -270,6 +284,13 @@ impl Engine {
             None => debug!(%error, "no connection or packet was taken in"),
         }
         pause
+    }
+
+    /// What came of packets that were sent: see [`Engine::send_failed`].
+    pub fn after_burst(&mut self, sent: Result<(), Unsent>) {
+        if let Err((to, error)) = sent {
+            self.send_failed(to, &error);
+        }
     }
 
     /// A packet could not be sent, and is lost. Nothing waits for it, so there is nothing to be tried again.

@@ -68,6 +68,7 @@ mod events;
 mod handle;
 mod lock;
 mod mailbox;
+mod packets;
 mod rarely;
 #[cfg(feature = "async")]
 mod reactor;
@@ -97,6 +98,11 @@ pub use gossip_core::{
 pub use gossip_core::{KeyId, KeyRing, KeyRingError, SealKey, SealKeyError};
 pub use handle::{Common, Handle, SetStateError, WeakHandle};
 pub use mailbox::Mailbox;
+#[cfg(unix)]
+pub use packets::prepare_packets;
+pub use packets::{Burst, Received, Unsent};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use packets::{receive_packets, send_packets};
 pub use rarely::Rarely;
 #[cfg(feature = "async")]
 pub use reactor::Reactor;

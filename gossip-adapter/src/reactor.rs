@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::packets::Received;
+
 /// The sockets and the timer of an asynchronous runtime. [`Driver`](crate::Driver) drives a node with them.
 ///
 /// The functions that read, write, receive and send do not block: they fail with [`io::ErrorKind::WouldBlock`] if the socket is
@@ -94,6 +96,29 @@ pub trait Reactor: 'static {
     ///
     /// Those of the system.
     fn send(socket: &Self::Packets, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
+
+    /// Receives a packet that is there, or several at once if the runtime can: [`receive_packets`](crate::receive_packets).
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn receive_many(socket: &Self::Packets, into: &mut [u8]) -> io::Result<Received> {
+        Self::receive(socket, into).map(Received::one)
+    }
+
+    /// Sends packets of `size` bytes now or never. The last may be shorter. If an error says that the system cannot send several at once,
+    /// they come again one by one: [`send_packets`](crate::send_packets).
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn send_many(socket: &Self::Packets, bytes: &[u8], size: usize, to: SocketAddr) -> io::Result<()> {
+        // A packet without bytes is one, too.
+        if bytes.len() <= size {
+            return Self::send(socket, bytes, to).map(drop);
+        }
+        bytes.chunks(size).try_for_each(|packet| Self::send(socket, packet, to).map(drop))
+    }
 
     /// Sleeps.
     fn sleep_until(until: Instant) -> impl Future<Output = ()> + Send;

@@ -10,8 +10,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use gossip_adapter::{
-    ACCEPT_PAUSE, Builder, DATAGRAMS_PER_TURN, Engine, Events, Handle, READS_PER_TURN, StartError, Taken,
-    Transport, Written,
+    ACCEPT_PAUSE, Builder, Burst, DATAGRAMS_PER_TURN, Engine, Events, Handle, READS_PER_TURN, Received,
+    StartError, Taken, Transport, Written,
 };
 use gossip_core::{ConnectionId, Event, Input, Output, Timestamp};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -106,6 +106,8 @@ impl Driver {
         let (front, listening) = match builder.chosen_transport() {
             Transport::Datagram => {
                 let socket = UdpSocket::bind(address).map_err(bind)?;
+                #[cfg(unix)]
+                gossip_adapter::prepare_packets(&socket);
                 let listening = socket.local_addr().map_err(bind)?;
                 (watch(&registry, socket, first).map(Front::Packets)?, listening)
             }
@@ -124,6 +126,7 @@ impl Driver {
             is_front_ready: false,
             accept_after: None,
             engine,
+            burst: Burst::new(),
         };
         running.engine.begin();
         Ok((Self { first, end, running: Some(running) }, handle, events))
@@ -201,6 +204,7 @@ struct Running {
     /// Until no connection waits there any more.
     is_front_ready: bool,
     accept_after: Option<Timestamp>,
+    burst: Burst,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
     engine: Engine,
 }
@@ -264,13 +268,17 @@ impl Running {
                 }
                 Output::Close { connection } => self.sockets.remove(connection),
                 Output::Datagram { to, bytes } => {
-                    let to = SocketAddr::from(to);
-                    if let Err(error) = self.front.send(to, bytes) {
-                        self.engine.send_failed(to, &error);
-                    }
+                    let front = &self.front;
+                    let sent =
+                        self.burst.add(to.into(), bytes, |bytes, size, to| front.send(bytes, size, to));
+                    self.engine.after_burst(sent);
                 }
-                Output::Event(event) => self.on_node_event(event),
+                Output::Event(event) => {
+                    self.send_burst();
+                    self.on_node_event(event);
+                }
                 Output::Timeout(deadline) => {
+                    self.send_burst();
                     self.engine.settle(deadline);
                     self.is_drained = true;
                     self.follow_listening();
@@ -279,9 +287,16 @@ impl Running {
                 _ => {}
             }
             if self.engine.is_slice_over() {
+                self.send_burst();
                 return;
             }
         }
+    }
+
+    /// Sends the packets that were waiting for more to the same address.
+    fn send_burst(&mut self) {
+        let sent = self.burst.send(|bytes, size, to| self.front.send(bytes, size, to));
+        self.engine.after_burst(sent);
     }
 
     /// Closes the listening socket while the node accepts no connections, and opens it again afterwards: a peer that dials is
@@ -329,14 +344,16 @@ impl Running {
             return;
         }
         for _ in 0..DATAGRAMS_PER_TURN {
-            let Front::Packets(socket) = &self.front else { return };
-            match self.engine.receive(|buffer| socket.source.recv_from(buffer).map(|(count, _)| count)) {
-                Ok(true) => {
-                    self.drain();
-                    if self.engine.is_stopped() || !self.may_go_on() {
-                        return;
-                    }
+            // Some may be left of the last turn.
+            while self.engine.handle_packet() {
+                self.drain();
+                if self.engine.is_stopped() || !self.may_go_on() {
+                    return;
                 }
+            }
+            let Front::Packets(socket) = &self.front else { return };
+            match self.engine.receive(|buffer| receive_from(&socket.source, buffer)) {
+                Ok(true) => {}
                 Ok(false) => {
                     self.is_front_ready = false;
                     return;
@@ -465,4 +482,14 @@ fn set_nodelay(connection: ConnectionId, stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, %connection, "TCP_NODELAY could not be set");
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn receive_from(socket: &UdpSocket, into: &mut [u8]) -> io::Result<Received> {
+    socket.try_io(|| gossip_adapter::receive_packets(socket, into))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn receive_from(socket: &UdpSocket, into: &mut [u8]) -> io::Result<Received> {
+    socket.recv_from(into).map(|(length, _)| Received::one(length))
 }

@@ -22,10 +22,18 @@ pub(crate) enum Front {
 }
 
 impl Front {
-    /// Sends a packet now or never.
-    pub(crate) fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    /// Sends packets of this size, the last of which may be shorter, now or never.
+    pub(crate) fn send(&self, bytes: &[u8], size: usize, to: SocketAddr) -> io::Result<()> {
         let Self::Packets(socket) = self else { return Ok(()) };
-        socket.source.send_to(bytes, to).map(drop)
+        let socket = &socket.source;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return socket.try_io(|| gossip_adapter::send_packets(socket, bytes, size, to));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        if bytes.len() <= size {
+            socket.send_to(bytes, to).map(drop)
+        } else {
+            bytes.chunks(size).try_for_each(|packet| socket.send_to(packet, to).map(drop))
+        }
     }
 }
 

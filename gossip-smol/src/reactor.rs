@@ -8,6 +8,8 @@ use std::time::Instant;
 use async_io::{Async, Timer};
 use futures_lite::future::yield_now;
 use gossip_adapter::Reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use gossip_adapter::{Received, receive_packets, send_packets};
 
 pub(crate) enum Sockets {}
 
@@ -53,7 +55,10 @@ impl Reactor for Sockets {
     }
 
     async fn bind(at: SocketAddr) -> io::Result<Async<UdpSocket>> {
-        Async::<UdpSocket>::bind(at)
+        let socket = Async::<UdpSocket>::bind(at)?;
+        #[cfg(unix)]
+        gossip_adapter::prepare_packets(socket.get_ref());
+        Ok(socket)
     }
 
     fn bound_at(socket: &Async<UdpSocket>) -> io::Result<SocketAddr> {
@@ -71,6 +76,16 @@ impl Reactor for Sockets {
 
     fn send(socket: &Async<UdpSocket>, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         socket.get_ref().send_to(bytes, to)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn receive_many(socket: &Async<UdpSocket>, into: &mut [u8]) -> io::Result<Received> {
+        receive_packets(socket.get_ref(), into)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn send_many(socket: &Async<UdpSocket>, bytes: &[u8], size: usize, to: SocketAddr) -> io::Result<()> {
+        send_packets(socket.get_ref(), bytes, size, to)
     }
 
     async fn sleep_until(until: Instant) {

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gossip_adapter::Reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use gossip_adapter::{Received, receive_packets, send_packets};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
@@ -54,7 +58,10 @@ impl Reactor for Sockets {
     }
 
     async fn bind(at: SocketAddr) -> io::Result<UdpSocket> {
-        UdpSocket::bind(at).await
+        let socket = UdpSocket::bind(at).await?;
+        #[cfg(unix)]
+        gossip_adapter::prepare_packets(&socket);
+        Ok(socket)
     }
 
     fn bound_at(socket: &UdpSocket) -> io::Result<SocketAddr> {
@@ -71,6 +78,16 @@ impl Reactor for Sockets {
 
     fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         socket.try_send_to(bytes, to)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn receive_many(socket: &UdpSocket, into: &mut [u8]) -> io::Result<Received> {
+        socket.try_io(Interest::READABLE, || receive_packets(socket, into))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn send_many(socket: &UdpSocket, bytes: &[u8], size: usize, to: SocketAddr) -> io::Result<()> {
+        socket.try_io(Interest::WRITABLE, || send_packets(socket, bytes, size, to))
     }
 
     async fn sleep_until(until: Instant) {

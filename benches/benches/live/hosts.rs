@@ -192,7 +192,9 @@ impl Seen {
                     counts.false_verdicts += 1;
                     if counts.false_verdicts <= SHOWN {
                         let since = self.began.elapsed();
-                        eprintln!("live: {since:.1?}: node {node} of a process finds {endpoint} down: {cause:?}");
+                        eprintln!(
+                            "live: {since:.1?}: node {node} of a process finds {endpoint} down: {cause:?}"
+                        );
                     }
                 }
             }

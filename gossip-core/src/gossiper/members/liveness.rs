@@ -176,11 +176,7 @@ impl Membership<'_> {
     pub(in super::super) fn check_liveness(&mut self, may_convict: bool, doubt: f64) {
         let threshold = self.config.detector.phi_convict_threshold * doubt;
         // Nearly all are live and were heard a moment ago: a look at each tells that, and no more.
-        let silence = if may_convict {
-            Silence::of_threshold(threshold)
-        } else {
-            Silence::NEVER
-        };
+        let silence = if may_convict { Silence::of_threshold(threshold) } else { Silence::NEVER };
         let watch = Watch { now: self.clock.now(), silence, probe_after: u64::MAX };
         let resets = match self.members.pace.is_slow() {
             true => u32::from(self.journal.stats.rounds.is_multiple_of(ROUNDS_PER_RESET)),
