@@ -24,8 +24,6 @@ const PATIENCE: u32 = 2;
 pub(super) struct Pace {
     room: u32,
     open: u32,
-    /// How long answers take: a mean that moves by an eighth to each new one.
-    usual: Duration,
     /// Whether more endpoints are known than may be asked at once at first.
     has_many: bool,
     /// Whether answers were late in this round.
@@ -42,7 +40,6 @@ impl Pace {
         Self {
             room: FIRST,
             open: 0,
-            usual: Duration::ZERO,
             has_many: false,
             is_late: false,
             has_waiting: false,
@@ -92,7 +89,6 @@ impl Pace {
 
     /// An answer came after so long.
     pub(super) fn on_answer(&mut self, waited: Duration, interval: Duration) {
-        self.usual = (self.usual * 7 + waited) / 8;
         if waited < interval.saturating_mul(PATIENCE) {
             self.open = self.open.saturating_sub(1);
         }
@@ -106,11 +102,11 @@ impl Pace {
         self.room < FIRST
     }
 
-    /// Whether a question that is open since so long is repeated in this round. Where few are known, it is in each. Where many are, it is ever
-    /// more seldom, and not before twice the time that answers take: repeated questions make answers later.
+    /// Whether a question that is open since so long is repeated in this round. Where few are known, it is in each. Where many are, it is once
+    /// its answer is late, and ever more seldom while the answers of many are: repeated questions make them later.
     pub(super) fn repeats(&self, waited: Duration, interval: Duration) -> bool {
         let rounds = waited.as_nanos() / interval.as_nanos().max(1);
-        !self.has_many || rounds.is_power_of_two() && waited >= self.usual * 2
+        !self.has_many || rounds >= u128::from(PATIENCE) && (!self.is_slow() || rounds.is_power_of_two())
     }
 
     /// Open questions are counted anew. There are so many rows.
@@ -190,17 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_repeated_more_seldom_where_many_are_known_and_answers_take_long() {
+    fn questions_are_repeated_more_seldom_where_many_are_known_and_answers_are_late() {
         let mut pace = Pace::new();
         let repeated =
             |pace: &Pace| (1..10).filter(|round| pace.repeats(INTERVAL * *round, INTERVAL)).count();
         assert_eq!(repeated(&pace), 9);
         pace.begin_round(100);
-        assert_eq!(repeated(&pace), 4);
-        for _ in 0..100 {
-            pace.on_answer(INTERVAL * 3 / 2, INTERVAL);
-        }
-        assert_eq!(repeated(&pace), 2);
+        assert_eq!(repeated(&pace), 8);
+        pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+        assert_eq!(repeated(&pace), 3);
     }
 
     #[test]
