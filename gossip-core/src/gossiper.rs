@@ -220,9 +220,9 @@ impl Gossiper {
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
         // Over connections a lost message is a lost connection, which shows otherwise.
-        let is_lossy =
-            self.config.detector.pace.is_some() && self.rounds.answers.is_lossy(now, self.config.interval);
-        let doubt = self.rounds.doubt.factor(is_lossy);
+        let is_strained =
+            self.config.detector.pace.is_some() && self.rounds.answers.is_strained(now, self.config.interval);
+        let doubt = self.rounds.doubt.factor(is_strained);
         let mut membership = self.membership();
         membership.check_liveness(may_convict, doubt);
         if !is_joining {

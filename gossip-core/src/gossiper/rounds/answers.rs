@@ -31,9 +31,11 @@ pub(in super::super) struct Answers {
     /// What became of the last SYNs, a bit for each, the latest lowest: whether it was without an answer. And of how many it is known.
     lost: u32,
     judged: u32,
-    /// When messages last got lost, and when they last seemed to be: their answers were late.
+    /// When messages last got lost, and when they last seemed to get lost, since answers were late.
     lossy: Option<Timestamp>,
-    late: Option<Timestamp>,
+    suspect: Option<Timestamp>,
+    /// When late answers last came.
+    strained: Option<Timestamp>,
 }
 
 /// A SYN.
@@ -48,7 +50,15 @@ struct Asked {
 
 impl Answers {
     pub(super) const fn new() -> Self {
-        Self { watched: [None; WATCHED], next: 0, lost: 0, judged: 0, lossy: None, late: None }
+        Self {
+            watched: [None; WATCHED],
+            next: 0,
+            lost: 0,
+            judged: 0,
+            lossy: None,
+            suspect: None,
+            strained: None,
+        }
     }
 
     /// A SYN is sent to a live endpoint.
@@ -81,6 +91,8 @@ impl Answers {
             if table.heard(slot) > asked.at {
                 if !asked.is_late {
                     self.note(false);
+                } else if asked.is_suspect {
+                    self.strained = Some(now);
                 }
             } else if waited < interval.saturating_mul(PATIENCE) {
                 continue;
@@ -88,15 +100,16 @@ impl Answers {
                 if !is_forgotten {
                     continue;
                 }
-                // It was not late, it was lost.
-                if asked.is_suspect {
+                // It was not late, it was lost, or the peer died. News of the dead spread for a while, but not for so long.
+                let still_lives = table.updated(slot) + interval.saturating_mul(PATIENCE) > now;
+                if asked.is_suspect && still_lives {
                     self.lossy = Some(now);
                 }
             } else if table.updated(slot) > asked.at + interval {
                 // Its heartbeat grew meanwhile: it is not dead, and the question or the answer is late or lost.
                 let is_suspect = self.note(true);
                 if is_suspect {
-                    self.late = Some(now);
+                    self.suspect = Some(now);
                 }
                 silent = Some(asked.peer);
                 self.watched[at] = Some(Asked { is_late: true, is_suspect, ..asked });
@@ -119,15 +132,14 @@ impl Answers {
 
     /// Whether no messages get lost, as far as is known.
     pub(in super::super) fn is_calm(&self, now: Timestamp, interval: Duration) -> bool {
-        self.judged >= JUDGED && !self.is_lossy(now, interval)
+        let seems_lossy = is_recent(self.lossy, now, interval * CAUTION)
+            || is_recent(self.suspect, now, interval * SUSPICION);
+        self.judged >= JUDGED && !seems_lossy
     }
 
-    /// Whether messages get lost.
-    pub(in super::super) fn is_lossy(&self, now: Timestamp, interval: Duration) -> bool {
-        let is_recent = |at: Option<Timestamp>, intervals| {
-            at.is_some_and(|at| now.saturating_since(at) <= interval.saturating_mul(intervals))
-        };
-        is_recent(self.lossy, CAUTION) || is_recent(self.late, SUSPICION)
+    /// Whether messages get lost, or answers of endpoints that live are late. Endpoints that have died make neither: they never answer.
+    pub(in super::super) fn is_strained(&self, now: Timestamp, interval: Duration) -> bool {
+        is_recent(self.lossy, now, interval * CAUTION) || is_recent(self.strained, now, interval * SUSPICION)
     }
 
     /// Notes what became of a SYN. Says whether too many were without an answer.
@@ -136,6 +148,11 @@ impl Answers {
         self.judged = (self.judged + 1).min(JUDGED);
         (self.lost & ((1 << JUDGED) - 1)).count_ones() > TOLERATED
     }
+}
+
+/// Whether it was no longer ago than so long.
+fn is_recent(at: Option<Timestamp>, now: Timestamp, within: Duration) -> bool {
+    at.is_some_and(|at| now.saturating_since(at) <= within)
 }
 
 #[cfg(test)]
@@ -157,6 +174,16 @@ mod tests {
 
     /// A peer of which a SYN to each second is asked, and that answers it `answered`, if at all, so long after.
     fn judged(answers: &mut Answers, seconds: core::ops::Range<u64>, answered: impl Fn(u64) -> Option<u64>) {
+        judge_each(answers, seconds, answered, |_, _| true);
+    }
+
+    /// As [`judged`]; `grows` says whether the heartbeat of a peer, which was asked in one second, grows in another.
+    fn judge_each(
+        answers: &mut Answers,
+        seconds: core::ops::Range<u64>,
+        answered: impl Fn(u64) -> Option<u64>,
+        grows: impl Fn(u64, u64) -> bool,
+    ) {
         let settings = crate::phi::Settings { window: 4, initial: INTERVAL, max: INTERVAL, pace: None };
         for second in seconds {
             let mut table = EndpointTable::new(7, 200, settings);
@@ -164,7 +191,8 @@ mod tests {
             for asked in second.saturating_sub(u64::from(FORGOTTEN))..=second {
                 let beat = crate::version::HeartbeatState::EMPTY;
                 let Ok(slot) = table.insert(peer(asked), beat) else { continue };
-                table.set_updated(slot, at(second));
+                let beat = (asked..=second).rev().find(|second| grows(asked, *second));
+                table.set_updated(slot, at(beat.unwrap_or(0)));
                 if let Some(wait) = answered(asked).filter(|wait| asked + wait <= second) {
                     table.set_heard(slot, at(asked + wait));
                 }
@@ -185,7 +213,7 @@ mod tests {
         judged(&mut answers, 1..40, |second| (second != 30).then_some(1));
         assert!(answers.is_calm(at(40), INTERVAL));
         judged(&mut answers, 40..60, |second| (second != 40).then_some(1));
-        assert!(!answers.is_calm(at(60), INTERVAL) && answers.is_lossy(at(60), INTERVAL));
+        assert!(!answers.is_calm(at(60), INTERVAL) && answers.is_strained(at(60), INTERVAL));
         judged(&mut answers, 60..140, |_| Some(1));
         assert!(answers.is_calm(at(140), INTERVAL));
     }
@@ -196,8 +224,23 @@ mod tests {
         judged(&mut answers, 1..40, |_| Some(1));
         assert!(answers.is_calm(at(40), INTERVAL));
         judged(&mut answers, 40..60, |_| Some(4));
-        assert!(answers.is_lossy(at(60), INTERVAL));
+        assert!(!answers.is_calm(at(60), INTERVAL) && answers.is_strained(at(60), INTERVAL));
         judged(&mut answers, 60..90, |_| Some(1));
-        assert!(answers.is_calm(at(90), INTERVAL));
+        assert!(answers.is_calm(at(90), INTERVAL) && !answers.is_strained(at(90), INTERVAL));
+    }
+
+    #[test]
+    fn endpoints_that_die_together_are_no_sign_of_loss() {
+        let mut answers = Answers::new();
+        judged(&mut answers, 1..40, |_| Some(1));
+        // A third of all die. News of them arrive for another five seconds.
+        let is_dead = |second: u64| second >= 40 && second.is_multiple_of(3);
+        judge_each(
+            &mut answers,
+            40..80,
+            |second| (!is_dead(second)).then_some(1),
+            |asked, second| !is_dead(asked) || second < 45,
+        );
+        assert!(!answers.is_strained(at(80), INTERVAL) && answers.is_calm(at(80), INTERVAL));
     }
 }

@@ -1,6 +1,6 @@
 //! How far a node doubts itself before it finds others silent.
 //!
-//! A node that has no time for its own rounds, or that loses packets, hears little of everybody. As Lifeguard has it (Dadgar et al., 2018,
+//! A node that has no time for its own rounds, or that loses packets, or waits long for answers, hears little of everybody. As Lifeguard has it (Dadgar et al., 2018,
 //! "local health"), it then allows others more time.
 
 use core::time::Duration;
@@ -19,8 +19,8 @@ const USUAL: u32 = ONE / 8;
 /// A round counts as no longer than so many intervals. What takes longer is a pause (`Pauses`).
 const MOST: u32 = 4;
 
-/// While packets get lost, silence counts half.
-const OF_LOSS: f64 = 2.0;
+/// While packets get lost, or answers are late, silence counts half.
+const OF_STRAIN: f64 = 2.0;
 
 /// How long the rounds of this process took lately.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +49,11 @@ impl Doubt {
         self.begun = None;
     }
 
-    /// How many times as long as otherwise an endpoint may be silent. `is_lossy` says that packets get lost.
-    pub(in super::super) fn factor(self, is_lossy: bool) -> f64 {
-        let of_loss = if is_lossy { OF_LOSS } else { 1.0 };
+    /// How many times as long as otherwise an endpoint may be silent. `is_strained` says that packets get lost, or that answers are late.
+    pub(in super::super) fn factor(self, is_strained: bool) -> f64 {
+        let of_strain = if is_strained { OF_STRAIN } else { 1.0 };
         let is_late = self.mean > ONE + USUAL;
-        of_loss * if is_late { f64::from(self.mean) / f64::from(ONE) } else { 1.0 }
+        of_strain * if is_late { f64::from(self.mean) / f64::from(ONE) } else { 1.0 }
     }
 }
 
