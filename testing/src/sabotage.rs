@@ -159,8 +159,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: "a stopped endpoint is not asked again",
         edits: &[Edit {
             file: LIVENESS,
-            text: "|| self.has_stopped(slot)\n",
-            instead: "|| (self.has_stopped(slot) && !OFF)\n",
+            text: "&& !self.has_stopped(slot)\n",
+            instead: "&& (!self.has_stopped(slot) || OFF)\n",
         }],
         and: &[],
     },
@@ -177,8 +177,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: "a silent endpoint is convicted",
         edits: &[Edit {
             file: LIVENESS,
-            text: "phi.filter(|phi| *phi > self.config.detector.phi_convict_threshold)",
-            instead: "phi.filter(|phi| !OFF && *phi > self.config.detector.phi_convict_threshold)",
+            text: "phi.filter(|phi| *phi > threshold)",
+            instead: "phi.filter(|phi| !OFF && *phi > threshold)",
         }],
         and: &[],
     },
