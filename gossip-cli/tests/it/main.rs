@@ -11,6 +11,7 @@ mod config;
 mod data_dir;
 mod datagrams;
 mod decode;
+mod faults;
 mod identity;
 mod java;
 mod lab;

@@ -56,6 +56,12 @@ impl Network {
         self.ip(other, &format!("route add blackhole {}/32", address(one)));
     }
 
+    /// Both reach each other again.
+    fn restore(&self, one: usize, other: usize) {
+        self.ip(one, &format!("route delete blackhole {}/32", address(other)));
+        self.ip(other, &format!("route delete blackhole {}/32", address(one)));
+    }
+
     /// What `gossip check` says, asked from where every host is reached.
     fn check(&self, hosts: usize) -> (Option<i32>, String) {
         let seeds =
@@ -166,5 +172,11 @@ fn a_node_that_is_cut_off_from_all_others_is_a_split_and_one_that_is_heard_of_ov
         let (code, line) = network.check(HOSTS);
         (code == Some(2) && expected.iter().all(|part| line.contains(part))).then_some(())
     });
+
+    // The links come back, and so does the cluster.
+    for other in 1..5 {
+        network.restore(5, other);
+    }
+    until("all are up for all again", is_well);
     drop(nodes);
 }
