@@ -132,14 +132,15 @@ impl Answers {
 
     /// Whether no messages get lost, as far as is known.
     pub(in super::super) fn is_calm(&self, now: Timestamp, interval: Duration) -> bool {
-        let seems_lossy = is_recent(self.lossy, now, interval * CAUTION)
-            || is_recent(self.suspect, now, interval * SUSPICION);
+        let seems_lossy = is_recent(self.lossy, now, interval.saturating_mul(CAUTION))
+            || is_recent(self.suspect, now, interval.saturating_mul(SUSPICION));
         self.judged >= JUDGED && !seems_lossy
     }
 
     /// Whether messages get lost, or answers of endpoints that live are late. Endpoints that have died make neither: they never answer.
     pub(in super::super) fn is_strained(&self, now: Timestamp, interval: Duration) -> bool {
-        is_recent(self.lossy, now, interval * CAUTION) || is_recent(self.strained, now, interval * SUSPICION)
+        is_recent(self.lossy, now, interval.saturating_mul(CAUTION))
+            || is_recent(self.strained, now, interval.saturating_mul(SUSPICION))
     }
 
     /// Notes what became of a SYN. Says whether too many were without an answer.
