@@ -13,6 +13,9 @@ use crate::state::{
 /// A generation may be a year ahead of the clock.
 const MAX_AHEAD: i64 = 365 * 24 * 60 * 60;
 
+/// So often at the most a state is requested that may be a part.
+const DOUBTS: u8 = 4;
+
 impl Node {
     /// Applies the states of a message. `answers_syn`: of an ACK, whether it answers a SYN of this process.
     pub(crate) fn apply(
@@ -71,10 +74,11 @@ impl Node {
                 return true;
             }
             self.wanted.remove(&endpoint);
+            self.doubted.remove(&endpoint);
             let is_young = self.now - self.began < self.settings.echo_timeout;
             let is_part = answers_syn != Some(true) && !remote.values.contains_key(&HOST_ID);
             if rules.parts_are_doubted && is_young && is_part {
-                self.wanted.insert(endpoint);
+                self.doubted.insert(endpoint, DOUBTS);
             }
         }
         false

@@ -92,8 +92,10 @@ pub struct Node {
     pub(crate) awaited: BTreeSet<Endpoint>,
     /// What was requested from version 0.
     pub(crate) requested: BTreeMap<Endpoint, Request>,
-    /// Endpoints whose state was refused because it may be a part, or is in doubt. They are requested.
+    /// Endpoints whose state was refused because it may be a part. They are requested.
     pub(crate) wanted: BTreeSet<Endpoint>,
+    /// Endpoints whose state was taken though it may be a part, and how often they may still be requested. When they are is free.
+    pub(crate) doubted: BTreeMap<Endpoint, u8>,
     /// When the process started.
     pub(crate) began: Duration,
     /// When somebody was last checked.
@@ -132,6 +134,7 @@ impl Node {
             awaited: BTreeSet::new(),
             requested: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            doubted: BTreeMap::new(),
             began: now,
             last_check: now,
             last_round: None,
@@ -452,7 +455,10 @@ impl Node {
                 self.syn_sent = true;
                 self.awaited.insert(to);
                 for digest in digests {
-                    if digest.version == 0 && self.wanted.remove(&digest.endpoint) {
+                    if digest.version == 0 && self.is_wanted(digest.endpoint) {
+                        if !self.wanted.remove(&digest.endpoint) {
+                            self.doubted.entry(digest.endpoint).and_modify(|left| *left -= 1);
+                        }
                         self.note_request(to, digest.endpoint);
                     }
                 }
@@ -483,9 +489,9 @@ impl Node {
         self.requested.get(&endpoint).is_some_and(|request| self.now - request.last <= patience)
     }
 
-    /// Whether an endpoint is to be requested by the next SYN.
+    /// Whether an endpoint may be requested by the next SYN.
     pub fn is_wanted(&self, endpoint: Endpoint) -> bool {
-        self.wanted.contains(&endpoint)
+        self.wanted.contains(&endpoint) || self.doubted.get(&endpoint).is_some_and(|left| *left > 0)
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Twin {
     owed: BTreeMap<Endpoint, VecDeque<Message>>,
     /// The id of the pending echo of an endpoint.
     echo_ids: BTreeMap<Endpoint, u64>,
-    /// Who was live before the last round: a probe may be repeated in the round that convicts.
-    were_live: BTreeSet<Endpoint>,
+    /// Who was live or had a pending echo before the last round. A request may be repeated in the round that convicts or forgets.
+    were_asked: BTreeSet<Endpoint>,
     has_time: bool,
     rounds: u64,
     difference: Option<String>,
@@ -50,7 +50,7 @@ impl Twin {
             model,
             owed: BTreeMap::new(),
             echo_ids: BTreeMap::new(),
-            were_live: BTreeSet::new(),
+            were_asked: BTreeSet::new(),
             has_time: now > Timestamp::ZERO,
             rounds: gossiper.stats().rounds,
             difference: None,
@@ -163,7 +163,7 @@ impl Twin {
         self.rounds = rounds;
         if passed > 0 {
             self.before(gossiper);
-            self.were_live = self.model.live().clone();
+            self.were_asked = self.model.live().iter().chain(self.model.echoes.keys()).copied().collect();
             self.note(format!("round {rounds}"));
             self.model.check();
         }
@@ -238,7 +238,7 @@ impl Twin {
                 self.take(to, |owed| *owed == Message::EchoRequest);
                 if self.model.echoes.contains_key(&to) {
                     self.echo_ids.insert(to, outgoing.id);
-                } else if self.model.standing(to) != Standing::Live && !self.were_live.contains(&to) {
+                } else if self.model.standing(to) != Standing::Live && !self.were_asked.contains(&to) {
                     let model = format!("{:?}, {:?}", self.model.standing(to), self.model.state(to));
                     self.differ(|| format!("{to} gets an echo request, by the model it is {model}"));
                 }
