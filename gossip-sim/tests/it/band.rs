@@ -7,7 +7,8 @@ use gossip_sim::{Carrier, Plan, Trial, Trouble};
 /// `FIRST` or `FIRST:COUNT` in this variable runs another band.
 const BAND: &str = "GOSSIP_SIM_BAND";
 
-const SEEDS: u64 = 24;
+/// They take a minute and a half of processor time, spread over all processors.
+const SEEDS: u64 = 200;
 
 /// Plans differ as seeds do: one kind of trouble, or several, over each transport.
 fn plan(seed: u64) -> Plan {
