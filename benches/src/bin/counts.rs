@@ -233,6 +233,8 @@ fn count_run(folder: &Path, function: &str, name: &str) -> Result<Vec<Count>, St
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--branch-sim=yes", "--collect-atstart=no"])
         .arg(format!("--toggle-collect={function}"))
+        // What a part did before, while the world was made, does not count.
+        .arg("--zero-before=counts::measured")
         .arg("--dump-after=counts::measured")
         .arg(format!("--callgrind-out-file={}", folder.join("out").display()))
         .arg(&this)
