@@ -7,6 +7,7 @@ mod values;
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -599,8 +600,8 @@ impl EndpointTable {
         None
     }
 
-    /// The first row from `at` on that has to be looked at: who may be silent for too long, or awaits an echo, or is to be probed.
-    pub(crate) fn next_due(&self, at: usize, watch: &Watch) -> Option<Slot> {
+    /// The first of these rows that has to be looked at: who may be silent for too long, or awaits an echo, or is to be probed.
+    pub(crate) fn next_due(&self, Range { start, end }: Range<usize>, watch: &Watch) -> Option<Slot> {
         let now = watch.now.as_nanos();
         let due = |(pulse, heard): &(&Pulse, &Timestamp)| {
             pulse.is_asked
@@ -608,8 +609,9 @@ impl EndpointTable {
                     && (pulse.window.may_be_silent(now, watch.silence)
                         || now.saturating_sub(heard.as_nanos()) > watch.probe_after))
         };
-        let rows = self.pulses.get(at..)?.iter().zip(self.heard.get(at..)?);
-        let found = at + rows.into_iter().position(|row| due(&row))?;
+        let end = end.min(self.pulses.len());
+        let rows = self.pulses.get(start..end)?.iter().zip(self.heard.get(start..end)?);
+        let found = start + rows.into_iter().position(|row| due(&row))?;
         u32::try_from(found).ok().map(Slot::from_number)
     }
 

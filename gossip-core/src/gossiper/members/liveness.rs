@@ -183,9 +183,10 @@ impl Membership<'_> {
             false => MAX_RESETS,
         };
         let mut allowed = Allowed { repeats: MAX_REPEATS, resets };
-        self.members.pace.begin_round(self.members.table.places().len());
+        let rows = self.members.table.places().len();
+        self.members.pace.begin_round(rows);
         let mut at = Slot::FIRST.index() + 1;
-        while let Some(slot) = self.members.table.next_due(at, &watch) {
+        while let Some(slot) = self.members.table.next_due(at..rows, &watch) {
             at = slot.index() + 1;
             self.check_echo(slot, &mut allowed, may_convict);
             if !may_convict {
@@ -261,11 +262,8 @@ impl Membership<'_> {
         let first = self.members.next_probe.max(Slot::FIRST.index() + 1);
         self.members.next_probe = if first + PROBE_ROWS < rows { first + PROBE_ROWS } else { 0 };
         let mut at = first;
-        while let Some(slot) = self.members.table.next_due(at, &watch) {
+        while let Some(slot) = self.members.table.next_due(at..first + PROBE_ROWS, &watch) {
             at = slot.index() + 1;
-            if at > first + PROBE_ROWS {
-                return;
-            }
             if self.may_be_probed(slot) {
                 self.members.next_probe = at;
                 return self.probe(slot);
