@@ -34,6 +34,7 @@ pub struct Driver<R: Reactor> {
     waits: FuturesUnordered<Wait<R>>,
     /// Which of those that may be ready is asked first next time.
     first: u8,
+    /// Packets that wait for more to the same address.
     burst: Burst,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
     engine: Engine,

@@ -204,6 +204,7 @@ struct Running {
     /// Until no connection waits there any more.
     is_front_ready: bool,
     accept_after: Option<Timestamp>,
+    /// Packets that wait for more to the same address.
     burst: Burst,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
     engine: Engine,

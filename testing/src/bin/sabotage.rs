@@ -114,7 +114,7 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!is_good)))
 }
 
-/// The numbers of what is off without a protection.
+/// The numbers of the protections that are taken out in a row of the table.
 fn switches(protection: &Protection) -> String {
     let all = protection.and.iter().copied().chain((!protection.edits.is_empty()).then_some(protection.name));
     all.filter_map(number).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
