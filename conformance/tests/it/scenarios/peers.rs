@@ -86,7 +86,8 @@ pub(crate) fn slow_peers(lab: &Lab) {
     let before: u64 = held_up.iter().map(|slow| network.dialled(*slow)).sum();
     let began = Instant::now();
     held_up.iter().for_each(|slow| network.hold_up(*slow));
-    // The slow ones go on to ask for what is new, and do not take the answers.
+    // The slow ones go on to ask for what is new, and do not take the answers. Whether an answer that waits for them loses its place to
+    // another peer is a matter of chance: it does only while both of them and the reader are due at once.
     let mut turn = 0;
     eventually("connections that are not read are closed", || {
         turn += 1;
@@ -94,8 +95,7 @@ pub(crate) fn slow_peers(lab: &Lab) {
             let value = format!("{turn} {}", "x".repeat(30_000));
             members[0].set_state(ApplicationState::new(1_000 + number), value).wait().unwrap();
         }
-        let counters = members[0].counters();
-        counters.timeouts >= 3 && counters.messages_displaced + counters.exchanges_dropped > 0
+        members[0].counters().timeouts >= 3
     });
     let last = format!("{turn} {}", "x".repeat(30_000));
     eventually("the other reads on", || members[1].reads(endpoint, ApplicationState::new(1_007), &last));
