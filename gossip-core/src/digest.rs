@@ -136,6 +136,11 @@ impl Pending {
         }
     }
 
+    /// Whether memory was taken for it.
+    pub(crate) const fn has_memory(&self) -> bool {
+        self.unknown.capacity() > 0
+    }
+
     /// Takes memory for an exchange about all of `endpoints` known endpoints.
     pub(crate) fn reserve(&mut self, endpoints: usize) {
         let room = endpoints.min(MAX_ENTRIES);

@@ -69,7 +69,7 @@ stats! {
     pub snapshots: u64,
     /// Snapshots that were sent from the copy of another one, because several peers requested everything in the same interval.
     pub answers_shared: u64,
-    /// Buffers that grew for a frame or message that arrived in parts.
+    /// Buffers that grew for a frame or message that arrived in parts, and lists of exchanges at their first use.
     pub buffers_grown: u64,
 
     /// Messages whose body could not be decoded.

@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use self::listed::{Listed, MANY};
 use self::news::News;
-use self::outbox::Outbox;
+use self::outbox::{ListId, Outbox};
 pub(crate) use self::write::Audience;
 pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
 use super::journal::Journal;
@@ -245,16 +245,22 @@ impl Exchange {
         reply_limit: Option<u32>,
         journal: &mut Journal,
     ) -> Option<Examined> {
-        let Some(list) = self.outbox.take_list() else {
-            journal.stats.exchanges_dropped += 1;
-            return None;
-        };
+        let list = self.take_list(journal)?;
         let lists = (self.outbox.list_mut(list), &mut self.seen);
         let examined = digest::examine(table, quarantine, &syn.digests, context, lists);
         if self.outbox.ack(context.sender, list, reply_limit).is_err() {
             journal.stats.exchanges_dropped += 1;
         }
         Some(examined)
+    }
+
+    /// A list for an answer; where there is none, the exchange is dropped.
+    fn take_list(&mut self, journal: &mut Journal) -> Option<ListId> {
+        let grown = self.outbox.grown();
+        let list = self.outbox.take_list();
+        journal.stats.buffers_grown += self.outbox.grown() - grown;
+        journal.stats.exchanges_dropped += u64::from(list.is_none());
+        list
     }
 
     /// Answers a SYN by another if it lists fewer endpoints than ours would: they are `known` here, and a SYN is all that its sender
@@ -283,10 +289,7 @@ impl Exchange {
         ack: &Ack<'_>,
         journal: &mut Journal,
     ) -> Option<Requested> {
-        let Some(list) = self.outbox.take_list() else {
-            journal.stats.exchanges_dropped += 1;
-            return None;
-        };
+        let list = self.take_list(journal)?;
         let pending = self.outbox.list_mut(list);
         self.seen.clear();
         let mut cursor = Cursor::default();
@@ -320,7 +323,7 @@ impl Exchange {
 
     /// An ACK without content: so a node in its shadow round answers another one.
     pub(super) fn empty_ack(&mut self, to: Endpoint, journal: &mut Journal) {
-        if let Some(list) = self.outbox.take_list()
+        if let Some(list) = self.take_list(journal)
             && self.outbox.ack(to, list, None).is_err()
         {
             journal.stats.exchanges_dropped += 1;

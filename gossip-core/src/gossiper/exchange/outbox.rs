@@ -31,8 +31,14 @@ pub(super) struct Outbox {
     ready: VecDeque<u32>,
     /// Where the next peer that is owed nothing is looked for, when all places are taken.
     hand: usize,
+    /// Lists of endpoints. One has memory from its first use on: mostly one or two are in use at once.
     lists: Vec<Pending>,
+    /// What was freed last is taken first.
     free_lists: Vec<ListId>,
+    /// How many endpoints a list has to have room for.
+    endpoints: usize,
+    /// How often a list was given memory at its first use.
+    grown: u64,
     /// How much that was due was dropped to make room for something else.
     stolen: u64,
     /// The place of the peer that something was noted or taken out for last. It is mostly looked for again.
@@ -200,6 +206,8 @@ impl Outbox {
             hand: 0,
             lists: (0..max_lists).map(|_| Pending::default()).collect(),
             free_lists: (0..max_lists).map(ListId).collect(),
+            endpoints: 0,
+            grown: 0,
             stolen: 0,
             last: 0,
         };
@@ -213,9 +221,11 @@ impl Outbox {
         self.peers.iter().map(|peer| (peer.endpoint, !peer.owes_nothing(), peer.awaited))
     }
 
-    /// Takes memory for exchanges about so many endpoints, each of which may be a peer.
+    /// Takes memory for exchanges about so many endpoints, each of which may be a peer. Lists that were never used get theirs when
+    /// they are.
     pub(super) fn reserve(&mut self, endpoints: usize) {
-        for list in &mut self.lists {
+        self.endpoints = endpoints;
+        for list in self.lists.iter_mut().filter(|list| list.has_memory()) {
             list.reserve(endpoints);
         }
         // A few more than are known: those that are not known yet.
@@ -242,8 +252,18 @@ impl Outbox {
             self.stolen += 1;
             due.ack.take().or_else(|| due.ack2.take())
         })?;
-        self.lists[usize::from(id.0)].clear();
+        let list = &mut self.lists[usize::from(id.0)];
+        if !list.has_memory() {
+            list.reserve(self.endpoints);
+            self.grown += 1;
+        }
+        list.clear();
         Some(id)
+    }
+
+    /// How often a list was given memory at its first use: at most once each.
+    pub(super) const fn grown(&self) -> u64 {
+        self.grown
     }
 
     pub(super) fn list_mut(&mut self, id: ListId) -> &mut Pending {
