@@ -315,6 +315,11 @@ impl Gossiper {
         self.exchange.is_due(to)
     }
 
+    /// Whether a message with a body is due to `to`, and not only echoes.
+    pub(crate) fn is_body_due(&mut self, to: Endpoint, codec: Codec) -> bool {
+        self.exchange.is_body_due(to, codec)
+    }
+
     /// Whether anything is due to anybody who may have room for it.
     pub(crate) fn has_ready_peer(&self) -> bool {
         self.exchange.has_ready_peer()

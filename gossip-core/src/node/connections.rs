@@ -108,6 +108,8 @@ struct Limits {
     idle_timeout: Duration,
     /// How long a peer that could not be reached is left alone.
     retry: Duration,
+    /// A connection that was not used for an exchange for this time may be closed, if there are many.
+    unused: Duration,
 }
 
 /// Names a peer to which something is or was dialled.
@@ -179,6 +181,8 @@ pub(super) struct Dialled {
     is_writable: bool,
     /// Whether the node had not met the peer when it was dialled.
     is_stranger: bool,
+    /// When it was last used for more than an echo or a ping; at first, when it was dialled.
+    used: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -292,6 +296,7 @@ impl Connections {
                 handshake_timeout: config.timeouts.handshake,
                 idle_timeout: config.timeouts.idle,
                 retry: config.interval / 2,
+                unused: config.interval * room::UNUSED_ROUNDS,
             },
         }
     }
@@ -431,11 +436,15 @@ impl Connections {
         if id.is_none() { Path::Closed } else { Path::Busy }
     }
 
-    /// Takes a connection for one that has something to write, until the driver says that it has not.
-    pub(super) fn written(&mut self, now: Timestamp, id: ConnectionId) {
+    /// Takes a connection for one that has something to write, until the driver says that it has not. `is_exchange` says that it is more
+    /// than echoes and pings.
+    pub(super) fn written(&mut self, now: Timestamp, id: ConnectionId, is_exchange: bool) {
         let stalled = now + self.limits.handshake_timeout;
         if let Some(Connection { side: Side::Dialled(dialled), deadline, heard, .. }) = self.get_mut(id) {
             dialled.is_writable = false;
+            if is_exchange {
+                dialled.used = now;
+            }
             *deadline = stalled;
             *heard = now;
         }
@@ -774,8 +783,15 @@ impl Connections {
         let initiate =
             Initiate::messaging(kind, self.limits.framing, self.limits.versions, self.limits.local);
         let machine = Outbound::new(initiate);
-        let dialled =
-            Dialled { peer, kind, machine, stage: Stage::Dialling, is_writable: false, is_stranger };
+        let dialled = Dialled {
+            peer,
+            kind,
+            machine,
+            stage: Stage::Dialling,
+            is_writable: false,
+            is_stranger,
+            used: now,
+        };
         let id = self.open(now, now + self.dial_timeout(), Side::Dialled(dialled))?;
         self.dials += 1;
         self.stranger_dials += usize::from(is_stranger);

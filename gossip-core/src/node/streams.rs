@@ -292,6 +292,8 @@ impl Streams {
         if let Some(refused) = self.connections.sources.report(now) {
             gossiper.tell(refused);
         }
+        self.connections.close_unused(now);
+        self.tell_displaced(gossiper);
         self.connections.forget_peers(now);
         self.connections.tidy_kept(now);
     }
@@ -543,10 +545,11 @@ impl Streams {
                 Path::Closed => gossiper.forget(peer),
                 Path::Ready(connection, version) => {
                     let unix_ms = gossiper.unix_ms();
+                    let is_exchange = gossiper.is_body_due(peer, Codec::new(version));
                     let frame =
                         self.framer.frame(version, unix_ms, buffer, |frame| frame.fill(gossiper, peer));
                     if let Some(frame) = frame {
-                        self.connections.written(now, connection);
+                        self.connections.written(now, connection, is_exchange);
                         // There may be a large message for the peer as well.
                         gossiper.resume(peer);
                         return Some((connection, frame));
@@ -566,7 +569,7 @@ impl Streams {
     ) -> Option<(ConnectionId, Range<usize>)> {
         let pong = Outgoing { verb: Verb::PING_RSP, id };
         let frame = self.framer.frame(version, gossiper.unix_ms(), buffer, |frame| frame.append(pong))?;
-        self.connections.written(now, connection);
+        self.connections.written(now, connection, false);
         Some((connection, frame))
     }
 
@@ -597,7 +600,7 @@ impl Streams {
                 let len = self
                     .connections
                     .next_piece(peer, |kind, piece| self.framer.piece(kind, piece, buffer))?;
-                self.connections.written(now, connection);
+                self.connections.written(now, connection, true);
                 Some((connection, 0..len))
             }
         }

@@ -242,6 +242,28 @@ fn over_packets_nobody_of_200_is_found_down_in_1000_rounds_where_a_fifth_is_lost
     assert_eq!(downs(&cluster, hosts), 0);
 }
 
+/// Of 118 connections that each of them would have, each may have 60, and then 40.
+#[test]
+fn a_crowd_joins_and_stays_with_fewer_connections_than_it_has_pairs() {
+    let hosts = 60;
+    for places in [60, 40] {
+        let few = move |_, config: gossip_core::ConfigBuilder| {
+            config.change_limits(|limits: &mut gossip_core::Limits| limits.max_connections = places)
+        };
+        let builder = Carrier::Streams.builder(hosts).seed(1).configure(few);
+        let mut cluster = builder.remember(|event| matches!(event, Event::Down { .. })).start();
+        let took = cluster.run_until(|view| view.all_live(), seconds(60));
+        let joined = connections(&cluster);
+        rates_for(&mut cluster, hosts, seconds(60)).print("steady state");
+        let later = connections(&cluster) - joined;
+        eprintln!(
+            "{hosts} nodes with {places} connections each: all see all after {took:?}, {joined} connections; then {later} in a minute"
+        );
+        assert!(took <= seconds(15), "{places} places: {took:?}");
+        assert_eq!(downs(&cluster, hosts), 0, "{places} places");
+    }
+}
+
 /// As below, on a machine that needs 15 s for the connections alone.
 #[test]
 fn a_crowd_joins_and_comes_back_on_a_machine_that_is_busy_for_long_with_its_connections_alone() {

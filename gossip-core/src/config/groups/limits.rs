@@ -33,7 +33,9 @@ group! {
         /// The number of events that may wait for the application, 48 bytes each. Further events are counted and reported by
         /// `Event::Lost`. Default 4,096; at least 16.
         pub max_pending_events: usize,
-        /// The number of open connections, dialled and accepted together. Default 4,096; at least 2.
+        /// The number of open connections, dialled and accepted together. If all are taken, the least used give way. Of more than half
+        /// as many, those are closed that carried nothing but echoes for 60 rounds. A cluster of N endpoints has up to 2 (N − 1) of
+        /// them. Default 896, which leaves 128 descriptors of the 1,024 that a process often has; at least 2.
         pub max_connections: usize,
         /// The number of dials in progress. Messages that need a further dial are dropped and counted. Default 64; at least 1.
         pub max_dials: usize,
@@ -52,7 +54,7 @@ group! {
         pub max_large_bytes: usize,
         /// The number of connections that one address may have to this node at the same time. An address of IPv6 counts with all
         /// that share its first 64 bits. If places run out, connections of the address with the most give way first, whatever this is.
-        /// Default 4,096, so that `max_connections` is the limit; at least 1.
+        /// Default 4,096, so that `max_connections` is mostly the limit; at least 1.
         pub max_address_connections: usize,
         /// The number of connections a second that one address may open. Sixteen times as many may come at once. Further
         /// connections are refused and counted. Default 256; at least 1.
@@ -84,7 +86,7 @@ impl Default for Limits {
             max_pending_acks: 8,
             max_pending_peers: 8_192,
             max_pending_events: 4_096,
-            max_connections: 4_096,
+            max_connections: 896,
             max_dials: 64,
             max_handshakes: 256,
             max_message: 16 << 20,

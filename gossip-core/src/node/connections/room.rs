@@ -34,6 +34,12 @@ const MAX_SLOWNESS: u32 = 3;
 const MAX_DOUBLINGS: u8 = 4;
 const MAX_DOUBLINGS_MET: u8 = 3;
 
+/// After how many rounds without an exchange a connection may be closed.
+pub(super) const UNUSED_ROUNDS: u32 = 60;
+
+/// How many of those are closed at one look, at most.
+const UNUSED_AT_ONCE: usize = 16;
+
 /// How many counters there are for the addresses that connections come from.
 const CROWDS: usize = 256;
 
@@ -107,6 +113,12 @@ impl Connection {
             Side::Accepted(_) => None,
         }
     }
+
+    /// Whether it was dialled, and nothing is lost if it is closed now: all was written.
+    fn may_go(&self) -> bool {
+        self.dialled()
+            .is_some_and(|dialled| dialled.is_writable && matches!(dialled.stage, Stage::Established(_)))
+    }
 }
 
 impl Connections {
@@ -130,8 +142,16 @@ impl Connections {
             let Some(oldest) = oldest else { return false };
             self.displace(now, oldest);
         }
-        // A quarter of the places stays for dials: who only listens is not a member.
+        // A quarter of the places stays for dials: who only listens is not a member. Of the others, each side gives way to the other as long
+        // as it has more than half of all places.
         if self.used_places() >= self.limits.max_connections.div_ceil(4) * 3 {
+            let accepted = self.connections().filter(|connection| connection.accepted().is_some()).count();
+            if accepted < self.limits.max_connections / 2
+                && let Some((_, unused)) = self.least_used()
+            {
+                self.displace(now, unused);
+                return true;
+            }
             let accepted = || self.connections().filter(|connection| connection.accepted().is_some());
             let is_known = |connection: &Connection| connection.owner.is_some_and(|(from, _)| is_met(from));
             let crowds = Crowds::of(&self.hash, accepted().filter(|connection| !is_known(connection)));
@@ -223,14 +243,39 @@ impl Connections {
                 .connections()
                 .filter_map(|connection| {
                     let dialled = connection.dialled()?;
-                    let may_go = dialled.is_stranger || (is_met && dialled.is_writable);
-                    may_go.then_some((!dialled.is_stranger, connection.heard, connection.id))
+                    let may_go = dialled.is_stranger || (is_met && connection.may_go());
+                    may_go.then_some((!dialled.is_stranger, dialled.used, connection.heard, connection.id))
                 })
                 .min();
             let Some((.., idle)) = idle else { return false };
             self.displace(now, idle);
         }
         true
+    }
+
+    /// Closes connections that carried nothing but echoes and pings for many rounds, if more than half of all places are taken: what is
+    /// used least goes first.
+    ///
+    /// Deviation: Cassandra keeps each connection for as long as the peer is a member.
+    pub(in crate::node) fn close_unused(&mut self, now: Timestamp) {
+        for _ in 0..UNUSED_AT_ONCE {
+            if self.used_places() <= self.limits.max_connections / 2 {
+                return;
+            }
+            let unused =
+                self.least_used().filter(|(used, _)| now.saturating_since(*used) >= self.limits.unused);
+            let Some((_, unused)) = unused else { return };
+            let gone = self.close(now, unused);
+            if !matches!(gone, Gone::Other) {
+                self.displaced.push(gone);
+            }
+        }
+    }
+
+    /// Which dialled connection was not used for an exchange for the longest, of those over which all was written; and since when.
+    fn least_used(&self) -> Option<(Timestamp, ConnectionId)> {
+        let may_go = self.connections().filter(|connection| connection.may_go());
+        may_go.filter_map(|connection| Some((connection.dialled()?.used, connection.id))).min()
     }
 
     /// A peer waits for room for a large message: one that has been in flight for long gives way.
