@@ -219,12 +219,7 @@ impl Connections {
         let strangers = self.stranger_dials;
         let is_share_used = !is_met && strangers >= share_of_strangers(self.dial_room);
         if self.dials >= self.dial_room || is_share_used {
-            // Reachable endpoints answer soon, so dials end in the order in which they began.
-            let undisturbed = match is_met {
-                true => Duration::ZERO,
-                false => (self.dial_time * SLOWNESS)
-                    .clamp(self.limits.connect_timeout / UNDISTURBED, self.limits.connect_timeout),
-            };
+            let undisturbed = if is_met { Duration::ZERO } else { self.undisturbed() };
             let oldest = self
                 .connections()
                 .filter(|connection| {
@@ -239,12 +234,18 @@ impl Connections {
             self.displace(now, oldest);
         }
         if self.used_places() >= self.limits.max_connections {
+            let undisturbed = self.undisturbed();
             let idle = self
                 .connections()
                 .filter_map(|connection| {
                     let dialled = connection.dialled()?;
-                    let may_go = dialled.is_stranger || (is_met && connection.may_go());
-                    may_go.then_some((!dialled.is_stranger, dialled.used, connection.heard, connection.id))
+                    // What waits for a stranger's answer is left alone for a while.
+                    let is_idle = connection.may_go();
+                    let may_go = match dialled.is_stranger {
+                        true => is_idle || now.saturating_since(connection.opened) >= undisturbed,
+                        false => is_met && is_idle,
+                    };
+                    may_go.then_some((!dialled.is_stranger, !is_idle, dialled.used, connection.id))
                 })
                 .min();
             let Some((.., idle)) = idle else { return false };
@@ -276,6 +277,12 @@ impl Connections {
     fn least_used(&self) -> Option<(Timestamp, ConnectionId)> {
         let may_go = self.connections().filter(|connection| connection.may_go());
         may_go.filter_map(|connection| Some((connection.dialled()?.used, connection.id))).min()
+    }
+
+    /// For how long a stranger's dial is left alone: reachable endpoints answer soon, so dials end in the order in which they began.
+    fn undisturbed(&self) -> Duration {
+        let connect = self.limits.connect_timeout;
+        (self.dial_time * SLOWNESS).clamp(connect / UNDISTURBED, connect)
     }
 
     /// A peer waits for room for a large message: one that has been in flight for long gives way.
