@@ -128,6 +128,11 @@ impl Exchange {
         self.seen.reserve(table.places().len());
     }
 
+    /// Takes memory for a message to each of so many peers.
+    pub(super) fn reserve_for_all(&mut self, peers: usize) {
+        self.outbox.reserve_peers(peers);
+    }
+
     /// A new round begins: requests without an answer are dropped.
     pub(super) fn begin_round(&mut self, now: Timestamp, journal: &mut Journal) {
         journal.stats.messages_displaced = self.outbox.stolen();

@@ -141,6 +141,7 @@ impl Gossiper {
             self.publishing().publish(ApplicationState::RPC_READY, JavaStr::from_checked(b"false"));
         }
         self.publishing().publish_status(Status::SHUTDOWN_TEXT);
+        self.exchange.reserve_for_all(self.members.table().len());
         for slot in self.members.table().places().skip(1) {
             if self.members.table().is_occupied(slot) && self.members.table().standing(slot) == Standing::Live
             {

@@ -242,6 +242,18 @@ fn over_packets_nobody_of_200_is_found_down_in_1000_rounds_where_a_fifth_is_lost
     assert_eq!(downs(&cluster, hosts), 0);
 }
 
+/// More than there are places for pending messages, before it stops.
+#[test]
+fn a_clean_stop_is_announced_to_all_of_three_hundred() {
+    for carrier in CARRIERS {
+        let hosts = 300;
+        let (mut cluster, _) = join(carrier, hosts, 4);
+        cluster.stop(7);
+        cluster.run_for(seconds(2));
+        assert_eq!(downs(&cluster, hosts), hosts - 1, "{carrier:?}");
+    }
+}
+
 /// Of 118 connections that each of them would have, each may have 60, and then 40.
 #[test]
 fn a_crowd_joins_and_stays_with_fewer_connections_than_it_has_pairs() {

@@ -26,9 +26,9 @@ group! {
         /// The number of exchanges that may wait for peers that are slow or not connected yet, at most about 52 KiB each.
         /// Further SYNs are dropped and counted. Default 8; 2 to 65,535.
         pub max_pending_acks: usize,
-        /// The number of peers for which messages may be pending at the same time, 160 bytes each. Memory is taken for no
-        /// more peers than are known. If all places are taken, a pending message of a peer that does not read is dropped and
-        /// counted. Default 8,192; at least 256.
+        /// The number of peers for which messages may be pending at the same time, 160 bytes each. Memory is taken for a quarter of the
+        /// known endpoints, at least for 256; for all of them when the node stops. If all places are taken, a pending message of a peer
+        /// that does not read is dropped and counted. Default 8,192; at least 256.
         pub max_pending_peers: usize,
         /// The number of events that may wait for the application, 48 bytes each. Further events are counted and reported by
         /// `Event::Lost`. Default 4,096; at least 16.

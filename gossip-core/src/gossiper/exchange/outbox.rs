@@ -19,6 +19,9 @@ use crate::slot::Slot;
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
 
+/// Of how many known endpoints one may be owed something at the same time. A clean stop, which tells all, takes memory for all.
+const PEERS_AT_ONCE: usize = 4;
+
 /// Pending messages, by peer.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
@@ -221,15 +224,19 @@ impl Outbox {
         self.peers.iter().map(|peer| (peer.endpoint, !peer.owes_nothing(), peer.awaited))
     }
 
-    /// Takes memory for exchanges about so many endpoints, each of which may be a peer. Lists that were never used get theirs when
-    /// they are.
+    /// Takes memory for exchanges about so many endpoints. Lists that were never used get theirs when they are.
     pub(super) fn reserve(&mut self, endpoints: usize) {
         self.endpoints = endpoints;
         for list in self.lists.iter_mut().filter(|list| list.has_memory()) {
             list.reserve(endpoints);
         }
-        // A few more than are known: those that are not known yet.
-        let needed = (endpoints + 16).clamp(MIN_PEERS, self.max_peers);
+        // Messages wait only while a transport has no room for them: seldom for more than a few peers at once.
+        self.reserve_peers(endpoints / PEERS_AT_ONCE + 16);
+    }
+
+    /// Takes memory for messages to so many peers at once.
+    pub(super) fn reserve_peers(&mut self, peers: usize) {
+        let needed = peers.clamp(MIN_PEERS, self.max_peers);
         let room = self.peers.capacity();
         if needed > room {
             // An eighth more: a place is large, and twice as many would leave half of them unused for long.
@@ -588,10 +595,10 @@ mod tests {
     }
 
     #[test]
-    fn there_are_places_for_as_many_as_are_known_up_to_a_limit() {
+    fn there_are_places_for_a_quarter_of_those_that_are_known_up_to_a_limit() {
         let mut outbox = Outbox::new(1, 2, 300);
         let mut rooms = Vec::new();
-        for endpoints in [0, 100, 250, 260, 20_000] {
+        for endpoints in [0, 400, 1_000, 1_040, 80_000] {
             outbox.reserve(endpoints);
             rooms.push((outbox.peers.capacity(), outbox.ready.capacity()));
         }
