@@ -8,6 +8,9 @@ use std::time::Duration;
 use gossip_adapter::Transport;
 use socket2::{Domain, Socket, Type};
 
+/// The longest segment on connections that are soon full, in bytes: as on an Ethernet.
+const SHORT_SEGMENT: u32 = 1_400;
+
 /// An address that takes what is sent to it and never says anything, for as long as this lives.
 pub(crate) struct DeadEnd {
     pub(crate) address: SocketAddr,
@@ -99,6 +102,9 @@ pub(crate) fn listen(backlog: i32, receive_buffer: Option<usize>) -> (TcpListene
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     if let Some(size) = receive_buffer {
         socket.set_recv_buffer_size(size).expect("a size of a buffer");
+        // The system sizes the buffer of the sender by the longest segment. On the loopback interface, segments are so long that it holds
+        // megabytes.
+        socket.set_tcp_mss(SHORT_SEGMENT).expect("the length of a segment");
     }
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
     socket.listen(backlog).expect("it is bound");
