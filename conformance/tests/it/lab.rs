@@ -6,10 +6,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::time::Duration;
 
-use gossip_adapter::{GossipOnly, StartError, Transport};
+use gossip_adapter::{Event, Events, GossipOnly, Handle, StartError, Transport};
 
 use crate::adapters::{Adapter, NodeSpec};
-use crate::member::{Member, all_live, eventually};
+use crate::member::{Member, all_live, eventually, told_to_the_end};
 
 /// The times between two rounds at which a scenario is tried, one after the other. At the first a node is convicted after some 0.9 s of
 /// silence, at the last after 14 s.
@@ -113,10 +113,21 @@ impl Lab {
 
     /// Starts a gossip-only member, of the adapter whose turn it is.
     pub(crate) fn start_guest(&self, spec: NodeSpec) -> Member<GossipOnly> {
+        let (handle, events, adapter) = self.guest(spec);
+        Member::new(handle, events, adapter)
+    }
+
+    /// Starts a gossip-only member that ends by itself, and waits for that. It may have ended before it can be asked anything.
+    pub(crate) fn told_by_guest(&self, spec: NodeSpec) -> Vec<Event> {
+        let (_handle, events, _) = self.guest(spec);
+        told_to_the_end(events)
+    }
+
+    fn guest(&self, spec: NodeSpec) -> (Handle<GossipOnly>, Events, &'static str) {
         let adapter = self.adapters[self.started.get() % self.adapters.len()];
         self.started.set(self.started.get() + 1);
         let (handle, events) = (adapter.start_guest)(spec).expect("a guest starts");
-        Member::new(handle, events, adapter.name)
+        (handle, events, adapter.name)
     }
 
     pub(crate) fn start(&self, spec: NodeSpec) -> Member {

@@ -140,13 +140,8 @@ impl<M> Member<M> {
 
     /// Waits until the node has stopped, and gives all events.
     pub(crate) fn told_to_the_end(mut self) -> Vec<Event> {
-        loop {
-            match self.events.wait_timeout(DEADLINE) {
-                Some(Ok(event)) => self.told.push(event),
-                Some(Err(EventsError::Stopped)) => return self.told,
-                end => panic!("{end:?} where the end should be"),
-            }
-        }
+        self.told.extend(told_to_the_end(self.events));
+        self.told
     }
 }
 
@@ -155,6 +150,18 @@ impl<M> Deref for Member<M> {
 
     fn deref(&self) -> &Handle<M> {
         &self.handle
+    }
+}
+
+/// Waits until a node has stopped, and gives its events up to then.
+pub(crate) fn told_to_the_end(mut events: Events) -> Vec<Event> {
+    let mut told = Vec::new();
+    loop {
+        match events.wait_timeout(DEADLINE) {
+            Some(Ok(event)) => told.push(event),
+            Some(Err(EventsError::Stopped)) => return told,
+            end => panic!("{end:?} where the end should be"),
+        }
     }
 }
 

@@ -50,9 +50,8 @@ pub(crate) fn a_guest_of_6_0_joins_by_the_identifier(lab: &Lab) {
 pub(crate) fn a_wrong_identifier_is_refused(lab: &Lab) {
     let members = lab.cluster(1);
     let given = MetadataId::new(5);
-    let guest = lab.start_guest(lab.plain_spec().metadata_id(given).seed(members[0].listen_address()));
     let by = members[0].endpoint();
-    let told = guest.told_to_the_end();
+    let told = lab.told_by_guest(lab.plain_spec().metadata_id(given).seed(members[0].listen_address()));
     let refused = Event::MetadataIdRefused { by, given, theirs: ID };
     assert!(told.contains(&refused), "{told:#?}");
     assert_eq!(members[0].counters().foreign_metadata, 0, "no SYN went out with it");
