@@ -58,6 +58,9 @@ pub(crate) fn garbage_streams(lab: &Lab) {
     let huge = [handshake.as_slice(), &frame(&huge_message())].concat();
     // The greatest length that a header of a frame can have, with a checksum that is none.
     let corrupt = [handshake.as_slice(), &[0xff; 6]].concat();
+    // The checksum of the payload is wrong. It is dropped, and the connection goes on.
+    let mut damaged = [handshake.as_slice(), &frame(&[0; 100])].concat();
+    *damaged.last_mut().expect("it is not empty") ^= 1;
     for _ in 0..30 {
         let count = 1 + random.below(5_000);
         throw(&random.bytes(count));
@@ -77,7 +80,7 @@ pub(crate) fn garbage_streams(lab: &Lab) {
             throw(&random.bytes(100));
         }
         if corrupt_frames == 0 {
-            throw(&corrupt);
+            throw(&damaged);
         }
         connections_failed > 0 && corrupt_frames > 0
     });
