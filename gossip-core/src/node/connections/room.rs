@@ -23,6 +23,9 @@ pub(super) const fn share_of_strangers(all: usize) -> usize {
     if all < 4 { all } else { all / 4 * 3 }
 }
 
+/// One of how many places peers that the node has not met may take from those that it has, on either side.
+const STRANGERS_PLACES: usize = 8;
+
 /// For how long no other stranger's dial takes the place of one: part of `Timeouts::connect`.
 const UNDISTURBED: u32 = 8;
 
@@ -114,6 +117,10 @@ impl Connection {
         }
     }
 
+    fn is_to_stranger(&self) -> bool {
+        self.dialled().is_some_and(|dialled| dialled.is_stranger)
+    }
+
     /// Whether it was dialled, and nothing is lost if it is closed now: all was written.
     fn may_go(&self) -> bool {
         self.dialled()
@@ -122,9 +129,9 @@ impl Connection {
 }
 
 impl Connections {
-    /// Gets a place for another accepted connection: one that has not said who it is gives way. If all places are taken, one of a peer
-    /// that the node has not met gives way, else the one that was silent for the longest. Of several it is the oldest of the address
-    /// that has the most of them.
+    /// Gets a place for another accepted connection: one that has not said who it is gives way to a handshake. If all places are taken, one
+    /// of a peer that the node has not met gives way, where those have their share; else the one that was silent for the longest. Of
+    /// several strangers it is the oldest of the address that has the most of them.
     pub(super) fn make_place_for_accepted(
         &mut self,
         now: Timestamp,
@@ -155,12 +162,15 @@ impl Connections {
             let accepted = || self.connections().filter(|connection| connection.accepted().is_some());
             let is_known = |connection: &Connection| connection.owner.is_some_and(|(from, _)| is_met(from));
             let crowds = Crowds::of(&self.hash, accepted().filter(|connection| !is_known(connection)));
+            // Strangers have a share, or the handshake of one would end with the next that comes.
+            let strangers = accepted().filter(|connection| !is_known(connection)).count();
+            let has_share = strangers < self.limits.max_connections / STRANGERS_PLACES;
             let silent = accepted()
                 .min_by_key(|connection| {
                     // How often strangers speak is up to them, and says nothing for them.
                     match is_known(connection) {
-                        true => (true, Reverse(0), connection.heard),
-                        false => (false, Reverse(crowds.size(connection)), connection.opened),
+                        true => (!has_share, Reverse(0), connection.heard),
+                        false => (has_share, Reverse(crowds.size(connection)), connection.opened),
                     }
                 })
                 .map(|connection| connection.id);
@@ -235,6 +245,9 @@ impl Connections {
         }
         if self.used_places() >= self.limits.max_connections {
             let undisturbed = self.undisturbed();
+            // Whom the node has not met yet may be a member, too. They have a share of the places, or none of them would ever be met.
+            let strangers = self.connections().filter(|connection| connection.is_to_stranger()).count();
+            let has_share = is_met || strangers < self.limits.max_connections.div_ceil(STRANGERS_PLACES);
             let idle = self
                 .connections()
                 .filter_map(|connection| {
@@ -243,7 +256,7 @@ impl Connections {
                     let is_idle = connection.may_go();
                     let may_go = match dialled.is_stranger {
                         true => is_idle || now.saturating_since(connection.opened) >= undisturbed,
-                        false => is_met && is_idle,
+                        false => has_share && is_idle,
                     };
                     may_go.then_some((!dialled.is_stranger, !is_idle, dialled.used, connection.id))
                 })
