@@ -9,7 +9,7 @@ use gossip_core::ApplicationState;
 type States = fn(u32) -> Vec<(ApplicationState, String)>;
 
 /// How many bytes an endpoint with [`ORDINARY`] states may take.
-const MOST: i64 = 900;
+const MOST: i64 = 700;
 
 const ORDINARY: &str = "12 ordinary states";
 
