@@ -216,6 +216,36 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].generation = None;
     }
 
+    /// Kills what runs on `host`, and gives the host its other address: each has two. The next process starts there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn change_address(&mut self, host: usize) {
+        self.kill(host);
+        self.hosts[host].change_address();
+    }
+
+    /// Lets the next process on `host` have another host id, as that of a machine that was set up anew.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn change_host_id(&mut self, host: usize) {
+        let host_ids = &mut self.hosts[host].host_ids;
+        // So many bits of a host id are free.
+        *host_ids = (*host_ids + 1) & 0x3fff;
+    }
+
+    /// Whether the disk of `host` is full from now on. Then what its process stores is lost: no later process knows of it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn set_disk_full(&mut self, host: usize, is_full: bool) {
+        self.hosts[host].is_disk_full = is_full;
+    }
+
     /// Lets nothing get from `from` to `to`. Messages are lost; bytes wait, and new connections are never made.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.network.cut(from, to);
@@ -452,7 +482,7 @@ impl<P: Probe> Cluster<P> {
             state.events.push((self.now, event));
         }
         match event {
-            Event::GenerationRaised { new, .. } => state.generation = Some(new),
+            Event::GenerationRaised { new, .. } if !state.is_disk_full => state.generation = Some(new),
             Event::Stopped => self.end_process(host),
             _ => {}
         }

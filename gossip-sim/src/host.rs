@@ -44,7 +44,14 @@ pub(crate) struct Host {
     pub(crate) stalled: Option<Vec<Happening>>,
     /// By how many seconds its wall clock is ahead.
     pub(crate) clock_ahead: i64,
+    /// How many host ids it had before this one.
+    pub(crate) host_ids: u16,
+    /// What its processes want to store is lost.
+    pub(crate) is_disk_full: bool,
 }
+
+/// Each host has a second address, with this bit set in its second octet.
+const SECOND: u8 = 0x80;
 
 #[derive(Debug)]
 pub(crate) enum Process {
@@ -68,7 +75,7 @@ pub(crate) struct NodeProcess {
 
 impl Host {
     pub(crate) fn new(number: usize) -> Self {
-        // Three octets name more hosts than a simulation has.
+        // Three octets, without a bit, name more hosts than a simulation has.
         let [.., a, b, c] = (number + 1).to_be_bytes();
         Self {
             endpoint: Endpoint::v4([10, a, b, c], 7000),
@@ -79,6 +86,16 @@ impl Host {
             wake: None,
             stalled: None,
             clock_ahead: 0,
+            host_ids: 0,
+            is_disk_full: false,
+        }
+    }
+
+    /// Gives it the other one of its two addresses.
+    pub(crate) fn change_address(&mut self) {
+        if let IpAddr::V4(ip) = self.endpoint.ip() {
+            let [first, a, b, c] = ip.octets();
+            self.endpoint = Endpoint::v4([first, a ^ SECOND, b, c], self.endpoint.port());
         }
     }
 
@@ -86,7 +103,7 @@ impl Host {
     pub(crate) fn find(hosts: &[Self], endpoint: Endpoint) -> Option<usize> {
         let IpAddr::V4(ip) = endpoint.ip() else { return None };
         let [_, a, b, c] = ip.octets();
-        let number = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?.checked_sub(1)?;
+        let number = usize::try_from(u32::from_be_bytes([0, a & !SECOND, b, c])).ok()?.checked_sub(1)?;
         hosts.get(number).filter(|host| host.endpoint == endpoint).map(|_| number)
     }
 
@@ -130,7 +147,10 @@ impl Host {
             return config.state(ApplicationState::STATUS_WITH_PORT, &status);
         }
         config
-            .state(ApplicationState::HOST_ID, &format!("00000000-0000-4000-8000-{number:012x}"))
+            .state(
+                ApplicationState::HOST_ID,
+                &format!("00000000-0000-4000-{:04x}-{number:012x}", 0x8000 | self.host_ids),
+            )
             .state(ApplicationState::DC, "dc1")
             .state(ApplicationState::RACK, "rack1")
             .state(ApplicationState::RELEASE_VERSION, "5.0.2")

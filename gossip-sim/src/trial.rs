@@ -63,11 +63,17 @@ pub enum Trouble {
     SeedsDown,
     /// All processes are killed, and start again.
     MassRestart,
+    /// Processes are killed, and start again under another address.
+    NewAddress,
+    /// Processes are killed, and start again under another host id.
+    NewHostId,
+    /// Disks are full for a while: no generation that is raised is stored, and no process starts.
+    FullDisk,
 }
 
 impl Trouble {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Partition,
         Self::OneWay,
         Self::Clog,
@@ -77,6 +83,9 @@ impl Trouble {
         Self::ClockJump,
         Self::SeedsDown,
         Self::MassRestart,
+        Self::NewAddress,
+        Self::NewHostId,
+        Self::FullDisk,
     ];
 }
 
@@ -137,6 +146,8 @@ pub struct Trial {
     paused: Vec<Option<u32>>,
     /// Processes that were killed, and when.
     killed: Vec<Option<f64>>,
+    /// The disks that are full.
+    full: Vec<bool>,
     /// How many events of each host were looked at.
     seen: Vec<usize>,
     /// The value that is under way: whose, which, and since which round.
@@ -186,6 +197,7 @@ impl Trial {
             troubled: vec![0; plan.nodes],
             paused: vec![None; plan.nodes],
             killed: vec![None; plan.nodes],
+            full: vec![false; plan.nodes],
             seen: vec![0; plan.nodes],
             news: None,
             published: 0,
@@ -392,6 +404,20 @@ impl Trial {
                     self.restart(host);
                 }
             }
+            Trouble::NewAddress => {
+                self.kill(host);
+                self.cluster.change_address(host);
+                self.trace(|| format!("host {host} has another address"));
+                self.restart(host);
+            }
+            Trouble::NewHostId => {
+                self.kill(host);
+                // Its generation stays: below it, a node with another host id is another machine with the same address, which is refused.
+                self.cluster.change_host_id(host);
+                self.trace(|| format!("host {host} has another host id"));
+                self.restart(host);
+            }
+            Trouble::FullDisk => self.set_disk_full(host, !self.full[host]),
         }
     }
 
@@ -409,9 +435,20 @@ impl Trial {
         }
     }
 
+    fn set_disk_full(&mut self, host: usize, is_full: bool) {
+        if self.full[host] != is_full {
+            self.full[host] = is_full;
+            self.cluster.set_disk_full(host, is_full);
+            self.trace(|| {
+                format!("the disk of host {host} {}", if is_full { "is full" } else { "has room" })
+            });
+        }
+    }
+
+    /// Starts a process, unless it could not store its generation.
     fn restart(&mut self, host: usize) {
         self.resume(host);
-        if !self.runs(host) {
+        if !self.runs(host) && !self.full[host] {
             self.killed[host] = None;
             self.troubled[host] = self.round;
             let started = self.cluster.restart(host);
@@ -436,6 +473,7 @@ impl Trial {
         for host in 0..self.plan.nodes {
             self.resume(host);
             self.cluster.set_clock(host, 0);
+            self.set_disk_full(host, false);
             self.restart(host);
         }
         self.trouble_all();
@@ -500,11 +538,12 @@ impl Trial {
         !self.plan.troubles.is_empty() && self.round < self.troubled[host] + AFTERMATH
     }
 
-    /// Whether all that run take each other for live, and know what each says of itself.
+    /// Whether all that run take each other and no others for live, and know what each says of itself.
     fn agrees(&self) -> bool {
         let view = self.cluster.view();
         view.running().count() == self.plan.nodes
             && view.all_live()
+            && view.running().all(|(_, gossiper)| gossiper.live_endpoints().count() < self.plan.nodes)
             && view.running().all(|(_, owner)| view.running().all(|(_, other)| knows_as(other, owner)))
     }
 
@@ -512,6 +551,10 @@ impl Trial {
     fn disagreement(&self) -> String {
         let view = self.cluster.view();
         for (host, gossiper) in view.running() {
+            let runs = |endpoint| view.running().any(|(_, owner)| owner.local_endpoint() == endpoint);
+            if let Some(gone) = gossiper.live_endpoints().find(|endpoint| !runs(*endpoint)) {
+                return format!("host {host} finds {gone} live, where nothing runs");
+            }
             for (of, owner) in view.running() {
                 let endpoint = owner.local_endpoint();
                 match gossiper.standing(endpoint) {

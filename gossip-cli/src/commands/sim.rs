@@ -93,6 +93,15 @@ struct Troubles {
     /// All nodes are killed and start again
     #[arg(long)]
     mass_restart: bool,
+    /// Nodes are killed, and start again under another address
+    #[arg(long)]
+    new_address: bool,
+    /// Nodes are killed, and start again under another host id
+    #[arg(long)]
+    new_host_id: bool,
+    /// Disks are full for a while: a raised generation is not stored, and no node starts there
+    #[arg(long)]
+    full_disk: bool,
     /// All of these
     #[arg(long)]
     all_troubles: bool,
@@ -151,7 +160,7 @@ impl TransportArg {
 
 impl Troubles {
     /// Each switch, what it is called, and what it does.
-    const fn switches(&self) -> [(bool, &'static str, Trouble); 9] {
+    const fn switches(&self) -> [(bool, &'static str, Trouble); 12] {
         [
             (self.partition, "--partition", Trouble::Partition),
             (self.one_way, "--one-way", Trouble::OneWay),
@@ -162,6 +171,9 @@ impl Troubles {
             (self.clock_jump, "--clock-jump", Trouble::ClockJump),
             (self.seeds_down, "--seeds-down", Trouble::SeedsDown),
             (self.mass_restart, "--mass-restart", Trouble::MassRestart),
+            (self.new_address, "--new-address", Trouble::NewAddress),
+            (self.new_host_id, "--new-host-id", Trouble::NewHostId),
+            (self.full_disk, "--full-disk", Trouble::FullDisk),
         ]
     }
 }
