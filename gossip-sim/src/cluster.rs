@@ -246,6 +246,15 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].is_disk_full = is_full;
     }
 
+    /// Whether timers of `host` fire late from now on: every third on average, by up to two intervals.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn set_timers_late(&mut self, host: usize, are_late: bool) {
+        self.hosts[host].are_timers_late = are_late;
+    }
+
     /// Lets nothing get from `from` to `to`. Messages are lost; bytes wait, and new connections are never made.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.network.cut(from, to);
@@ -493,7 +502,14 @@ impl<P: Probe> Cluster<P> {
         if state.wake != until {
             state.wake = until;
             if let Some(until) = until {
-                self.queue.push(until, Happening::Wake { host, boot: state.boot });
+                let boot = state.boot;
+                let rng = &mut self.network.rng;
+                let is_late = state.are_timers_late && rng.percent(33);
+                let late = match is_late {
+                    true => rng.between(Duration::ZERO, self.settings.interval * 2),
+                    false => Duration::ZERO,
+                };
+                self.queue.push(until + late, Happening::Wake { host, boot });
             }
         }
     }

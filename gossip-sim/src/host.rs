@@ -48,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) host_ids: u16,
     /// What its processes want to store is lost.
     pub(crate) is_disk_full: bool,
+    /// Some of its timers fire late.
+    pub(crate) are_timers_late: bool,
 }
 
 /// Each host has a second address, with this bit set in its second octet.
@@ -88,6 +90,7 @@ impl Host {
             clock_ahead: 0,
             host_ids: 0,
             is_disk_full: false,
+            are_timers_late: false,
         }
     }
 

@@ -1,8 +1,9 @@
 //! A cluster that is troubled for a while, and then left alone: what `gossip sim` runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gossip_core::{ApplicationState, DownCause, Event, Gossiper, Standing};
+use gossip_core::{ApplicationState, DownCause, Event, Gossiper, Pulse, Standing};
 
 use crate::builder::Builder;
 use crate::cluster::Cluster;
@@ -30,6 +31,10 @@ const PAUSE: u32 = 30;
 /// By how many seconds a wall clock jumps, at the most, either way.
 const JUMP: u64 = 3_600;
 
+/// After so many rounds of calm no node hears anything new of an address where nothing runs. All agree after 15 rounds at the most, so that
+/// by then all have heard what there was to hear.
+const LAST_NEWS: u32 = 20;
+
 /// How messages travel in a trial.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Carrier {
@@ -40,6 +45,19 @@ pub enum Carrier {
     Internode,
     /// Packets between nodes.
     Datagram,
+}
+
+impl Carrier {
+    /// The greatest phi that a node has of an endpoint that it finds live, some rounds after all trouble.
+    ///
+    /// The threshold is 8, and each node looks at all others once a round. In a round phi grows by 0.43 divided by the mean interval, which is
+    /// at least nine tenths of a round. Over packets the threshold is twice as high while packets get lost.
+    const fn greatest_phi(self) -> f64 {
+        match self {
+            Self::Messages | Self::Internode => 8.5,
+            Self::Datagram => 16.5,
+        }
+    }
 }
 
 /// A kind of trouble.
@@ -69,11 +87,13 @@ pub enum Trouble {
     NewHostId,
     /// Disks are full for a while: no generation that is raised is stored, and no process starts.
     FullDisk,
+    /// Timers of a host fire late, by up to two rounds.
+    LateTimers,
 }
 
 impl Trouble {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Partition,
         Self::OneWay,
         Self::Clog,
@@ -86,6 +106,7 @@ impl Trouble {
         Self::NewAddress,
         Self::NewHostId,
         Self::FullDisk,
+        Self::LateTimers,
     ];
 }
 
@@ -148,6 +169,8 @@ pub struct Trial {
     killed: Vec<Option<f64>>,
     /// The disks that are full.
     full: Vec<bool>,
+    /// The hosts whose timers are late.
+    late: Vec<bool>,
     /// How many events of each host were looked at.
     seen: Vec<usize>,
     /// The value that is under way: whose, which, and since which round.
@@ -198,6 +221,7 @@ impl Trial {
             paused: vec![None; plan.nodes],
             killed: vec![None; plan.nodes],
             full: vec![false; plan.nodes],
+            late: vec![false; plan.nodes],
             seen: vec![0; plan.nodes],
             news: None,
             published: 0,
@@ -288,6 +312,9 @@ impl Trial {
         self.report.bytes = traffic.bytes as f64 / shares;
         if !self.agrees() {
             let text = self.disagreement();
+            self.report.violations.push(format!("after {} rounds of calm {text}", self.calm_rounds()));
+        }
+        if let Some(text) = self.outlived() {
             self.report.violations.push(format!("after {} rounds of calm {text}", self.calm_rounds()));
         }
         self.report.violations.extend(self.cluster.probe().violations().iter().cloned());
@@ -418,6 +445,7 @@ impl Trial {
                 self.restart(host);
             }
             Trouble::FullDisk => self.set_disk_full(host, !self.full[host]),
+            Trouble::LateTimers => self.set_timers_late(host, !self.late[host]),
         }
     }
 
@@ -441,6 +469,17 @@ impl Trial {
             self.cluster.set_disk_full(host, is_full);
             self.trace(|| {
                 format!("the disk of host {host} {}", if is_full { "is full" } else { "has room" })
+            });
+        }
+    }
+
+    fn set_timers_late(&mut self, host: usize, are_late: bool) {
+        if self.late[host] != are_late {
+            self.late[host] = are_late;
+            self.troubled[host] = self.round;
+            self.cluster.set_timers_late(host, are_late);
+            self.trace(|| {
+                format!("timers of host {host} fire {}", if are_late { "late" } else { "in time again" })
             });
         }
     }
@@ -474,6 +513,7 @@ impl Trial {
             self.resume(host);
             self.cluster.set_clock(host, 0);
             self.set_disk_full(host, false);
+            self.set_timers_late(host, false);
             self.restart(host);
         }
         self.trouble_all();
@@ -535,26 +575,46 @@ impl Trial {
     }
 
     fn was_troubled(&self, host: usize) -> bool {
-        !self.plan.troubles.is_empty() && self.round < self.troubled[host] + AFTERMATH
+        !self.plan.troubles.is_empty() && (self.late[host] || self.round < self.troubled[host] + AFTERMATH)
     }
 
-    /// Whether all that run take each other and no others for live, and know what each says of itself.
+    /// Whether all that run take each other for live, and know what each says of itself.
     fn agrees(&self) -> bool {
         let view = self.cluster.view();
         view.running().count() == self.plan.nodes
             && view.all_live()
-            && view.running().all(|(_, gossiper)| gossiper.live_endpoints().count() < self.plan.nodes)
             && view.running().all(|(_, owner)| view.running().all(|(_, other)| knows_as(other, owner)))
+    }
+
+    /// Which node finds an address live where nothing runs, though it should have convicted it, in words.
+    ///
+    /// A fixed number of rounds would not do: how long a silence may be depends on the intervals before it. Where many packets got lost, it is
+    /// more than a minute, which is longer than the calm of a short run.
+    fn outlived(&self) -> Option<String> {
+        if self.plan.troubles.is_empty() || self.calm_rounds() < 2 * LAST_NEWS {
+            return None;
+        }
+        let view = self.cluster.view();
+        let running: BTreeSet<_> = view.running().map(|(_, gossiper)| gossiper.local_endpoint()).collect();
+        let calm = self.cluster.settings.interval * self.calm_rounds();
+        let latest = calm.saturating_sub(self.cluster.settings.interval * LAST_NEWS);
+        view.running().find_map(|(host, gossiper)| {
+            let gone = gossiper.pulses().find(|pulse| {
+                pulse.standing == Standing::Live
+                    && !running.contains(&pulse.endpoint)
+                    && is_outlived(pulse.phi, pulse.heard_ago, latest, self.plan.carrier)
+            })?;
+            let Pulse { endpoint, phi, heard_ago, .. } = gone;
+            Some(format!(
+                "host {host} finds {endpoint} live, where nothing runs: phi {phi:?}, newest heartbeat {heard_ago:?} ago"
+            ))
+        })
     }
 
     /// Who does not agree, in words.
     fn disagreement(&self) -> String {
         let view = self.cluster.view();
         for (host, gossiper) in view.running() {
-            let runs = |endpoint| view.running().any(|(_, owner)| owner.local_endpoint() == endpoint);
-            if let Some(gone) = gossiper.live_endpoints().find(|endpoint| !runs(*endpoint)) {
-                return format!("host {host} finds {gone} live, where nothing runs");
-            }
             for (of, owner) in view.running() {
                 let endpoint = owner.local_endpoint();
                 match gossiper.standing(endpoint) {
@@ -569,6 +629,12 @@ impl Trial {
         }
         format!("only {} of {} nodes run", view.running().count(), self.plan.nodes)
     }
+}
+
+/// Whether an address where nothing runs may not be live in a view: its newest heartbeat came less than `latest` ago, or its silence is longer
+/// than the failure detector permits.
+fn is_outlived(phi: Option<f64>, heard_ago: Option<Duration>, latest: Duration, carrier: Carrier) -> bool {
+    heard_ago.is_none_or(|ago| ago < latest) || phi.is_none_or(|phi| phi > carrier.greatest_phi())
 }
 
 /// How what a node knows of another differs from what that one says of itself, in words.
@@ -589,4 +655,23 @@ fn knows_as(gossiper: &Gossiper, owner: &Gossiper) -> bool {
     let endpoint = owner.local_endpoint();
     gossiper.heartbeat(endpoint).is_some_and(|known| known.generation == owner.generation())
         && gossiper.values(endpoint).eq(owner.values(endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_where_nothing_runs_may_be_live_only_while_the_detector_permits_it() {
+        let outlived = |phi, heard_ago: Option<u64>, carrier| {
+            is_outlived(phi, heard_ago.map(Duration::from_secs), Duration::from_secs(20), carrier)
+        };
+        let (messages, packets) = (Carrier::Messages, Carrier::Datagram);
+        assert!(!outlived(Some(8.1), Some(20), messages), "it is convicted in the next round");
+        assert!(outlived(Some(8.1), Some(19), messages), "a heartbeat came later than all news");
+        assert!(outlived(Some(9.0), Some(30), messages) && outlived(Some(9.0), Some(30), Carrier::Internode));
+        assert!(!outlived(Some(9.0), Some(30), packets), "while packets get lost");
+        assert!(outlived(Some(17.0), Some(30), packets));
+        assert!(outlived(None, None, packets), "it was found live without a heartbeat");
+    }
 }

@@ -102,15 +102,19 @@ struct Troubles {
     /// Disks are full for a while: a raised generation is not stored, and no node starts there
     #[arg(long)]
     full_disk: bool,
+    /// Every third timer of some nodes fires late, by up to two seconds
+    #[arg(long)]
+    late_timers: bool,
     /// All of these
     #[arg(long)]
     all_troubles: bool,
 }
 
 const AFTER_HELP: &str = "\
-A run fails if knowledge goes back, a node knows a value that no node published, or a removed node comes back; or if
-not all nodes agree when it ends, though nothing goes wrong in the last third. With more than 64 nodes only the
-end is checked.
+A run fails if knowledge goes back, a node knows a value that no node published, or a removed node comes back. It also
+fails if not all nodes agree when it ends, though nothing goes wrong in the last third; or if a node still finds an
+address live where nothing runs, though its failure detector should have found it down. With more than 64 nodes only
+the end is checked.
 
 With --format json the result is an object:
   seed, nodes, rounds, transport     what was run; with --seeds also seeds
@@ -160,7 +164,7 @@ impl TransportArg {
 
 impl Troubles {
     /// Each switch, what it is called, and what it does.
-    const fn switches(&self) -> [(bool, &'static str, Trouble); 12] {
+    const fn switches(&self) -> [(bool, &'static str, Trouble); 13] {
         [
             (self.partition, "--partition", Trouble::Partition),
             (self.one_way, "--one-way", Trouble::OneWay),
@@ -174,6 +178,7 @@ impl Troubles {
             (self.new_address, "--new-address", Trouble::NewAddress),
             (self.new_host_id, "--new-host-id", Trouble::NewHostId),
             (self.full_disk, "--full-disk", Trouble::FullDisk),
+            (self.late_timers, "--late-timers", Trouble::LateTimers),
         ]
     }
 }
