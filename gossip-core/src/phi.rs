@@ -397,6 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_as_long_as_the_longest_counts() {
+        let mut windows = windows(2);
+        windows.report(at(0));
+        windows.report(at(2_000));
+        assert_eq!(windows.window.kept(), 2);
+        windows.report(Timestamp::from_millis(4_000) + Duration::from_nanos(1));
+        assert_eq!(windows.window.kept(), 2);
+        windows.report(at(5_000));
+        assert_eq!(windows.kept(), [1_000_000, 2_000_000]);
+    }
+
+    #[test]
+    fn without_a_pace_a_calm_network_changes_no_interval() {
+        let mut windows = windows(4);
+        windows.arrivals.set_calm(true);
+        for millis in [0, 1_500, 2_700] {
+            windows.report(at(millis));
+        }
+        assert_eq!(windows.kept(), [2_000_000, 1_500_000, 1_200_000, 0]);
+    }
+
+    #[test]
     fn intervals_scale_with_the_rotation_of_digests() {
         let mut windows = windows(64);
         windows.arrivals.set_rotation(5);

@@ -245,6 +245,41 @@ mod tests {
         assert!(!refuses(&quarantine, 100));
     }
 
+    #[test]
+    fn a_silent_endpoint_is_remembered_for_three_days() {
+        let mut quarantine = Quarantine::new(8);
+        quarantine.insert(endpoint(1), Generation::new(100), silent(10, 50), Evidence::Met);
+        let end = 10 + 72 * 60 * 60;
+        quarantine.expire(at(end - 1), Some(u64::MAX));
+        assert!(quarantine.holds(endpoint(1)));
+        assert_eq!(quarantine.tombstones().count(), 0, "it may come back");
+        quarantine.expire(at(end), Some(0));
+        assert!(!quarantine.holds(endpoint(1)));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_back_is_refused_no_more() {
+        let mut quarantine = Quarantine::new(8);
+        let removed = Refusal::Removed { until_unix_ms: 5_000 };
+        for n in 1..=3 {
+            quarantine.insert(endpoint(n), Generation::new(100), removed, Evidence::Met);
+        }
+        quarantine.forget(endpoint(2));
+        quarantine.forget(endpoint(4));
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(3)]);
+        assert!(!quarantine.refuses(endpoint(2), Generation::new(100), Version::new(1), at(0)));
+    }
+
+    #[test]
+    fn of_tombstones_the_one_noted_first_gives_way_whatever_its_address() {
+        let mut quarantine = Quarantine::new(3);
+        let removed = Refusal::Removed { until_unix_ms: 5_000 };
+        for n in [3, 1, 2, 4] {
+            quarantine.insert(endpoint(n), Generation::new(1), removed, Evidence::Hearsay);
+        }
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(2), endpoint(4)]);
+    }
+
     fn left(quarantine: &Quarantine) -> Vec<Endpoint> {
         quarantine.gone.iter().map(|gone| gone.endpoint).collect()
     }

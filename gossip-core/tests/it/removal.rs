@@ -596,6 +596,19 @@ fn status_of_left_without_a_time_ends_after_three_days() {
     assert_eq!(tombstones(&a), [(B.to_owned(), 200)]);
 }
 
+/// The tombstone lasts for ten days after the end that the status claims, or after now.
+#[test]
+fn a_claimed_end_that_is_a_month_away_is_not_believed() {
+    let month = 30 * DAY;
+    for (ahead, believed) in [(month - 1, Some(month - 1)), (month, None), (month + 1, None)] {
+        let mut a = node(builder(A, 100));
+        let now = unix_ms(&a);
+        a.learn(B, &with_status(200, 9, &format!("LEFT,7,{}", now + ahead)));
+        let until: Vec<_> = a.gossiper.tombstones().map(|gone| gone.until_unix_ms).collect();
+        assert_eq!(until, [now + believed.unwrap_or(0) + 10 * DAY], "{ahead}");
+    }
+}
+
 /// `docs/protocol/life-cycle.md#status-transitions`, `docs/protocol/life-cycle.md#what-becomes-of-a-dead-node`, from both sides.
 #[test]
 fn a_member_leaves_and_others_know_it_as_gone() {
