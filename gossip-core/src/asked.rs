@@ -22,8 +22,8 @@ const MAX_WANTED: usize = CAPACITY / 4;
 /// How many times as long as others a peer waits for another turn that had one and did not answer.
 const SECOND_TURN: u32 = 4;
 
-/// How often it is asked again whether the first answer was a whole, if nothing comes.
-const DOUBTS: u8 = 3;
+/// How often it is asked whether the first answer was a whole, if nothing comes.
+const DOUBTS: u8 = 4;
 
 /// From so many peers on that had their turn, all may have another.
 const MAX_TRIED: u32 = 16;
@@ -62,7 +62,7 @@ struct Entry {
     endpoint: Endpoint,
     generation: Generation,
     stage: Stage,
-    /// How often it is asked again for what is known already, since that may be a part.
+    /// How often it may be asked for what is known already, since that may be a part. The last such question is one, too: 1.
     doubts: u8,
 }
 
@@ -327,16 +327,18 @@ impl Asked {
         }
     }
 
-    /// All of `endpoint` has come. A request that was still to be sent, because a part had come before, is not sent any more.
+    /// All of a process of `endpoint` has come. A request that was still to be sent, because a part had come before, is not sent any more,
+    /// and nothing is asked of an earlier process.
     ///
     /// If that part was of a later process, the next SYN finds that out: it lists what is known.
-    pub(crate) fn drop_wanted(&mut self, endpoint: Endpoint) {
-        if self.wanted == 0 {
+    pub(crate) fn drop_wanted(&mut self, endpoint: Endpoint, generation: Generation) {
+        if self.entries.is_empty() {
             return;
         }
-        if let Some(at) =
-            self.find(endpoint).filter(|at| matches!(self.entries[*at].stage, Stage::Wanted { .. }))
-        {
+        let is_over = |entry: &Entry| {
+            matches!(entry.stage, Stage::Wanted { .. }) || (entry.doubts > 0 && entry.generation < generation)
+        };
+        if let Some(at) = self.find(endpoint).filter(|at| is_over(&self.entries[*at])) {
             let entry = self.entries[at];
             self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
         }
@@ -348,7 +350,7 @@ impl Asked {
         for at in 0..self.entries.len() {
             let entry = self.entries[at];
             if let Stage::Asked(Question { last, .. }) = entry.stage
-                && entry.doubts > 0
+                && entry.doubts > 1
                 && now.saturating_since(last) > lifetime
             {
                 let doubts = entry.doubts - 1;
@@ -474,11 +476,57 @@ mod tests {
         asked.want(endpoint(1), generation, at(0));
         asked.doubt(endpoint(2), generation, at(0));
         assert!(asked.ask(endpoint(3), generation, PEER, at(0)));
-        (1..=4).for_each(|n| asked.drop_wanted(endpoint(n)));
+        (1..=4).for_each(|n| asked.drop_wanted(endpoint(n), generation));
         assert_eq!((asked.wanted, asked.answered), (0, 2));
         assert!(asked.is_asked(endpoint(3)), "what was sent stays open");
         asked.want(endpoint(1), generation, at(1));
         assert_eq!(asked.wanted, 1, "a later part is requested again");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_an_earlier_process_than_the_one_that_is_known() {
+        let mut asked = asked();
+        asked.doubt(endpoint(1), Generation::new(1), at(0));
+        let mut buffer = [0; 64];
+        let codec = Codec::new(crate::version::MessagingVersion::V12);
+        assert_eq!(asked.encode_wanted(PEER, at(0), codec, &mut Writer::new(&mut buffer)), 1);
+        asked.drop_wanted(endpoint(1), Generation::new(1));
+        asked.expire(at(11));
+        assert_eq!(asked.wanted, 1, "of the same process it is asked again");
+        assert_eq!(asked.encode_wanted(PEER, at(11), codec, &mut Writer::new(&mut buffer)), 1);
+        asked.drop_wanted(endpoint(1), Generation::new(2));
+        asked.expire(at(22));
+        assert!(asked.find(endpoint(1)).is_none());
+    }
+
+    #[test]
+    fn no_question_about_a_doubtful_state_delays_one_about_a_later_process_or_is_answered_by_it() {
+        let (generation, later) = (Generation::new(1), Generation::new(2));
+        for times in 1..=u64::from(DOUBTS) {
+            let mut asked = asked();
+            asked.doubt(endpoint(1), generation, at(0));
+            let mut now = at(0);
+            for time in 0..times {
+                now = at(100 * time);
+                asked.expire(now);
+                let mut buffer = [0; 64];
+                let codec = Codec::new(crate::version::MessagingVersion::V12);
+                let written = asked.encode_wanted(PEER, now, codec, &mut Writer::new(&mut buffer));
+                assert_eq!(written, 1, "question {time}");
+            }
+            assert!(!asked.take(endpoint(1), PEER, now), "after {times} questions");
+            assert!(asked.ask(endpoint(1), later, OTHER, now), "after {times} questions");
+            assert!(asked.take(endpoint(1), OTHER, now));
+        }
+        let mut asked = asked();
+        asked.doubt(endpoint(1), generation, at(0));
+        let questions = (0..10).filter(|time| {
+            asked.expire(at(100 * time));
+            let mut buffer = [0; 64];
+            let codec = Codec::new(crate::version::MessagingVersion::V12);
+            asked.encode_wanted(PEER, at(100 * time), codec, &mut Writer::new(&mut buffer)) == 1
+        });
+        assert_eq!(questions.count(), usize::from(DOUBTS));
     }
 
     #[test]

@@ -229,9 +229,9 @@ impl Exchange {
         self.asked.end_doubt(endpoint, from, now);
     }
 
-    /// All of `endpoint` has come, and is not requested by the next SYN.
-    pub(super) fn drop_wanted(&mut self, endpoint: Endpoint) {
-        self.asked.drop_wanted(endpoint);
+    /// All of a process of `endpoint` has come, and is not requested by the next SYN.
+    pub(super) fn drop_wanted(&mut self, endpoint: Endpoint, generation: Generation) {
+        self.asked.drop_wanted(endpoint, generation);
     }
 
     /// Of `endpoint` nothing is requested once more: what is known of it is all that peers are to hear.

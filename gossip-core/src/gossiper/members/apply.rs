@@ -279,7 +279,7 @@ impl Membership<'_> {
 
     /// Takes the values of a process that was not known before, and asks whether it can be reached.
     fn begin(&mut self, slot: Slot, endpoint: Endpoint, state: &EndpointState<'_>) {
-        self.exchange.drop_wanted(endpoint);
+        self.exchange.drop_wanted(endpoint, state.heartbeat.generation);
         // At once, not value by value.
         let (count, bytes) =
             state.values().fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.text.len()));
