@@ -102,6 +102,10 @@ pub struct Node {
     pub(crate) last_check: Duration,
     /// When the last round began.
     pub(crate) last_round: Option<Duration>,
+    /// When the last round began, unless a pause came after it.
+    pub(crate) round_begun: Option<Duration>,
+    /// How long a round takes lately, in parts of 1,024 of the interval.
+    pub(crate) round_length: u32,
     /// When the last pause was noticed.
     pub(crate) last_pause: Option<Duration>,
     pub(crate) shadow: Option<Shadow>,
@@ -138,6 +142,8 @@ impl Node {
             began: now,
             last_check: now,
             last_round: None,
+            round_begun: None,
+            round_length: 1_024,
             last_pause: None,
             shadow: None,
         }
@@ -176,6 +182,7 @@ impl Node {
             let late = now.saturating_sub(round + self.settings.interval);
             self.last_pause = Some(now);
             self.last_round = Some(now);
+            self.round_begun = None;
             self.echoes.values_mut().for_each(|echo| echo.since += late);
             self.updated.values_mut().for_each(|updated| *updated += late);
         }
@@ -456,10 +463,16 @@ impl Node {
                 self.awaited.insert(to);
                 for digest in digests {
                     if digest.version == 0 && self.is_wanted(digest.endpoint) {
-                        if !self.wanted.remove(&digest.endpoint) {
+                        if self.wanted.remove(&digest.endpoint) {
+                            self.note_request(to, digest.endpoint);
+                        } else if self
+                            .states
+                            .get(&digest.endpoint)
+                            .is_some_and(|known| known.max_version() > 0)
+                        {
+                            // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway.
                             self.doubted.entry(digest.endpoint).and_modify(|left| *left -= 1);
                         }
-                        self.note_request(to, digest.endpoint);
                     }
                 }
             }

@@ -42,6 +42,11 @@ impl Node {
             return;
         }
         let mut state = State { heartbeat: STOPPED, ..body.clone() };
+        if self.rules().members_by_status && self.status(from).is_empty() {
+            // It is no member, and its end makes none of it.
+            state.values.remove(&STATUS_WITH_PORT);
+            state.values.remove(&STATUS);
+        }
         if self.rules().values_by_their_own_version {
             // The values that are known stay, unless the body has newer ones.
             for (key, value) in &known.values {
@@ -63,8 +68,10 @@ impl Node {
             (STATUS, "shutdown,true", STOPPED - 1),
             (RPC_READY, "false", STOPPED - 3),
         ];
-        let own_words = keyword(self.status(endpoint)) == "shutdown";
-        for (key, text, constant) in marks {
+        let status = self.status(endpoint);
+        let own_words = keyword(status) == "shutdown";
+        let is_nobody = self.rules().members_by_status && status.is_empty();
+        for (key, text, constant) in marks.into_iter().filter(|_| !is_nobody) {
             let stored = self.states.get(&endpoint).and_then(|state| state.values.get(&key));
             let is_said = stored.is_some_and(|stored| stored.text == text)
                 || (own_words && key != RPC_READY && stored.is_none());
