@@ -34,7 +34,7 @@ group! {
         /// `Event::Lost`. Default 4,096; at least 16.
         pub max_pending_events: usize,
         /// The number of open connections, dialled and accepted together. If all are taken, the least used give way. Of more than half
-        /// as many, those are closed that carried nothing but echoes for 60 rounds. A cluster of N endpoints has up to 2 (N − 1) of
+        /// as many, those are closed that carried nothing but echoes for 300 rounds. A cluster of N endpoints has up to 2 (N − 1) of
         /// them. Default 896, which leaves 128 descriptors of the 1,024 that a process often has; at least 2.
         pub max_connections: usize,
         /// The number of dials in progress. Messages that need a further dial are dropped and counted. Default 64; at least 1.

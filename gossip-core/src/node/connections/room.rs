@@ -38,7 +38,7 @@ const MAX_DOUBLINGS: u8 = 4;
 const MAX_DOUBLINGS_MET: u8 = 3;
 
 /// After how many rounds without an exchange a connection may be closed.
-pub(super) const UNUSED_ROUNDS: u32 = 60;
+pub(super) const UNUSED_ROUNDS: u32 = 300;
 
 /// How many of those are closed at one look, at most.
 const UNUSED_AT_ONCE: usize = 16;
