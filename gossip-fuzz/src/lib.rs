@@ -26,6 +26,7 @@ mod packets;
 mod pair;
 mod pair_datagrams;
 mod pair_streams;
+mod reference;
 mod shell;
 mod stored_files;
 mod tape;
@@ -45,6 +46,7 @@ pub use node_datagrams::node_datagrams;
 pub use node_streams::{node_streams, node_streams_tls};
 pub use pair_datagrams::pair_datagrams;
 pub use pair_streams::pair_streams;
+pub use reference::reference;
 pub use stored_files::stored_files;
 
 /// A target: what it is called, what it does with an input, and how an input reads.
@@ -59,7 +61,7 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "capture_decode", run: capture_decode, show: capture_decode::show_capture_decode },
     Target { name: "cluster", run: cluster, show: cluster::show_cluster },
     Target { name: "datagram_open", run: datagram_open, show: datagram_open::show_datagram_open },
@@ -72,6 +74,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "node_streams_tls", run: node_streams_tls, show: node_streams::show_node_streams_tls },
     Target { name: "pair_datagrams", run: pair_datagrams, show: pair_datagrams::show_pair_datagrams },
     Target { name: "pair_streams", run: pair_streams, show: pair_streams::show_pair_streams },
+    Target { name: "reference", run: reference, show: reference::show_reference },
     Target { name: "stored_files", run: stored_files, show: stored_files::show_stored_files },
 ];
 
