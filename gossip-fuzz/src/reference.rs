@@ -33,7 +33,7 @@ const LAST_VERSION: i32 = 60;
 /// At this version a process publishes the status of its end.
 const END: i32 = 40;
 
-/// What peers say is a part of what each process once published: nobody lies. It may come in any order, late, twice, or never.
+/// Peers send only values that a process has published. Their messages may come in any order, late, twice, or never.
 #[derive(Arbitrary, Debug)]
 struct Story {
     /// How the processes of each peer end.
@@ -113,7 +113,7 @@ struct Known {
     upto: u8,
 }
 
-/// What is newer than `above` of what a peer knows.
+/// The values of an endpoint that are newer than the version `above`, as far as the peer knows the endpoint.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Told {
     known: Known,

@@ -184,7 +184,7 @@ impl Node {
         });
     }
 
-    /// By how much silence counts less, since our own rounds take too long (`docs/deviations.md`, health of the node itself). Packets that
+    /// By how much silence counts less, since our own rounds take too long (`docs/deviations.md`, doubt). Packets that
     /// get lost are not part of the model.
     fn doubt(&mut self) -> f64 {
         if let Some(begun) = self.round_begun.replace(self.now) {

@@ -54,7 +54,7 @@ group! {
         pub max_large_bytes: usize,
         /// The number of connections that one address may have to this node at the same time. An address of IPv6 counts with all
         /// that share its first 64 bits. If places run out, connections of the address with the most give way first, whatever this is.
-        /// Default 4,096, so that `max_connections` is mostly the limit; at least 1.
+        /// Default 4,096, more than the default of `max_connections`; at least 1.
         pub max_address_connections: usize,
         /// The number of connections a second that one address may open. Sixteen times as many may come at once. Further
         /// connections are refused and counted. Default 256; at least 1.
