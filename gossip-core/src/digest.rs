@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::message::{Codec, Digest, Digests, read_packed};
 use crate::quarantine::Quarantine;
 use crate::slot::Slot;
-use crate::table::{Cursor, EndpointTable};
+use crate::table::{Cursor, EndpointTable, Moves};
 use crate::time::Timestamp;
 use crate::version::{Generation, Known, Version};
 use crate::wire::{AddressForm, Full, Writer};
@@ -67,6 +67,11 @@ impl Entry {
     #[inline]
     pub(crate) const fn slot(self) -> Slot {
         self.slot
+    }
+
+    /// The same of a row that has moved.
+    pub(crate) fn renamed(self, moves: &Moves<'_>) -> Self {
+        Self { slot: moves.renamed(self.slot), ..self }
     }
 
     /// How far the peer knows it.
@@ -133,6 +138,15 @@ impl Pending {
         self.gives = kept;
         if (self.wants, self.gives) != before {
             self.progress = Progress::default();
+        }
+    }
+
+    /// Rows have moved.
+    pub(crate) fn rename(&mut self, moves: &Moves<'_>) {
+        let end = self.entries.len();
+        let (wanted, given) = self.entries.split_at_mut(end - self.gives);
+        for entry in wanted.iter_mut().take(self.wants).chain(given) {
+            *entry = entry.renamed(moves);
         }
     }
 

@@ -202,6 +202,7 @@ impl Gossiper {
         self.journal.stats.rounds += 1;
         let version = self.clock.next_version();
         self.members.begin_round(version, self.exchange.digest_rotation());
+        self.members.arrange(&mut self.exchange);
         self.exchange.begin_round(self.clock.now(), &mut self.journal);
         self.publishing().follow_members();
         let known = self.members.table().len();

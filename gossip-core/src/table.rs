@@ -1,8 +1,9 @@
 //! What a node knows of every endpoint: dense columns, one row an endpoint, found by hash or by guess.
 //!
 //! What an exchange compares lies together, packed: keys, then (generation, greatest version). Values lie apart and are
-//! not touched by a heartbeat. A row, once given out, stays where it is: its [`Slot`] is its name inside the core.
+//! not touched by a heartbeat. The [`Slot`] of a row is its name inside the core. It changes only where [`EndpointTable::arrange`] is called.
 
+mod order;
 mod values;
 
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use core::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+pub(crate) use self::order::Moves;
 pub(crate) use self::values::{Place, Stored, Survey, Values};
 use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
@@ -120,7 +122,7 @@ pub(crate) struct EndpointTable {
     echoes: Vec<Echo>,
     values: Vec<Values>,
     arrivals: Arrivals,
-    /// All slots, sorted by endpoint; rebuilt once a round when endpoints came in.
+    /// All slots, sorted by endpoint; rebuilt once a round when endpoints came in: see [`order`].
     order: Vec<Slot>,
     /// For each slot the one that follows it in `order`: the guess. For a vacant one the next that is vacant.
     successors: Vec<u32>,
@@ -129,6 +131,8 @@ pub(crate) struct EndpointTable {
     vacant: u32,
     vacancies: usize,
     is_sorted: bool,
+    /// How many rows of `order` do not follow the one before in the table as well.
+    jumps: usize,
     max_endpoints: usize,
 }
 
@@ -163,6 +167,7 @@ impl EndpointTable {
             vacant: NOWHERE,
             vacancies: 0,
             is_sorted: true,
+            jumps: 0,
             max_endpoints,
         }
     }
@@ -189,28 +194,6 @@ impl EndpointTable {
     /// Whether the place belongs to an endpoint.
     pub(crate) fn is_occupied(&self, slot: Slot) -> bool {
         self.rows[slot.index()].key != VACANT
-    }
-
-    /// All rows, sorted by endpoint, as of the last [`EndpointTable::sort`]; none that was removed since.
-    pub(crate) fn sorted(&self) -> &[Slot] {
-        &self.order
-    }
-
-    /// Puts rows that came in since the last call into their place of the order.
-    pub(crate) fn sort(&mut self) {
-        if self.is_sorted {
-            return;
-        }
-        self.is_sorted = true;
-        let mut order = core::mem::take(&mut self.order);
-        order.clear();
-        order.extend(self.slots());
-        order.sort_unstable_by_key(|slot| self.endpoint(*slot));
-        let following = order.iter().skip(1).chain(order.first());
-        for (slot, next) in order.iter().zip(following) {
-            self.successors[slot.index()] = next.number();
-        }
-        self.order = order;
     }
 
     pub(crate) fn find(&self, endpoint: Endpoint) -> Option<Slot> {

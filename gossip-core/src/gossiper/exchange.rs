@@ -29,7 +29,7 @@ use crate::message::{Ack, Codec, Syn, read_packed};
 use crate::quarantine::Quarantine;
 use crate::rng::{Purpose, Rng};
 use crate::slot::Slot;
-use crate::table::{Cursor, EndpointTable};
+use crate::table::{Cursor, EndpointTable, Moves};
 use crate::time::Timestamp;
 use crate::version::{Generation, Known, Version};
 
@@ -207,6 +207,17 @@ impl Exchange {
     /// Removes rows from all lists, because other endpoints will get them.
     pub(super) fn retain(&mut self, is_kept: impl Fn(Slot) -> bool) {
         self.outbox.retain(is_kept);
+    }
+
+    /// Whether rows must stay where they are for now.
+    pub(super) fn goes_on_from_a_row(&self) -> bool {
+        self.outbox.goes_on_from_a_row()
+    }
+
+    /// Rows have moved.
+    pub(super) fn rename(&mut self, moves: &Moves<'_>) {
+        self.outbox.rename(moves);
+        self.news.rename(moves);
     }
 
     /// Whether a state of `endpoint` that comes from `from` answers a request for everything. Each request has one answer.

@@ -184,6 +184,18 @@ impl Members {
         self.table.set_rotation(rotation);
     }
 
+    /// Moves rows to where their addresses belong, if many lie elsewhere: nodes list endpoints in that order.
+    pub(super) fn arrange(&mut self, exchange: &mut Exchange) {
+        if !self.table.is_scattered() || exchange.goes_on_from_a_row() {
+            return;
+        }
+        self.table.arrange(|moves| exchange.rename(moves));
+        // The rows of all nodes lie in one order now. If all began with the first, they would all ask the same endpoint at the same time.
+        let behind = self.table.following(Slot::FIRST).index();
+        self.next_probe = behind;
+        self.pace.begin_at(behind);
+    }
+
     /// Says whether no messages get lost: silence is judged by it.
     pub(super) fn set_calm(&mut self, is_calm: bool) {
         self.table.set_calm(is_calm);

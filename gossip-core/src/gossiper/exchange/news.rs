@@ -7,6 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::slot::Slot;
+use crate::table::Moves;
 
 /// How many changes are remembered.
 const CAPACITY: usize = 4_096;
@@ -65,6 +66,19 @@ impl News {
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(marks) = self.marks.get_mut(slot.index()) {
             *marks = Marks::default();
+        }
+    }
+
+    /// Rows have moved. What a SYN of several messages has listed so far may be listed once more.
+    pub(super) fn rename(&mut self, moves: &Moves<'_>) {
+        let Self { entries, marks, .. } = self;
+        entries.retain(|(slot, round)| marks.get(slot.index()).is_some_and(|marks| marks.round == *round));
+        marks.fill(Marks::default());
+        for (slot, round) in entries {
+            *slot = moves.renamed(*slot);
+            if let Some(marks) = marks.get_mut(slot.index()) {
+                marks.round = *round;
+            }
         }
     }
 

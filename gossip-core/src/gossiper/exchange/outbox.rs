@@ -15,6 +15,7 @@ use crate::digest::{Entry, Pending};
 use crate::endpoint::Endpoint;
 use crate::message::Codec;
 use crate::slot::Slot;
+use crate::table::Moves;
 
 /// How many answers to echoes may be due to one peer; more replace the oldest.
 const MAX_ECHO_RESPONSES: usize = 4;
@@ -289,6 +290,23 @@ impl Outbox {
         for peer in &mut self.peers {
             peer.due.large.take_if(|large| matches!(large, LargeDue::State(entry) if !is_kept(entry.slot())));
         }
+    }
+
+    /// Rows have moved.
+    pub(super) fn rename(&mut self, moves: &Moves<'_>) {
+        for list in &mut self.lists {
+            list.rename(moves);
+        }
+        for peer in &mut self.peers {
+            if let Some(LargeDue::State(entry)) = &mut peer.due.large {
+                *entry = entry.renamed(moves);
+            }
+        }
+    }
+
+    /// Whether everything is being sent to a peer, in several messages, and goes on from some row: none may move until it is over.
+    pub(super) fn goes_on_from_a_row(&self) -> bool {
+        self.peers.iter().any(|peer| peer.due.shadow_reply.is_some_and(|row| row > 0))
     }
 
     /// Notes a SYN in so many messages at most.

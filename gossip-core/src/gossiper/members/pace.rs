@@ -87,6 +87,12 @@ impl Pace {
         Some(at)
     }
 
+    /// Rows have moved. Those that wait are looked for from this one on.
+    pub(super) const fn begin_at(&mut self, row: usize) {
+        self.next = row;
+        self.looked_at = 0;
+    }
+
     /// An answer came after so long.
     pub(super) fn on_answer(&mut self, waited: Duration, interval: Duration) {
         if waited < interval.saturating_mul(PATIENCE) {
