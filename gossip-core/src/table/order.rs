@@ -19,7 +19,12 @@ const SHARE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Moves<'a>(&'a [u32]);
 
-impl Moves<'_> {
+impl<'a> Moves<'a> {
+    /// The row with the number i gets the number `places[i]`.
+    pub(crate) const fn new(places: &'a [u32]) -> Self {
+        Self(places)
+    }
+
     /// The new name of a row.
     pub(crate) fn renamed(&self, slot: Slot) -> Slot {
         self.0.get(slot.index()).map_or(slot, |number| Slot::from_number(*number))
@@ -92,7 +97,7 @@ impl EndpointTable {
         for number in index.iter_mut() {
             *number = successors[*number as usize];
         }
-        rename(&Moves(successors));
+        rename(&Moves::new(successors));
         if !self.endpoints.is_empty() {
             self.endpoints.resize(rows, Endpoint::from_packed_v4(0));
         }

@@ -72,6 +72,41 @@ fn f2_in_sync_both_answers_are_empty_and_sent() {
 }
 
 #[test]
+fn an_answer_that_waits_is_about_the_same_endpoints_after_their_rows_moved() {
+    // It learns of them in no order. So its next round moves the rows.
+    let mut b = Driven::new(builder(B, 200));
+    let names: Vec<String> = (0..40).map(|n| format!("10.0.1.{}:7000", 10 + n * 17 % 40)).collect();
+    let known = |at: &str| 10 + i32::from(at.as_bytes()[8]) + i32::from(at.as_bytes()[7]) * 10;
+    for at in &names {
+        b.learn(at, &State::new(heartbeat(100, known(at)), &[]));
+        b.sent();
+    }
+    let (newer, older) = names.split_at(20);
+    let newer_there = newer.iter().map(|at| digest(at, 100, known(at) + 5));
+    let older_there = older.iter().map(|at| digest(at, 100, known(at) - 5));
+    b.hand(A, &syn(&newer_there.chain(older_there).collect::<Vec<_>>()));
+    b.now = b.gossiper.poll_timeout().unwrap();
+    b.gossiper.handle_timeout(b.now);
+
+    let answer = b.sent().into_iter().find_map(|sent| match sent.content {
+        Content::Ack { requests, states } if sent.to == endpoint(A) => Some((requests, states)),
+        _ => None,
+    });
+    let (mut requests, mut states) = answer.unwrap();
+    requests.sort_unstable_by_key(|digest| digest.endpoint);
+    states.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+    let mut expected: Vec<_> = newer.iter().map(|at| digest(at, 100, known(at))).collect();
+    expected.sort_unstable_by_key(|digest| digest.endpoint);
+    assert_eq!(requests, expected);
+    let mut expected: Vec<_> =
+        older.iter().map(|at| (endpoint(at), State::new(heartbeat(100, known(at)), &[]))).collect();
+    expected.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+    assert_eq!(states, expected);
+    let listed: Vec<_> = b.gossiper.endpoints().skip(1).collect();
+    assert!(listed.is_sorted(), "rows lie by address now");
+}
+
+#[test]
 fn f3_sender_behind_gets_what_is_newer() {
     let mut b = knowing(&State::new(
         heartbeat(100, 6),

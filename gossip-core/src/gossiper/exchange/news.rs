@@ -139,6 +139,24 @@ mod tests {
     }
 
     #[test]
+    fn news_follow_their_rows() {
+        let mut news = News::new();
+        news.reserve(5);
+        for slot in [1, 2, 3, 4] {
+            news.note(Slot::from_number(slot));
+        }
+        news.forget(Slot::from_number(4));
+        news.begin_round();
+        news.note(Slot::from_number(2));
+        news.rename(&Moves::new(&[0, 4, 1, 2, 3]));
+        assert_eq!(slots(&news, 9), [1, 2, 4]);
+        news.note(Slot::from_number(1));
+        assert_eq!(slots(&news, 9), [1, 2, 4], "it is noted for this round");
+        news.note(Slot::from_number(3));
+        assert_eq!(slots(&news, 9), [3, 1, 2, 4]);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut news = News::new();
         news.reserve(10_000);

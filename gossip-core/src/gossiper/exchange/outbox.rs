@@ -574,6 +574,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::{Generation, Known, Version};
 
     fn endpoint(n: u16) -> Endpoint {
         Endpoint::v4([10, 0, 0, 1], n)
@@ -610,6 +611,30 @@ mod tests {
         let due = outbox.due(endpoint(1)).unwrap();
         let ids: Vec<u64> = core::iter::from_fn(|| due.pop_echo_response()).collect();
         assert_eq!(ids, [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn lists_and_large_states_follow_their_rows() {
+        let mut outbox = Outbox::new(1, 2, 8_192);
+        outbox.reserve(5);
+        let entry =
+            |number| Entry::new(Slot::from_number(number), Known::new(Generation::new(1), Version::new(1)));
+        let list = outbox.take_list().unwrap();
+        for number in [1, 3] {
+            outbox.list_mut(list).give(entry(number));
+        }
+        outbox.echo_request(endpoint(1), 1).unwrap();
+        outbox.due(endpoint(1)).unwrap().large = Some(LargeDue::State(entry(2)));
+        assert!(!outbox.goes_on_from_a_row());
+        outbox.rename(&Moves::new(&[0, 4, 1, 2, 3]));
+        let given: Vec<Slot> = outbox.list_mut(list).gives().map(Entry::slot).collect();
+        assert_eq!(given, [4, 2].map(Slot::from_number));
+        let large = outbox.due(endpoint(1)).unwrap().large;
+        assert!(matches!(large, Some(LargeDue::State(entry)) if entry.slot() == Slot::from_number(1)));
+        outbox.shadow_reply(endpoint(2)).unwrap();
+        assert!(!outbox.goes_on_from_a_row(), "it has not begun");
+        outbox.due(endpoint(2)).unwrap().shadow_reply = Some(3);
+        assert!(outbox.goes_on_from_a_row());
     }
 
     #[test]
