@@ -395,8 +395,7 @@ impl Writing<'_> {
         });
         // Where messages follow one another, endpoints may have been removed between them.
         let start = (start as usize).min(order.len());
-        let has_first = self.exchange.coverage.is_partial();
-        if has_first {
+        if self.exchange.coverage.is_partial() {
             let rounds = 2 * (usize::BITS - order.len().leading_zeros());
             let kept = out.room() / 4;
             while out.room() > kept
@@ -413,6 +412,7 @@ impl Writing<'_> {
                 }
             }
         }
+        let has_first = syn.news > 0;
         // Endpoints that this message requests from version 0, or lists already, are not listed a second time.
         let now = self.clock.now();
         let is_left = |slot: Slot| {
