@@ -139,6 +139,7 @@ impl<P: Probe> Cluster<P> {
         let started = Started { endpoint: state.endpoint, generation: gossiper.generation() };
         self.probe.on_start(host, gossiper);
         state.generation = Some(started.generation);
+        state.greatest = state.greatest.max(state.generation);
         self.tell_time(host);
         self.drain(host);
         started
@@ -226,15 +227,17 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].change_address();
     }
 
-    /// Lets the next process on `host` have another host id, as that of a machine that was set up anew.
+    /// Lets the next process on `host` have another host id, as that of a machine that was set up anew. Its generation is greater than those
+    /// of all processes before it, as if the clock was set right as well. A node with a lesser one yields the address.
     ///
     /// # Panics
     ///
     /// If there is no such host.
     pub fn change_host_id(&mut self, host: usize) {
-        let host_ids = &mut self.hosts[host].host_ids;
+        let host = &mut self.hosts[host];
         // So many bits of a host id are free.
-        *host_ids = (*host_ids + 1) & 0x3fff;
+        host.host_ids = (host.host_ids + 1) & 0x3fff;
+        host.generation = host.greatest;
     }
 
     /// Whether the disk of `host` is full from now on. Then what its process stores is lost: no later process knows of it.
@@ -491,7 +494,12 @@ impl<P: Probe> Cluster<P> {
             state.events.push((self.now, event));
         }
         match event {
-            Event::GenerationRaised { new, .. } if !state.is_disk_full => state.generation = Some(new),
+            Event::GenerationRaised { new, .. } => {
+                state.greatest = state.greatest.max(Some(new));
+                if !state.is_disk_full {
+                    state.generation = Some(new);
+                }
+            }
             Event::Stopped => self.end_process(host),
             _ => {}
         }

@@ -34,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) endpoint: Endpoint,
     /// The greatest generation of its processes so far: what a real one would find on its disk.
     pub(crate) generation: Option<Generation>,
+    /// The greatest generation of its processes so far, whatever is left on its disk.
+    pub(crate) greatest: Option<Generation>,
     /// How many processes there were.
     pub(crate) boot: u32,
     pub(crate) process: Option<Process>,
@@ -82,6 +84,7 @@ impl Host {
         Self {
             endpoint: Endpoint::v4([10, a, b, c], 7000),
             generation: None,
+            greatest: None,
             boot: 0,
             process: None,
             events: Vec::new(),

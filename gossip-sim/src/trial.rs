@@ -436,7 +436,8 @@ impl Trial {
             }
             Trouble::NewHostId => {
                 self.kill(host);
-                // Its generation stays: below it, a node with another host id is another machine with the same address, which is refused.
+                // Its generation grows: below the last one, a node with another host id is another machine with the same address, which
+                // is refused.
                 self.cluster.change_host_id(host);
                 self.trace(|| format!("host {host} has another host id"));
                 self.restart(host);

@@ -116,3 +116,19 @@ fn one_seed_gives_one_run() {
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
 }
+
+/// With a lesser generation it would have to yield its address, which the others know under another host id.
+#[test]
+fn a_machine_that_is_set_up_anew_is_live_again_whatever_it_lost() {
+    let mut cluster = Cluster::new(5).seed(4_309).streams().start();
+    cluster.run_until(|view| view.all_live(), seconds(20));
+    let before = cluster.view().gossiper(3).map(|gossiper| gossiper.generation());
+    cluster.kill(3);
+    cluster.wipe(3);
+    cluster.set_clock(3, -1_500);
+    cluster.run_rounds(15);
+    cluster.change_host_id(3);
+    assert!(Some(cluster.restart(3).generation) > before);
+    cluster.run_until(|view| view.all_live(), seconds(30));
+    assert!(cluster.view().all_live());
+}
