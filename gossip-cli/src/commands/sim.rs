@@ -93,7 +93,7 @@ struct Troubles {
     /// All nodes are killed and start again
     #[arg(long)]
     mass_restart: bool,
-    /// Nodes are killed, and start again under another address
+    /// Nodes are killed, and start again under another address; the first, a seed, keeps its own
     #[arg(long)]
     new_address: bool,
     /// Nodes are killed, and start again under another host id
