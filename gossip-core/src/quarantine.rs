@@ -320,6 +320,9 @@ mod tests {
         quarantine.insert(endpoint(1), generation, removed(10), Evidence::Hearsay);
         quarantine.insert(endpoint(2), generation, removed(10), Evidence::Hearsay);
         assert_eq!(left(&quarantine), [endpoint(1), endpoint(2)]);
+        // It was noted before the other one, and stays nevertheless.
+        quarantine.insert(endpoint(3), generation, removed(10), Evidence::Hearsay);
+        assert_eq!(left(&quarantine), [endpoint(1), endpoint(3)]);
     }
 
     #[test]
