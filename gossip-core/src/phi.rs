@@ -326,6 +326,33 @@ mod tests {
     }
 
     #[test]
+    fn each_endpoint_has_intervals_of_its_own() {
+        let longest = Duration::from_mins(1);
+        let mut arrivals = Arrivals::new(Settings { window: 3, initial: longest, max: longest, pace: None });
+        let slots: Vec<Slot> = (0..4).map(Slot::from_number).collect();
+        let mut windows = [Window::EMPTY; 4];
+        slots.iter().for_each(|_| arrivals.push());
+        // So often that each window is full, and its intervals are those of its endpoint alone. Then the unit changes.
+        for rotation in [1, 5] {
+            arrivals.set_rotation(rotation);
+            for beat in 0..8 {
+                for (slot, window) in slots.iter().zip(&mut windows) {
+                    arrivals.report(*slot, window, at(10_000 * beat * (slot.index() as u64 + 1) / 4));
+                }
+            }
+            for (slot, window) in slots.iter().zip(&mut windows) {
+                let interval = Duration::from_millis(2_500 * (slot.index() as u64 + 1));
+                assert_eq!((window.kept(), window.mean()), (3, Some(interval)), "{slot:?}");
+                let kept = &arrivals.intervals[slot.index() * 3..][..3];
+                let kept: Vec<u64> =
+                    kept.iter().map(|count| u64::from(*count) * u64::from(window.unit)).collect();
+                assert_eq!(kept, [u64::try_from(interval.as_micros()).unwrap(); 3], "{slot:?}");
+                *window = Window { last: Timestamp::ZERO, ..*window };
+            }
+        }
+    }
+
+    #[test]
     fn h2_bounded_statistics() {
         let mut windows = windows(4);
         assert_eq!(windows.window.mean(), None);
