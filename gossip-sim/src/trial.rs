@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::rng::Rng;
 use crate::watch::Watch;
 
-/// Each of more nodes than these has room for fewer pending messages and events than by default, so that 5,000 fit into 16 GiB.
+/// Each of more nodes than these has room for fewer pending messages and events than by default, so that thousands need less memory.
 const MANY: usize = 1_000;
 
 /// Up to so many nodes everything is checked after each step.
