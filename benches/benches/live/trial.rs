@@ -85,13 +85,11 @@ pub(crate) fn run(run: Run, plan: Plan) -> Fallible<Found> {
     let mut found = Found { all_see_all, processes, ..Found::default() };
     trial.measure(&mut found)?;
     found.news = trial.spread()?;
+    // Those of the doomed count, too.
+    Trial::judge(&mut trial.doomed, &mut found)?;
     found.verdicts = trial.kill()?;
     trial.look_at_clock()?;
-    for process in &mut trial.others {
-        let (false_verdicts, missed) = process.pair("false")?;
-        found.false_verdicts += false_verdicts;
-        found.missed += missed;
-    }
+    Trial::judge(&mut trial.others, &mut found)?;
     found.late = trial.late;
     Ok(found)
 }
@@ -220,6 +218,16 @@ impl Trial {
         }
         times.sort();
         Ok(times)
+    }
+
+    /// Counts the false verdicts of these processes.
+    fn judge(processes: &mut [Process], found: &mut Found) -> Fallible<()> {
+        for process in processes {
+            let (false_verdicts, missed) = process.pair("false")?;
+            found.false_verdicts += false_verdicts;
+            found.missed += missed;
+        }
+        Ok(())
     }
 
     /// Kills the doomed nodes, and waits until all others have found all of them down.
