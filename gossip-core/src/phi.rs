@@ -12,9 +12,16 @@ use crate::time::{Timestamp, nanos};
 /// 1 / ln 10: turns silence in mean intervals into the negative decimal logarithm of its probability.
 pub const PHI_FACTOR: f64 = core::f64::consts::LOG10_E;
 
-/// Where digests come round in turn, windows with fewer intervals than this say nothing yet: those first learned of are in
-/// everybody's news, and so heard of far more often than ever after.
+/// Windows with fewer intervals than this say nothing yet, where digests come round in turn, and over packets. Those first learned of are in
+/// everybody's news, and so heard of far more often than ever after. And where many join together, a node that just began may wait for
+/// answers for long, while nobody hears of it.
 const FEW: u16 = 16;
+
+/// Where no messages get lost, heartbeats come within so many times the pace. Those of a process that has no time for its rounds come later.
+const USUAL: u16 = 5;
+
+/// Where the calm is counted in the mark of a window, above its unit of at most 100,000 µs.
+const CALM: u32 = 1 << 24;
 
 /// The numbers of the detector.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +32,8 @@ pub(crate) struct Settings {
     pub(crate) initial: Duration,
     /// Longer intervals are not kept: they are outages, not the rhythm of a live endpoint.
     pub(crate) max: Duration,
-    /// The interval that is taken for every other while no messages get lost, and for shorter ones at all times; `None`: intervals are taken
-    /// as they are.
+    /// The interval that is taken for shorter ones at all times, and for usual ones ([`USUAL`]) while no messages get lost; `None`:
+    /// intervals are taken as they are.
     ///
     /// A heartbeat is made once an interval, whatever way it comes. Over packets, that it comes late says how much is lost; that two come
     /// one after the other says nothing.
@@ -47,10 +54,12 @@ pub(crate) struct Arrivals {
     /// has them.
     initial: u16,
     max_nanos: u64,
-    /// [`Settings::pace`] in units, as the rotation has it; 0: there is none.
+    /// [`Settings::pace`] in units, as the rotation has it; 0: there is none. And the longest interval for which it is taken now.
     pace: u16,
-    /// Whether no messages get lost.
+    usual: u16,
+    /// Whether no messages get lost, and how often that has begun, modulo 256.
     is_calm: bool,
+    calms: u8,
     unit: Unit,
     /// `settings.window` intervals for each slot, in the unit of their window.
     intervals: Vec<u16>,
@@ -95,8 +104,8 @@ pub(crate) struct Window {
     kept: u16,
     /// Where the next interval goes.
     next: u16,
-    /// In how many microseconds its intervals are counted.
-    unit: u32,
+    /// Under which [`Arrivals::mark`] its intervals are counted.
+    mark: u32,
 }
 
 /// A silence that may be suspicious, as a number that needs no division: so many nanoseconds for each microsecond of the mean.
@@ -120,7 +129,7 @@ impl Silence {
 
 impl Window {
     /// That of an endpoint of which no heartbeat has arrived.
-    pub(crate) const EMPTY: Self = Self { total: 0, last: Timestamp::ZERO, kept: 0, next: 0, unit: 0 };
+    pub(crate) const EMPTY: Self = Self { total: 0, last: Timestamp::ZERO, kept: 0, next: 0, mark: 0 };
 
     /// Whether phi may exceed a threshold; [`Arrivals::phi`] knows it.
     #[inline]
@@ -132,6 +141,11 @@ impl Window {
     /// The mean of the intervals kept; `None` before the first heartbeat.
     pub(crate) fn mean(&self) -> Option<Duration> {
         self.total.checked_div(u64::from(self.kept)).map(Duration::from_micros)
+    }
+
+    /// In how many microseconds its intervals are counted; 0 before the first heartbeat.
+    const fn unit(&self) -> u32 {
+        self.mark % CALM
     }
 
     /// How many intervals are kept.
@@ -153,7 +167,9 @@ impl Arrivals {
             initial: 0,
             max_nanos: 0,
             pace: 0,
+            usual: 0,
             is_calm: false,
+            calms: 0,
             unit: Unit::of_longest(Duration::ZERO),
             intervals: Vec::new(),
         };
@@ -172,11 +188,27 @@ impl Arrivals {
         self.initial = self.unit.count(nanos(initial));
         self.max_nanos = nanos(max);
         self.pace = self.unit.count(nanos(pace));
+        self.set_usual();
     }
 
-    /// Says whether no messages get lost.
+    /// Says whether no messages get lost. Once that begins, the intervals of the time before say nothing any more: from the next heartbeat
+    /// of an endpoint on, each of them counts as the pace.
     pub(crate) fn set_calm(&mut self, is_calm: bool) {
-        self.is_calm = is_calm && self.pace > 0;
+        if is_calm && !self.is_calm && self.pace > 0 {
+            self.calms = self.calms.wrapping_add(1);
+        }
+        self.is_calm = is_calm;
+        self.set_usual();
+    }
+
+    fn set_usual(&mut self) {
+        self.usual = if self.is_calm { self.pace.saturating_mul(USUAL) } else { self.pace };
+    }
+
+    /// Windows that are counted otherwise are converted first.
+    #[inline]
+    fn mark(&self) -> u32 {
+        (u32::from(self.calms) * CALM) | self.unit.micros
     }
 
     /// Takes memory for the intervals of so many slots in all.
@@ -206,23 +238,22 @@ impl Arrivals {
     pub(crate) fn report(&mut self, slot: Slot, window: &mut Window, now: Timestamp) {
         let interval = if window.kept == 0 {
             self.initial
-        } else if self.is_calm {
-            self.pace
         } else {
             let interval = now.as_nanos().saturating_sub(window.last.as_nanos());
             if interval > self.max_nanos {
                 window.last = now;
                 return;
             }
-            self.unit.count(interval).max(self.pace)
+            let interval = self.unit.count(interval);
+            if interval <= self.usual { self.pace } else { interval }
         };
-        if window.unit != self.unit.micros {
+        if window.mark != self.mark() {
             self.convert(slot, window);
         }
         window.last = now;
         let size = self.settings.window;
         let place = &mut self.intervals[slot.index() * usize::from(size) + usize::from(window.next)];
-        let unit = u64::from(window.unit);
+        let unit = u64::from(self.unit.micros);
         if window.kept == size {
             window.total -= u64::from(*place) * unit;
         } else {
@@ -233,17 +264,19 @@ impl Arrivals {
         window.next = if window.next + 1 == size { 0 } else { window.next + 1 };
     }
 
-    /// Counts the intervals of a window in the unit of today, which the rotation has changed, or which it has for the first time.
+    /// Counts the intervals of a window as those of today: the rotation has changed the unit, or no more messages get lost, or it has none.
     #[cold]
     fn convert(&mut self, slot: Slot, window: &mut Window) {
         let size = usize::from(self.settings.window);
-        let kept = &mut self.intervals[slot.index() * size..][..usize::from(window.kept)];
+        let first = slot.index() * size;
+        let unit = u64::from(window.unit()) * 1_000;
+        let is_past = window.mark / CALM != self.mark() / CALM;
         window.total = 0;
-        for place in kept {
-            *place = self.unit.count(u64::from(*place) * u64::from(window.unit) * 1_000);
+        for place in &mut self.intervals[first..][..usize::from(window.kept)] {
+            *place = if is_past { self.pace } else { self.unit.count(u64::from(*place) * unit) };
             window.total += u64::from(*place) * u64::from(self.unit.micros);
         }
-        window.unit = self.unit.micros;
+        window.mark = self.mark();
     }
 
     /// How suspicious the silence of the endpoint is, on the scale of the threshold; `None` before its first
@@ -258,7 +291,7 @@ impl Arrivals {
         }
         let silence = now.as_nanos().saturating_sub(window.last.as_nanos()) as f64 / 1_000.0;
         let mut mean = window.total.max(1) as f64 / f64::from(window.kept);
-        if self.rotation > 1 && window.kept < FEW {
+        if (self.rotation > 1 || self.pace > 0) && window.kept < FEW {
             mean = mean.max(f64::from(self.initial) * f64::from(self.unit.micros));
         }
         Some(PHI_FACTOR * silence / mean)
@@ -289,7 +322,7 @@ mod tests {
 
         /// The intervals kept, in microseconds.
         fn kept(&self) -> Vec<u32> {
-            let unit = self.window.unit;
+            let unit = self.window.unit();
             self.arrivals.intervals.iter().map(|interval| u32::from(*interval) * unit).collect()
         }
 
@@ -345,7 +378,7 @@ mod tests {
                 assert_eq!((window.kept(), window.mean()), (3, Some(interval)), "{slot:?}");
                 let kept = &arrivals.intervals[slot.index() * 3..][..3];
                 let kept: Vec<u64> =
-                    kept.iter().map(|count| u64::from(*count) * u64::from(window.unit)).collect();
+                    kept.iter().map(|count| u64::from(*count) * u64::from(window.unit())).collect();
                 assert_eq!(kept, [u64::try_from(interval.as_micros()).unwrap(); 3], "{slot:?}");
                 *window = Window { last: Timestamp::ZERO, ..*window };
             }
@@ -522,7 +555,7 @@ mod tests {
             windows.window.mean()
         };
         windows.arrivals.set_calm(true);
-        assert_eq!(report(&mut windows, &[0, 100, 6_000, 900, 20_000, 1, 1, 1, 1]), Some(pace));
+        assert_eq!(report(&mut windows, &[0, 100, 2_700, 900, 1_800, 20_000, 1, 1, 1, 1]), Some(pace));
         // Some get lost: long silences count, and heartbeats that come together do not make the others seem late.
         windows.arrivals.set_calm(false);
         assert_eq!(report(&mut windows, &[100; 8]), Some(pace));
@@ -531,6 +564,69 @@ mod tests {
             Some(Duration::from_millis(2_450))
         );
         assert_eq!(report(&mut windows, &[9_000]), Some(Duration::from_millis(2_450)), "that is an outage");
+    }
+
+    /// A window of four over packets, and the mean after heartbeats at such intervals.
+    fn over_packets() -> (One, impl FnMut(&mut One, &[u64]) -> Option<Duration>) {
+        let pace = Some(Duration::from_millis(900));
+        let (initial, max) = (Duration::from_secs(2), Duration::from_secs(8));
+        let mut arrivals = Arrivals::new(Settings { window: 4, initial, max, pace });
+        arrivals.push();
+        let mut now = 0;
+        let report = move |windows: &mut One, intervals: &[u64]| {
+            for interval in intervals {
+                now += interval;
+                windows.report(at(now));
+            }
+            windows.window.mean()
+        };
+        (One { arrivals, window: Window::EMPTY }, report)
+    }
+
+    #[test]
+    fn who_has_no_time_for_its_rounds_is_given_more_even_if_no_packets_get_lost() {
+        let (mut windows, mut report) = over_packets();
+        windows.arrivals.set_calm(true);
+        assert_eq!(
+            report(&mut windows, &[0, 2_000, 5_000, 8_000]),
+            Some(Duration::from_millis((2_000 + 900 + 5_000 + 8_000) / 4))
+        );
+    }
+
+    #[test]
+    fn over_packets_few_intervals_do_not_convict_whom_nobody_hears_while_many_join() {
+        let (mut windows, mut report) = over_packets();
+        windows.arrivals.set_calm(true);
+        assert_eq!(report(&mut windows, &[0, 1_000]), Some(Duration::from_millis(1_450)));
+        let phi = |windows: &mut One| windows.phi(windows.window.last + Duration::from_secs(30)).unwrap();
+        assert!(phi(&mut windows) < 8.0, "as if only the initial interval were known");
+        for _ in windows.window.kept()..FEW {
+            windows.window.kept += 1;
+            windows.window.total += 900_000;
+        }
+        assert!(phi(&mut windows) > 12.0);
+    }
+
+    #[test]
+    fn once_no_more_packets_get_lost_what_was_before_says_nothing() {
+        let (mut windows, mut report) = over_packets();
+        assert_eq!(report(&mut windows, &[0, 2_000, 2_600, 2_400]), Some(Duration::from_millis(2_250)));
+        let silent = windows.window.mean();
+        windows.arrivals.set_calm(true);
+        assert_eq!(windows.window.mean(), silent, "who is silent is judged as before");
+        assert_eq!(report(&mut windows, &[1_000]), Some(Duration::from_millis(900)), "who is heard is not");
+        // It is calm once more, after a time in which it was not.
+        windows.arrivals.set_calm(false);
+        assert_eq!(report(&mut windows, &[2_100; 4]), Some(Duration::from_millis(2_100)));
+        windows.arrivals.set_calm(true);
+        assert_eq!(report(&mut windows, &[1_000]), Some(Duration::from_millis(900)));
+        // Another unit is no other calm.
+        assert_eq!(report(&mut windows, &[5_400]), Some(Duration::from_millis((3 * 900 + 5_400) / 4)));
+        windows.arrivals.set_rotation(5);
+        assert_eq!(
+            report(&mut windows, &[4_500]),
+            Some(Duration::from_millis((2 * 900 + 5_400 + 4_500) / 4))
+        );
     }
 
     #[test]

@@ -25,8 +25,8 @@ group! {
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub initial_arrival_interval: Option<Duration>,
         /// Longer intervals between heartbeats do not count into the mean. Default 2 intervals, as in Cassandra. Over datagrams
-        /// the default depends on whether packets get lost, as the answers to SYNs show. While none do, each interval counts as
-        /// nine tenths of the gossip interval. Otherwise intervals of up to 8 gossip intervals count, and shorter ones than
+        /// the default depends on whether packets get lost, as the answers to SYNs show. While none do, an interval of up to four
+        /// and a half gossip intervals counts as nine tenths of one. Otherwise intervals of up to 8 gossip intervals count, and shorter ones than
         /// those nine tenths count as that. 1 µs to 71 min.
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub max_arrival_interval: Option<Duration>,

@@ -20,7 +20,7 @@ const JUDGED: u32 = 16;
 const TOLERATED: u32 = 1;
 
 /// For how many intervals messages count as getting lost after the last time that they did, and after the last time that answers were late.
-const CAUTION: u32 = 64;
+const CAUTION: u32 = 32;
 const SUSPICION: u32 = 16;
 
 /// The SYNs of the last rounds to live endpoints.
