@@ -529,6 +529,72 @@ mod tests {
         assert_eq!(questions.count(), usize::from(DOUBTS));
     }
 
+    /// Sends what is wanted to PEER.
+    fn send_wanted(asked: &mut Asked, now: Timestamp) -> i32 {
+        let mut buffer = [0; 64];
+        let codec = Codec::new(crate::version::MessagingVersion::V12);
+        asked.encode_wanted(PEER, now, codec, &mut Writer::new(&mut buffer))
+    }
+
+    #[test]
+    fn a_doubt_ends_with_the_answer_of_the_peer_that_was_asked_once_more() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        asked.doubt(endpoint(1), generation, at(0));
+        asked.end_doubt(endpoint(1), PEER, at(0));
+        assert_eq!(asked.wanted, 1, "no peer was asked yet");
+        assert_eq!(send_wanted(&mut asked, at(0)), 1);
+        asked.end_doubt(endpoint(1), OTHER, at(1));
+        assert!(asked.is_asked(endpoint(1)), "another peer answers something else");
+        asked.expire(at(10));
+        assert_eq!((asked.wanted, asked.is_asked(endpoint(1))), (0, true), "there is time for the answer");
+        asked.end_doubt(endpoint(1), PEER, at(10));
+        assert_eq!((asked.answered, asked.is_asked(endpoint(1))), (1, false));
+        asked.expire(at(11));
+        assert_eq!((asked.entries.len(), send_wanted(&mut asked, at(11))), (0, 0));
+    }
+
+    #[test]
+    fn a_first_question_is_open_whatever_is_wanted_or_doubted_meanwhile() {
+        let mut asked = asked();
+        let (generation, later) = (Generation::new(1), Generation::new(2));
+        assert!(asked.ask(endpoint(1), generation, PEER, at(0)));
+        asked.want(endpoint(1), generation, at(1));
+        asked.want(endpoint(1), later, at(1));
+        asked.doubt(endpoint(1), later, at(1));
+        asked.end_doubt(endpoint(1), PEER, at(1));
+        asked.drop_doubt(endpoint(1));
+        asked.drop_wanted(endpoint(1), later);
+        assert_eq!((asked.wanted, asked.answered), (0, 0));
+        assert!(asked.take(endpoint(1), PEER, at(2)));
+        // Of a state that is doubted, only a later process is asked for again.
+        asked.doubt(endpoint(2), generation, at(2));
+        assert_eq!(send_wanted(&mut asked, at(2)), 1);
+        asked.want(endpoint(2), generation, at(3));
+        assert_eq!(asked.wanted, 0);
+        asked.want(endpoint(2), later, at(3));
+        assert_eq!(asked.wanted, 1);
+    }
+
+    #[test]
+    fn a_question_is_known_by_its_endpoint_peer_and_time() {
+        let mut asked = asked();
+        assert!(asked.ask(endpoint(1), Generation::new(1), PEER, at(0)));
+        assert_eq!([1, 2].map(|n| asked.is_asked(endpoint(n))), [true, false]);
+        assert!(asked.is_asked_now(endpoint(1), PEER, at(0)));
+        assert!(!asked.is_asked_now(endpoint(1), OTHER, at(0)));
+        assert!(!asked.is_asked_now(endpoint(1), PEER, at(1)));
+        assert!(!asked.is_asked_now(endpoint(2), PEER, at(0)));
+    }
+
+    #[test]
+    fn a_repeated_question_may_be_answered_as_late_as_a_new_one() {
+        let mut asked = asked();
+        assert!(asked.ask(endpoint(1), Generation::new(1), PEER, at(0)));
+        assert!(asked.ask(endpoint(1), Generation::new(1), PEER, at(9)));
+        assert!(asked.take(endpoint(1), PEER, at(15)));
+    }
+
     #[test]
     fn another_is_asked_when_the_first_had_its_time() {
         let mut asked = asked();
@@ -610,5 +676,11 @@ mod tests {
         );
         asked.expire(at(22));
         assert_eq!((asked.entries.len(), asked.wanted), (0, 0));
+        let ask = |asked: &mut Asked, n| {
+            asked.ask(Endpoint::v4([10, 0, 0, 2], n), Generation::new(1), PEER, at(22))
+        };
+        (0..1_024).for_each(|n| assert!(ask(&mut asked, n)));
+        asked.want(endpoint(1), Generation::new(1), at(22));
+        assert_eq!((asked.entries.len(), asked.wanted), (CAPACITY, 0));
     }
 }

@@ -457,3 +457,82 @@ impl Rare<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u32) -> Entry {
+        Entry::new(Slot::from_number(number), Known::new(Generation::new(1), Version::new(1)))
+    }
+
+    /// Wants the rows 0 to 3, and gives 4 to 6.
+    fn pending() -> Pending {
+        let mut pending = Pending::default();
+        pending.reserve(8);
+        (0..4).for_each(|number| pending.entries[number as usize] = entry(number));
+        pending.wants = 4;
+        (4..7).for_each(|number| pending.give(entry(number)));
+        pending.progress.requests = 2;
+        pending
+    }
+
+    fn rows(entries: impl IntoIterator<Item = Entry>) -> Vec<u32> {
+        entries.into_iter().map(|entry| entry.slot().number()).collect()
+    }
+
+    #[test]
+    fn what_is_owed_of_rows_that_stay_is_kept_in_its_order() {
+        let mut pending = pending();
+        pending.retain(|_| true);
+        assert_eq!(pending.progress, Progress { requests: 2, ..Progress::default() });
+        pending.retain(|slot| ![0, 2, 4].contains(&slot.number()));
+        assert_eq!(rows(pending.wants().to_vec()), [1, 3]);
+        assert_eq!(rows(pending.gives()), [5, 6]);
+        assert_eq!(pending.progress, Progress::default(), "from the beginning: places have changed");
+        pending.retain(|slot| slot.number() != 6);
+        assert_eq!(rows(pending.wants().to_vec()), [1, 3]);
+        assert_eq!(rows(pending.gives()), [5]);
+    }
+
+    #[test]
+    fn what_is_given_takes_no_place_of_what_is_wanted() {
+        let mut pending = pending();
+        (7..10).for_each(|number| pending.give(entry(number)));
+        assert_eq!(rows(pending.wants().to_vec()), [0, 1, 2, 3]);
+        assert_eq!(rows(pending.gives()), [4, 5, 6, 7]);
+        // More room lies between the two.
+        pending.reserve(10);
+        pending.give(entry(11));
+        assert_eq!(rows(pending.wants().to_vec()), [0, 1, 2, 3]);
+        assert_eq!(rows(pending.gives()), [4, 5, 6, 7, 11]);
+    }
+
+    #[test]
+    fn nothing_is_left_once_all_of_each_kind_is_written() {
+        let mut pending = pending();
+        pending
+            .unknown
+            .push(Unknown { endpoint: Endpoint::v4([10, 0, 0, 1], 1), generation: Generation::new(1) });
+        for (requests, unknown, is_all) in [(4, 1, true), (4, 0, false), (3, 1, false), (3, 0, false)] {
+            pending.progress = Progress { requests, unknown, ..Progress::default() };
+            assert_eq!(pending.has_no_more_requests(), is_all);
+        }
+        for (heartbeats, values, is_all) in [(3, 3, true), (3, 2, false), (2, 3, false), (2, 2, false)] {
+            pending.progress = Progress { heartbeats, values, ..Progress::default() };
+            assert_eq!(pending.has_no_more_states(), is_all);
+        }
+    }
+
+    #[test]
+    fn each_row_is_new_once_in_a_message() {
+        let mut seen = Seen::default();
+        seen.reserve(200);
+        for _ in 0..2 {
+            seen.clear();
+            for is_new in [true, false] {
+                assert!((0..200).all(|number| seen.insert(Slot::from_number(number)) == is_new));
+            }
+        }
+    }
+}

@@ -206,6 +206,19 @@ mod tests {
     use crate::wire::AddressForm;
 
     #[test]
+    fn a_reader_is_empty_once_all_is_taken() {
+        let mut reader = Reader::new(&[7]);
+        assert!(!reader.is_empty());
+        assert_eq!((reader.u8("it"), reader.is_empty()), (Ok(7), true));
+    }
+
+    #[test]
+    fn an_error_names_its_field() {
+        let error = Reader::new(&[]).u8("version").unwrap_err();
+        assert!(alloc::format!("{error}").contains("version"), "{error}");
+    }
+
+    #[test]
     fn what_cannot_be_taken_stays() {
         let mut bytes = [0xff; 8];
         let stays = |bytes: &[u8], take: &dyn Fn(&mut Reader<'_>) -> Option<DecodeError>| {

@@ -237,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn a_string_is_shown_as_its_text() {
+        let bytes = encoded("a\0é");
+        let text = JavaStr::new(&bytes).unwrap();
+        assert_eq!(
+            (alloc::format!("{text}"), alloc::format!("{text:?}")),
+            ("a\0é".into(), "\"a\\0é\"".into())
+        );
+        assert_eq!(text, "a\0é", "whose NUL has two bytes here");
+    }
+
+    #[test]
     fn what_java_refuses_is_refused() {
         for (bytes, valid_up_to) in [
             (&[0x61, 0x80][..], 1),

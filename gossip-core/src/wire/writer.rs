@@ -226,6 +226,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_writer_is_empty_until_something_is_written() {
+        let mut buffer = [0; 1];
+        let mut writer = Writer::new(&mut buffer);
+        assert!(writer.is_empty());
+        writer.u8(7).unwrap();
+        assert!(!writer.is_empty());
+        assert_eq!(alloc::format!("{}", writer.u8(8).unwrap_err()), "the buffer is full");
+    }
+
+    #[test]
     fn nothing_is_written_in_part() {
         let mut buffer = [0; 5];
         let mut writer = Writer::new(&mut buffer);

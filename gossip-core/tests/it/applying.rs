@@ -164,7 +164,7 @@ fn g9_greater_generation_replaces_everything() {
         a.events(),
         [Event::Restarted { endpoint: endpoint(C), old, new }, changed(C, ApplicationState::LOAD, 1)]
     );
-    assert_eq!(a.heartbeat(C), Some(heartbeat(200, 3)));
+    assert_eq!((a.heartbeat(C), a.gossiper.stats().generations_learned), (Some(heartbeat(200, 3)), 1));
     assert_eq!(a.value(C, ApplicationState::DC), None, "of the process before");
     assert_eq!(a.standing(C), Some(Standing::Unverified));
     assert!(a.gossiper.take_reset(endpoint(C)), "its connections lead nowhere");

@@ -3,7 +3,9 @@
 use alloc::collections::BTreeMap;
 
 use gossip_core::message::Digest;
-use gossip_core::{ApplicationState, Endpoint, Generation, HeartbeatState, Version};
+use gossip_core::{
+    ApplicationState, Endpoint, Generation, HeartbeatState, MessagingVersion, Transport, Version,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -177,6 +179,151 @@ fn heartbeats_leave_a_quarter_to_values() {
     assert_eq!(values.len(), 1);
     // A heartbeat alone takes 19 bytes.
     assert_eq!((without, heartbeats.len()), ((LEAST - 8) / 19, (LEAST - 8) * 3 / 4 / 19 + 1));
+}
+
+/// Endpoints that are known in version 9 of generation 100, without values; and digests of them.
+fn learn_many(a: &mut Driven, count: usize, theirs: (i32, i32)) -> Vec<Digest> {
+    let names: Vec<_> = (0..count).map(|n| format!("10.1.{}.{}:7000", n / 200, n % 200)).collect();
+    for at in &names {
+        a.learn(at, &State::new(heartbeat(100, 9), &[]));
+    }
+    a.sent();
+    names.iter().map(|at| digest(at, theirs.0, theirs.1)).collect()
+}
+
+/// A digest takes 15 bytes, and the room of the longest is kept free.
+#[test]
+fn requests_leave_half_the_room_to_states_and_a_quarter_to_unknown_endpoints() {
+    let of = |room: usize, kept: usize| (room - kept - 27) / 15 + 1;
+    let unknown: Vec<_> =
+        (0..400).map(|n| digest(&format!("10.3.{}.{}:7000", n / 200, n % 200), 100, 9)).collect();
+    // What is known of an earlier process is requested from the start, and else from where it is known.
+    for theirs in [(100, 20), (200, 20)] {
+        let mut a = node();
+        let mut listed = learn_many(&mut a, 400, theirs);
+        let (requests, states) = ack_of(a.answers(B, &syn(&listed)));
+        assert_eq!((requests.len(), states.len()), (of(LEAST - 4, 4), 0), "nothing is told");
+
+        let mut a = node();
+        learn_many(&mut a, 400, theirs);
+        a.learn(C, &wide(heartbeat(100, 9), &[8]));
+        a.sent();
+        listed.push(digest(C, 100, 7));
+        listed.extend(&unknown);
+        let (requests, states) = ack_of(a.answers(B, &syn(&listed)));
+        let known = of(LEAST - 4, LEAST / 2);
+        let is_known = |digest: &&Digest| !unknown.iter().any(|one| one.endpoint == digest.endpoint);
+        assert_eq!(requests.iter().filter(is_known).count(), known);
+        assert_eq!(requests.len(), known + of(LEAST - 4 - known * 15, LEAST / 4));
+        assert_eq!(states, [(endpoint(C), wide(heartbeat(100, 9), &[8]))]);
+    }
+}
+
+#[test]
+fn what_is_cut_is_the_same_where_addresses_have_no_port() {
+    let answer = |version| {
+        let mut a = node();
+        a.version = version;
+        let mut listed = learn_many(&mut a, 40, (100, 7));
+        for digest in &mut listed[20..] {
+            digest.max_version = Version::new(20);
+        }
+        let mut said = a.answers(B, &syn(&listed));
+        said.extend(a.round().into_iter().map(|sent| sent.content));
+        said
+    };
+    let [Content::Ack { requests, states }, Content::Syn { digests, .. }] =
+        &answer(MessagingVersion::V12)[..]
+    else {
+        panic!("{:?}", answer(MessagingVersion::V12))
+    };
+    assert_eq!((requests.len(), states.len(), digests.len()), (20, 20, 41));
+    for version in [MessagingVersion::V10, MessagingVersion::V11] {
+        assert_eq!(answer(version), answer(MessagingVersion::V12));
+    }
+}
+
+/// Behind another state it finds no room. What is smaller takes that.
+#[test]
+fn a_state_that_fits_a_message_of_its_own_waits_for_it_and_a_larger_one_goes_apart() {
+    for (length, is_large) in [(3_900, false), (4_045, false), (4_050, true)] {
+        let mut a = node();
+        let small = wide(heartbeat(100, 9), &[8]);
+        a.learn(C, &small);
+        let texts = [java(&"x".repeat(length / 2)), java(&"x".repeat(length - length / 2))];
+        let values = texts.into_iter().enumerate().map(|(n, text)| (key(n), text, version(2)));
+        a.learn(D, &State { heartbeat: heartbeat(100, 3), values: values.collect() });
+        a.learn(E, &small);
+        a.sent();
+        let listed = [digest(C, 100, 7), digest(D, 100, 0), digest(E, 100, 7)];
+        let (_, states) = ack_of(a.answers(B, &syn(&listed)));
+        assert_eq!(states, [(endpoint(C), small.clone()), (endpoint(E), small)]);
+        assert_eq!(a.gossiper.is_large_due(endpoint(B)), is_large, "{length}");
+    }
+}
+
+/// As much room as a packet has, where what finds none follows in another.
+fn in_packets() -> Driven {
+    let mut driven = Driven::new(builder(A, 100).transport(Transport::Datagram));
+    driven.buffer.truncate(1_400);
+    driven
+}
+
+/// What several ACKs request and tell.
+fn together(answers: Vec<Content>) -> (Vec<Digest>, Vec<(Endpoint, State)>) {
+    let (mut all_requests, mut all_states) = (Vec::new(), Vec::new());
+    for answer in answers {
+        let (requests, states) = ack_of(vec![answer]);
+        all_requests.extend(requests);
+        all_states.extend(states);
+    }
+    (all_requests, all_states)
+}
+
+#[test]
+fn in_packets_all_comes_once_and_what_fits_a_packet_is_not_cut() {
+    let mut a = in_packets();
+    let mut listed = learn_many(&mut a, 120, (100, 7));
+    let (behind, ahead) = listed.split_at_mut(60);
+    for digest in ahead {
+        digest.max_version = Version::new(20);
+    }
+    let mut expected: Vec<_> =
+        behind.iter().map(|digest| (digest.endpoint, State::new(heartbeat(100, 9), &[]))).collect();
+    for n in 0..6 {
+        let (at, state) = (format!("10.2.0.{n}:7000"), wide(heartbeat(100, 9), &[7, 8]));
+        a.learn(&at, &state);
+        listed.push(digest(&at, 100, 5));
+        expected.push((endpoint(&at), state));
+    }
+    a.sent();
+    listed.extend((0..60).map(|n| digest(&format!("10.3.0.{n}:7000"), 100, 9)));
+    let answers = a.answers(B, &syn(&listed));
+    assert!(answers.len() > 6, "{}", answers.len());
+    let (requests, mut states) = together(answers);
+    let mut asked: Vec<_> = requests.iter().map(|digest| digest.endpoint).collect();
+    asked.sort_unstable();
+    let mut unknown_here: Vec<_> = [&listed[60..120], &listed[126..]].concat();
+    unknown_here.sort_unstable_by_key(|digest| digest.endpoint);
+    assert_eq!(asked, unknown_here.iter().map(|digest| digest.endpoint).collect::<Vec<_>>());
+    states.sort_by_key(|(at, _)| *at);
+    expected.sort_by_key(|(at, _)| *at);
+    assert_eq!(states, expected);
+}
+
+#[test]
+fn in_packets_a_state_is_cut_if_it_fits_none_and_those_behind_it_come_too() {
+    let mut a = in_packets();
+    a.learn(C, &wide(heartbeat(100, 9), &[2, 3, 4, 5, 6, 7, 8]));
+    let whole = wide(heartbeat(100, 9), &[7, 8]);
+    a.learn(D, &whole);
+    a.sent();
+    let mut listed = vec![digest(C, 100, 1), digest(D, 100, 5)];
+    listed.extend((0..20).map(|n| digest(&format!("10.3.0.{n}:7000"), 100, 9)));
+    let (requests, states) = together(a.answers(B, &syn(&listed)));
+    assert_eq!(requests.len(), 20);
+    let told: Vec<_> = states.iter().map(|(at, state)| (*at, versions(state))).collect();
+    assert_eq!(told, [(endpoint(C), vec![2, 3]), (endpoint(D), vec![7, 8])]);
 }
 
 #[test]

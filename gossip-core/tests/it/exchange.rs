@@ -204,6 +204,14 @@ fn f16_ack_before_the_first_syn_is_ignored() {
     let answer = ack(&[digest(C, 100, 0)], &[(C, State::new(heartbeat(100, 9), &[]))]);
     assert_eq!(b.answers(A, &answer), []);
     assert_eq!(b.heartbeat(C), Some(heartbeat(100, 5)));
+    let counted = |b: &Driven| {
+        let stats = b.gossiper.stats();
+        (stats.acks_received, stats.stray_acks, stats.ack2s_received)
+    };
+    let before = counted(&b);
+    b.hand(A, &answer);
+    b.hand(A, &ack2(&[]));
+    assert_eq!(counted(&b), (before.0 + 1, before.1 + 1, before.2 + 1));
     b = Driven::new(builder(B, 200).seed(endpoint(A)));
     b.round();
     assert_eq!(b.answers(A, &answer), [ack2(&[])], "afterwards it counts");

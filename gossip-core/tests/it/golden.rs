@@ -29,6 +29,20 @@ const STATE: &str = "
     31 32 32 33 30 34 37 31 34 31 36 00 00 00 33";
 
 #[test]
+fn a_state_ends_with_the_last_of_the_values_that_it_announces() {
+    let state = State::new(heartbeat(1, 2), &[(ApplicationState::DC, "a", 1)]);
+    let mut bytes = state.bytes();
+    bytes.push(9);
+    let mut reader = Reader::new(&bytes);
+    assert_eq!(State::of(&EndpointState::decode(&mut reader).unwrap()), state);
+    assert_eq!(reader.rest(), [9]);
+    // As many as the bytes cannot hold are not looked at.
+    bytes[11] = 2;
+    let error = EndpointState::decode(&mut Reader::new(&bytes)).unwrap_err();
+    assert!(matches!(error, DecodeError::Count { count: 2, .. }), "{error:?}");
+}
+
+#[test]
 fn strings() {
     for (text, bytes) in [
         ("a\0b", "00 04 61 c0 80 62"),

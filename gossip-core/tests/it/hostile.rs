@@ -286,6 +286,21 @@ fn more_than_can_be_sent_is_not_taken_for_our_own() {
     );
 }
 
+#[test]
+fn what_a_value_of_another_replaces_makes_room() {
+    let mut a = Driven::new(builder(A, 1).change_limits(|limits| limits.max_state_bytes = 100));
+    let (most, half, more) = ("x".repeat(60), "x".repeat(50), "x".repeat(51));
+    a.learn(B, &State::new(heartbeat(1, 5), &[(uncommon(0), &most, 4), (uncommon(1), "", 5)]));
+    a.hand(
+        B,
+        &ack2(&[(B, State::new(heartbeat(1, 7), &[(uncommon(0), &half, 6), (uncommon(1), &half, 7)]))]),
+    );
+    let length = |a: &Driven, n| a.value(B, uncommon(n)).map(|(text, version)| (text.len(), version));
+    assert_eq!((length(&a, 0), length(&a, 1)), (Some((50, 6)), Some((50, 7))));
+    a.hand(B, &ack2(&[(B, State::new(heartbeat(1, 8), &[(uncommon(0), &more, 8)]))]));
+    assert_eq!((length(&a, 0), a.gossiper.stats().values_refused), (Some((50, 6)), 1));
+}
+
 /// Endpoints with as many values as allowed stop, too: the model reads whatever is sent.
 #[test]
 fn somebody_with_as_many_values_as_may_be_can_stop() {

@@ -320,6 +320,22 @@ fn answer_to_the_shadow_round_is_what_is_known_to_begin_with() {
     assert_eq!(a.standing(D), None, "known by its address alone");
 }
 
+/// In Cassandra 6.0 it may be a member that has not gossiped since the other started, and whose values are from a log.
+#[test]
+fn an_endpoint_of_which_a_peer_knows_the_address_and_values_is_shown_only_where_nothing_comes_later() {
+    for only_asks in [false, true] {
+        let mut a =
+            Driven::new(asking(&[B]).change_membership(|membership| membership.only_asks = only_asks));
+        a.advance(Duration::ZERO);
+        let unheard = |values: &[_]| State::new(heartbeat(0, 0), values);
+        let answer = [(B, member(200)), (C, unheard(&[(HOST_ID, THEIRS, 0)])), (D, unheard(&[]))];
+        a.hand(B, &ack(&[], &answer));
+        assert_eq!(a.heartbeat(B), Some(heartbeat(200, 9)));
+        assert_eq!(a.heartbeat(C), only_asks.then(|| heartbeat(0, 0)), "{only_asks}");
+        assert_eq!(a.heartbeat(D), None, "known by its address alone");
+    }
+}
+
 #[test]
 fn late_answer_to_an_earlier_process_is_not_all_there_is() {
     let mut a = Driven::new(asking(&[B]));

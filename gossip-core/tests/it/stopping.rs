@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use gossip_core::{
-    ApplicationState, DownCause, Event, Generation, MessagingVersion, RaiseCause, SetStateError, Standing,
-    Verb, Version,
+    ApplicationState, DownCause, Event, Generation, MessagingVersion, RaiseCause, Session, SetStateError,
+    Standing, Verb, Version,
 };
 
 use crate::support::{
@@ -320,7 +320,18 @@ fn a_status_of_shutdown_that_is_relayed_counts_like_the_announcement() {
     let mut a = Driven::new(builder(A, 100));
     a.learn(B, &stopped);
     assert_eq!((a.standing(B), a.heartbeat(B)), (Some(Standing::Unreachable), Some(heartbeat(200, MAX))));
+    assert_eq!(a.value(B, ApplicationState::RPC_READY), Some(("false".to_owned(), MAX - 3)));
     assert!(!a.advance(Duration::from_secs(3)).iter().any(|sent| sent.content == REQUEST));
+}
+
+/// Its last values may still be on their way under the heartbeats that it had.
+#[test]
+fn a_relayed_status_of_shutdown_leaves_the_heartbeat_of_a_member_as_it_is() {
+    let mut a = b_live(MessagingVersion::V12);
+    let values = [(ApplicationState::STATUS_WITH_PORT, "shutdown,true", 12)];
+    a.hand(C, &ack(&[], &[(B, State::new(heartbeat(200, 12), &values))]));
+    assert_eq!(downs(&mut a), [down(B, 200)]);
+    assert_eq!(a.heartbeat(B), Some(heartbeat(200, 12)));
 }
 
 /// `docs/protocol/pitfalls.md#shutdown-and-liveness`: the connection that it comes on belongs to the process before.
@@ -352,6 +363,25 @@ fn a_connection_learns_its_generation_from_what_comes_over_it() {
     a.hand_over(&mut session, 2, endpoint(B), &ack2(&[(B, state)]));
     a.hand_over(&mut session, 3, endpoint(B), &EMPTY);
     assert_eq!(a.heartbeat(B), Some(heartbeat(200, MAX)));
+}
+
+/// A peer may tell of any process of any endpoint, with values or without.
+#[test]
+fn hearsay_does_not_tell_a_connection_which_process_it_belongs_to() {
+    let status = [(ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 5)];
+    for values in [&[][..], &[(ApplicationState::LOAD, "1.0", 20)]] {
+        let news = |at| ack2(&[(at, State::new(heartbeat(200, 20), values))]);
+        let mut a = b_live(MessagingVersion::V12);
+        a.learn(C, &State::new(heartbeat(200, 9), &status));
+        let mut session = Session::default();
+        a.hand_over(&mut session, 1, endpoint(B), &news(C));
+        assert_eq!(a.heartbeat(C), Some(heartbeat(200, 20)));
+        a.hand_over(&mut session, 2, endpoint(B), &EMPTY);
+        assert_eq!((downs(&mut a), a.gossiper.stats().stale_shutdowns), (vec![], 1));
+        a.hand_over(&mut session, 3, endpoint(B), &news(B));
+        a.hand_over(&mut session, 4, endpoint(B), &EMPTY);
+        assert_eq!(downs(&mut a), [down(B, 200)]);
+    }
 }
 
 /// `docs/protocol/pitfalls.md#shutdown-and-liveness`: in Cassandra the third node learns of a huge heartbeat, and shows NORMAL.

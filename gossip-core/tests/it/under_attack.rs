@@ -3,7 +3,8 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use gossip_core::{ApplicationState, Event, Generation, Standing};
+use gossip_core::message::Digest;
+use gossip_core::{ApplicationState, Event, Generation, Standing, Transport};
 
 use crate::support::{
     Content, Driven, Sent, State, ack, ack2, builder, deliver, digest, endpoint, heartbeat, java, syn, talk,
@@ -308,6 +309,50 @@ fn an_answer_to_an_earlier_process_leaves_no_hole() {
         panic!("{syns:?}")
     };
     assert_eq!(content, &syn(&[digest(A, 100, 2), digest(B, 200, 10)]), "once is enough");
+    let later = a.advance(SECOND * 60);
+    assert!(!later.iter().any(|sent| lists(sent, digest(B, 200, 0))));
+}
+
+/// Whether it is a SYN that lists this digest.
+fn lists(sent: &Sent, digest: Digest) -> bool {
+    matches!(&sent.content, Content::Syn { digests, .. } if digests.contains(&digest))
+}
+
+/// Answers to an earlier process come soon after the start, or never.
+#[test]
+fn what_comes_later_than_an_answer_takes_is_not_requested_once_more() {
+    for (age, is_doubted) in [(SECOND * 9, true), (SECOND * 10, false)] {
+        let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+        a.advance(age);
+        a.hand(B, &syn(&[digest(B, 200, 9)]));
+        a.sent();
+        a.hand(B, &ack2(&[(B, State::new(heartbeat(200, 9), &[]))]));
+        assert_eq!(a.heartbeat(B), Some(heartbeat(200, 9)));
+        a.sent();
+        let later = a.advance(SECOND * 20);
+        assert_eq!(later.iter().any(|sent| lists(sent, digest(B, 200, 0))), is_doubted, "{age:?}");
+    }
+}
+
+/// Where many are known, it would take long until a peer chooses it.
+#[test]
+fn a_newcomer_is_sent_a_syn_at_once_where_many_are_known_and_it_does_not_stop() {
+    let newcomer = |version| State::new(heartbeat(9, version), &[(STATUS, "NORMAL,1", 2)]);
+    let mut a = Driven::new(builder(A, 100));
+    let is_told = |a: &mut Driven| {
+        a.sent().iter().any(|sent| sent.to == endpoint(V) && matches!(sent.content, Content::Syn { .. }))
+    };
+    a.learn(V, &newcomer(3));
+    assert!(!is_told(&mut a), "it is soon chosen");
+    for (version, is_told_at_once) in [(3, true), (i32::MAX, false)] {
+        let mut a = Driven::new(builder(A, 100));
+        for n in 0..15 {
+            a.learn(&invented(n), &State::new(heartbeat(5, 5), &[(STATUS, "NORMAL,1", 4)]));
+        }
+        a.sent();
+        a.learn(V, &newcomer(version));
+        assert_eq!(is_told(&mut a), is_told_at_once);
+    }
 }
 
 #[test]
@@ -328,6 +373,36 @@ fn a_late_answer_to_an_earlier_process_is_not_taken_for_the_whole() {
         _ => None,
     });
     assert_eq!(asked, Some(digest(V, 2, 0)), "all of it is asked for");
+}
+
+/// An answer requests of us what its sender lacks, under the generation that asked.
+#[test]
+fn an_answer_counts_as_ours_by_the_generation_that_it_requests_of_us() {
+    let later = State::new(heartbeat(2, 50), &[(ApplicationState::LOAD, "1.0", 45)]);
+    for (requests, is_ours) in [
+        ([digest(D, 77, 0), digest(A, 100, 0)], true),
+        ([digest(D, 100, 0), digest(A, 99, 0)], false),
+        ([digest(A, 99, 0), digest(D, 100, 0)], false),
+    ] {
+        let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+        a.learn(V, &State::new(heartbeat(1, 9), &[(ApplicationState::DC, "dc1", 1)]));
+        a.sent();
+        a.round();
+        a.hand(B, &ack(&requests, &[(V, later.clone())]));
+        assert_eq!(a.heartbeat(V), Some(if is_ours { heartbeat(2, 50) } else { heartbeat(1, 9) }));
+    }
+}
+
+/// In packets an answer has several parts, and the first may hold requests alone.
+#[test]
+fn in_packets_an_answer_goes_on_after_a_part_without_states() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)).transport(Transport::Datagram));
+    a.learn(V, &State::new(heartbeat(1, 9), &[(ApplicationState::DC, "dc1", 1)]));
+    a.sent();
+    a.round();
+    a.hand(B, &ack(&[digest(A, 100, 0)], &[]));
+    a.hand(B, &ack(&[], &[(V, State::new(heartbeat(2, 50), &[(ApplicationState::LOAD, "1.0", 45)]))]));
+    assert_eq!(a.heartbeat(V), Some(heartbeat(2, 50)));
 }
 
 /// Each of them is answered, and needs a place among those whom something is due to.
