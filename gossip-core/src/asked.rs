@@ -462,9 +462,7 @@ mod tests {
         asked.want(endpoint(3), generation, at(11));
         assert!(!asked.take(endpoint(3), PEER, at(11)), "not asked for yet");
         asked.expire(at(11));
-        let mut buffer = [0; 64];
-        let codec = Codec::new(crate::MessagingVersion::V12);
-        assert_eq!(asked.encode_wanted(PEER, at(11), codec, &mut Writer::new(&mut buffer)), 1);
+        assert_eq!(send_wanted(&mut asked, at(11)), 1);
         assert!(asked.is_asked(endpoint(3)));
         assert!(asked.take(endpoint(3), PEER, at(12)));
     }
@@ -522,9 +520,7 @@ mod tests {
         asked.doubt(endpoint(1), generation, at(0));
         let questions = (0..10).filter(|time| {
             asked.expire(at(100 * time));
-            let mut buffer = [0; 64];
-            let codec = Codec::new(crate::version::MessagingVersion::V12);
-            asked.encode_wanted(PEER, at(100 * time), codec, &mut Writer::new(&mut buffer)) == 1
+            send_wanted(&mut asked, at(100 * time)) == 1
         });
         assert_eq!(questions.count(), usize::from(DOUBTS));
     }

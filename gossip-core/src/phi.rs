@@ -268,11 +268,11 @@ impl Arrivals {
     #[cold]
     fn convert(&mut self, slot: Slot, window: &mut Window) {
         let size = usize::from(self.settings.window);
-        let first = slot.index() * size;
+        let kept = &mut self.intervals[slot.index() * size..][..usize::from(window.kept)];
         let unit = u64::from(window.unit()) * 1_000;
-        let is_past = window.mark / CALM != self.mark() / CALM;
+        let is_past = window.mark / CALM != u32::from(self.calms);
         window.total = 0;
-        for place in &mut self.intervals[first..][..usize::from(window.kept)] {
+        for place in kept {
             *place = if is_past { self.pace } else { self.unit.count(u64::from(*place) * unit) };
             window.total += u64::from(*place) * u64::from(self.unit.micros);
         }

@@ -308,7 +308,10 @@ fn wrong(steps: &[Step]) -> Vec<Wrong> {
     let mut add = |name, change: &dyn Fn(&Step) -> Option<Step>, by_effect| {
         let change = |at: usize| change(&steps[at]).map(|step| (name, at, step, by_effect));
         // One from where nodes know each other; else any.
-        found.extend((late..steps.len()).chain(0..late).find_map(change));
+        let wrong = (late..steps.len()).chain(0..late).find_map(change);
+        found.push(
+            wrong.unwrap_or_else(|| panic!("no step can become {name}: another seed has to be the first")),
+        );
     };
     add(
         "aChangedValue",
