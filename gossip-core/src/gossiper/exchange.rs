@@ -477,14 +477,88 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
 
+    use super::*;
+    use crate::config::MIN_PEERS;
+    use crate::message::{Digest, Message};
+    use crate::table::Moves;
+    use crate::verb::Verb;
+    use crate::version::{HeartbeatState, MessagingVersion};
+    use crate::wire::Writer;
+
+    const LOCAL: Endpoint = Endpoint::v4([10, 0, 0, 1], 7000);
     const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);
+    const CODEC: Codec = Codec::new(MessagingVersion::V12);
+
+    fn config() -> Config {
+        let config = Config::builder("c", LOCAL, Generation::new(1), [3; 32]);
+        config.change_limits(|limits| limits.max_pending_peers = MIN_PEERS).build().unwrap()
+    }
 
     fn exchange() -> (Exchange, Journal) {
-        let local = Endpoint::v4([10, 0, 0, 1], 7000);
-        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
-        (Exchange::new(&config, 1), Journal::new(16))
+        (Exchange::new(&config(), 1), Journal::new(16))
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn other(n: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 1, 0], n)
+    }
+
+    /// A table of so many endpoints: our own, and [`other`] from 1 on.
+    fn table(endpoints: u16) -> EndpointTable {
+        let settings = crate::phi::Settings {
+            window: 10,
+            initial: Duration::from_secs(2),
+            max: Duration::from_secs(2),
+            pace: None,
+        };
+        let mut table = EndpointTable::new(1, 10_000, settings);
+        let heartbeat = HeartbeatState { generation: Generation::new(5), version: Version::new(3) };
+        for n in 0..endpoints {
+            table.insert(if n == 0 { LOCAL } else { other(n) }, heartbeat).unwrap();
+        }
+        table.sort();
+        table
+    }
+
+    /// The body of an ACK that requests these, each with the version that is known, and tells nothing.
+    fn ack(requests: &[(Endpoint, i32)]) -> Vec<u8> {
+        let mut body = vec![0; 1_000];
+        let mut out = Writer::new(&mut body);
+        out.i32(i32::try_from(requests.len()).unwrap()).unwrap();
+        for (endpoint, version) in requests {
+            let (generation, max_version) = (Generation::new(5), Version::new(*version));
+            Digest { endpoint: *endpoint, generation, max_version }.encode(CODEC, &mut out).unwrap();
+        }
+        out.i32(0).unwrap();
+        let len = out.len();
+        body.truncate(len);
+        body
+    }
+
+    fn answer_ack(exchange: &mut Exchange, from: Endpoint, body: &[u8], journal: &mut Journal) -> Requested {
+        let message = Message::decode(Verb::GOSSIP_DIGEST_ACK, body, CODEC).unwrap().unwrap();
+        let Message::Ack(ack) = message else { panic!("{message:?}") };
+        exchange.answer_ack(&table(3), from, &ack, journal).unwrap()
+    }
+
+    fn answer_syn(exchange: &mut Exchange, from: Endpoint, journal: &mut Journal) {
+        let mut body = [0; 100];
+        let mut out = Writer::new(&mut body);
+        let name = crate::wire::JavaStr::from_checked(b"c");
+        crate::message::encode_syn_head(name, name, crate::metadata::MetadataId::NONE, CODEC, &mut out)
+            .unwrap();
+        out.i32(0).unwrap();
+        let message = Message::decode(Verb::GOSSIP_DIGEST_SYN, out.written(), CODEC).unwrap().unwrap();
+        let Message::Syn(syn) = message else { panic!("{message:?}") };
+        let context = digest::Context { sender: from, newest: Generation::new(9), now: at(0) };
+        let quarantine = Quarantine::new(16);
+        exchange.answer_syn((&mut table(3), &quarantine), &syn, &context, None, journal).unwrap();
     }
 
     #[test]
@@ -510,12 +584,255 @@ mod tests {
     #[test]
     fn what_is_due_goes_when_its_peer_is_forgotten_and_is_counted() {
         let (mut exchange, mut journal) = exchange();
+        assert!(!exchange.has_ready_peer());
         exchange.syn(PEER, 1, &mut journal);
         exchange.echo_response(PEER, 7, &mut journal);
-        assert!(exchange.is_due(PEER));
+        assert!(exchange.is_due(PEER) && exchange.has_ready_peer());
         assert_eq!(exchange.next_peer(), Some(PEER));
+        assert!(!exchange.has_ready_peer());
+        exchange.forget_answers(PEER, &mut journal);
+        assert_eq!(journal.stats.messages_dropped, 1);
         exchange.forget(PEER, &mut journal);
         assert!(!exchange.is_due(PEER));
         assert_eq!(journal.stats.messages_dropped, 2);
+    }
+
+    #[test]
+    fn what_finds_no_place_is_counted_as_what_it_is() {
+        type Step = fn(&mut Exchange, Endpoint, &mut Journal);
+        let messages: [Step; 9] = [
+            |exchange, to, journal| exchange.shadow_syn(to, journal),
+            |exchange, to, journal| exchange.syn(to, 1, journal),
+            |exchange, to, journal| exchange.echo_request(to, 1, journal),
+            |exchange, to, journal| exchange.echo_response(to, 1, journal),
+            |exchange, to, journal| exchange.schema_response(to, 1, journal),
+            |exchange, to, journal| exchange.metadata_request(to, journal),
+            |exchange, to, journal| exchange.metadata_response(to, 1, journal),
+            |exchange, to, journal| exchange.shutdown(to, journal),
+            |exchange, to, journal| exchange.reset(to, journal),
+        ];
+        let answers: [Step; 5] = [
+            |exchange, to, journal| exchange.shadow_reply(to, journal),
+            |exchange, to, journal| exchange.correction(to, journal),
+            |exchange, to, journal| exchange.empty_ack(to, journal),
+            |exchange, to, journal| answer_syn(exchange, to, journal),
+            |exchange, to, journal| _ = answer_ack(exchange, to, &ack(&[(other(1), 1)]), journal),
+        ];
+        let all = messages.map(|step| (step, (1, 0))).into_iter().chain(answers.map(|step| (step, (0, 1))));
+        for (number, (step, one)) in all.enumerate() {
+            let (mut exchange, mut journal) = exchange();
+            step(&mut exchange, PEER, &mut journal);
+            assert_eq!(exchange.next_peer(), Some(PEER), "step {number}: it is noted");
+            assert!(exchange.is_due(PEER));
+            for n in 1..u16::try_from(MIN_PEERS).unwrap() {
+                exchange.syn(other(n), 1, &mut journal);
+            }
+            exchange.syn(PEER, 1, &mut journal);
+            let counts =
+                |journal: &Journal| (journal.stats.messages_dropped, journal.stats.exchanges_dropped);
+            assert_eq!(counts(&journal), (0, 0), "step {number}: there is a place for each");
+            for times in 1..=2 {
+                step(&mut exchange, other(999), &mut journal);
+                assert_eq!(counts(&journal), (one.0 * times, one.1 * times), "step {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_exchange_without_a_list_is_dropped_and_counted() {
+        let (mut exchange, mut journal) = exchange();
+        for n in 1..=10 {
+            exchange.empty_ack(other(n), &mut journal);
+        }
+        // Each list is given memory once.
+        assert_eq!((journal.stats.buffers_grown, journal.stats.exchanges_dropped), (8, 2));
+        while exchange.next_peer().is_some() {}
+        exchange.empty_ack(PEER, &mut journal);
+        exchange.begin_round(at(1), &mut journal);
+        assert_eq!((journal.stats.buffers_grown, journal.stats.exchanges_dropped), (8, 2));
+        assert_eq!(journal.stats.messages_displaced, 1, "that of a peer which does not take it");
+    }
+
+    #[test]
+    fn there_is_a_place_for_a_message_to_each_peer_that_memory_was_taken_for() {
+        let config = Config::builder("c", LOCAL, Generation::new(1), [3; 32]).build().unwrap();
+        let (mut exchange, mut journal) = (Exchange::new(&config, 1), Journal::new(16));
+        exchange.reserve_for_all(1_000);
+        (0..1_000).for_each(|n| exchange.shutdown(other(n), &mut journal));
+        assert_eq!(journal.stats.messages_dropped, 0);
+    }
+
+    #[test]
+    fn a_message_of_its_own_that_is_dropped_is_counted_once() {
+        let (mut exchange, mut journal) = exchange();
+        exchange.shadow_reply(PEER, &mut journal);
+        exchange.outbox.due(PEER).unwrap().large = Some(outbox::LargeDue::ShadowReply);
+        assert!(exchange.is_large_due(PEER));
+        for _ in 0..2 {
+            exchange.forget_large(PEER, &mut journal);
+            assert!(!exchange.is_large_due(PEER));
+            assert_eq!(journal.stats.messages_dropped, 1);
+        }
+        assert!(exchange.is_due(PEER), "the rest stays");
+    }
+
+    #[test]
+    fn a_syn_that_has_begun_may_be_ended_and_no_other() {
+        let (mut exchange, mut journal) = exchange();
+        exchange.syn(PEER, 3, &mut journal);
+        assert!(!exchange.is_within_syn(PEER));
+        exchange.end_syn(PEER);
+        assert!(exchange.is_due(PEER));
+        exchange.outbox.due(PEER).unwrap().syn.as_mut().unwrap().start = Some(0);
+        assert!(exchange.is_within_syn(PEER));
+        exchange.end_syn(PEER);
+        assert!(!exchange.is_within_syn(PEER) && !exchange.is_due(PEER));
+    }
+
+    #[test]
+    fn no_shutdown_is_due_once_gossip_goes_on() {
+        let (mut exchange, mut journal) = exchange();
+        exchange.shutdown(PEER, &mut journal);
+        exchange.forget_shutdowns();
+        assert!(!exchange.is_due(PEER));
+    }
+
+    #[test]
+    fn a_round_forgets_news_and_requests_and_allows_further_answers() {
+        let (mut exchange, mut journal) = exchange();
+        let slot = Slot::from_number(1);
+        exchange.reserve(&table(3));
+        exchange.note_news(slot);
+        assert!(exchange.asked.ask(PEER, Generation::new(5), PEER, at(0)));
+        exchange.note_learned(at(60));
+        let mut answered = |exchange: &mut Exchange, peers: core::ops::Range<u16>| {
+            peers.clone().for_each(|n| {
+                let time = (at(60), &config());
+                exchange.answer_few(other(n), (1, false), 100, time, &mut journal);
+            });
+            peers.filter(|n| exchange.is_due(other(*n))).count()
+        };
+        assert_eq!(answered(&mut exchange, 0..70), 64);
+        assert_eq!(exchange.news.newest(0, 0), Some(Some(slot)));
+        assert!(exchange.asked.is_asked(PEER));
+        exchange.begin_round(at(60), &mut Journal::new(16));
+        assert_eq!(exchange.news.newest(0, 0), None, "it is of the round before");
+        assert_eq!(exchange.news.newest(0, 1), Some(Some(slot)));
+        assert!(!exchange.asked.is_asked(PEER), "no answer will come");
+        assert_eq!(answered(&mut exchange, 70..140), 64);
+    }
+
+    #[test]
+    fn an_endpoint_that_gets_a_row_has_no_news_of_the_one_before() {
+        let (mut exchange, _) = exchange();
+        exchange.reserve(&table(3));
+        exchange.note_news(Slot::from_number(2));
+        exchange.forget_news(Slot::from_number(2));
+        assert_eq!(exchange.news.newest(0, 9), Some(None));
+    }
+
+    #[test]
+    fn a_row_that_another_endpoint_gets_is_in_no_list_and_rows_stay_while_everything_is_sent() {
+        let (mut exchange, mut journal) = exchange();
+        exchange.reserve(&table(3));
+        _ = answer_ack(&mut exchange, PEER, &ack(&[(other(1), 1), (other(2), 1)]), &mut journal);
+        exchange.retain(|slot| slot != Slot::from_number(1));
+        let list = exchange.outbox.due(PEER).unwrap().ack2.unwrap();
+        assert_eq!(
+            exchange.outbox.list_mut(list).gives().map(Entry::slot).collect::<Vec<_>>(),
+            [Slot::from_number(2)]
+        );
+        exchange.shadow_reply(PEER, &mut journal);
+        assert!(!exchange.goes_on_from_a_row());
+        exchange.rename(&Moves::new(&[0, 2, 1]));
+        assert_eq!(
+            exchange.outbox.list_mut(list).gives().map(Entry::slot).collect::<Vec<_>>(),
+            [Slot::from_number(1)]
+        );
+        exchange.outbox.due(PEER).unwrap().shadow_reply = Some(1);
+        assert!(exchange.goes_on_from_a_row());
+    }
+
+    #[test]
+    fn a_doubt_ends_with_an_answer_of_the_peer_that_was_asked() {
+        let (mut exchange, _) = exchange();
+        exchange.doubt_whole(other(1), Generation::new(5), at(0));
+        let mut buffer = [0; 100];
+        let asked = exchange.asked.encode_wanted(PEER, at(0), CODEC, &mut Writer::new(&mut buffer));
+        assert_eq!(asked, 1);
+        exchange.end_doubt(other(1), other(2), at(1));
+        assert!(exchange.asked.is_asked(other(1)));
+        exchange.end_doubt(other(1), PEER, at(1));
+        assert!(!exchange.asked.is_asked(other(1)));
+    }
+
+    #[test]
+    fn an_ack_says_whether_its_sender_knows_of_us_and_whether_it_asks_for_everything() {
+        for (requests, us, everything) in [
+            (&[][..], false, false),
+            (&[(LOCAL, 0)], true, true),
+            (&[(LOCAL, 2)], true, false),
+            (&[(other(1), 0)], false, false),
+            (&[(other(1), 0), (LOCAL, 2)], true, false),
+            (&[(LOCAL, 0), (other(1), 2)], true, true),
+            (&[(PEER, 0)], false, false),
+        ] {
+            let (mut exchange, mut journal) = exchange();
+            exchange.reserve(&table(3));
+            let requested = answer_ack(&mut exchange, PEER, &ack(requests), &mut journal);
+            assert_eq!((requested.us, requested.everything_of_us), (us, everything), "{requests:?}");
+        }
+    }
+
+    #[test]
+    fn silence_is_judged_by_the_number_of_syns_that_list_everybody() {
+        let (mut exchange, _) = exchange();
+        assert_eq!(exchange.digest_rotation(), 1);
+        for (listed, of, rounds, is_partial) in
+            [(0, 0, 1, false), (7, 7, 1, false), (6, 7, 2, true), (3, 7, 3, true), (0, 7, 7, true)]
+        {
+            exchange.coverage = Coverage { listed, of };
+            assert_eq!(exchange.digest_rotation(), rounds, "{listed} of {of}");
+            assert_eq!(exchange.coverage.is_partial(), is_partial, "{listed} of {of}");
+        }
+    }
+
+    #[test]
+    fn a_syn_that_lists_fewer_than_ours_would_is_answered_by_a_syn() {
+        for (coverage, lists, is_answered) in [
+            (Coverage { listed: 40, of: 40 }, 39, true),
+            (Coverage { listed: 40, of: 40 }, 40, false),
+            // Ours lists 18 of 40.
+            (Coverage { listed: 18, of: 40 }, 17, true),
+            (Coverage { listed: 18, of: 40 }, 18, false),
+            // When it was written, fewer were known.
+            (Coverage { listed: 18, of: 18 }, 39, true),
+        ] {
+            let (mut exchange, mut journal) = exchange();
+            exchange.coverage = coverage;
+            exchange.note_learned(at(1));
+            exchange.answer_few(PEER, (lists, false), 40, (at(1), &config()), &mut journal);
+            assert_eq!(exchange.is_due(PEER), is_answered, "{lists}, {coverage:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_many_is_joined_faster_and_welcomes_but_no_cluster_of_cassandra() {
+        let cassandra = Config::builder("c", LOCAL, Generation::new(1), [3; 32])
+            .metadata_service(crate::metadata::MetadataId::NONE);
+        let cassandra = cassandra.build().unwrap();
+        let young = Duration::from_secs(1);
+        for (known, config, is_joining, is_welcome) in [
+            (MANY, &config(), true, true),
+            (MANY - 1, &config(), false, false),
+            (MANY, &cassandra, true, false),
+        ] {
+            let (mut exchange, mut journal) = exchange();
+            assert!(!exchange.is_joining(known, young, at(1), config), "nothing was learned");
+            exchange.note_learned(at(1));
+            assert_eq!(exchange.is_joining(known, young, at(1), config), is_joining);
+            exchange.welcome(PEER, known, config, &mut journal);
+            assert_eq!(exchange.is_due(PEER), is_welcome);
+        }
     }
 }

@@ -109,3 +109,105 @@ impl Listed {
         place.get_or_insert(Sender { endpoint: from, began: now, listed: 0, is_answered: false })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+    const KNOWN: usize = 20;
+
+    fn peer(n: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 0, 2], n)
+    }
+
+    fn at(ms: u64) -> (Timestamp, Duration) {
+        (Timestamp::from_millis(ms), INTERVAL)
+    }
+
+    /// It learned of an endpoint at 0 ms.
+    fn listed() -> Listed {
+        let mut listed = Listed::new();
+        listed.note_learned(at(0).0);
+        listed
+    }
+
+    #[test]
+    fn a_sender_that_lists_fewer_than_are_known_is_sent_a_syn() {
+        for (known, lists, expected) in [
+            (KNOWN, 1, true),
+            (KNOWN, KNOWN - 1, true),
+            (KNOWN, KNOWN, false),
+            (KNOWN, KNOWN + 1, false),
+            (MANY, 1, true),
+            (MANY - 1, 1, false),
+        ] {
+            let answer = listed().lists_too_few(peer(1), (lists, false), known, at(0));
+            assert_eq!(answer, expected, "{lists} of {known}");
+        }
+    }
+
+    #[test]
+    fn what_the_parts_of_a_syn_list_is_added_up_and_each_lists_the_sender() {
+        for (parts, expected) in
+            [(&[10, 10][..], true), (&[10, 11], false), (&[7, 7, 7], true), (&[8, 7, 7], false)]
+        {
+            let mut listed = listed();
+            let (last, first) = parts.split_last().unwrap();
+            for part in first {
+                assert!(!listed.lists_too_few(peer(1), (*part, true), KNOWN, at(0)), "more of it may follow");
+            }
+            assert_eq!(listed.lists_too_few(peer(1), (*last, false), KNOWN, at(0)), expected, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_answered_once_for_what_it_sends_within_half_an_interval() {
+        let mut listed = listed();
+        let mut is_answered = |ms| listed.lists_too_few(peer(1), (2, false), KNOWN, at(ms));
+        assert!(is_answered(1_000));
+        assert!(!is_answered(1_000) && !is_answered(1_001) && !is_answered(1_500));
+        assert!(is_answered(1_501));
+        assert!(!is_answered(2_001));
+    }
+
+    #[test]
+    fn syns_are_answered_until_ten_intervals_after_the_last_new_endpoint() {
+        let is_answered = |mut listed: Listed, ms| listed.lists_too_few(peer(1), (1, false), KNOWN, at(ms));
+        assert!(!is_answered(Listed::new(), 0), "no endpoint was learned of");
+        assert!(is_answered(listed(), 10_000));
+        assert!(!is_answered(listed(), 10_001));
+    }
+
+    #[test]
+    fn so_many_syns_are_answered_in_a_round() {
+        let mut listed = listed();
+        let mut answered = |senders: core::ops::Range<u16>| {
+            senders.filter(|n| listed.lists_too_few(peer(*n), (1, false), KNOWN, at(0))).count()
+        };
+        assert_eq!(answered(0..100), usize::from(MAX_ANSWERS));
+        assert_eq!(answered(100..200), 0);
+        listed.begin_round();
+        assert!(listed.lists_too_few(peer(200), (1, false), KNOWN, at(0)));
+    }
+
+    #[test]
+    fn the_last_senders_are_remembered_and_the_first_of_them_is_forgotten_first() {
+        let mut listed = listed();
+        let mut is_answered = |n| listed.lists_too_few(peer(n), (1, false), KNOWN, at(0));
+        assert!((0..16).all(&mut is_answered));
+        assert!(!(0..16).any(&mut is_answered), "each is remembered");
+        assert!(is_answered(16));
+        assert!(!(1..17).any(&mut is_answered));
+        assert!(is_answered(0), "its place was taken");
+    }
+
+    #[test]
+    fn a_young_node_joins_while_it_learns_of_others() {
+        let is_joining = |age_ms, ms| listed().is_joining(Duration::from_millis(age_ms), at(ms));
+        assert!(is_joining(0, 0) && is_joining(59_999, 2_000));
+        assert!(!is_joining(60_000, 0) && !is_joining(60_001, 0), "it is not young");
+        assert!(!is_joining(0, 2_001), "nothing was learned lately");
+        assert!(!Listed::new().is_joining(Duration::ZERO, at(0)));
+    }
+}
