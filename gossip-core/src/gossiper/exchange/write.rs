@@ -78,7 +78,11 @@ impl Writing<'_> {
         // What does not fit at all is dropped, and the next may.
         while outgoing.is_none() && !is_held && out.room() >= MIN_ROOM && self.exchange.is_body_due(to, codec)
         {
-            outgoing = self.encode_with_body(to, codec, out, &mut is_held);
+            let written = out.atomically(|out| {
+                // What was begun of a message that is not sent is no part of the next.
+                self.encode_with_body(to, codec, out, &mut is_held).ok_or(Full)
+            });
+            outgoing = written.ok();
         }
         outgoing.or_else(|| self.encode_without_body(to, codec))
     }
@@ -136,10 +140,8 @@ impl Writing<'_> {
             let may_go_on = rest == Rest::Follows && written.is_ok() && pending.progress != before;
             let has_more = may_go_on && !pending.has_no_more_states();
             self.keep_or_free(list, has_more, |due| due.ack2 = Some(list), to);
-            if !is_first && written.is_ok() && out.len() <= 4 {
-                return None;
-            }
-            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written);
+            let is_empty = !is_first && out.len() <= 4;
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK2, written, is_empty);
         }
         if let Some(list) = due.ack.take() {
             let limit = due.ack_limit.take();
@@ -148,7 +150,6 @@ impl Writing<'_> {
             let before = pending.progress;
             let now = self.clock.now();
             let room = limit.map_or(usize::MAX, |limit| limit as usize);
-            let start = out.len();
             let written = out.within(room, |out| {
                 out.atomically(|out| {
                     delta::encode_requests(
@@ -166,10 +167,8 @@ impl Writing<'_> {
                 rest == Rest::Follows && limit.is_none() && written.is_ok() && pending.progress != before;
             let has_more = may_go_on && !(pending.has_no_more_states() && pending.has_no_more_requests());
             self.keep_or_free(list, has_more, |due| due.ack = Some(list), to);
-            if !is_first && written.is_ok() && out.len() - start <= 8 {
-                return None;
-            }
-            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written);
+            let is_empty = !is_first && out.len() <= 8;
+            return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written, is_empty);
         }
         if let Some(at) = due.shadow_reply.take() {
             if self.rest() == Rest::Follows {
@@ -285,12 +284,14 @@ impl Writing<'_> {
         }
     }
 
-    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own.
+    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own. A message that tells nothing of what
+    /// the ones before it left is not sent.
     fn finish_states(
         &mut self,
         to: Endpoint,
         verb: Verb,
         written: Result<Option<Entry>, Full>,
+        is_empty: bool,
     ) -> Option<Outgoing> {
         if let Ok(Some(too_large)) = written {
             match self.rest() {
@@ -303,7 +304,7 @@ impl Writing<'_> {
                 Rest::Follows => self.journal.stats.values_unsendable += 1,
             }
         }
-        self.finish(verb, written.map(|_| ()))
+        if is_empty && written.is_ok() { None } else { self.finish(verb, written.map(|_| ())) }
     }
 
     /// For what kind of receiver the answer that holds everything is due to `to`, if it is due as a large message. The answers to all
@@ -420,7 +421,7 @@ impl Writing<'_> {
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.exchange.asked.is_asked_now(table.endpoint(slot), to, now))
                 && !(has_first && self.exchange.news.is_listed(slot))
-                && !(full > 0 && is_doubtful(table, slot))
+                && !(full > 0 && is_doubtful(table, slot) && table.endpoint(slot) != to)
         };
         let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
@@ -480,7 +481,7 @@ impl Writing<'_> {
     }
 
     /// A part of the whole table. The first part holds the known state of the asking node, which decides whether it may join;
-    /// and at least one endpoint, because an empty answer means that we are in our own shadow round.
+    /// and at least one endpoint, because an empty answer means that we are in our own shadow round. No Cassandra cluster talks in packets.
     fn encode_part_of_shadow_reply(
         &mut self,
         to: Endpoint,
@@ -488,7 +489,6 @@ impl Writing<'_> {
         receiver: &Receiver,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
-        let is_gossip_only = self.config.is_gossip_only;
         let asker = self.table.find(to);
         let begin = at as usize;
         let everything = Version::new(i32::MIN);
@@ -498,15 +498,11 @@ impl Writing<'_> {
             out.i32(0)?;
             let count = out.reserve_i32()?;
             let mut written = 0;
-            let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
-            if let Some(asker) = asker.filter(|_| begin == 0).filter(is_told) {
+            if let Some(asker) = asker.filter(|_| begin == 0) {
                 written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
             }
             for slot in table.places().skip(begin) {
-                if !table.is_occupied(slot)
-                    || Some(slot) == asker
-                    || (is_gossip_only && delta::is_stopped_nobody(table, slot))
-                {
+                if !table.is_occupied(slot) || Some(slot) == asker {
                     continue;
                 }
                 if delta::encode_if_whole(table, slot, everything, receiver, out) {
@@ -522,10 +518,7 @@ impl Writing<'_> {
             out.fill(count, written);
             Ok(())
         });
-        if written.is_ok()
-            && next.is_some()
-            && let Some(due) = self.exchange.outbox.due(to)
-        {
+        if let Some(due) = self.exchange.outbox.due(to) {
             due.shadow_reply = next;
         }
         self.finish(Verb::GOSSIP_DIGEST_ACK, written)
@@ -573,3 +566,6 @@ pub(in super::super) fn own_schema(table: &EndpointTable, config: &Config) -> Op
     let (text, _) = table.values(Slot::FIRST).get(ApplicationState::SCHEMA)?;
     Uuid::from_text(text.as_bytes()).ok()
 }
+
+#[cfg(test)]
+mod tests;
