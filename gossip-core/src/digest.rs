@@ -460,7 +460,12 @@ impl Rare<'_> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+    use crate::message::Message;
+    use crate::verb::Verb;
+    use crate::version::{HeartbeatState, MessagingVersion};
 
     fn entry(number: u32) -> Entry {
         Entry::new(Slot::from_number(number), Known::new(Generation::new(1), Version::new(1)))
@@ -534,5 +539,189 @@ mod tests {
                 assert!((0..200).all(|number| seen.insert(Slot::from_number(number)) == is_new));
             }
         }
+    }
+
+    #[test]
+    fn room_grows_by_a_quarter_at_least_and_only_if_it_is_needed() {
+        let (mut pending, mut seen) = (Pending::default(), Seen::default());
+        assert!(!pending.has_memory());
+        for (endpoints, room) in
+            [(100, 100), (100, 100), (101, 125), (125, 125), (200, 200), (80_000, MAX_ENTRIES)]
+        {
+            pending.reserve(endpoints);
+            assert_eq!((pending.entries.len(), pending.has_memory()), (room, true), "{endpoints}");
+        }
+        for (slots, words) in [(64, 1), (64, 1), (256, 4), (257, 5)] {
+            seen.reserve(slots);
+            assert_eq!((seen.words.len(), seen.words.capacity()), (words, words), "{slots}");
+        }
+    }
+
+    /// Knows itself, six endpoints in a row, and some between which others were removed; every fifth has an IPv6 address if `is_mixed`.
+    fn table(is_mixed: bool) -> EndpointTable {
+        let arrivals = crate::phi::Settings {
+            window: 10,
+            initial: core::time::Duration::from_secs(2),
+            max: core::time::Duration::from_secs(2),
+            pace: None,
+        };
+        let mut table = EndpointTable::new(1, 1_000, arrivals);
+        for n in 0..200 {
+            let heartbeat = HeartbeatState { generation: Generation::new(5), version: Version::new(10) };
+            table.insert(endpoint(n, is_mixed), heartbeat).unwrap();
+        }
+        for n in (7..200).step_by(3) {
+            table.remove(table.find(endpoint(n, is_mixed)).unwrap());
+        }
+        table.drop_removed();
+        table.sort();
+        table
+    }
+
+    fn endpoint(n: u8, is_mixed: bool) -> Endpoint {
+        if is_mixed && n % 5 == 4 {
+            Endpoint::new(core::net::Ipv6Addr::from([n; 16]).into(), 7000)
+        } else {
+            Endpoint::v4([10, 0, 0, n], 7000)
+        }
+    }
+
+    #[test]
+    fn digests_of_ipv4_endpoints_are_written_as_those_of_others_are() {
+        for (version, is_mixed) in [
+            (MessagingVersion::V12, false),
+            (MessagingVersion::V12, true),
+            (MessagingVersion::V10, false),
+            (MessagingVersion::V10, true),
+        ] {
+            let (codec, table) = (Codec::new(version), table(is_mixed));
+            let others = |slot| slot != Slot::FIRST;
+            let wanted: [fn(Slot) -> bool; 3] =
+                [others, |slot| slot.number() % 3 == 1, |slot| slot.number() > 100];
+            let (mut plain, mut buffer) = ([0; 8_000], [0; 8_000]);
+            for (room, (at, is_wanted)) in (0..400)
+                .chain([8_000])
+                .flat_map(|room| wanted.into_iter().enumerate().map(move |wanted| (room, wanted)))
+            {
+                let mut plain = Writer::new(&mut plain[..room]);
+                let (mut count, mut rest) = (0, table.sorted());
+                while let Some((slot, next)) = rest.split_first() {
+                    if is_wanted(*slot) {
+                        if encode(&table, *slot, codec, &mut plain).is_err() {
+                            break;
+                        }
+                        count += 1;
+                    }
+                    rest = next;
+                }
+                let mut out = Writer::new(&mut buffer[..room]);
+                let mut slots = table.sorted();
+                assert_eq!(encode_all(&table, &mut slots, is_wanted, codec, &mut out), count);
+                assert_eq!((slots, out.written()), (rest, plain.written()), "room for {room}");
+                if at == 0 {
+                    let mut out = Writer::new(&mut buffer[..room]);
+                    let mut slots = table.sorted();
+                    assert_eq!(encode_others(&table, &mut slots, codec, &mut out), count);
+                    assert_eq!((slots, out.written()), (rest, plain.written()), "room for {room}");
+                }
+            }
+        }
+    }
+
+    /// What is found of a list, by plain rules: those that are wanted, given and unknown.
+    type Found = (Vec<(Slot, Known)>, Vec<(Slot, Known)>, Vec<Endpoint>);
+
+    fn compare(table: &EndpointTable, digests: &[Digest], newest: Generation) -> Found {
+        let (mut wants, mut gives, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = Vec::new();
+        for digest in digests.iter().filter(|digest| digest.generation <= newest) {
+            let theirs = Known::new(digest.generation, digest.max_version);
+            match table.find(digest.endpoint) {
+                None => unknown.push(digest.endpoint),
+                Some(slot) if theirs == table.known(slot) || seen.contains(&slot) => {}
+                Some(slot) => {
+                    seen.push(slot);
+                    let list = if theirs > table.known(slot) { &mut wants } else { &mut gives };
+                    list.push((slot, theirs));
+                }
+            }
+        }
+        (wants, gives, unknown)
+    }
+
+    #[test]
+    fn a_list_is_compared_alike_in_any_order_and_form_and_each_endpoint_once() {
+        let (sender, newest) = (endpoint(3, false), Generation::new(6));
+        for is_mixed in [false, true] {
+            let mut table = table(is_mixed);
+            // Others that are as far, behind and ahead, of an earlier and of a later process, too far ahead, and unknown.
+            let states = [(5, 10), (5, 9), (5, 11), (4, 99), (6, 1), (7, 1), (5, 0)];
+            let digest = |n: u8, at: usize| {
+                let (generation, version) = states[at % states.len()];
+                let (generation, max_version) = (Generation::new(generation), Version::new(version));
+                Digest { endpoint: endpoint(n, is_mixed), generation, max_version }
+            };
+            let by_address: Vec<Digest> = (0..200).map(|n| digest(n, usize::from(n))).collect();
+            let shuffled: Vec<Digest> = (0..200).map(|n| by_address[n * 77 % 200]).collect();
+            let backwards: Vec<Digest> = by_address.iter().rev().copied().collect();
+            let again = (0..200).map(|n| digest(n, usize::from(n) + 2));
+            let repeated: Vec<Digest> = by_address.iter().copied().chain(again).collect();
+            for list in [by_address, shuffled, backwards, repeated] {
+                let mut body = vec![0; 20_000];
+                let codec = Codec::new(MessagingVersion::V12);
+                let mut out = Writer::new(&mut body);
+                let name = crate::wire::JavaStr::from_checked(b"c");
+                let id = crate::metadata::MetadataId::NONE;
+                crate::message::encode_syn_head(name, name, id, codec, &mut out).unwrap();
+                out.i32(i32::try_from(list.len()).unwrap()).unwrap();
+                list.iter().for_each(|digest| digest.encode(codec, &mut out).unwrap());
+                let syn = Message::decode(Verb::GOSSIP_DIGEST_SYN, out.written(), codec);
+                let Some(Ok(Message::Syn(syn))) = syn else { panic!("{syn:?}") };
+
+                let (mut pending, mut seen) = (Pending::default(), Seen::default());
+                pending.reserve(200);
+                seen.reserve(table.places().len());
+                let context = Context { sender, newest, now: Timestamp::ZERO };
+                let lists = (&mut pending, &mut seen);
+                let examined = examine(&mut table, &Quarantine::new(16), &syn.digests, &context, lists);
+                let (wants, gives, unknown) = compare(&table, &list, newest);
+                let parts = |entry: Entry| (entry.slot(), entry.known());
+                assert_eq!(pending.wants().iter().copied().map(parts).collect::<Vec<_>>(), wants);
+                assert_eq!(pending.gives().map(parts).collect::<Vec<_>>(), gives);
+                assert_eq!(
+                    pending.unknown.iter().map(|unknown| unknown.endpoint).collect::<Vec<_>>(),
+                    unknown
+                );
+                let future = list.iter().filter(|digest| digest.generation > newest);
+                assert_eq!(examined.future as usize, future.count());
+                let own = list.iter().rfind(|digest| digest.endpoint == sender).unwrap();
+                assert_eq!(examined.sender, Some(own.generation));
+            }
+        }
+    }
+
+    #[test]
+    fn so_many_unknown_endpoints_are_noted_and_the_sender_always_first() {
+        let (mut pending, sender) = (Pending::default(), Endpoint::v4([10, 9, 9, 9], 1));
+        pending.reserve(1);
+        let room = pending.unknown.capacity();
+        let context = Context { sender, newest: Generation::new(9), now: Timestamp::ZERO };
+        let newest = Known::new(context.newest, Version::new(i32::MAX));
+        let quarantine = Quarantine::new(16);
+        let known = |generation| Known::new(Generation::new(generation), Version::new(1));
+        let mut rare = Rare {
+            quarantine: &quarantine,
+            context: &context,
+            unknown: &mut pending.unknown,
+            examined: Examined::default(),
+        };
+        for n in 0..600 {
+            rare.examine_unknown(Endpoint::v4([10, 0, 0, 1], n), known(2), newest);
+        }
+        assert_eq!((rare.unknown.len(), rare.unknown.capacity()), (MAX_UNKNOWN, room));
+        assert_eq!(rare.examined.sender, None, "it is another endpoint");
+        rare.examine_unknown(sender, known(3), newest);
+        assert_eq!(rare.examined.sender, Some(Generation::new(3)));
+        assert_eq!((rare.unknown[0].endpoint, rare.unknown.len()), (sender, MAX_UNKNOWN));
     }
 }
