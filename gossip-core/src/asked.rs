@@ -679,4 +679,42 @@ mod tests {
         asked.want(endpoint(1), Generation::new(1), at(22));
         assert_eq!((asked.entries.len(), asked.wanted), (CAPACITY, 0));
     }
+
+    #[test]
+    fn a_peer_that_had_two_turns_waits_as_long_as_one_that_had_one() {
+        let mut asked = asked();
+        let generation = Generation::new(1);
+        // Turns are noted by one of 32 bits for each peer.
+        let taken = [PEER, OTHER].map(|peer| asked.bit(peer));
+        let third = (2..).map(endpoint).find(|peer| !taken.contains(&asked.bit(*peer))).unwrap();
+        let mut ask = |whom, seconds| asked.ask(endpoint(1), generation, whom, at(seconds));
+        assert!(ask(PEER, 0) && ask(OTHER, 1));
+        assert!(!ask(PEER, 4) && ask(PEER, 5), "a second turn");
+        assert!(ask(third, 6), "a first turn");
+        assert!(!ask(PEER, 7) && !ask(OTHER, 7));
+        assert!(ask(PEER, 10), "a third turn");
+    }
+
+    #[cfg(feature = "model")]
+    #[test]
+    fn the_model_tells_apart_what_is_wanted_asked_and_answered_and_how_doubtful_it_is() {
+        let mut asked = asked();
+        let mut numbers = Vec::new();
+        for (stage, doubts) in
+            [0, 1, 2].into_iter().flat_map(|stage| (0..=DOUBTS).map(move |doubts| (stage, doubts)))
+        {
+            let stage = match stage {
+                0 => Stage::Wanted { since: at(0) },
+                1 => Stage::Asked(Question::new(PEER, at(0))),
+                _ => Stage::Answered,
+            };
+            let n = u8::try_from(asked.entries.len()).unwrap();
+            asked.push(Entry { endpoint: endpoint(n), generation: Generation::new(1), stage, doubts });
+            numbers = asked.entries(at(0)).map(|(_, _, number, _, _)| number).collect();
+        }
+        assert_eq!(numbers.len(), 15);
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 15);
+    }
 }

@@ -387,3 +387,185 @@ impl Gossiper {
         self.is_guest() && config.seeds.iter().chain(saved).all(is_clear)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::config::{Config, ConfigBuilder};
+    use crate::message::{Codec, Digest, Message, Value};
+    use crate::metadata::MetadataId;
+    use crate::time::Timestamp;
+    use crate::uuid::Uuid;
+    use crate::verb::Verb;
+    use crate::version::{MessagingVersion, Version};
+    use crate::wire::{AddressForm, Writer};
+
+    const LOCAL: Endpoint = Endpoint::v4([10, 0, 0, 1], 7000);
+    const SEED: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);
+    const OTHER_SEED: Endpoint = Endpoint::v4([10, 0, 0, 3], 7000);
+    const STRANGER: Endpoint = Endpoint::v4([10, 0, 0, 9], 7000);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn ours() -> ConfigBuilder {
+        let config = Config::builder("c", LOCAL, Generation::new(5), [3; 32]);
+        config.change_membership(|membership| membership.shadow_round = true)
+    }
+
+    fn only_asks() -> ConfigBuilder {
+        ours().change_membership(|membership| membership.only_asks = true)
+    }
+
+    /// A node that has asked its two seeds.
+    fn asking<M>(config: ConfigBuilder<M>) -> Gossiper {
+        let config = config.seed(SEED).seed(OTHER_SEED).build().unwrap();
+        let mut gossiper = Gossiper::new(config, at(0));
+        assert!(is_question_due(&mut gossiper, 0));
+        gossiper
+    }
+
+    fn gossip_only() -> Gossiper {
+        let generation = Generation::new(5);
+        asking(Config::gossip_only("c", LOCAL, generation, [3; 32], Uuid::from_bytes([1; 16])))
+    }
+
+    /// Whether a question for [`SEED`] is due at this second.
+    fn is_question_due(gossiper: &mut Gossiper, seconds: u64) -> bool {
+        gossiper.handle_timeout(at(seconds));
+        let is_due = gossiper.is_due(SEED);
+        gossiper.forget(SEED);
+        is_due
+    }
+
+    /// An ACK that requests these and tells of those, whole.
+    fn hand_ack(gossiper: &mut Gossiper, now: Timestamp, requests: &[Endpoint], states: &[Endpoint]) {
+        let codec = Codec::new(MessagingVersion::V12);
+        let mut body = vec![0; 1_000];
+        let mut out = Writer::new(&mut body);
+        out.i32(i32::try_from(requests.len()).unwrap()).unwrap();
+        for endpoint in requests {
+            let (generation, max_version) = (Generation::new(5), Version::ZERO);
+            Digest { endpoint: *endpoint, generation, max_version }.encode(codec, &mut out).unwrap();
+        }
+        out.i32(i32::try_from(states.len()).unwrap()).unwrap();
+        for endpoint in states {
+            out.endpoint(*endpoint, AddressForm::WithPort).unwrap();
+            [5, 9, 1, ApplicationState::HOST_ID.number()]
+                .into_iter()
+                .for_each(|number| out.i32(number).unwrap());
+            let (text, version) =
+                (JavaStr::from_checked(b"11111111-1111-1111-1111-111111111111"), Version::new(3));
+            Value { text, version }.encode(&mut out).unwrap();
+        }
+        let ack = Message::decode(Verb::GOSSIP_DIGEST_ACK, out.written(), codec).unwrap().unwrap();
+        gossiper.handle_message(now, SEED, 1, &mut Session::default(), &ack);
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_process_ends_no_question_and_is_counted() {
+        let mut gossiper = asking(ours());
+        for strays in 1..=2 {
+            hand_ack(&mut gossiper, at(1), &[LOCAL], &[STRANGER]);
+            assert_eq!(gossiper.stats().stray_acks, strays);
+            assert_eq!(gossiper.life.mode(), Mode::Shadow);
+        }
+        hand_ack(&mut gossiper, at(1), &[], &[STRANGER]);
+        assert_eq!((gossiper.stats().stray_acks, gossiper.life.mode()), (2, Mode::Running));
+    }
+
+    #[test]
+    fn a_peer_that_asks_itself_is_asked_again_soon_in_a_cluster_of_others() {
+        for (mut gossiper, expected) in
+            [(asking(ours()), [5, 10]), (gossip_only(), [3, 8]), (asking(only_asks()), [3, 8])]
+        {
+            hand_ack(&mut gossiper, at(1), &[], &[]);
+            let questions = (2..=12).filter(|second| is_question_due(&mut gossiper, *second));
+            assert_eq!(questions.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_seed_is_asked_again_and_only_before_the_node_takes_part() {
+        let mut gossiper = asking(ours());
+        gossiper.ask_again(STRANGER);
+        assert!(!gossiper.is_due(STRANGER));
+        gossiper.ask_again(SEED);
+        assert!(gossiper.is_due(SEED));
+        gossiper.forget(SEED);
+        gossiper.life.enter(Mode::Running);
+        gossiper.ask_again(SEED);
+        assert!(!gossiper.is_due(SEED));
+    }
+
+    #[test]
+    fn the_parts_of_an_answer_in_packets_are_taken_for_as_long_as_an_echo_may_take() {
+        for (transport, is_late, is_taken) in [
+            (Transport::Datagram, false, true),
+            (Transport::Datagram, true, false),
+            (Transport::Internode, false, false),
+        ] {
+            let mut gossiper = asking(ours().transport(transport));
+            let wait = gossiper.config.detector.echo_timeout + Duration::from_millis(u64::from(is_late));
+            // It tells nothing of our address. So the node takes part, and its first round is one interval later.
+            hand_ack(&mut gossiper, at(3), &[], &[SEED]);
+            assert_eq!((gossiper.life.mode(), gossiper.poll_timeout()), (Mode::Running, Some(at(4))));
+            // Rounds go on, so that it is no pause.
+            (4..3 + wait.as_secs()).for_each(|second| gossiper.handle_timeout(at(second)));
+            hand_ack(&mut gossiper, at(3) + wait, &[], &[OTHER_SEED]);
+            let is_known = gossiper.members.table().find(OTHER_SEED).is_some();
+            assert_eq!(is_known, is_taken, "{transport:?}, {wait:?}");
+            assert_eq!(gossiper.stats().stray_acks > 0, !is_taken);
+        }
+    }
+
+    #[test]
+    fn a_guest_waits_four_intervals_for_a_handshake_until_it_takes_part() {
+        let mut guest = gossip_only();
+        assert!(guest.asks_as_guest() && asking(only_asks()).asks_as_guest());
+        assert_eq!(guest.question_handshake(), Duration::from_secs(4));
+        guest.life.enter(Mode::Running);
+        assert!(!guest.asks_as_guest() && !asking(ours()).asks_as_guest());
+    }
+
+    #[test]
+    fn a_node_that_takes_questions_over_connections_and_says_nothing_is_left_alone() {
+        let mut running = gossip_only();
+        running.life.enter(Mode::Running);
+        for (mut guest, is_left_alone) in [
+            (gossip_only(), true),
+            (asking(only_asks()), true),
+            (asking(only_asks().transport(Transport::Datagram)), false),
+            (running, false),
+        ] {
+            (0..2).for_each(|_| guest.note_question(SEED));
+            assert_eq!(guest.is_left_alone(SEED), is_left_alone);
+        }
+    }
+
+    #[test]
+    fn a_seed_whose_version_has_no_identifier_is_told_of_once_a_member_needs_one() {
+        for (mode, is_initialised, is_told) in [
+            (Mode::Running, true, true),
+            (Mode::Running, false, false),
+            (Mode::Shadow, true, false),
+            (Mode::Shadow, false, false),
+        ] {
+            let mut guest = gossip_only();
+            guest.life.enter(mode);
+            guest.note_speaks(SEED, 12);
+            if is_initialised {
+                guest.metadata.learn(OTHER_SEED, MetadataId::new(7));
+            }
+            guest.note_lost_for_want_of_identifier();
+            guest.tell_unreached();
+            let failure = DialFailure::SilentWithoutIdentifier;
+            let told = Event::DialFailed { endpoint: SEED, failure, times: 1 };
+            assert_eq!(guest.poll_event(), is_told.then_some(told), "{mode:?}");
+        }
+    }
+}
