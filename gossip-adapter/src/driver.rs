@@ -268,18 +268,17 @@ impl<R: Reactor> Driver<R> {
         self.engine.tell(event);
     }
 
-    /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
+    /// Takes the packets that are there. What is to be sent goes out once all are handled that one call has given: those are of one sender,
+    /// and parts of one message have one answer then.
     async fn receive(&mut self) {
         self.accept_after = None;
         for _ in 0..DATAGRAMS_PER_TURN {
             let Front::Packets(socket) = &self.front else { return };
             match self.engine.receive(|buffer| R::receive_many(socket, buffer)) {
                 Ok(true) => {
-                    while self.engine.handle_packet() {
-                        self.drain().await;
-                        if self.engine.is_stopped() {
-                            return;
-                        }
+                    self.drain().await;
+                    if self.engine.is_stopped() {
+                        return;
                     }
                 }
                 Ok(false) => return,

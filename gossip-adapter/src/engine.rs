@@ -43,8 +43,6 @@ pub struct Engine {
     send_troubles: Troubles,
     persist: Option<PersistGeneration>,
     read_buffer: Box<[u8]>,
-    /// The packets in it.
-    unhandled: Unhandled,
     write_buffer: Box<[u8]>,
     is_stopped: bool,
     /// Dropped last, since it tells of the end.
@@ -78,7 +76,6 @@ impl Engine {
             send_troubles: Troubles::new(),
             persist,
             read_buffer: vec![0; READ_BUFFER].into(),
-            unhandled: Unhandled::default(),
             write_buffer: vec![0; Node::MIN_BUFFER].into(),
             is_stopped: false,
             mailbox,
@@ -243,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// Receives a packet, and tells the node. Says whether there was one.
+    /// Receives packets once, and tells the node, which is to be polled after it. Says whether there were any.
     ///
     /// # Errors
     ///
@@ -255,7 +252,11 @@ impl Engine {
         loop {
             return match receive(&mut self.read_buffer) {
                 Ok(received) => {
-                    self.unhandled = Unhandled::of(received, self.read_buffer.len());
+                    let mut unhandled = Unhandled::of(received, self.read_buffer.len());
+                    while let Some(place) = unhandled.next() {
+                        let bytes = &self.read_buffer[place];
+                        self.node.handle_input(self.clock.now(), Input::Datagram { bytes });
+                    }
                     Ok(true)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -263,14 +264,6 @@ impl Engine {
                 Err(error) => Err(error),
             };
         }
-    }
-
-    /// Handles the next packet of those that were received; says whether there was one.
-    #[must_use = "after it the node is to be polled"]
-    pub fn handle_packet(&mut self) -> bool {
-        let Some(place) = self.unhandled.next() else { return false };
-        self.node.handle_input(self.clock.now(), Input::Datagram { bytes: &self.read_buffer[place] });
-        true
     }
 
     /// Accepting or receiving has failed. Says for how long neither is to be tried again; all else goes on.

@@ -199,9 +199,12 @@ impl Seen {
         }
     }
 
-    /// Begins a message, which has no endpoint yet.
-    pub(crate) fn clear(&mut self) {
+    /// Begins a message, which has no endpoint yet. What earlier packets of it have named is in `pending`.
+    pub(crate) fn begin(&mut self, pending: &Pending) {
         self.words.fill(0);
+        for entry in pending.wants().iter().chain(pending.gives_from(0)) {
+            self.insert(entry.slot);
+        }
     }
 
     /// Notes that a message names an endpoint. Returns whether it is the first time.
@@ -323,7 +326,7 @@ pub(crate) fn examine(
     context: &Context,
     (pending, seen): (&mut Pending, &mut Seen),
 ) -> Examined {
-    seen.clear();
+    seen.begin(pending);
     let Pending { entries, wants, gives, unknown, .. } = pending;
     let mut rare = Rare { quarantine, context, unknown, examined: Examined::default() };
     let mut comparison = Comparison {

@@ -339,22 +339,21 @@ impl Running {
         self.accept_after = Some(self.engine.now() + self.engine.front_failed(error));
     }
 
-    /// Takes the packets that are there. What is to be sent goes out after each: there is one of a kind for everybody.
+    /// Takes the packets that are there. What is to be sent goes out once all are handled that one call has given: those are of one sender,
+    /// and parts of one message have one answer then.
     fn receive(&mut self) {
         if self.is_front_to_wait() {
             return;
         }
         for _ in 0..DATAGRAMS_PER_TURN {
-            // Some may be left of the last turn.
-            while self.engine.handle_packet() {
-                self.drain();
-                if self.engine.is_stopped() || !self.may_go_on() {
-                    return;
-                }
-            }
             let Front::Packets(socket) = &self.front else { return };
             match self.engine.receive(|buffer| receive_from(&socket.source, buffer)) {
-                Ok(true) => {}
+                Ok(true) => {
+                    self.drain();
+                    if self.engine.is_stopped() || !self.may_go_on() {
+                        return;
+                    }
+                }
                 Ok(false) => {
                     self.is_front_ready = false;
                     return;

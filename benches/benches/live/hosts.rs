@@ -14,7 +14,7 @@ use gossip_benches::usage::Usage;
 use gossip_core::{ApplicationState, Endpoint, Event, Standing, Transport, Version};
 
 use crate::adapters::{self, Adapter, Spec, builder};
-use crate::process::{Crew, Totals};
+use crate::process::{Crew, Totals, add};
 use crate::trial::Run;
 
 const CLUSTER: &str = "live";
@@ -80,6 +80,8 @@ pub(crate) fn hold(arguments: &[String]) -> Fallible<()> {
                 format!("{} {}", counts.clone().min().unwrap_or(0), counts.sum::<usize>())
             }
             ["totals"] => totals(&handles, memory_before)?.to_string(),
+            // The counters of all nodes, added up, in their order.
+            ["counters"] => words_of(counters(&handles)?.iter()),
             ["publish", node, value] => {
                 let handle = &handles[node.parse::<usize>()? % handles.len()];
                 let at = unix_micros();
@@ -220,6 +222,15 @@ fn totals(handles: &[Handle], memory_before: u64) -> Fallible<Totals> {
     }
     totals.memory_kb = Usage::of(std::process::id())?.resident_kb.saturating_sub(memory_before);
     Ok(totals)
+}
+
+fn counters(handles: &[Handle]) -> Fallible<Vec<u64>> {
+    let mut sums = Vec::new();
+    for handle in handles {
+        let stats = handle.vitals(Vec::new()).wait()?.stats;
+        add(&mut sums, stats.counters().map(|counter| counter.value));
+    }
+    Ok(sums)
 }
 
 /// Notes by how much a thread is woken too late. If it is by seconds, the machine has no time for the nodes, and they are not to blame.

@@ -53,6 +53,9 @@ fn bench(options: &Options) -> Fallible<()> {
         match trial::run(*run, options.plan) {
             Ok(found) => {
                 println!("{}", row(run, &found));
+                if options.says_counters {
+                    say_counters(run, &found);
+                }
                 failures.extend(fault(run, &found));
             }
             Err(error) => failures.push(format!("{}: {error}", name(run))),
@@ -108,6 +111,18 @@ fn row(run: &Run, found: &Found) -> String {
     )
 }
 
+/// What a node has counted in a second of the measured time. What is less than once in a hundred seconds is left out.
+#[expect(clippy::cast_precision_loss, reason = "it is shown")]
+fn say_counters(run: &Run, found: &Found) {
+    let node_seconds = f64::from(run.nodes) * found.measured.as_secs_f64();
+    for (counter, count) in gossip_core::Stats::default().counters().zip(&found.counters) {
+        let rate = *count as f64 / node_seconds;
+        if rate >= 0.01 {
+            eprintln!("live: {rate:10.2} {}", counter.name);
+        }
+    }
+}
+
 /// Of times in order: the one that so many of a hundred do not exceed.
 fn share(times: &[Duration], percent: usize) -> Duration {
     let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
@@ -118,6 +133,8 @@ fn share(times: &[Duration], percent: usize) -> Duration {
 struct Options {
     runs: Vec<Run>,
     plan: Plan,
+    /// Whether the counters of a node are said on standard error.
+    says_counters: bool,
 }
 
 impl Options {
@@ -174,7 +191,7 @@ impl Options {
             }
         }
         runs.retain(|_| is_wanted);
-        Ok(Self { runs, plan })
+        Ok(Self { runs, plan, says_counters: has("--counters") })
     }
 }
 

@@ -90,6 +90,16 @@ impl fmt::Display for Totals {
     }
 }
 
+/// Adds numbers to those at the same places.
+pub(crate) fn add(sums: &mut Vec<u64>, numbers: impl IntoIterator<Item = u64>) {
+    for (place, number) in numbers.into_iter().enumerate() {
+        match sums.get_mut(place) {
+            Some(sum) => *sum += number,
+            None => sums.push(number),
+        }
+    }
+}
+
 /// Such a process. It ends at the latest when this is dropped.
 pub(crate) struct Process {
     child: Child,

@@ -9,7 +9,7 @@ use gossip_benches::usage::{self, Usage};
 
 use crate::adapters::Adapter;
 use crate::hosts::unix_micros;
-use crate::process::{Crew, Process, Totals};
+use crate::process::{Crew, Process, Totals, add};
 
 /// Which cluster.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Found {
     pub(crate) measured: Duration,
     pub(crate) before: Totals,
     pub(crate) after: Totals,
+    /// The counters of all nodes, by their order: how much they have grown during `measured`.
+    pub(crate) counters: Vec<u64>,
     /// By value: how long until all nodes knew it.
     pub(crate) news: Vec<Duration>,
     /// By verdict: how long after the kill.
@@ -174,12 +176,25 @@ impl Trial {
         Ok(cpu)
     }
 
+    fn counters(&mut self) -> io::Result<Vec<u64>> {
+        let mut sums = Vec::new();
+        for process in self.all() {
+            add(&mut sums, process.numbers("counters")?);
+        }
+        Ok(sums)
+    }
+
     fn measure(&mut self, found: &mut Found) -> Fallible<()> {
         found.before = self.totals()?;
+        let counters = self.counters()?;
         let (began, cpu) = (Instant::now(), self.cpu()?);
         thread::sleep(self.plan.measured);
         (found.measured, found.cpu) = (began.elapsed(), self.cpu()?.saturating_sub(cpu));
         found.after = self.totals()?;
+        found.counters = self.counters()?;
+        for (after, before) in found.counters.iter_mut().zip(counters) {
+            *after = after.saturating_sub(before);
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use self::outbox::{ListId, Outbox};
 pub(crate) use self::write::Audience;
 pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
 use super::journal::Journal;
+use super::session::Session;
 use crate::asked::Asked;
 use crate::config::Config;
 use crate::delta::Scratch;
@@ -253,18 +254,22 @@ impl Exchange {
     // What becomes due.
 
     /// Compares the digests of a SYN with what is known, and notes the ACK that answers it. Nothing if there is no room.
+    ///
+    /// The parts of a SYN that came in several packets have one answer, if they are here before it is written.
     pub(super) fn answer_syn(
         &mut self,
         (table, quarantine): (&mut EndpointTable, &Quarantine),
         syn: &Syn<'_>,
         context: &digest::Context,
-        reply_limit: Option<u32>,
+        session: &Session,
         journal: &mut Journal,
     ) -> Option<Examined> {
-        let list = self.take_list(journal)?;
+        let is_part = session.is_packet && session.reply_limit.is_none();
+        let begun = if is_part { self.outbox.unwritten_ack(context.sender) } else { None };
+        let list = begun.or_else(|| self.take_list(journal))?;
         let lists = (self.outbox.list_mut(list), &mut self.seen);
         let examined = digest::examine(table, quarantine, &syn.digests, context, lists);
-        if self.outbox.ack(context.sender, list, reply_limit).is_err() {
+        if begun.is_none() && self.outbox.ack(context.sender, list, session.reply_limit).is_err() {
             journal.stats.exchanges_dropped += 1;
         }
         Some(examined)
@@ -297,17 +302,18 @@ impl Exchange {
         }
     }
 
-    /// Notes the ACK2 that answers the requests of an ACK.
+    /// Notes the ACK2 that answers the requests of an ACK. The parts of one have one answer, as those of a SYN.
     pub(super) fn answer_ack(
         &mut self,
         table: &EndpointTable,
-        from: Endpoint,
+        (from, session): (Endpoint, &Session),
         ack: &Ack<'_>,
         journal: &mut Journal,
     ) -> Option<Requested> {
-        let list = self.take_list(journal)?;
+        let begun = if session.is_packet { self.outbox.unwritten_ack2(from) } else { None };
+        let list = begun.or_else(|| self.take_list(journal))?;
         let pending = self.outbox.list_mut(list);
-        self.seen.clear();
+        self.seen.begin(pending);
         let mut cursor = Cursor::default();
         let mut requested = Requested { everything_of_us: false, us: false };
         // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
@@ -331,7 +337,7 @@ impl Exchange {
                 give(table.find_next(request.endpoint, &mut cursor), known);
             }
         }
-        if self.outbox.ack2(from, list).is_err() {
+        if begun.is_none() && self.outbox.ack2(from, list).is_err() {
             journal.stats.exchanges_dropped += 1;
         }
         Some(requested)

@@ -39,13 +39,8 @@ impl Gossiper {
         }
         let newest = self.clock.newest_generation();
         let context = digest::Context { sender: from, newest, now: self.clock.now() };
-        let answered = self.exchange.answer_syn(
-            self.members.known_mut(),
-            syn,
-            &context,
-            session.reply_limit,
-            &mut self.journal,
-        );
+        let answered =
+            self.exchange.answer_syn(self.members.known_mut(), syn, &context, session, &mut self.journal);
         let Some(examined) = answered else { return };
         self.journal.stats.future_generations += u64::from(examined.future);
         if let Some((endpoint, generation)) = examined.first_future {
@@ -242,7 +237,8 @@ impl Gossiper {
             }
         }
         self.rounds.heard(self.clock.now());
-        let answered = self.exchange.answer_ack(self.members.table(), from, ack, &mut self.journal);
+        let answered =
+            self.exchange.answer_ack(self.members.table(), (from, session), ack, &mut self.journal);
         let Some(requested) = answered else { return };
         self.publishing().on_answer(from, requested.us);
         if requested.everything_of_us {

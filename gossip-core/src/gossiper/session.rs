@@ -12,6 +12,8 @@ pub struct Session {
     pub(super) generation: Option<Generation>,
     /// How many bytes the body of an answer may take, if the asking peer has not proven its address.
     pub(super) reply_limit: Option<u32>,
+    /// Whether it came in a packet: what does not fit one comes in several.
+    pub(super) is_packet: bool,
     /// Whether what came fills a packet, so that the rest of it may be in others.
     pub(super) may_follow: bool,
     /// Whether SYNs over the connection carry the identifier of the cluster's metadata.
@@ -21,12 +23,18 @@ pub struct Session {
 impl Session {
     /// That of a new connection, from a peer whose process is known or not.
     pub(super) const fn of_connection(generation: Option<Generation>) -> Self {
-        Self { generation, reply_limit: None, may_follow: false, has_metadata_id: false }
+        Self { generation, reply_limit: None, is_packet: false, may_follow: false, has_metadata_id: false }
     }
 
     /// That of one packet, which names the process that sent it.
     pub(crate) const fn of_packet(generation: Generation, reply_limit: Option<u32>) -> Self {
-        Self { generation: Some(generation), reply_limit, may_follow: false, has_metadata_id: false }
+        Self {
+            generation: Some(generation),
+            reply_limit,
+            is_packet: true,
+            may_follow: false,
+            has_metadata_id: false,
+        }
     }
 
     /// The same, of a packet that is full, or not.

@@ -39,7 +39,8 @@ group! {
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub echo_timeout: Option<Duration>,
         /// A live endpoint from which nothing came for this time is asked directly whether it can be reached.
-        /// Default 10 intervals.
+        /// Default: twice as many intervals as there are endpoints, at least 10. In that time nearly each was chosen for an exchange, or chose us.
+        /// One that leaves a SYN unanswered is asked after 10 intervals.
         #[cfg_attr(feature = "serde", serde(with = "super::duration_text::optional"))]
         pub probe_after: Option<Duration>,
         /// Whether an endpoint that does not answer a direct probe is convicted. Default: off, and an event reports it.
@@ -73,7 +74,7 @@ pub(crate) struct ResolvedDetector {
     pub(crate) pace: Option<Duration>,
     pub(crate) max_local_pause: Duration,
     pub(crate) echo_timeout: Duration,
-    pub(crate) probe_after: Duration,
+    pub(crate) probe_after: Option<Duration>,
     pub(crate) probe_convicts: bool,
 }
 
@@ -101,7 +102,7 @@ impl Detector {
                 .then(|| (interval * 9 / 10).min(greatest)),
             max_local_pause: intervals(self.max_local_pause, 5),
             echo_timeout: intervals(self.echo_timeout, 10),
-            probe_after: intervals(self.probe_after, 10),
+            probe_after: self.probe_after,
             probe_convicts: self.probe_convicts,
         };
         if !(1.0..=1_000.0).contains(&resolved.phi_convict_threshold) {
@@ -129,7 +130,7 @@ impl From<ResolvedDetector> for Detector {
             max_arrival_interval: Some(resolved.max_arrival_interval),
             max_local_pause: Some(resolved.max_local_pause),
             echo_timeout: Some(resolved.echo_timeout),
-            probe_after: Some(resolved.probe_after),
+            probe_after: resolved.probe_after,
             probe_convicts: resolved.probe_convicts,
         }
     }

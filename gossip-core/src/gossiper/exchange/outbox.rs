@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::config::MIN_PEERS;
-use crate::digest::{Entry, Pending};
+use crate::digest::{Entry, Pending, Progress};
 use crate::endpoint::Endpoint;
 use crate::message::Codec;
 use crate::slot::Slot;
@@ -328,6 +328,22 @@ impl Outbox {
             due.ack_limit = limit;
             due.ack.replace(list)
         })
+    }
+
+    /// The list of an ACK that is due to `to`, of which nothing is written yet: what else the peer asks in further packets goes there, too.
+    pub(super) fn unwritten_ack(&self, to: Endpoint) -> Option<ListId> {
+        let due = &self.peers[self.find(to)? as usize].due;
+        due.ack.filter(|list| due.ack_limit.is_none() && self.is_unwritten(*list))
+    }
+
+    /// As [`Outbox::unwritten_ack`], of an ACK2.
+    pub(super) fn unwritten_ack2(&self, to: Endpoint) -> Option<ListId> {
+        let due = &self.peers[self.find(to)? as usize].due;
+        due.ack2.filter(|list| self.is_unwritten(*list))
+    }
+
+    fn is_unwritten(&self, list: ListId) -> bool {
+        self.lists[usize::from(list.0)].progress == Progress::default()
     }
 
     /// Notes an ACK2; as [`Outbox::ack`].

@@ -23,6 +23,9 @@ struct Allowed {
     resets: u32,
 }
 
+/// For how many intervals an endpoint is silent before it is probed, at the least.
+const MIN_PROBE_INTERVALS: u32 = 10;
+
 /// How many rows are looked at in a round for one that is to be probed.
 const PROBE_ROWS: usize = 256;
 
@@ -247,18 +250,22 @@ impl Membership<'_> {
         }
     }
 
-    /// Begins a direct probe of the next endpoint that only others call live: one a round, in turn. So it costs the same in a cluster of
-    /// any size, and each is probed within as many rounds as there are endpoints. `silent` has not answered a SYN, and goes first.
+    /// Begins a direct probe of the next endpoint that only others call live: at most one a round, in turn. `silent` has not answered a SYN,
+    /// and goes first.
+    ///
+    /// A round chooses one of N endpoints, and one of N nodes chooses us: after 2 N rounds about e⁻⁴, one of fifty, is left that took no part
+    /// in an exchange with us. So a probe is sent every thirteen rounds at any N, where all links work, and a link that does not is found
+    /// within 3 N rounds at the most.
     pub(in super::super) fn probe_next(&mut self, silent: Option<Endpoint>) {
         if let Some(slot) = silent.and_then(|silent| self.members.table.find(silent))
-            && self.silence(slot) > self.config.detector.probe_after
+            && self.silence(slot) > self.probe_after(0)
             && self.may_be_probed(slot)
         {
             return self.probe(slot);
         }
         let (rows, now) = (self.members.table.places().len(), self.clock.now());
-        let watch =
-            Watch { now, silence: Silence::NEVER, probe_after: nanos(self.config.detector.probe_after) };
+        let probe_after = nanos(self.probe_after(self.members.table.len()));
+        let watch = Watch { now, silence: Silence::NEVER, probe_after };
         let first = self.members.next_probe.max(Slot::FIRST.index() + 1);
         self.members.next_probe = if first + PROBE_ROWS < rows { first + PROBE_ROWS } else { 0 };
         let mut at = first;
@@ -269,6 +276,14 @@ impl Membership<'_> {
                 return self.probe(slot);
             }
         }
+    }
+
+    /// The silence after which an endpoint is probed that answers SYNs, as far as is known, in a cluster of so many.
+    fn probe_after(&self, endpoints: usize) -> core::time::Duration {
+        self.config.detector.probe_after.unwrap_or_else(|| {
+            let intervals = u32::try_from(2 * endpoints).unwrap_or(u32::MAX).max(MIN_PROBE_INTERVALS);
+            self.config.interval.saturating_mul(intervals)
+        })
     }
 
     fn may_be_probed(&self, slot: Slot) -> bool {
