@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -36,6 +36,7 @@ pub struct Driver<R: Reactor> {
     first: u8,
     /// Packets that wait for more to the same address.
     burst: Burst,
+    timer: Timer,
     /// Dropped after the sockets, so that the program that waits for the end finds the port free.
     engine: Engine,
 }
@@ -46,6 +47,12 @@ enum Front<R: Reactor> {
     /// None: the node accepts no connections now. It had listened at this address.
     Closed(SocketAddr),
     Packets(R::Packets),
+}
+
+/// The wait for the time at which the node wants to be woken. It is kept while that stays the same, as it does in most turns.
+struct Timer {
+    until: Option<Instant>,
+    wait: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// What is to be done next.
@@ -116,6 +123,7 @@ impl<R: Reactor> Driver<R> {
             waits: FuturesUnordered::new(),
             first: 0,
             burst: Burst::new(),
+            timer: Timer::new(),
             engine,
         };
         Ok((driver, handle, events))
@@ -149,8 +157,8 @@ impl<R: Reactor> Driver<R> {
     /// there; [`Driver::give_way`] sees to it that the timer does not wait for long. Of what may be there, each is asked first in
     /// turn, so that none of it waits for the others for ever.
     async fn next(&mut self) -> Turn<R> {
-        let Self { front, accept_after, waits, engine, first, .. } = self;
-        let mut timeout = pin!(sleep::<R>(engine.deadline_instant()));
+        let Self { front, accept_after, waits, engine, first, timer, .. } = self;
+        timer.set::<R>(engine.deadline_instant());
         let mut arrival = pin!(front.arrival(*accept_after));
         *first = (*first + 1) % 3;
         let mut was_suspended = false;
@@ -169,7 +177,7 @@ impl<R: Reactor> Driver<R> {
                     return turn;
                 }
             }
-            let turn = timeout.as_mut().poll(context).map(|()| Turn::Timeout);
+            let turn = timer.poll(context).map(|()| Turn::Timeout);
             was_suspended |= turn.is_pending();
             turn
         })
@@ -400,6 +408,30 @@ impl<R: Reactor> fmt::Debug for Driver<R> {
     }
 }
 
+impl Timer {
+    fn new() -> Self {
+        Self { until: None, wait: Box::pin(pending()) }
+    }
+
+    fn set<R: Reactor>(&mut self, until: Option<Instant>) {
+        if self.until != until {
+            self.until = until;
+            self.wait = match until {
+                Some(until) => Box::pin(R::sleep_until(until)),
+                None => Box::pin(pending()),
+            };
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let polled = self.wait.as_mut().poll(context);
+        if polled.is_ready() {
+            *self = Self::new();
+        }
+        polled
+    }
+}
+
 impl<R: Reactor> Front<R> {
     async fn arrival(&self, accept_after: Option<Instant>) -> Arrival<R> {
         if let Some(after) = accept_after {
@@ -453,11 +485,4 @@ fn wait<R: Reactor>(
 ) -> (Wait<R>, AbortHandle) {
     let (ready, abort) = abortable(ready);
     (Box::pin(async move { ready.await.ok() }), abort)
-}
-
-async fn sleep<R: Reactor>(until: Option<Instant>) {
-    match until {
-        Some(until) => R::sleep_until(until).await,
-        None => pending().await,
-    }
 }

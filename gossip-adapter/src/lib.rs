@@ -106,6 +106,8 @@ pub use packets::{receive_packets, send_packets};
 pub use rarely::Rarely;
 #[cfg(feature = "async")]
 pub use reactor::Reactor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use socket::read_bytes;
 pub use socket::{
     ACCEPT_PAUSE, DATAGRAMS_PER_TURN, READ_BUFFER, READS_PER_TURN, TIME_SLICE, Unwritten, Written,
     dial_failure,

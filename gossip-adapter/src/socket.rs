@@ -35,6 +35,19 @@ pub fn dial_failure(error: &io::Error) -> DialFailure {
     }
 }
 
+/// Reads what a stream socket has.
+///
+/// # Errors
+///
+/// Those of the system.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn read_bytes(socket: &impl std::os::fd::AsFd, into: &mut [u8]) -> io::Result<usize> {
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{MsgFlags, recv};
+    Ok(recv(socket.as_fd().as_raw_fd(), into, MsgFlags::empty())?)
+}
+
 /// How far a write has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]

@@ -1,5 +1,6 @@
 //! The sockets and the timer of tokio.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::time::Instant;
 
 use gossip_adapter::Reactor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use gossip_adapter::{Received, receive_packets, send_packets};
+use gossip_adapter::{Received, read_bytes, receive_packets, send_packets};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 
+/// One task alone waits for each socket, so that the polling functions of the runtime serve: what they wait with is less than a future.
 pub(crate) enum Sockets {}
 
 impl Reactor for Sockets {
@@ -30,7 +32,7 @@ impl Reactor for Sockets {
     }
 
     async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-        listener.accept().await
+        poll_fn(|context| listener.poll_accept(context)).await
     }
 
     async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
@@ -42,15 +44,28 @@ impl Reactor for Sockets {
     }
 
     async fn readable(stream: Arc<TcpStream>) {
-        let _ = stream.readable().await;
+        let _ = poll_fn(|context| stream.poll_read_ready(context)).await;
     }
 
     async fn writable(stream: Arc<TcpStream>) {
-        let _ = stream.writable().await;
+        let _ = poll_fn(|context| stream.poll_write_ready(context)).await;
     }
 
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
         stream.try_read(into)
+    }
+
+    /// If less came than there is room for, nothing is left, and epoll tells of what comes later. So the next wait is one, and not a read that
+    /// finds nothing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        let read = stream.try_io(Interest::READABLE, || {
+            count = read_bytes(stream, into)?;
+            if count > 0 && count < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        });
+        if count > 0 { Ok(count) } else { read }
     }
 
     fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
@@ -69,7 +84,7 @@ impl Reactor for Sockets {
     }
 
     async fn packets_ready(socket: &UdpSocket) {
-        let _ = socket.readable().await;
+        let _ = poll_fn(|context| socket.poll_recv_ready(context)).await;
     }
 
     fn receive(socket: &UdpSocket, into: &mut [u8]) -> io::Result<usize> {

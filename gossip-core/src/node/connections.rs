@@ -1,6 +1,7 @@
 //! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
 
 pub(super) mod large;
+mod overdue;
 mod room;
 #[cfg(feature = "tls")]
 mod secured;
@@ -49,6 +50,8 @@ const MAX_PEERS: usize = 8_192;
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Vec<Option<Connection>>,
+    /// When each is closed unless something happens, by its place: apart from the rest, since all of them are looked at each second.
+    deadlines: Vec<Timestamp>,
     free_places: Vec<u32>,
     opened: u64,
     /// How many of them the driver knows of. A dial that ends before the driver hears of it does not count.
@@ -68,6 +71,8 @@ pub(super) struct Connections {
     handshakes: usize,
     peers: Vec<Option<Peer>>,
     free_peers: Vec<u32>,
+    /// Whether there may be peers without a connection, which are to be forgotten in time.
+    has_loose_peers: bool,
     index: HashTable<u32>,
     hash: FixedState,
     actions: VecDeque<Action>,
@@ -136,8 +141,6 @@ struct Peer {
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     opened: Timestamp,
-    /// When it is closed unless something happens.
-    deadline: Timestamp,
     /// When something last came over it, or went.
     heard: Timestamp,
     /// Of an accepted one: who says it is the dialler, and of which type it is.
@@ -258,6 +261,7 @@ impl Connections {
     pub(super) fn new(config: &Config, hash_key: u64) -> Self {
         Self {
             places: Vec::new(),
+            deadlines: Vec::new(),
             free_places: Vec::new(),
             opened: 0,
             told: 0,
@@ -270,6 +274,7 @@ impl Connections {
             handshakes: 0,
             peers: Vec::new(),
             free_peers: Vec::new(),
+            has_loose_peers: false,
             index: HashTable::new(),
             hash: FixedState::with_seed(hash_key),
             actions: VecDeque::new(),
@@ -440,13 +445,13 @@ impl Connections {
     /// than echoes and pings.
     pub(super) fn written(&mut self, now: Timestamp, id: ConnectionId, is_exchange: bool) {
         let stalled = now + self.limits.handshake_timeout;
-        if let Some(Connection { side: Side::Dialled(dialled), deadline, heard, .. }) = self.get_mut(id) {
+        if let Some(Connection { side: Side::Dialled(dialled), heard, .. }) = self.get_mut(id) {
             dialled.is_writable = false;
             if is_exchange {
                 dialled.used = now;
             }
-            *deadline = stalled;
             *heard = now;
+            self.deadlines[place(id)] = stalled;
         }
     }
 
@@ -456,17 +461,16 @@ impl Connections {
         // Deviation: Cassandra waits for an answer without limit once it is connected.
         let limit = self.limits.handshake_timeout;
         let deadline = now + patience.map_or(limit, |patience| patience.min(limit));
-        if let Some(Connection { side: Side::Dialled(dialled), deadline: place, opened, .. }) =
-            self.get_mut(id)
+        if let Some(Connection { side: Side::Dialled(dialled), opened, .. }) = self.get_mut(id)
             && dialled.stage == Stage::Dialling
         {
             dialled.stage = Stage::Handshaking;
-            *place = deadline;
             let (is_stranger, took) = (dialled.is_stranger, now.saturating_since(*opened));
             self.dial_time = took.max((self.dial_time * 7 + took) / 8);
             self.dials -= 1;
             self.stranger_dials -= usize::from(is_stranger);
             self.dial_room = (self.dial_room + 1).min(self.limits.max_dials);
+            self.deadlines[place(id)] = deadline;
             self.actions.push_back(Action::Initiate(id));
         }
     }
@@ -485,10 +489,10 @@ impl Connections {
     /// The handshake of a dialled connection is done.
     pub(super) fn on_established(&mut self, now: Timestamp, id: ConnectionId, version: MessagingVersion) {
         let idle = now + self.limits.idle_timeout;
-        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+        if let Some(Connection { side: Side::Dialled(dialled), .. }) = self.get_mut(id) {
             dialled.stage = Stage::Established(version);
-            *deadline = idle;
             let peer = dialled.peer;
+            self.deadlines[place(id)] = idle;
             if let Some(known) = self.peers[peer.0 as usize].as_mut() {
                 known.failures = 0;
             }
@@ -502,10 +506,10 @@ impl Connections {
         if self.has_more(id) {
             return;
         }
-        if let Some(Connection { side: Side::Dialled(dialled), deadline, .. }) = self.get_mut(id) {
+        if let Some(Connection { side: Side::Dialled(dialled), .. }) = self.get_mut(id) {
             dialled.is_writable = true;
             if matches!(dialled.stage, Stage::Established(_)) {
-                *deadline = idle;
+                self.deadlines[place(id)] = idle;
             }
         }
     }
@@ -541,10 +545,10 @@ impl Connections {
     pub(super) fn heard(&mut self, now: Timestamp, id: ConnectionId, has_finished: bool) -> bool {
         let Limits { handshake_timeout, idle_timeout, max_inbound_bytes, .. } = self.limits;
         let keeps = self.inbound_bytes <= max_inbound_bytes / 4;
-        let (mut before, mut after, mut greeted) = (0, 0, None);
+        let (mut before, mut after, mut greeted, mut deadline) = (0, 0, None, None);
         if let Some(connection) = self.get_mut(id) {
             let (buffered, capacity) = connection.held(keeps);
-            let Connection { side: Side::Accepted(accepted), deadline, heard, .. } = connection else {
+            let Connection { side: Side::Accepted(accepted), heard, .. } = connection else {
                 return false;
             };
             *heard = now;
@@ -555,9 +559,9 @@ impl Connections {
             }
             if accepted.machine.version().is_some() {
                 // A peer that has begun a message must continue it, and finish it in time.
-                *deadline = accepted.unfinished_since.map_or(now + idle_timeout, |since| {
+                deadline = Some(accepted.unfinished_since.map_or(now + idle_timeout, |since| {
                     (now + handshake_timeout).min(since + handshake_timeout * MAX_WAITS)
-                });
+                }));
             }
             if let Some(initiate) = accepted.machine.initiate()
                 && !accepted.is_greeted
@@ -568,6 +572,9 @@ impl Connections {
             before = accepted.capacity;
             after = capacity;
             accepted.capacity = after;
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines[place(id)] = deadline;
         }
         self.inbound_bytes = self.inbound_bytes - before + after;
         if let Some((from, kind)) = greeted {
@@ -697,13 +704,14 @@ impl Connections {
         let failures = self.peers[dialled.peer.0 as usize].as_ref().map_or(0, |peer| peer.failures);
         let failures = if was_established { 0 } else { failures.saturating_add(1) };
         // A dial that took too long is a burden on machines that do not keep up; one that was refused is none, and the peer may be back at once.
-        let took_too_long = dialled.stage == Stage::Dialling && connection.deadline <= now;
+        let took_too_long = dialled.stage == Stage::Dialling && self.deadlines[place(id)] <= now;
         let retry = self.pause_after(failures, dialled.is_stranger, took_too_long);
         // Not all that failed together are tried again together.
         let retry = self.spread(retry, id);
         let Some(peer) = self.peers[dialled.peer.0 as usize].as_mut() else { return Gone::Other };
         let mut unsent = None;
         peer.connections[index(dialled.kind)] = None;
+        self.has_loose_peers = true;
         peer.pings[index(dialled.kind)] = None;
         if dialled.kind == ConnectionType::Large {
             unsent = peer.large.take();
@@ -722,54 +730,11 @@ impl Connections {
         gone
     }
 
-    /// A connection for which too long nothing has happened. A dial is given up at the second look at which it takes too long: that it
-    /// was taken may be known to the driver, which has passed in the time first.
-    pub(super) fn next_overdue(&mut self, now: Timestamp) -> Option<ConnectionId> {
-        let looked = self.looked;
-        let is_overdue = |connection: &&Connection| match &connection.side {
-            Side::Dialled(Dialled { stage: Stage::Dialling, .. }) => connection.deadline <= looked,
-            _ => connection.deadline <= now,
-        };
-        let overdue = self.places.iter().flatten().find(is_overdue)?;
-        if matches!(&overdue.side, Side::Dialled(dialled) if dialled.stage == Stage::Dialling) {
-            self.has_slow_dial = true;
-        }
-        Some(overdue.id)
-    }
-
-    /// All connections were looked at. If a dial has taken too long, fewer are begun together: where the machines or the network do not
-    /// keep up, each more would make all others take longer.
-    pub(super) fn end_look(&mut self, now: Timestamp) {
-        self.looked = now;
-        if core::mem::take(&mut self.has_slow_dial) {
-            self.dial_room = (self.dial_room / 2).max(MIN_DIALS).min(self.limits.max_dials);
-        }
-    }
-
     /// A pause that is up to a quarter longer or shorter than the given one.
     fn spread(&self, pause: Duration, id: ConnectionId) -> Duration {
         // A remainder of 128 at the most.
         let share = u32::try_from(self.hash.hash_one(id.number()) % 129).unwrap_or(0);
         pause / 256 * (192 + share)
-    }
-
-    /// Forgets peers to which there is no connection, and which may be dialled at any time; those that could not be reached only when
-    /// they were left alone for as long again.
-    pub(super) fn forget_peers(&mut self, now: Timestamp) {
-        let longest = self.pause_after(u8::MAX, true, true);
-        for at in 0..self.peers.len() {
-            let idle = self.peers[at].take_if(|peer| {
-                let until = if peer.failures == 0 { peer.retry_at } else { peer.retry_at + longest };
-                peer.connections == [None; 3] && until <= now
-            });
-            let Some(peer) = idle else { continue };
-            let found =
-                self.index.find_entry(self.hash.hash_one(peer.endpoint), |found| *found as usize == at);
-            if let Ok(entry) = found {
-                self.free_peers.push(*entry.get());
-                entry.remove();
-            }
-        }
     }
 
     fn dial(
@@ -811,6 +776,7 @@ impl Connections {
             Some(place) => place,
             None => {
                 self.places.push(None);
+                self.deadlines.push(deadline);
                 // So that nothing has to be allocated when connections end, or open again.
                 self.free_places.reserve(self.places.len());
                 self.actions.reserve(self.places.len() * 4);
@@ -822,10 +788,10 @@ impl Connections {
         self.opened += 1;
         self.told += u64::from(matches!(side, Side::Accepted(_)));
         let id = ConnectionId::new(self.opened << PLACE_BITS | u64::from(place));
+        self.deadlines[place as usize] = deadline;
         self.places[place as usize] = Some(Connection {
             id,
             opened: now,
-            deadline,
             heard: now,
             owner: None,
             #[cfg(feature = "tls")]
@@ -857,6 +823,7 @@ impl Connections {
             }
             None => return None,
         };
+        self.has_loose_peers = true;
         self.peers[at as usize] = Some(Peer {
             endpoint,
             connections: [None; 3],

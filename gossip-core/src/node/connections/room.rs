@@ -332,20 +332,6 @@ impl Connections {
         self.limits.retry.saturating_mul(1 << doublings)
     }
 
-    /// Our own pause is not the silence of a peer: all deadlines move by its length.
-    pub(in crate::node) fn put_off(&mut self, pause: Duration) {
-        for connection in self.places.iter_mut().flatten() {
-            connection.deadline = connection.deadline + pause;
-            connection.heard = connection.heard + pause;
-            if let Side::Accepted(accepted) = &mut connection.side {
-                accepted.unfinished_since = accepted.unfinished_since.map(|since| since + pause);
-            }
-        }
-        for large in self.peers.iter_mut().flatten().filter_map(|peer| peer.large.as_mut()) {
-            large.begun = large.begun + pause;
-        }
-    }
-
     /// Closes connections from and to addresses that are not allowed.
     pub(in crate::node) fn close_what_is_not_allowed(&mut self, now: Timestamp) {
         for at in 0..self.places.len() {
