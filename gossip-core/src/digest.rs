@@ -533,11 +533,20 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_part_of_a_message_has_named_is_not_new() {
+        let mut seen = Seen::default();
+        seen.reserve(10);
+        seen.begin(&pending());
+        let is_new: Vec<_> = (0..8).map(|number| seen.insert(Slot::from_number(number))).collect();
+        assert_eq!(is_new, [false, false, false, false, false, false, false, true]);
+    }
+
+    #[test]
     fn each_row_is_new_once_in_a_message() {
         let mut seen = Seen::default();
         seen.reserve(200);
         for _ in 0..2 {
-            seen.clear();
+            seen.begin(&Pending::default());
             for is_new in [true, false] {
                 assert!((0..200).all(|number| seen.insert(Slot::from_number(number)) == is_new));
             }

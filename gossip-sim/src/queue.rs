@@ -33,6 +33,10 @@ impl<T> Queue<T> {
         self.heap.peek().map(|entry| entry.0.at)
     }
 
+    pub(crate) fn next(&self) -> Option<(Timestamp, &T)> {
+        self.heap.peek().map(|entry| (entry.0.at, &entry.0.what))
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(Timestamp, T)> {
         self.heap.pop().map(|entry| (entry.0.at, entry.0.what))
     }

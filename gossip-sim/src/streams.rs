@@ -217,6 +217,7 @@ impl<P: Probe> Cluster<P> {
 
     pub(crate) fn drain_node(&mut self, host: usize) {
         let mut buffer = mem::take(&mut self.buffer);
+        let mut last = None;
         loop {
             let Self { hosts, probe, now, .. } = self;
             let Some(Process::Node(process)) = hosts[host].process.as_mut() else { break };
@@ -230,7 +231,7 @@ impl<P: Probe> Cluster<P> {
                         self.close_end(pipe, side);
                     }
                 }
-                Output::Datagram { to, bytes } => self.send_packet(host, to, bytes),
+                Output::Datagram { to, bytes } => self.send_packet(host, to, bytes, &mut last),
                 Output::Event(event) => self.on_event(host, event),
                 Output::Timeout(until) => {
                     self.sleep(host, until);

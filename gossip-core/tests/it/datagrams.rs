@@ -64,6 +64,14 @@ impl Played {
         self.sent()
     }
 
+    /// Receives packets that one call of the system has given: nothing is sent before all are handled.
+    fn receive_together(&mut self, packets: &[Vec<u8>]) -> Vec<Sent> {
+        for bytes in packets {
+            self.node.handle_input(self.now, Input::Datagram { bytes });
+        }
+        self.sent()
+    }
+
     pub(crate) fn round(&mut self) -> Vec<Sent> {
         self.now = self.now + Duration::from_secs(1);
         self.node.handle_input(self.now, Input::Timeout);
@@ -264,6 +272,103 @@ fn meet(a: &mut Played) -> Cookie {
     let state = State::new(heartbeat(1, 5), &[(ApplicationState::STATUS_WITH_PORT, "NORMAL,1", 4)]);
     a.receive(&packet(B, cookie, &[ack2(&[(B, state)])]));
     cookie
+}
+
+/// A node that knows 60 endpoints under version 5, and the cookie that B has to repeat.
+fn knows_sixty() -> (Played, Cookie) {
+    let mut a = Played::new(datagrams(A));
+    let cookie = meet(&mut a);
+    for batch in sixty().chunks(20) {
+        let digests: Vec<_> = batch.iter().map(|at| digest(at, 1, 5)).collect();
+        a.receive(&packet(B, cookie, &[syn(&digests)]));
+        let state = || State::new(heartbeat(1, 5), &[]);
+        let states: Vec<_> = batch.iter().map(|at| (at.as_str(), state())).collect();
+        a.receive(&packet(B, cookie, &[ack2(&states)]));
+    }
+    assert_eq!(a.node.gossiper().endpoint_count(), 62);
+    (a, cookie)
+}
+
+fn sixty() -> Vec<String> {
+    (1..=60).map(|n| format!("10.2.0.{n}:7000")).collect()
+}
+
+/// Whom these ACKs ask for, and of whom they tell, each as often as it is named.
+fn asked_and_told(sent: &[Sent]) -> (Vec<Endpoint>, Vec<Endpoint>) {
+    let (mut asked, mut told) = (Vec::new(), Vec::new());
+    for content in sent.iter().flat_map(Sent::contents) {
+        if let Content::Ack { requests, states } = content {
+            asked.extend(requests.iter().map(|request| request.endpoint));
+            told.extend(states.iter().map(|(endpoint, _)| *endpoint));
+        }
+    }
+    asked.sort();
+    told.sort();
+    (asked, told)
+}
+
+fn acks(sent: &[Sent]) -> usize {
+    sent.iter().flat_map(Sent::contents).filter(|content| content.verb() == Verb::GOSSIP_DIGEST_ACK).count()
+}
+
+/// Three parts of a SYN, each of which lists its sender first: of each other two endpoints, one is known better and one less well.
+fn three_parts(cookie: Cookie) -> Vec<Vec<u8>> {
+    let digests = |batch: &[String]| {
+        let versions = [4, 6].into_iter().cycle();
+        let others = batch.iter().zip(versions).map(|(at, version)| digest(at, 1, version));
+        [digest(B, 1, 7)].into_iter().chain(others).collect::<Vec<_>>()
+    };
+    sixty().chunks(20).map(|batch| packet(B, cookie, &[syn(&digests(batch))])).collect()
+}
+
+#[test]
+fn parts_of_a_syn_that_come_together_have_one_answer() {
+    let ((mut a, cookie), (mut twin, _)) = (knows_sixty(), knows_sixty());
+    let one_by_one: Vec<_> = three_parts(cookie).iter().flat_map(|part| twin.receive(part)).collect();
+    let together = a.receive_together(&three_parts(cookie));
+    assert_eq!((acks(&one_by_one), acks(&together)), (3, 1));
+    let (asked, told) = asked_and_told(&together);
+    assert_eq!((asked.len(), told.len()), (31, 30), "each once, and the sender once");
+    let (mut asked_singly, told_singly) = asked_and_told(&one_by_one);
+    asked_singly.dedup();
+    assert_eq!((asked, told), (asked_singly, told_singly));
+}
+
+#[test]
+fn a_part_of_a_syn_that_comes_again_is_answered_once() {
+    let (mut a, cookie) = knows_sixty();
+    let part = three_parts(cookie).swap_remove(0);
+    let (asked, told) = asked_and_told(&a.receive_together(&[part.clone(), part]));
+    assert_eq!((asked.len(), told.len()), (11, 10));
+}
+
+#[test]
+fn parts_of_an_ack_that_come_together_have_one_answer() {
+    let (mut a, cookie) = knows_sixty();
+    let asks = |batch: &[String]| batch.iter().map(|at| digest(at, 1, 2)).collect::<Vec<_>>();
+    let parts: Vec<_> =
+        sixty().chunks(20).map(|batch| packet(B, cookie, &[ack(&asks(batch), &[])])).collect();
+    let sent = a.receive_together(&[&parts[..], &parts[..1]].concat());
+    let [Content::Ack2 { states }] = &sent.iter().flat_map(Sent::contents).collect::<Vec<_>>()[..] else {
+        panic!("{sent:?}")
+    };
+    let mut told: Vec<_> = states.iter().map(|(endpoint, _)| *endpoint).collect();
+    told.sort();
+    told.dedup();
+    assert_eq!((told.len(), states.len()), (60, 60), "each once");
+}
+
+#[test]
+fn a_stranger_has_an_answer_to_its_last_packet_alone() {
+    let (mut a, _) = knows_sixty();
+    let sent = a.receive_together(&three_parts(Cookie::NONE));
+    let (asked, told) = asked_and_told(&sent);
+    assert_eq!(
+        (sent.len(), asked.len()),
+        (1, 11),
+        "it could not be limited to thrice the question otherwise"
+    );
+    assert!(told.len() <= 10);
 }
 
 #[test]

@@ -129,20 +129,21 @@ fn a_thousand_that_start_together_see_each_other_within_25_s() {
 
 #[test]
 fn probes_cost_the_same_in_clusters_of_any_size_and_nothing_while_many_join() {
-    for hosts in [50, 120] {
+    for hosts in [25, 50, 100] {
         let (mut cluster, _) = join(Carrier::Streams, hosts, 3);
         assert_eq!(Sent::of(&cluster).probes, 0, "{hosts} nodes, during the join");
-        cluster.run_for(seconds(15));
-        let rates = rates_for(&mut cluster, hosts, seconds(20));
+        // Who took part in no exchange with a node for two rounds for each node is probed.
+        cluster.run_rounds(2 * u32::try_from(hosts).unwrap_or(u32::MAX));
+        let rates = rates_for(&mut cluster, hosts, seconds(60));
         rates.print("steady state");
-        assert!(rates.probes > 0.5 && rates.probes <= 1.01, "{hosts} nodes: {rates:?}");
-        assert!(rates.all <= 7.0, "{hosts} nodes: {rates:?}");
+        assert!(rates.probes > 0.0 && rates.probes <= 0.15, "{hosts} nodes: {rates:?}");
+        assert!(rates.all <= 3.5, "{hosts} nodes: {rates:?}");
     }
 }
 
 /// Two nodes of 20 do not reach each other, and hear each other's heartbeats from all others.
 #[test]
-fn a_link_that_is_cut_is_found_within_as_many_rounds_as_there_are_nodes() {
+fn a_link_that_is_cut_is_found_within_three_rounds_for_each_node() {
     for carrier in CARRIERS {
         let hosts = 20;
         let mut cluster = carrier.builder(hosts).seed(5).start();
@@ -150,8 +151,8 @@ fn a_link_that_is_cut_is_found_within_as_many_rounds_as_there_are_nodes() {
         cluster.run_for(seconds(20));
         cluster.cut(3, 4);
         cluster.cut(4, 3);
-        // Silent for 10 s, then its turn, then ten intervals to answer.
-        cluster.run_for(seconds(10 + 20 + 12));
+        // Silent for two rounds for each node, then its turn, then ten intervals to answer.
+        cluster.run_for(seconds(40 + 20 + 12));
         for (host, other) in [(3, 4), (4, 3)] {
             let other = cluster.endpoint(other);
             let is_found = |(_, event): &(_, Event)| matches!(event, Event::ProbeFailed { endpoint, is_relayed: true, .. } if *endpoint == other);

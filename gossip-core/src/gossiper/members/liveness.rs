@@ -254,8 +254,7 @@ impl Membership<'_> {
     /// and goes first.
     ///
     /// A round chooses one of N endpoints, and one of N nodes chooses us: after 2 N rounds about e⁻⁴, one of fifty, is left that took no part
-    /// in an exchange with us. So a probe is sent every thirteen rounds at any N, where all links work, and a link that does not is found
-    /// within 3 N rounds at the most.
+    /// in an exchange with us. So where all links work few probes are sent, at any N, and a link that does not is found within 3 N rounds.
     pub(in super::super) fn probe_next(&mut self, silent: Option<Endpoint>) {
         if let Some(slot) = silent.and_then(|silent| self.members.table.find(silent))
             && self.silence(slot) > self.probe_after(0)
