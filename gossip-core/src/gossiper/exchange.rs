@@ -550,7 +550,7 @@ mod tests {
     fn answer_ack(exchange: &mut Exchange, from: Endpoint, body: &[u8], journal: &mut Journal) -> Requested {
         let message = Message::decode(Verb::GOSSIP_DIGEST_ACK, body, CODEC).unwrap().unwrap();
         let Message::Ack(ack) = message else { panic!("{message:?}") };
-        exchange.answer_ack(&table(3), from, &ack, journal).unwrap()
+        exchange.answer_ack(&table(3), (from, &Session::of_connection(None)), &ack, journal).unwrap()
     }
 
     fn answer_syn(exchange: &mut Exchange, from: Endpoint, journal: &mut Journal) {
@@ -564,7 +564,9 @@ mod tests {
         let Message::Syn(syn) = message else { panic!("{message:?}") };
         let context = digest::Context { sender: from, newest: Generation::new(9), now: at(0) };
         let quarantine = Quarantine::new(16);
-        exchange.answer_syn((&mut table(3), &quarantine), &syn, &context, None, journal).unwrap();
+        exchange
+            .answer_syn((&mut table(3), &quarantine), &syn, &context, &Session::of_connection(None), journal)
+            .unwrap();
     }
 
     #[test]
