@@ -217,6 +217,12 @@ impl Arrivals {
         self.intervals.reserve_exact(needed.saturating_sub(self.intervals.len()));
     }
 
+    /// For how many slots memory was taken.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.intervals.capacity() / usize::from(self.settings.window)
+    }
+
     /// Adds the intervals of the next slot.
     pub(crate) fn push(&mut self) {
         self.intervals.resize(self.intervals.len() + usize::from(self.settings.window), 0);
@@ -638,5 +644,40 @@ mod tests {
         windows.window = Window::EMPTY;
         assert_eq!(windows.phi(at(2_000)), None);
         assert_eq!((windows.window.mean(), windows.window.last()), (None, None));
+    }
+
+    #[test]
+    fn intervals_change_places_with_their_slots() {
+        let second = Duration::from_secs(1);
+        let mut arrivals = Arrivals::new(Settings { window: 2, initial: second, max: second, pace: None });
+        (0..3).for_each(|_| arrivals.push());
+        arrivals.intervals = (0..6).collect();
+        arrivals.swap(0, 2);
+        assert_eq!(arrivals.intervals, [4, 5, 2, 3, 0, 1]);
+        arrivals.swap(2, 1);
+        assert_eq!(arrivals.intervals, [4, 5, 0, 1, 2, 3]);
+        arrivals.swap(1, 1);
+        assert_eq!(arrivals.intervals, [4, 5, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn memory_for_intervals_is_taken_at_once() {
+        let second = Duration::from_secs(1);
+        let mut arrivals = Arrivals::new(Settings { window: 7, initial: second, max: second, pace: None });
+        arrivals.push();
+        arrivals.reserve(5);
+        assert_eq!(arrivals.room(), 5);
+        (1..5).for_each(|_| arrivals.push());
+        assert_eq!((arrivals.room(), arrivals.intervals.len()), (5, 35));
+    }
+
+    #[test]
+    fn the_longest_interval_is_never_taken_for_one_beyond_what_is_kept() {
+        for micros in 65_533..65_538 {
+            let longest = Duration::from_micros(micros);
+            let unit = Unit::of_longest(longest);
+            assert!(unit.count(nanos(longest)) < u16::MAX, "{longest:?}");
+            assert_eq!(unit.micros, if micros < 65_535 { 1 } else { 2 });
+        }
     }
 }

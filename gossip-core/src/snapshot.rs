@@ -148,3 +148,85 @@ pub struct StateInfo {
     /// The text. A surrogate that stands alone, which no text can hold, is U+FFFD.
     pub value: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+
+    use super::*;
+
+    fn info(states: &[(ApplicationState, i32, &str)]) -> EndpointInfo {
+        let states = states.iter().map(|(key, version, value)| StateInfo {
+            key: *key,
+            version: Version::new(*version),
+            value: (*value).to_owned(),
+        });
+        EndpointInfo {
+            endpoint: Endpoint::v4([10, 0, 0, 1], 7_000),
+            is_local: false,
+            is_seed: false,
+            standing: Standing::Live,
+            status: StatusKind::Normal,
+            heartbeat: HeartbeatState::default(),
+            phi: None,
+            mean_interval: None,
+            heard_ago: None,
+            states: states.collect(),
+        }
+    }
+
+    /// What is shown of a pair of values.
+    type Shown = fn(&EndpointInfo) -> Option<&str>;
+
+    #[test]
+    fn of_a_value_with_and_without_port_the_newer_is_shown() {
+        let pairs: [(_, _, Shown); 3] = [
+            (ApplicationState::STATUS_WITH_PORT, ApplicationState::STATUS, EndpointInfo::status_text),
+            (
+                ApplicationState::NATIVE_ADDRESS_AND_PORT,
+                ApplicationState::RPC_ADDRESS,
+                EndpointInfo::native_address,
+            ),
+            (
+                ApplicationState::INTERNAL_ADDRESS_AND_PORT,
+                ApplicationState::INTERNAL_IP,
+                EndpointInfo::internal_address,
+            ),
+        ];
+        for (with_port, without, shown) in pairs {
+            let both = |newest: i32, other: i32| {
+                info(&[(without, other, "10.0.0.2"), (with_port, newest, "10.0.0.1:9042")])
+            };
+            assert_eq!(shown(&info(&[])), None);
+            assert_eq!(shown(&info(&[(without, 1, "10.0.0.2")])), Some("10.0.0.2"));
+            assert_eq!(shown(&info(&[(with_port, 1, "10.0.0.1:9042")])), Some("10.0.0.1:9042"));
+            assert_eq!(shown(&both(5, 4)), Some("10.0.0.1:9042"));
+            assert_eq!(shown(&both(5, 5)), Some("10.0.0.1:9042"), "equally new: the one that says more");
+            assert_eq!(shown(&both(5, 6)), Some("10.0.0.2"));
+        }
+    }
+
+    #[test]
+    fn a_newer_value_without_port_that_names_the_same_address_says_nothing_new() {
+        let newer = |with_port, without| {
+            StateInfo::newer(Some((Version::new(1), with_port)), Some((Version::new(2), without)))
+        };
+        assert_eq!(newer("10.0.0.1:9042", "10.0.0.1"), Some("10.0.0.1:9042"));
+        assert_eq!(newer("10.0.0.1:9042", "10.0.0.2"), Some("10.0.0.2"));
+        assert_eq!(newer("[2001:db8::1]:9042", "2001:db8::1"), Some("[2001:db8::1]:9042"));
+        assert_eq!(newer("[2001:db8::1]:9042", "2001:db8::2"), Some("2001:db8::2"));
+        assert_eq!(newer("no address", "10.0.0.1"), Some("10.0.0.1"));
+    }
+
+    #[test]
+    fn whoever_has_published_no_token_has_none() {
+        let with = |text| info(&[(ApplicationState::TOKENS, 1, text)]);
+        assert!(!info(&[]).has_tokens());
+        assert!(!with("").has_tokens());
+        assert!(!with("\0\0\0\0").has_tokens(), "a list of none");
+        assert!(with("\0\0\0\u{8}\0\0\0\0\0\0\0\u{1}\0\0\0\0").has_tokens());
+        assert!(with("t").has_tokens());
+        assert_eq!(with("t").text(ApplicationState::TOKENS), Some("t"));
+        assert_eq!(with("t").text(ApplicationState::LOAD), None);
+    }
+}

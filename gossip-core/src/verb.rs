@@ -219,4 +219,10 @@ mod tests {
             .collect();
         assert_eq!(named, expected);
     }
+
+    #[test]
+    fn a_verb_is_shown_by_its_name_or_its_number() {
+        assert_eq!(alloc::format!("{:>10}", Verb::ECHO_REQ), "  ECHO_REQ");
+        assert_eq!(alloc::format!("{}", Verb::new(250)), "verb 250");
+    }
 }

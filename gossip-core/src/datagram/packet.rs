@@ -329,4 +329,21 @@ mod tests {
             assert_eq!(Header::decode(&bytes), Err(expected));
         }
     }
+
+    #[test]
+    fn what_is_shown_says_what_it_is_and_what_is_wrong() {
+        use alloc::string::ToString;
+
+        assert_eq!(ClusterId(0x1f).to_string(), "000000000000001f");
+        assert_eq!(alloc::format!("{:?}", Cookie(0x2f)), "Cookie(000000000000002f)");
+        for (error, part) in [
+            (PacketError::Magic, "no packet of ours"),
+            (PacketError::Version { version: 9 }, "version 9"),
+            (PacketError::Flags { flags: 0x81 }, "0x81"),
+            (PacketError::Sender, "no valid address"),
+            (PacketError::Truncated { length: 17 }, "17 bytes"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
 }

@@ -249,4 +249,46 @@ mod tests {
         assert_eq!(peers.index.len(), MIN_PEERS);
         assert!(peers.get(endpoint(999)).is_some());
     }
+
+    #[test]
+    fn memory_is_taken_for_a_quarter_more_peers_and_never_for_more_than_there_may_be() {
+        let mut peers = Peers::new(7, 20_000);
+        let (mut room, mut growths) = (0, 0);
+        for n in 0..20_000_u16 {
+            let seal = Seal { key: [0; 4], process: [1; 12], counter: 1 };
+            assert_eq!(peers.arrival(endpoint(n), &seal, |_| false), Arrival::First);
+            growths += usize::from(peers.peers.capacity() != room);
+            room = peers.peers.capacity();
+            let count = peers.peers.len();
+            assert!(room <= (count + (count / 4).max(MIN_PEERS)).min(20_000), "{room} for {count}");
+            assert!(peers.windows.capacity() <= room);
+        }
+        assert_eq!(room, 20_000);
+        assert!(growths < 25, "{growths}");
+    }
+
+    #[test]
+    fn peers_that_come_and_go_take_no_memory() {
+        let mut peers = Peers::new(7, 1);
+        for n in 0..300 {
+            peers.meet(endpoint(n));
+        }
+        let room = peers.index.capacity();
+        assert!((2 * MIN_PEERS..4 * MIN_PEERS).contains(&room), "{room}");
+        let memory = peers.index.allocation_size();
+        for n in 300..60_000 {
+            peers.meet(endpoint(n));
+        }
+        assert_eq!((peers.index.allocation_size(), peers.peers.capacity()), (memory, MIN_PEERS));
+    }
+
+    #[test]
+    fn of_a_peer_the_cookie_of_its_epoch_counts_and_of_the_one_before_and_no_other() {
+        let mut peer = Peer::new(endpoint(1));
+        let repeats = |peer: &Peer, repeated| peer.is_in_epoch(|epoch| epoch == repeated);
+        assert_eq!([0, 1].map(|repeated| repeats(&peer, repeated)), [true, false]);
+        (peer.former_epoch, peer.epoch) = (4, 7);
+        let right = [0, 3, 4, 5, 6, 7, 8].map(|repeated| repeats(&peer, repeated));
+        assert_eq!(right, [false, false, true, false, false, true, false]);
+    }
 }

@@ -37,3 +37,37 @@ impl Refusals {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(port: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 0, 1], port)
+    }
+
+    #[test]
+    fn the_same_refusal_is_reported_once_in_a_pause() {
+        let mut refusals = Refusals::new(Duration::from_secs(60));
+        let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
+        let (one, other) = (PacketRefusal::NotSealed, PacketRefusal::OtherKey);
+        assert!(refusals.note(endpoint(1), one, at(10)));
+        assert!(!refusals.note(endpoint(1), one, at(69)));
+        assert!(refusals.note(endpoint(1), other, at(69)), "for another reason");
+        assert!(refusals.note(endpoint(2), one, at(69)), "of another sender");
+        assert!(refusals.note(endpoint(1), one, at(70)), "the pause is over");
+        assert!(!refusals.note(endpoint(1), one, at(71)));
+        assert!(!refusals.note(endpoint(2), one, at(71)));
+    }
+
+    /// Senders name themselves, so a peer can invent any number of them.
+    #[test]
+    fn of_many_senders_few_are_reported_in_a_pause() {
+        let mut refusals = Refusals::new(Duration::from_secs(60));
+        let mut told = |seconds: u64| {
+            let now = Timestamp::from_millis(seconds * 1_000);
+            (0..100).filter(|port| refusals.note(endpoint(*port), PacketRefusal::NotSealed, now)).count()
+        };
+        assert_eq!([told(0), told(30), told(59), told(60)], [MAX_TOLD, 0, 0, MAX_TOLD]);
+    }
+}

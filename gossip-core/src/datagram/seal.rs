@@ -356,4 +356,17 @@ only one tip for the future, sunscreen would be it.";
         assert!(many(8).is_ok());
         assert_eq!(many(9).unwrap_err(), KeyRingError::TooMany);
     }
+
+    #[test]
+    fn what_is_shown_of_keys_names_them_and_says_what_is_wrong() {
+        use alloc::string::ToString;
+
+        let id = KeyId([0, 0x1f, 2, 3]);
+        assert_eq!((id.to_string(), format!("{id:?}")), ("001f0203".into(), "KeyId(001f0203)".into()));
+        assert!(SealKeyError::Length { length: 7 }.to_string().contains("this has 7"));
+        assert!(SealKeyError::Digit { at: 4 }.to_string().contains("character 5"));
+        assert!(KeyRingError::Empty.to_string().contains("no key"));
+        assert!(KeyRingError::TooMany.to_string().contains("more than 8"));
+        assert!(KeyRingError::Twice { key: id }.to_string().contains("001f0203 is there twice"));
+    }
 }

@@ -327,3 +327,47 @@ impl Gossiper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const US: Endpoint = Endpoint::v4([10, 0, 0, 1], 7_000);
+    const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7_000);
+
+    fn node(service: Option<MetadataId>) -> Gossiper {
+        let config = Config::builder("a cluster", US, Generation::new(100), [7; 32]);
+        let config = match service {
+            Some(id) => config.metadata_service(id),
+            None => config,
+        };
+        Gossiper::new(config.build().unwrap(), Timestamp::ZERO)
+    }
+
+    /// How many of two questions for the identifier it skips, and whether it answers the second.
+    fn asked(node: &mut Gossiper) -> (u64, bool) {
+        let before = node.journal.stats.skipped;
+        (1..3).for_each(|id| node.handle_peer_log_request(Timestamp::ZERO, PEER, id));
+        let is_due = core::iter::from_fn(|| node.next_peer()).take(9).any(|peer| peer == PEER);
+        (node.journal.stats.skipped - before, is_due)
+    }
+
+    #[test]
+    fn the_identifier_is_told_by_a_node_that_has_one_and_takes_part() {
+        assert_eq!(asked(&mut node(None)), (2, false));
+        let mut of_6 = node(Some(MetadataId::new(7)));
+        assert_eq!(asked(&mut of_6), (0, true));
+        let mut of_6 = node(Some(MetadataId::new(7)));
+        of_6.disable(Timestamp::ZERO).unwrap();
+        assert_eq!(asked(&mut of_6).0, 2, "it takes no part");
+    }
+
+    #[test]
+    fn an_identifier_that_was_not_asked_for_is_skipped_and_counted() {
+        let mut node = node(None);
+        let log = PeerLog::empty(MetadataId::new(8));
+        (1..4).for_each(|id| node.handle_peer_log(Timestamp::ZERO, PEER, id, &log));
+        assert_eq!((node.journal.stats.skipped, node.metadata.id()), (3, MetadataId::NONE));
+    }
+}

@@ -155,3 +155,45 @@ impl<'a> Digests<'a> {
         core::iter::from_fn(move || Digest::decode(&mut reader, form).ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_of_ipv4_endpoints_lie_together() {
+        let mut bytes = [0; 4 + 2 * PACKED];
+        bytes[3] = 2;
+        let (head, digests) = bytes.split_at_mut(4);
+        for (n, digest) in (1..).zip(digests.as_chunks_mut().0) {
+            let endpoint = Endpoint::v4([10, 0, 0, n], 7_000);
+            pack(endpoint.packed_v4().unwrap(), Known::new(Generation::new(5), Version::new(6)), digest);
+        }
+        assert_eq!(head, [0, 0, 0, 2]);
+        let decoded = Digests::decode(&mut Reader::new(&bytes), AddressForm::WithPort).unwrap();
+        assert_eq!(decoded.packed().map(<[_]>::len), Some(2));
+        let second = decoded.iter().nth(1).unwrap();
+        assert_eq!(second.endpoint, Endpoint::v4([10, 0, 0, 2], 7_000));
+        assert_eq!((second.generation.get(), second.max_version.get()), (5, 6));
+    }
+
+    const WITHOUT_PORT: AddressForm = AddressForm::WithoutPort { storage_port: 7_000 };
+
+    /// Where addresses have no port they begin with 4 or 16.
+    #[test]
+    fn what_is_an_address_with_port_is_none_where_addresses_have_no_port() {
+        let mut digest = [0; PACKED];
+        pack(
+            Endpoint::v4([10, 0, 0, 1], 7_000).packed_v4().unwrap(),
+            Known::new(Generation::new(5), Version::new(6)),
+            &mut digest,
+        );
+        assert!(Digest::decode(&mut Reader::new(&digest), AddressForm::WithPort).is_ok());
+        assert!(Digest::decode(&mut Reader::new(&digest), WITHOUT_PORT).is_err());
+        let mut list = [0; 4 + PACKED];
+        list[3] = 1;
+        list[4..].copy_from_slice(&digest);
+        assert!(Digests::decode(&mut Reader::new(&list), AddressForm::WithPort).is_ok());
+        assert!(Digests::decode(&mut Reader::new(&list), WITHOUT_PORT).is_err());
+    }
+}

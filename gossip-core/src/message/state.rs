@@ -399,3 +399,124 @@ impl<'a> EndpointState<'a> {
         Some(Self { heartbeat, values, count, has_duplicates: seen.twice })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const WITHOUT_PORT: AddressForm = AddressForm::WithoutPort { storage_port: 7_000 };
+
+    fn endpoint(n: u8) -> Endpoint {
+        Endpoint::v4([10, 0, 0, n], 7_000)
+    }
+
+    fn heartbeat(version: i32) -> HeartbeatState {
+        HeartbeatState { generation: Generation::new(5), version: Version::new(version) }
+    }
+
+    /// A list of states: a heartbeat alone, or one value.
+    fn list(states: &[(Endpoint, Option<&str>)], form: AddressForm) -> Vec<u8> {
+        let mut buffer = [0; 400];
+        let mut out = Writer::new(&mut buffer);
+        out.i32(i32::try_from(states.len()).unwrap()).unwrap();
+        for (endpoint, value) in states {
+            let Some(value) = value else {
+                encode_heartbeat(*endpoint, heartbeat(9), form, &mut out).unwrap();
+                continue;
+            };
+            out.endpoint(*endpoint, form).unwrap();
+            encode_head(heartbeat(9), &mut out).unwrap();
+            out.i32(1).unwrap();
+            out.i32(ApplicationState::LOAD.number()).unwrap();
+            out.string(JavaStr::new(value.as_bytes()).unwrap()).unwrap();
+            out.i32(8).unwrap();
+        }
+        out.written().to_vec()
+    }
+
+    #[test]
+    fn a_heartbeat_alone_is_a_state_without_values_in_each_form() {
+        for form in [AddressForm::WithPort, WITHOUT_PORT] {
+            for endpoint in [endpoint(1), "[2001:db8::1]:7000".parse().unwrap()] {
+                let mut buffer = [0; 40];
+                let mut out = Writer::new(&mut buffer);
+                encode_heartbeat(endpoint, heartbeat(9), form, &mut out).unwrap();
+                let mut reader = Reader::new(out.written());
+                assert_eq!(reader.endpoint(form), Ok(endpoint));
+                let state = EndpointState::decode(&mut reader).unwrap();
+                assert_eq!((state.heartbeat, state.len(), reader.len()), (heartbeat(9), 0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn heartbeats_that_follow_each_other_are_taken_together() {
+        let states = [
+            (endpoint(1), None),
+            (endpoint(2), None),
+            (endpoint(3), Some("x")),
+            ("[2001:db8::1]:7000".parse().unwrap(), None),
+            (endpoint(4), None),
+        ];
+        let lengths = |bytes: &[u8], form| {
+            let map = StateMap::decode(&mut Reader::new(bytes), form).unwrap();
+            let lengths = map.runs().map(|run| match run {
+                Run::Heartbeats(run) => run.len(),
+                Run::State(..) => 0,
+            });
+            (lengths.collect::<Vec<_>>(), map.is_packed)
+        };
+        let bytes = list(&states, AddressForm::WithPort);
+        assert_eq!(lengths(&bytes, AddressForm::WithPort), ([2, 0, 0, 1].to_vec(), false));
+        assert_eq!(
+            lengths(&list(&states[..2], AddressForm::WithPort), AddressForm::WithPort),
+            ([2].to_vec(), true)
+        );
+        assert_eq!(lengths(&list(&states, WITHOUT_PORT), WITHOUT_PORT), ([0; 5].to_vec(), false));
+        let map = StateMap::decode(&mut Reader::new(&bytes), AddressForm::WithPort).unwrap();
+        let held: Vec<_> = map.iter().map(|(endpoint, state)| (endpoint, state.len())).collect();
+        let expected: Vec<_> =
+            states.iter().map(|(endpoint, value)| (*endpoint, usize::from(value.is_some()))).collect();
+        assert_eq!(held, expected);
+    }
+
+    #[test]
+    fn what_follows_a_list_of_states_is_left() {
+        let mut bytes = list(&[(endpoint(1), Some("x")), (endpoint(2), None)], AddressForm::WithPort);
+        bytes.extend([1, 2, 3]);
+        let mut reader = Reader::new(&bytes);
+        let map = StateMap::decode(&mut reader, AddressForm::WithPort).unwrap();
+        assert_eq!((map.iter().count(), reader.rest()), (2, [1, 2, 3].as_slice()));
+    }
+
+    /// Where addresses have no port they begin with 4 or 16.
+    #[test]
+    fn a_heartbeat_with_port_is_none_where_addresses_have_no_port() {
+        let bytes = list(&[(endpoint(1), None)], AddressForm::WithPort);
+        assert!(StateMap::decode(&mut Reader::new(&bytes), WITHOUT_PORT).is_err());
+    }
+
+    #[test]
+    fn of_values_under_one_key_the_last_counts_and_whether_there_are_any_is_known() {
+        let state = |keys: &[i32]| {
+            let mut buffer = [0; 200];
+            let mut out = Writer::new(&mut buffer);
+            encode_head(heartbeat(9), &mut out).unwrap();
+            out.i32(i32::try_from(keys.len()).unwrap()).unwrap();
+            for (version, key) in (1..).zip(keys) {
+                out.i32(*key).unwrap();
+                out.string(JavaStr::new(b"x").unwrap()).unwrap();
+                out.i32(version).unwrap();
+            }
+            let bytes = out.written().to_vec();
+            let state = EndpointState::decode(&mut Reader::new(&bytes)).unwrap();
+            let values = state.values().map(|(key, value)| (key.number(), value.version.get()));
+            (values.collect::<Vec<_>>(), state.has_duplicates)
+        };
+        assert_eq!(state(&[5, 5]), ([(5, 2)].to_vec(), true));
+        assert_eq!(state(&[5, 6, 5]), ([(6, 2), (5, 3)].to_vec(), true));
+        assert_eq!(state(&[5, 6, 63]), ([(5, 1), (6, 2), (63, 3)].to_vec(), false));
+    }
+}

@@ -256,4 +256,44 @@ mod tests {
         table.sort();
         assert!(table.is_scattered());
     }
+
+    #[test]
+    fn few_rows_and_those_not_in_order_yet_do_not_move() {
+        let mut table = table(8);
+        table.sort();
+        assert!(!table.is_scattered(), "they fit the nearest cache");
+        let mut table = self::table(100);
+        assert!(!table.is_scattered(), "nobody knows it before they are sorted");
+        table.sort();
+        assert!(table.is_scattered());
+    }
+
+    /// Else rows would move at every round.
+    #[test]
+    fn rows_that_lie_in_order_do_not_move_again_however_few_they_are() {
+        let second = Duration::from_secs(1);
+        let settings = Settings { window: 4, initial: second, max: second, pace: None };
+        let mut table = EndpointTable::new(7, 1_000, settings);
+        (0..16).for_each(|port| insert(&mut table, Endpoint::v4([10, 0, 0, 1], port)));
+        table.sort();
+        assert_eq!(table.order.len(), FEW);
+        assert!(!table.is_scattered(), "only from the last to the first there is a jump");
+    }
+
+    #[test]
+    fn rows_take_their_intervals_along() {
+        let mut table = table(60);
+        table.sort();
+        let second = Duration::from_secs(1);
+        // What is kept of each is counted anew with the next heartbeat, so it is seen whose it is.
+        table.arrange(|_| ());
+        table.set_rotation(40);
+        for slot in table.slots().collect::<Vec<_>>() {
+            let port = table.endpoint(slot).port();
+            table.report(slot, Timestamp::ZERO + second * (2 + u32::from(port % 50)) + second);
+            // The first interval, the one that its port makes, and the one of now.
+            let micros = 1_000_000 * (1 + (1 + u64::from(port % 50)) + 1);
+            assert_eq!(table.window(slot).mean(), Some(Duration::from_micros(micros / 3)), "{port}");
+        }
+    }
 }

@@ -178,6 +178,12 @@ impl Values {
         }
     }
 
+    /// For how many bytes memory was taken.
+    #[cfg(test)]
+    pub(crate) const fn room(&self) -> usize {
+        self.packed.capacity()
+    }
+
     fn places(&self) -> impl Iterator<Item = (usize, Head, JavaStr<'_>)> {
         let mut at = 0;
         core::iter::from_fn(move || {
@@ -250,5 +256,16 @@ mod tests {
             assert_eq!(values.at(place), Some((key, text, version)));
         }
         assert_eq!(values.get(ApplicationState::new(99)), None);
+    }
+
+    #[test]
+    fn what_memory_was_taken_for_takes_no_more() {
+        let mut values = Values::default();
+        values.reserve(3, 12);
+        assert_eq!(values.room(), 3 * Head::SIZE + 12);
+        for key in 0..3 {
+            let _ = values.set(ApplicationState::new(key), text("four"), Version::new(1));
+        }
+        assert_eq!((values.room(), values.packed.len()), (3 * Head::SIZE + 12, 3 * Head::SIZE + 12));
     }
 }

@@ -242,4 +242,12 @@ mod tests {
         bytes[..4].copy_from_slice(&[0, 0, 0, 2]);
         stays(&bytes, &|reader| reader.count(3, "it").err());
     }
+
+    #[test]
+    fn bytes_are_taken_together_if_there_are_so_many_and_they_begin_as_they_should() {
+        let mut reader = Reader::new(&[6, 1, 2, 3]);
+        assert_eq!(reader.array_starting::<3>(7), None);
+        assert_eq!(reader.array_starting::<5>(6), None);
+        assert_eq!((reader.array_starting::<3>(6), reader.rest()), (Some([6, 1, 2]), [3].as_slice()));
+    }
 }

@@ -248,4 +248,57 @@ mod tests {
         assert_eq!(writer.written(), [0, 0, 0, 1, 9]);
         assert_eq!(writer.room(), 0);
     }
+
+    #[test]
+    fn a_place_is_left_open_by_a_number_that_no_count_is() {
+        let mut buffer = [0; 4];
+        let mut writer = Writer::new(&mut buffer);
+        let _ = writer.reserve_i32().unwrap();
+        assert_eq!(writer.written(), [0xff; 4]);
+    }
+
+    #[test]
+    fn arrays_are_filled_in_as_long_as_there_is_room_for_them_and_for_what_is_kept() {
+        for (room, kept) in (0..40).flat_map(|room| (0..20).map(move |kept| (room, kept))) {
+            let mut buffer = [0; 41];
+            let mut writer = Writer::new(&mut buffer[..=room]);
+            writer.u8(9).unwrap();
+            // As one would write them one after the other.
+            let mut left = room;
+            let mut expected = 0;
+            while left >= kept.max(3) {
+                left -= 3;
+                expected += 1;
+            }
+            let count = writer.places(kept, |place: &mut [u8; 3]| {
+                *place = [1, 2, 3];
+                true
+            });
+            assert_eq!(count, expected, "of {room}, {kept} kept");
+            assert_eq!(writer.room(), left);
+            assert!(writer.written()[1..].chunks(3).all(|array| array == [1, 2, 3]));
+        }
+        let mut buffer = [0; 10];
+        let mut writer = Writer::new(&mut buffer);
+        let mut turns = 0;
+        let count = writer.places(0, |_: &mut [u8; 2]| {
+            turns += 1;
+            turns < 3
+        });
+        assert_eq!((count, writer.len()), (2, 4), "what was not filled in is not written");
+    }
+
+    #[test]
+    fn of_all_places_so_many_are_written_as_were_filled_in() {
+        let mut buffer = [7; 10];
+        let mut writer = Writer::new(&mut buffer);
+        let filled = writer.all_places(|places: &mut [[u8; 3]]| {
+            assert_eq!(places.len(), 3);
+            places[0] = [1; 3];
+            places[1] = [2; 3];
+            2
+        });
+        assert_eq!((filled, writer.written()), (2, [1, 1, 1, 2, 2, 2].as_slice()));
+        assert_eq!(writer.all_places(|_: &mut [[u8; 3]]| 9), 1, "no more than there are");
+    }
 }
