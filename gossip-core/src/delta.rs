@@ -25,6 +25,9 @@ use crate::wire::{AddressForm, Full, JavaStr, Reserved, Writer};
 /// The shortest state of an endpoint in a message: an IPv4 address with port, the heartbeat, no values.
 const MIN_STATE_SIZE: usize = 19;
 
+/// What stands before the first state of an ACK that requests nothing: the numbers of requests and of states.
+const COUNTS: usize = 8;
+
 /// The longest digest in a message: an IPv6 address with port, two numbers.
 const MAX_DIGEST_SIZE: usize = 27;
 
@@ -284,9 +287,10 @@ pub(crate) fn encode_states(
             match encode_state(table, entry.slot(), from, scratch, may_wait, receiver, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
                 Ok(Part::Nothing { needed }) if needed > total => too_large = Some(entry),
-                Ok(Part::Nothing { .. }) if follows == Rest::Waits => {}
-                Ok(Part::Nothing { .. }) | Err(Full) => {
-                    progress.values = if may_wait { at } else { at + 1 };
+                // What is shorter may find room.
+                Ok(Part::Nothing { .. }) => {}
+                Err(Full) => {
+                    progress.values = at;
                     break;
                 }
             }
@@ -393,7 +397,7 @@ pub(crate) fn encode_part(
 enum Part {
     Whole,
     Prefix,
-    /// Not even the values of the least version found room; they need so many bytes.
+    /// Not even the values of the least version found room; a message that tells nothing else needs so many bytes.
     Nothing {
         needed: usize,
     },
@@ -459,7 +463,8 @@ fn encode_state(
     }
     let first = scratch.values.chunk_by(|a, b| a.0 == b.0).next().unwrap_or_default();
     let texts = first.iter().filter_map(|(_, place)| values.at(*place));
-    let needed = MIN_STATE_SIZE + 12 + texts.map(|(_, text, _)| 10 + text.len()).sum::<usize>();
+    let texts = texts.map(|(_, text, _)| 10 + text.len()).sum::<usize>();
+    let needed = COUNTS + MIN_STATE_SIZE + if endpoint.ip().is_ipv6() { 12 } else { 0 } + texts;
     Ok(Part::Nothing { needed })
 }
 
@@ -492,4 +497,332 @@ fn encode_value(
     out.i32(key.number())?;
     out.string(text)?;
     out.i32(version.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::string::String;
+    use core::time::Duration;
+
+    use super::*;
+    use crate::digest::Unknown;
+    use crate::message::Message;
+    use crate::phi::Settings;
+    use crate::verb::Verb;
+    use crate::version::{Generation, HeartbeatState, Known, MessagingVersion};
+
+    const PEER: Endpoint = Endpoint::v4([10, 1, 0, 1], 7_000);
+    const CODEC: Codec = Codec::new(MessagingVersion::V12);
+
+    /// The size of an IPv6 endpoint in a list of states, with nothing but its heartbeat.
+    const V6_STATE_SIZE: usize = MIN_STATE_SIZE + 12;
+
+    fn table() -> EndpointTable {
+        let second = Duration::from_secs(1);
+        EndpointTable::new(7, 1_000, Settings { window: 4, initial: second, max: second, pace: None })
+    }
+
+    fn v4(n: u8) -> Endpoint {
+        Endpoint::v4([10, 0, 0, n], 7_000)
+    }
+
+    fn v6(n: u8) -> Endpoint {
+        Endpoint::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n], 7_000)
+    }
+
+    /// Of generation 3, with heartbeat 10, and values under versions from 6 on.
+    fn insert(table: &mut EndpointTable, endpoint: Endpoint, values: &[&str]) -> Slot {
+        let heartbeat = HeartbeatState { generation: Generation::new(3), version: Version::new(10) };
+        let slot = table.insert(endpoint, heartbeat).unwrap();
+        for (n, text) in (0..).zip(values) {
+            let text = JavaStr::new(text.as_bytes()).unwrap();
+            let _ = table.set_value(slot, ApplicationState::new(n), text, Version::new(6 + n));
+        }
+        slot
+    }
+
+    fn known(version: i32) -> Known {
+        Known::new(Generation::new(3), Version::new(version))
+    }
+
+    fn given(slots: impl IntoIterator<Item = (Slot, i32)>) -> Pending {
+        let mut pending = Pending::default();
+        pending.reserve(1_000);
+        for (slot, version) in slots {
+            pending.give(Entry::new(slot, known(version)));
+        }
+        pending
+    }
+
+    /// What a message told: endpoint, heartbeat, and the versions of its values.
+    type Told = Vec<(Endpoint, i32, Vec<i32>)>;
+
+    /// Lists of states in messages of this size, until there is nothing more to tell. What each told, and how much room was left in it.
+    fn messages(
+        table: &EndpointTable,
+        pending: &mut Pending,
+        rest: Rest,
+        size: usize,
+    ) -> Vec<(Told, usize, Option<Slot>)> {
+        let receiver = Receiver::of_everything(CODEC);
+        let mut scratch = Scratch::new();
+        let mut messages = Vec::new();
+        loop {
+            let mut buffer = alloc::vec![0; size];
+            let mut out = Writer::new(&mut buffer);
+            let before = pending.progress;
+            let too_large = encode_states(table, pending, &mut scratch, rest, &receiver, &mut out).unwrap();
+            let decoded = Message::decode(Verb::GOSSIP_DIGEST_ACK2, out.written(), CODEC);
+            let Some(Ok(Message::Ack2(ack2))) = decoded else { panic!("{decoded:?}") };
+            let told = ack2.states.iter().map(|(endpoint, state)| {
+                let versions = state.values().map(|(_, value)| value.version.get()).collect();
+                (endpoint, state.heartbeat.version.get(), versions)
+            });
+            messages.push((told.collect(), out.room(), too_large.map(Entry::slot)));
+            if rest == Rest::Waits || pending.has_no_more_states() || pending.progress == before {
+                return messages;
+            }
+            assert!(messages.len() < 1_000, "it goes on and on");
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_state_is_how_many_bytes_it_takes() {
+        let mut table = table();
+        let cases: [(Endpoint, &[&str]); 5] = [
+            (v4(1), &[]),
+            (v4(2), &["a value"]),
+            (v6(1), &[]),
+            (v6(2), &["x"]),
+            (v6(3), &["one", "", "three"]),
+        ];
+        for (endpoint, values) in cases {
+            let slot = insert(&mut table, endpoint, values);
+            for version in [MessagingVersion::V12, MessagingVersion::V11] {
+                let codec = Codec::new(version);
+                let receiver = Receiver::of_everything(codec);
+                let mut buffer = [0; 200];
+                let mut out = Writer::new(&mut buffer);
+                assert!(encode_if_whole(&table, slot, Version::EMPTY, &receiver, &mut out));
+                assert_eq!(out.len(), state_size(&table, slot, codec.address_form()), "{endpoint}");
+                let size = 4 + out.len();
+                let mut out = Writer::new(&mut buffer);
+                let entry = Entry::new(slot, Known::new(Generation::new(2), Version::new(9)));
+                encode_whole(&table, entry, &receiver, &mut out).unwrap();
+                assert_eq!((out.len(), &out.written()[..4]), (size, [0, 0, 0, 1].as_slice()));
+                let entry = Entry::new(slot, table.known(slot));
+                assert_eq!(encode_whole(&table, entry, &receiver, &mut out), Err(Full), "nothing is newer");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_leave_half_the_room_to_states_and_only_where_there_are_any() {
+        let mut table = table();
+        let slot = insert(&mut table, v4(0), &[]);
+        for size in 60..400 {
+            let requests = |pending: &mut Pending| {
+                let mut buffer = alloc::vec![0; size];
+                let mut out = Writer::new(&mut buffer);
+                let mut asked = Asked::new(7, Duration::from_secs(5), Duration::from_secs(1));
+                encode_requests(&table, pending, (&mut asked, PEER, Timestamp::ZERO), CODEC, &mut out)
+                    .unwrap();
+                let left = out.room();
+                let count = i32::from_be_bytes(*out.written().first_chunk().unwrap());
+                (usize::try_from(count).unwrap(), left)
+            };
+            let unknown = |pending: &mut Pending| {
+                pending
+                    .unknown
+                    .extend((1..200).map(|n| Unknown { endpoint: v4(n), generation: Generation::new(3) }));
+            };
+            // The longest digest and the number of states would still have found room before the last.
+            let mut pending = given([]);
+            unknown(&mut pending);
+            let (count, _) = requests(&mut pending);
+            assert_eq!(
+                count,
+                ((size - 4).saturating_sub(MAX_DIGEST_SIZE + 4) / 15 + 1).min(199),
+                "of {size}"
+            );
+            let mut pending = given([(slot, 5)]);
+            unknown(&mut pending);
+            let (_, left) = requests(&mut pending);
+            assert!(left >= size / 4, "{left} of {size}");
+            // All states are written: what is left belongs to requests again.
+            (pending.progress.heartbeats, pending.progress.values) = (1, 1);
+            pending.progress.unknown = 0;
+            assert_eq!(requests(&mut pending).0, count, "of {size}");
+        }
+    }
+
+    #[test]
+    fn heartbeats_fill_messages_that_follow_each_other_and_none_is_left_out() {
+        let mut table = table();
+        let mut slots = Vec::new();
+        for n in 0..60 {
+            // Values that the peer has are no reason to leave room for values.
+            slots.push((insert(&mut table, v4(n), &["", "", "x"]), 8));
+            slots.push((insert(&mut table, v6(n), &["", "", "x"]), 8));
+            slots.push((insert(&mut table, v4(100 + n), &[]), 9));
+        }
+        for size in (60..600).step_by(7) {
+            let mut pending = given(slots.iter().copied());
+            let messages = messages(&table, &mut pending, Rest::Follows, size);
+            let (last, others) = messages.split_last().unwrap();
+            for (told, room, _) in others {
+                assert!(*room < V6_STATE_SIZE, "{room} are left of {size}, after {}", told.len());
+            }
+            assert!(!last.0.is_empty());
+            let mut told: Vec<_> = messages.into_iter().flat_map(|(told, ..)| told).collect();
+            assert!(told.iter().all(|(_, heartbeat, values)| *heartbeat == 10 && values.is_empty()));
+            told.sort_unstable();
+            told.dedup();
+            assert_eq!(told.len(), slots.len(), "of {size}");
+        }
+    }
+
+    #[test]
+    fn values_find_room_beside_heartbeats_and_nothing_gets_lost_in_messages_that_follow_each_other() {
+        let mut table = table();
+        let texts: Vec<String> = (0..6).map(|n| "x".repeat(n * 9)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut slots = alloc::vec![(insert(&mut table, v4(99), &texts), 0)];
+        for n in 0..40 {
+            slots.push((insert(&mut table, v4(n), &[]), 9));
+            slots.push((insert(&mut table, v6(n), &[]), 9));
+            if n % 4 == 0 {
+                // All of its values are new, or the last four.
+                slots.push((insert(&mut table, v4(100 + n), &texts), if n % 8 == 0 { 0 } else { 7 }));
+                slots.push((insert(&mut table, v6(100 + n), &texts), 5));
+            }
+        }
+        let lacking: BTreeMap<Endpoint, i32> =
+            slots.iter().map(|(slot, version)| (table.endpoint(*slot), *version)).collect();
+        for size in (128..900).step_by(11) {
+            let mut pending = given(slots.iter().copied());
+            let messages = messages(&table, &mut pending, Rest::Follows, size);
+            let mut told = BTreeMap::<Endpoint, Vec<i32>>::new();
+            for (endpoint, heartbeat, values) in messages.iter().flat_map(|(told, ..)| told) {
+                let before = told.entry(*endpoint).or_default();
+                before.extend(values);
+                // Of what is cut the heartbeat is no newer than the last value.
+                let is_whole = *heartbeat == 10;
+                assert!(is_whole || values.iter().max() == Some(heartbeat), "{endpoint} of {size}");
+            }
+            assert!(messages.iter().all(|(.., too_large)| too_large.is_none()));
+            for (endpoint, version) in &lacking {
+                let expected: Vec<i32> = match table.values(table.find(*endpoint).unwrap()).len() {
+                    0 => Vec::new(),
+                    _ => (6..12).filter(|known| known > version).collect(),
+                };
+                let mut told =
+                    told.remove(endpoint).unwrap_or_else(|| panic!("{endpoint} is missing of {size}"));
+                told.sort_unstable();
+                // Those that are cut tell the rest in the next exchange.
+                assert!(expected.starts_with(&told), "{endpoint}: {told:?} of {size}");
+                assert!(expected.is_empty() || !told.is_empty(), "{endpoint} of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_state_that_is_cut_as_many_values_are_told_as_fit() {
+        let mut table = table();
+        let slot = insert(
+            &mut table,
+            v4(1),
+            &["", "four", "", "twelve bytes", "", "and the longest of all of them"],
+        );
+        let sizes = [0, 4, 0, 12, 0, 30];
+        for size in 8..200 {
+            let mut pending = given([(slot, 5)]);
+            let messages = messages(&table, &mut pending, Rest::Waits, size);
+            let (told, ..) = &messages[0];
+            // In the order of versions.
+            let mut room = (size - 4).checked_sub(MIN_STATE_SIZE);
+            let mut fitting = 0;
+            for value in sizes {
+                room = room.and_then(|room| room.checked_sub(10 + value));
+                fitting += usize::from(room.is_some());
+            }
+            let expected: Vec<i32> = (6..).take(fitting).collect();
+            match told.first() {
+                Some((_, _, values)) => assert_eq!(*values, expected, "of {size}"),
+                None => assert!(expected.is_empty(), "nothing of {size}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_fits_no_message_is_told_apart_and_holds_up_no_other() {
+        for (rest, make) in
+            [Rest::Waits, Rest::Follows].into_iter().flat_map(|rest| [(rest, v4 as fn(u8) -> _), (rest, v6)])
+        {
+            for length in 0..80 {
+                let mut table = table();
+                let long = "x".repeat(length);
+                let large = insert(&mut table, make(1), &[&long]);
+                let small = insert(&mut table, make(2), &["y"]);
+                let mut pending = given([(large, 5), (small, 5)]);
+                let messages = messages(&table, &mut pending, rest, 80);
+                let is_told = |slot: Slot| {
+                    let endpoint = table.endpoint(slot);
+                    messages.iter().flat_map(|(told, ..)| told).any(|(other, ..)| *other == endpoint)
+                };
+                let fits = 4 + state_size(&table, large, AddressForm::WithPort) <= 80;
+                assert_eq!(is_told(large), fits, "{rest:?}, {length}");
+                let is_large = messages.iter().any(|(.., too_large)| *too_large == Some(large));
+                assert_eq!(is_large, !fits, "{rest:?}, {length}");
+                // Where nothing follows it may be the turn of the other in the next exchange.
+                assert!(is_told(small) || (rest == Rest::Waits && fits), "{rest:?}, {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn once_all_values_are_told_heartbeats_take_all_the_room() {
+        let mut table = table();
+        let mut slots: Vec<_> = (0..5).map(|n| (insert(&mut table, v6(200 + n), &["x"]), 5)).collect();
+        slots.extend((0..100).map(|n| (insert(&mut table, v6(n), &["", "", "x"]), 8)));
+        for size in (1_100..1_900).step_by(13) {
+            let mut pending = given(slots.iter().copied());
+            let messages = messages(&table, &mut pending, Rest::Follows, size);
+            assert_eq!(
+                messages[0].0.iter().filter(|(.., values)| !values.is_empty()).count(),
+                5,
+                "of {size}"
+            );
+            let room = messages.iter().skip(1).rev().skip(1).map(|(_, room, _)| *room).max();
+            assert!(room.is_none_or(|room| room < V6_STATE_SIZE), "{room:?} of {size}");
+            let told: usize = messages.iter().map(|(told, ..)| told.len()).sum();
+            assert_eq!(told, 105);
+        }
+    }
+
+    #[test]
+    fn where_nothing_follows_what_is_shorter_takes_the_room_that_is_left() {
+        let mut table = table();
+        let mut slots = Vec::new();
+        for n in 0..9 {
+            slots.extend((0..n).map(|m| insert(&mut table, v6(10 * n + m), &[])));
+            slots.push(insert(&mut table, v4(n), &[]));
+        }
+        for size in 60..900 {
+            let mut room = size - 4;
+            let mut expected = Vec::new();
+            for slot in &slots {
+                let taken = state_size(&table, *slot, AddressForm::WithPort);
+                if taken <= room {
+                    room -= taken;
+                    expected.push(table.endpoint(*slot));
+                }
+            }
+            let mut pending = given(slots.iter().map(|slot| (*slot, 9)));
+            let messages = messages(&table, &mut pending, Rest::Waits, size);
+            let told: Vec<_> = messages[0].0.iter().map(|(endpoint, ..)| *endpoint).collect();
+            assert_eq!(told, expected, "of {size}");
+        }
+    }
 }
