@@ -15,14 +15,7 @@ pub struct Outbound {
     initiate: Initiate,
     reply: [u8; Accept::SIZE],
     received: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Waiting,
-    Established,
-    Failed,
+    has_failed: bool,
 }
 
 /// What came of the bytes that arrived on a dialled connection.
@@ -42,7 +35,7 @@ pub enum OutboundEvent {
 impl Outbound {
     /// A connection that opens with `initiate`.
     pub const fn new(initiate: Initiate) -> Self {
-        Self { initiate, reply: [0; Accept::SIZE], received: 0, state: State::Waiting }
+        Self { initiate, reply: [0; Accept::SIZE], received: 0, has_failed: false }
     }
 
     /// What the connection opens with.
@@ -66,24 +59,13 @@ impl Outbound {
 
     /// Takes in what arrived. After [`OutboundEvent::Failed`] everything is ignored.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Option<OutboundEvent> {
-        if bytes.is_empty() || self.state == State::Failed {
+        if bytes.is_empty() || self.has_failed {
             return None;
         }
-        let outcome = match self.state {
-            State::Established => Err(OutboundError::BytesAfterAccept { bytes: bytes.len() }),
-            _ => self.handle_reply(bytes),
-        };
-        match outcome {
-            Ok(None) => None,
-            Ok(Some(event)) => {
-                self.state = State::Established;
-                Some(event)
-            }
-            Err(error) => {
-                self.state = State::Failed;
-                Some(OutboundEvent::Failed(error))
-            }
-        }
+        self.handle_reply(bytes).unwrap_or_else(|error| {
+            self.has_failed = true;
+            Some(OutboundEvent::Failed(error))
+        })
     }
 
     fn handle_reply(&mut self, bytes: &[u8]) -> Result<Option<OutboundEvent>, OutboundError> {
