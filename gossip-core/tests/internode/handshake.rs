@@ -58,6 +58,8 @@ fn accepts_have_their_exact_bytes() {
         for len in 0..12 {
             assert_eq!(Accept::decode(&bytes[..len]), Ok(None));
         }
+        let more = [bytes, vec![7; 3]].concat();
+        assert_eq!(Accept::decode(&more), Ok(Some((accept, 12))), "whatever follows it");
     }
     assert_eq!(Accept::decode(&hex("0000000b")), Err(HandshakeError::LegacyReply { version: 11 }));
     assert_eq!(

@@ -1,4 +1,5 @@
 //! The connection layer: the byte examples of `docs/protocol` and the scenarios of its families B, C and D.
+mod errors;
 mod frames;
 mod handshake;
 mod header;

@@ -260,3 +260,35 @@ fn the_buffer_of_a_very_large_message_is_released() {
     // It was sized by doubling.
     assert!(peer.inbound.buffer_growths() < 10);
 }
+
+#[test]
+fn memory_grows_by_doubling_what_did_arrive() {
+    let mut peer = connected(Framing::Crc);
+    let large = message(7, Verb::GOSSIP_DIGEST_ACK, &runs(1_000_000));
+    let bytes = pieces(Framing::Crc, &large).concat();
+    let mut came = 0;
+    for chunk in bytes[..900_000].chunks(1_000) {
+        assert_eq!(peer.feed(chunk), []);
+        came += chunk.len();
+        assert!(peer.inbound.has_pieces() || came < 2 * MAX_FRAME_PAYLOAD);
+        // The pieces and the frame that is not complete yet.
+        let most = 2 * came + 2 * (MAX_FRAME_PAYLOAD + 64);
+        assert!(peer.inbound.capacity() <= most, "{} of {came}", peer.inbound.capacity());
+    }
+    assert_eq!(peer.feed(&bytes[900_000..]).len(), 1);
+    assert!(!peer.inbound.has_pieces(), "all of it came");
+}
+
+#[test]
+fn buffers_in_which_nothing_lies_are_given_back_and_others_are_not() {
+    let mut peer = connected(Framing::Crc);
+    let payload = hex(SYN);
+    let frame = crc_frame(&payload);
+    assert_eq!(peer.feed(&frame[..20]), []);
+    peer.inbound.shrink();
+    assert_eq!(peer.inbound.buffered(), 20);
+    assert_eq!(peer.feed(&frame[20..]).len(), 1);
+    assert!(peer.inbound.capacity() > 0, "it may be used again");
+    peer.inbound.shrink();
+    assert_eq!((peer.inbound.capacity(), peer.inbound.has_pieces()), (0, false));
+}

@@ -212,3 +212,20 @@ fn an_endpoint_that_leaves_is_down_at_once() {
     );
     assert_eq!(a.standing(C), Some(Standing::Unreachable));
 }
+
+#[test]
+fn values_that_take_memory_are_counted() {
+    let mut a = node();
+    let grown = |a: &Driven| a.gossiper.stats().values_grown;
+    let before = grown(&a);
+    let values = [(ApplicationState::TOKENS, "t", 7), (ApplicationState::LOAD, "1234", 8)];
+    a.learn(C, &State::new(heartbeat(100, 8), &values));
+    assert_eq!(grown(&a), before + 2);
+    let mut set = |text: &str, version: i32| {
+        let state = State::new(heartbeat(100, version), &[(ApplicationState::LOAD, text, version)]);
+        a.hand(B, &ack(&[], &[(C, state)]));
+        grown(&a) - before
+    };
+    assert_eq!(set("12", 9), 2, "there is room for it");
+    assert_eq!(set("12345", 10), 3);
+}

@@ -290,6 +290,25 @@ fn a_host_id_that_changes_is_told() {
     assert!(!a.events().iter().any(|event| matches!(event, Event::HostIdChanged { .. })));
 }
 
+#[test]
+fn a_host_id_that_changes_within_a_process_is_told() {
+    let mut a = Driven::new(builder(A, 100));
+    a.learn_live(B, &state(200, 5, "NORMAL,7", THEIRS));
+    let mut told = |key, text: &str, version| {
+        a.events();
+        a.hand(B, &ack2(&[(B, State::new(heartbeat(200, version), &[(key, text, version)]))]));
+        a.events()
+            .into_iter()
+            .filter(|event| matches!(event, Event::HostIdChanged { .. }))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(ApplicationState::LOAD, "1", 20), []);
+    let changed = Event::HostIdChanged { endpoint: endpoint(B), old: THEIRS.parse().unwrap() };
+    assert_eq!(told(ApplicationState::HOST_ID, OURS, 21), [changed]);
+    assert_eq!(told(ApplicationState::LOAD, "2", 22), []);
+    assert_eq!(told(ApplicationState::HOST_ID, OURS, 23), []);
+}
+
 fn saved(at: &str, host_id: &str, heard_unix_ms: u64) -> SavedEndpoint {
     SavedEndpoint {
         host_id: Some(host_id.parse().unwrap()),

@@ -723,3 +723,20 @@ fn events_but_news(a: &mut Driven) -> Vec<Event> {
     events.retain(|event| !matches!(event, Event::Joined { .. } | Event::StateChanged { .. }));
     events
 }
+
+/// Deviation: in Cassandra it would learn of the others when a peer happens to choose it.
+#[test]
+fn a_newcomer_that_lists_itself_alone_is_sent_a_syn_at_once() {
+    let mut a = Driven::new(builder(A, 100));
+    for n in 10..40 {
+        a.learn(&format!("10.0.0.{n}:7000"), &member(200));
+    }
+    a.round();
+    a.hand(B, &syn(&[digest(B, 300, 5)]));
+    let sent = a.sent();
+    let listed = sent.iter().find_map(|sent| match &sent.content {
+        Content::Syn { digests, .. } if sent.to == endpoint(B) => Some(digests.len()),
+        _ => None,
+    });
+    assert_eq!(listed, Some(31), "everybody");
+}

@@ -23,6 +23,7 @@ mod internode;
 mod joining;
 mod liveness;
 mod merging;
+mod metadata_log;
 mod no_trace;
 mod node;
 mod own_state;
