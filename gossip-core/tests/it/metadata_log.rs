@@ -242,6 +242,33 @@ fn a_syn_with_another_identifier_is_counted_and_not_answered() {
     assert!(us.sent().iter().all(|sent| sent.to != other));
 }
 
+/// Others may have learned more of it than digests tell.
+#[test]
+fn who_begins_to_leave_is_asked_for_in_full_by_the_next_syn() {
+    let mut us = guest("NORMAL,-5");
+    us.learn_by(C, &member("NORMAL,-5"), |listed| syn(MetadataId::NONE, listed));
+    with_log(&mut us);
+    // How many SYNs of a round ask for all of C. Each is answered.
+    let asks = |us: &mut Driven| {
+        let sent = us.round();
+        let syns = sent.iter().filter_map(|sent| match &sent.content {
+            Content::Syn { digests, .. } => Some((sent.to, digests.contains(&digest(C, 500, 0)))),
+            _ => None,
+        });
+        let syns: Vec<_> = syns.collect();
+        for (to, _) in &syns {
+            us.hand(&to.to_string(), &ack(&[], &[]));
+        }
+        assert!(!syns.is_empty());
+        syns.iter().filter(|(_, asks)| *asks).count()
+    };
+    assert!((0..4).all(|_| asks(&mut us) == 0), "it stays");
+    let leaving = State::new(heartbeat(500, 41), &[(STATUS, "LEAVING,-5", 41)]);
+    us.hand(A, &ack2(&[(C, leaving)]));
+    assert_eq!(asks(&mut us), 1);
+    assert!((0..4).all(|_| asks(&mut us) == 0), "once in a while");
+}
+
 /// Only in a cluster of our own is more done for those who know few than Cassandra does.
 #[test]
 fn a_node_of_6_0_sends_no_syn_in_answer_to_one_that_lists_few() {
