@@ -2,6 +2,7 @@
 
 #[path = "../shared/adapters.rs"]
 mod adapters;
+mod floor;
 mod hosts;
 mod process;
 mod trial;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((first, rest)) if first == process::ARGUMENT => hosts::hold(rest),
+        _ if arguments.iter().any(|argument| argument == "--floor") => floor::run(),
         _ => Options::parse(&arguments).and_then(|options| bench(&options)),
     };
     match done {
