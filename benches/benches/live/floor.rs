@@ -24,7 +24,10 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         receiver.recv(&mut buffer).map(drop)
     };
     let sleep = || thread::sleep(Duration::from_micros(500));
-    let wake_up = each(|| Ok(sleep()))?;
+    let wake_up = each(|| {
+        sleep();
+        Ok(())
+    })?;
     let both = each(|| {
         sleep();
         packet()
