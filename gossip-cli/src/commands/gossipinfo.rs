@@ -104,6 +104,8 @@ fn render_endpoint(
 
 #[cfg(test)]
 mod tests {
+    use gossip_decode::Flavour;
+
     use super::*;
     use crate::model::StateModel;
 
@@ -124,7 +126,7 @@ mod tests {
   NATIVE_ADDRESS_AND_PORT:3:10.0.0.2:9042
   STATUS_WITH_PORT:18:NORMAL,-77
   SSTABLE_VERSIONS:6:big-nb
-  X5:20:a,b:c
+  X7:20:a,b:c
   TOKENS:17:<hidden>
 ";
         assert_eq!(text, expected);
@@ -164,7 +166,7 @@ mod tests {
     fn sample(address: &str) -> EndpointModel {
         let state = |key: i32, version: i32, value: &str| StateModel {
             key,
-            name: ApplicationState::new(key).to_string(),
+            name: Flavour::Cassandra4_0.name(ApplicationState::new(key)).into_owned(),
             version,
             value: value.into(),
         };
