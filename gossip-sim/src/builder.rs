@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use gossip_core::{ConfigBuilder, Event, MessagingVersion, Node, Timestamp};
+use gossip_core::{ConfigBuilder, Event, Gossiper, MAX_URGENT_MESSAGE, MessagingVersion, Node, Timestamp};
 
 use crate::cluster::Cluster;
 use crate::host::Host;
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) chunk: usize,
     pub(crate) socket_buffer: usize,
     pub(crate) work: Duration,
+    pub(crate) room: usize,
     pub(crate) configure: Configure,
     pub(crate) remembers: Remembers,
 }
@@ -69,6 +70,7 @@ impl Builder {
                 chunk: usize::MAX,
                 socket_buffer: 256 * 1024,
                 work: Duration::ZERO,
+                room: MAX_URGENT_MESSAGE,
                 configure: Box::new(|_, config| config),
                 remembers: Box::new(|_| true),
             },
@@ -170,6 +172,13 @@ impl<P: Probe> Builder<P> {
     /// Default: nothing takes time. [`Cluster::set_work`] changes it.
     pub const fn work(mut self, each: Duration) -> Self {
         self.settings.work = each;
+        self
+    }
+
+    /// Where whole messages travel, how many bytes an ordinary one may have: what finds no room waits for another exchange. What fits no
+    /// ordinary message goes out in one of its own. Default and greatest: [`MAX_URGENT_MESSAGE`]; at least [`Gossiper::MIN_ROOM`].
+    pub fn room(mut self, bytes: usize) -> Self {
+        self.settings.room = bytes.clamp(Gossiper::MIN_ROOM, MAX_URGENT_MESSAGE);
         self
     }
 

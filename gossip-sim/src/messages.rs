@@ -2,7 +2,7 @@
 
 use gossip_core::message::{Codec, Message};
 use gossip_core::wire::Writer;
-use gossip_core::{Endpoint, Gossiper, MAX_URGENT_MESSAGE, Outgoing, Output};
+use gossip_core::{Endpoint, Gossiper, Outgoing, Output};
 
 use crate::cluster::{Cluster, Happening, observe};
 use crate::host::{Host, MessageProcess, Process};
@@ -74,11 +74,17 @@ impl<P: Probe> Cluster<P> {
         let version =
             to.map_or(settings.versions[host], |to| settings.versions[host].min(settings.versions[to]));
         let codec = Codec::new(version);
-        let mut out = Writer::new(&mut buffer[..MAX_URGENT_MESSAGE]);
-        let encoded =
-            observe(probe, host, &mut process.gossiper, |gossiper| gossiper.encode(peer, codec, &mut out));
+        let mut out = Writer::new(&mut buffer[..settings.room]);
+        let mut large = Vec::new();
+        let encoded = observe(probe, host, &mut process.gossiper, |gossiper| {
+            gossiper.encode(peer, codec, &mut out).or_else(|| {
+                let (outgoing, body) = gossiper.encode_large(peer, codec, usize::MAX).ok()?;
+                large = body;
+                Some(outgoing)
+            })
+        });
         let Some(outgoing) = encoded else { return false };
-        let body = out.written();
+        let body = if large.is_empty() { out.written() } else { &large };
         probe.on_message(*now, host, peer, outgoing, body);
         network.count(body.len());
         // No host has other addresses.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gossip_core::{ApplicationState, DownCause, Event, Gossiper, Pulse, Standing};
+use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing};
 
 use crate::builder::Builder;
 use crate::cluster::Cluster;
@@ -37,6 +37,10 @@ const JUMP: u64 = 3_600;
 /// After so many rounds of calm no node hears anything new of an address where nothing runs. All agree after 15 rounds at the most, so that
 /// by then all have heard what there was to hear.
 const LAST_NEWS: u32 = 20;
+
+/// What a SYN without digests takes at the most in a trial, and a digest, in bytes.
+const SYN_HEAD: usize = 128;
+const DIGEST: usize = 15;
 
 /// How messages travel in a trial.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -133,6 +137,9 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// What goes wrong.
     pub troubles: Vec<Trouble>,
+    /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`]
+    /// and [`Limits`](gossip_core::Limits).
+    pub is_tight: bool,
 }
 
 /// What a trial has shown.
@@ -205,7 +212,9 @@ impl Trial {
         if plan.reorders {
             builder = builder.reorder();
         }
-        if plan.nodes > MANY {
+        if plan.is_tight {
+            builder = tighten(builder, plan, seed);
+        } else if plan.nodes > MANY {
             // Nodes that take in all that arrives at once seldom owe anything to more than a few.
             builder = builder.configure(|_, config| {
                 config.change_limits(|limits| {
@@ -642,6 +651,57 @@ impl Trial {
         }
         format!("only {} of {} nodes run", view.running().count(), self.plan.nodes)
     }
+}
+
+/// Gives each node of a trial little room: half of its limits, chosen by the seed, are as low as a cluster of this size can do with.
+fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
+    let nodes = plan.nodes;
+    // All send packets of the same size. A SYN of all addresses fits one message, so that failures are found in time.
+    let mut common = Rng::split(seed, 0x7469_6768);
+    let addresses = 2 * nodes;
+    let room = SYN_HEAD + addresses * DIGEST + between(&mut common, 0, 2_000);
+    let packet = between(&mut common, 700, 1_400);
+    let configure = move |host: usize, config: ConfigBuilder| {
+        let mut rng = Rng::split(seed, 0x7469_6768_0000 + host as u64);
+        let config = config.change_limits(|limits| {
+            let mut tighten = |limit: &mut usize, low: usize, high: usize| {
+                if rng.percent(50) {
+                    *limit = between(&mut rng, low, high);
+                }
+            };
+            // Each host has two addresses.
+            tighten(&mut limits.max_endpoints, addresses, addresses + 4);
+            tighten(&mut limits.max_tombstones, 1, addresses);
+            // A node publishes nine values, and a receiver adds three when it stops.
+            tighten(&mut limits.max_states, 12, 14);
+            tighten(&mut limits.max_state_bytes, 1_024, 2_048);
+            tighten(&mut limits.max_pending_acks, 2, 4);
+            tighten(&mut limits.max_pending_peers, 256, 260);
+            tighten(&mut limits.max_pending_events, 16, 32);
+            // One each way with every node. With fewer, connections give way to each other.
+            tighten(&mut limits.max_connections, nodes + nodes / 2, addresses);
+            tighten(&mut limits.max_dials, 1, 4);
+            tighten(&mut limits.max_handshakes, 2, 8);
+            tighten(&mut limits.max_address_connections, 2, 4);
+            tighten(&mut limits.max_address_handshakes, 1, 4);
+            tighten(&mut limits.max_address_endpoints, nodes, addresses);
+            tighten(&mut limits.max_stranger_dials, 1, 4);
+        });
+        config.change_datagrams(|datagrams| {
+            datagrams.max_size = packet;
+            if rng.percent(50) {
+                datagrams.max_per_syn = 2 + u16::from(rng.percent(50));
+            }
+            if rng.percent(50) {
+                datagrams.max_rate = 16 << 10;
+            }
+        })
+    };
+    builder.room(room).configure(configure)
+}
+
+fn between(rng: &mut Rng, low: usize, high: usize) -> usize {
+    low + usize::try_from(rng.below((high - low + 1) as u64)).unwrap_or(0)
 }
 
 /// Whether an address where nothing runs may not be live in a view: its newest heartbeat came less than `latest` ago, or its silence is longer

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Messages overtake each other; over internode none does
     #[arg(long)]
     reorder: bool,
+    /// Nodes have as little room as they can do with: tables, messages, packets, connections
+    #[arg(long)]
+    tight: bool,
     /// The longest that a message travels, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     latency: u64,
@@ -131,7 +134,7 @@ Exit codes: 0 nothing failed, 1 a run failed, 2 misuse.
 
 Examples:
   gossip sim --nodes 100 --loss 10
-  gossip sim --all-troubles --rounds 240 --seed 1 --seeds 1000
+  gossip sim --all-troubles --tight --rounds 240 --seed 1 --seeds 1000
   gossip sim --nodes 50 --churn --seed 7 --trace --svg run.svg";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -200,6 +203,7 @@ impl Args {
             } else {
                 chosen.map(|(_, _, trouble)| trouble).collect()
             },
+            is_tight: self.tight,
         }
     }
 
@@ -220,6 +224,9 @@ impl Args {
         }
         if self.reorder {
             line.push_str(" --reorder");
+        }
+        if self.tight {
+            line.push_str(" --tight");
         }
         if self.troubles.all_troubles {
             line.push_str(" --all-troubles");
