@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing};
+use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing, Stats};
 
 use crate::builder::Builder;
 use crate::cluster::Cluster;
@@ -290,6 +290,11 @@ impl Trial {
             .filter(|pulse| dead.contains(&pulse.endpoint))
             .filter_map(|pulse| pulse.phi)
             .fold(0.0, f64::max)
+    }
+
+    /// How often the running nodes have counted something, all together, since each was started.
+    pub fn counted(&self, counter: impl Fn(&Stats) -> u64) -> u64 {
+        self.cluster.view().running().map(|(_, gossiper)| counter(gossiper.stats())).sum()
     }
 
     /// Runs one more round; false once it is over.

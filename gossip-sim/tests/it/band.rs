@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gossip_core::Stats;
 use gossip_sim::{Carrier, Plan, Trial, Trouble};
 
 /// `FIRST` or `FIRST:COUNT` in this variable runs another band.
@@ -78,4 +79,36 @@ fn a_calm_cluster_convicts_nobody() {
         "{:?}",
         report.convergence
     );
+}
+
+/// How often something was counted in trials of all troubles, in which nodes have little room or as much as by default; and what failed.
+fn counted(carrier: Carrier, is_tight: bool, counter: impl Fn(&Stats) -> u64) -> (u64, Vec<String>) {
+    let plan = Plan { nodes: 20, rounds: 60, carrier, is_tight, troubles: Trouble::ALL.to_vec(), ..plan(3) };
+    let (mut count, mut failed) = (0, Vec::new());
+    for seed in 1..=6 {
+        let mut trial = Trial::new(&plan, seed, false);
+        while trial.step() {}
+        count += trial.counted(&counter);
+        failed.extend(trial.finish().violations);
+    }
+    (count, failed)
+}
+
+/// Else "tight" would say nothing.
+#[test]
+fn where_nodes_have_little_room_it_does_not_suffice_and_every_promise_holds() {
+    type Counter = fn(&Stats) -> u64;
+    let bounds: [(Carrier, &str, Counter); 5] = [
+        (Carrier::Messages, "events", |stats| stats.events_lost),
+        (Carrier::Datagram, "events", |stats| stats.events_lost),
+        (Carrier::Internode, "events", |stats| stats.events_lost),
+        (Carrier::Internode, "connections", |stats| stats.connections_displaced),
+        (Carrier::Internode, "dials", |stats| stats.dials_limited),
+    ];
+    for (carrier, what, counter) in bounds {
+        let (with_room, _) = counted(carrier, false, counter);
+        let (with_little, failed) = counted(carrier, true, counter);
+        assert!(with_little > 10 * with_room, "{carrier:?}, {what}: {with_room} and {with_little}");
+        assert_eq!(failed, [""; 0], "{carrier:?}");
+    }
 }
