@@ -707,7 +707,7 @@ mod tests {
             for (endpoint, heartbeat, values) in messages.iter().flat_map(|(told, ..)| told) {
                 let before = told.entry(*endpoint).or_default();
                 before.extend(values);
-                // Of what is cut the heartbeat is no newer than the last value.
+                // The heartbeat of a state that was cut is no newer than its last value.
                 let is_whole = *heartbeat == 10;
                 assert!(is_whole || values.iter().max() == Some(heartbeat), "{endpoint} of {size}");
             }

@@ -56,8 +56,8 @@ impl Reactor for Sockets {
         stream.try_read(into)
     }
 
-    /// If less came than there is room for, nothing is left, and epoll tells of what comes later. So the next wait is one, and not a read that
-    /// finds nothing.
+    /// A read that does not fill the buffer has emptied the socket, and epoll reports later bytes. The readiness is cleared then, so that the
+    /// driver does not read again for nothing.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
         let mut count = 0;

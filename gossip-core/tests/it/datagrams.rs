@@ -293,7 +293,7 @@ fn sixty() -> Vec<String> {
     (1..=60).map(|n| format!("10.2.0.{n}:7000")).collect()
 }
 
-/// Whom these ACKs ask for, and of whom they tell, each as often as it is named.
+/// The endpoints that these ACKs request, and those whose states they hold. An endpoint is listed as often as it is named.
 fn asked_and_told(sent: &[Sent]) -> (Vec<Endpoint>, Vec<Endpoint>) {
     let (mut asked, mut told) = (Vec::new(), Vec::new());
     for content in sent.iter().flat_map(Sent::contents) {

@@ -284,8 +284,8 @@ impl Writing<'_> {
         }
     }
 
-    /// As [`Gossiper::finish`]; an endpoint of which a value fits no ordinary message gets one of its own. A message that tells nothing of what
-    /// the ones before it left is not sent.
+    /// Like [`Writing::finish`]. If a value fits no ordinary message, its endpoint gets a large message. A continuation without content is
+    /// not sent.
     fn finish_states(
         &mut self,
         to: Endpoint,
