@@ -1,9 +1,9 @@
-//! The floors of a crate: a module may name only modules on floors below its own.
+//! The layers of a crate: a module may name only modules on layers below its own.
 //!
 //! A [`Crate`] is its source files, cut into tokens. A name counts wherever it stands: in `use`, in a path, inside a macro. Comments,
 //! strings and modules behind `#[cfg(test)]` do not count.
 //!
-//! Floors are lines of text, the lowest first, several modules on one line:
+//! Layers are lines of text, the lowest first, several modules on one line:
 //!
 //! ```text
 //! time endpoint
@@ -12,8 +12,8 @@
 //! gossiper
 //! ```
 //!
-//! Modules on one floor do not know each other. A module that no floor names belongs to the module that it lies in. The root of the
-//! crate is not looked at, but each of its modules must have a floor.
+//! Modules on one layer do not know each other. A module that no layer names belongs to the module that it lies in. The root of the
+//! crate is not looked at, but each of its modules must have a layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,7 +46,7 @@ struct Name {
 /// What is wrong with a crate.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Fault {
-    /// A module names one that is not on a floor below.
+    /// A module names one that is not on a layer below.
     Up {
         /// Where.
         place: String,
@@ -55,9 +55,9 @@ pub enum Fault {
         /// What it names.
         whom: String,
     },
-    /// A module of the crate has no floor.
+    /// A module of the crate has no layer.
     Missing(String),
-    /// A floor names a module that is not there.
+    /// A layer names a module that is not there.
     Unknown(String),
 }
 
@@ -65,9 +65,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { place, by, whom } => {
-                write!(f, "{place}: `{by}` names `{whom}`, which is not on a floor below")
+                write!(f, "{place}: `{by}` names `{whom}`, which is not on a layer below")
             }
-            Self::Missing(module) => write!(f, "`{module}` has no floor"),
+            Self::Missing(module) => write!(f, "`{module}` has no layer"),
             Self::Unknown(module) => write!(f, "there is no module `{module}`"),
         }
     }
@@ -104,10 +104,10 @@ impl Crate {
         krate
     }
 
-    /// Compares the crate with its floors. Nothing is given back if all is well.
-    pub fn check(&self, floors: &str) -> Vec<Fault> {
+    /// Compares the crate with its layers. Nothing is given back if all is well.
+    pub fn check(&self, layers: &str) -> Vec<Fault> {
         let mut levels = BTreeMap::<Module, usize>::new();
-        for (level, line) in floors.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        for (level, line) in layers.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
             for name in line.split_whitespace() {
                 levels.insert(name.split("::").map(str::to_owned).collect(), level);
             }
@@ -141,7 +141,7 @@ impl Crate {
     }
 }
 
-/// The nearest module with a floor that `path` lies in, and the floor.
+/// The nearest module with a layer that `path` lies in, and the layer.
 fn room<'a>(path: &'a [String], levels: &BTreeMap<Module, usize>) -> Option<(&'a [String], usize)> {
     (1..=path.len()).rev().find_map(|length| {
         let room = path.get(..length)?;
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn an_arrow_that_points_up_is_found_wherever_it_stands() {
-        let up = "`time` names `table`, which is not on a floor below";
+        let up = "`time` names `table`, which is not on a layer below";
         for text in [
             "use crate::table::Slot;",
             "use crate::{table::Slot};",
@@ -399,14 +399,14 @@ mod tests {
     }
 
     #[test]
-    fn modules_on_one_floor_do_not_know_each_other_and_a_part_does_not_know_its_whole() {
+    fn modules_on_one_layer_do_not_know_each_other_and_a_part_does_not_know_its_whole() {
         assert_eq!(
             faults(&[("phi", "\nuse crate::table::Slot;")]),
-            ["phi:2: `phi` names `table`, which is not on a floor below"]
+            ["phi:2: `phi` names `table`, which is not on a layer below"]
         );
         assert_eq!(
             faults(&[("house::attic", "use super::House;")]),
-            ["house::attic:1: `house::attic` names `house`, which is not on a floor below"]
+            ["house::attic:1: `house::attic` names `house`, which is not on a layer below"]
         );
     }
 
@@ -431,11 +431,11 @@ mod tests {
         ];
         let faults = Crate::of(files).check("time\ntable");
         assert_eq!(faults.len(), 1);
-        assert_eq!(faults[0].to_string(), "time:1: `time` names `table`, which is not on a floor below");
+        assert_eq!(faults[0].to_string(), "time:1: `time` names `table`, which is not on a layer below");
     }
 
     #[test]
-    fn every_module_has_a_floor_and_every_floor_its_modules() {
+    fn every_module_has_a_layer_and_every_layer_its_modules() {
         let krate = Crate::of([(vec!["time".to_owned()], "time", "")]);
         assert_eq!(krate.check("table"), [Fault::Missing("time".into()), Fault::Unknown("table".into())]);
     }
