@@ -7,18 +7,6 @@ use std::path::{Path, PathBuf};
 
 use gossip_testing::pages::Page;
 
-/// Documents that hold the rule of 100 columns a line and 25 words a sentence, besides all in `docs`.
-const PLAIN: [&str; 8] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "RELEASING.md",
-    "deploy/README.md",
-    "CHANGELOG.md",
-    "benches/README.md",
-];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -77,6 +65,19 @@ fn every_citation_of_a_document_leads_to_a_heading() {
     assert!(sources.len() > 300 && count > 100, "{count} citations in {} files", sources.len());
 }
 
+/// A number of a section belongs to a document that a reader cannot open: pages here have names of sections, which links use.
+#[test]
+fn no_section_is_cited_by_its_number() {
+    let sign = '\u{a7}';
+    let sources = files("", &[".rs", ".md", ".toml", ".qnt", ".html", ".js"]);
+    let lines = sources.iter().flat_map(|file| {
+        let text = text(file);
+        let cited = text.lines().zip(1..).filter(|(line, _)| line.contains(sign));
+        cited.map(|(line, number)| format!("{file}:{number}: {}", line.trim())).collect::<Vec<_>>()
+    });
+    assert_none(&lines.collect::<Vec<_>>());
+}
+
 #[test]
 fn a_wrong_citation_is_found() {
     // In pieces, since this file is read by the test above.
@@ -124,10 +125,11 @@ fn the_first_documents_are_short() {
     }
 }
 
+/// 100 columns a line and 25 words a sentence, in every document of the repository.
 #[test]
 fn lines_and_sentences_are_short_enough_to_read() {
-    let mut documents = files("docs", &[".md"]);
-    documents.extend(PLAIN.map(str::to_owned));
+    let documents = files("", &[".md"]);
+    assert!(documents.iter().any(|file| file == "fuzz/README.md"), "{documents:?}");
     let faults: Vec<_> = documents.iter().flat_map(|file| page(file).hard_to_read()).collect();
     assert_none(&faults);
 }

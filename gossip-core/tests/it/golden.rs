@@ -12,14 +12,14 @@ const V10_V11: [MessagingVersion; 2] = [MessagingVersion::V10, MessagingVersion:
 const V12_TO_V14: [MessagingVersion; 3] =
     [MessagingVersion::V12, MessagingVersion::V13, MessagingVersion::V14];
 
-/// §7.1, up to the end of the partitioner: the part that all versions share.
+/// `docs/protocol/gossip-messages.md#syn`, up to the end of the partitioner: the part that all versions share.
 const SYN_HEAD: &str = "
     00 0c 54 65 73 74 20 43 6c 75 73 74 65 72 00 2b
     6f 72 67 2e 61 70 61 63 68 65 2e 63 61 73 73 61
     6e 64 72 61 2e 64 68 74 2e 4d 75 72 6d 75 72 33
     50 61 72 74 69 74 69 6f 6e 65 72";
 
-/// §6, the state of 95 bytes.
+/// `docs/protocol/gossip-messages.md#endpoint-state`, a state of 95 bytes.
 const STATE: &str = "
     5e 9b 1b 0b 00 00 01 21 00 00 00 04 00 00 00 01
     00 08 32 32 34 32 37 39 2e 30 00 00 01 1d 00 00

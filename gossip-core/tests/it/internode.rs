@@ -163,7 +163,7 @@ impl Bytes {
     }
 }
 
-/// The first message of a dialler (§3.2).
+/// The first message of a dialler (`docs/protocol/handshake.md#initiate`).
 struct Initiate {
     kind: u32,
     framing: Framing,
@@ -205,7 +205,7 @@ impl Initiate {
     }
 }
 
-/// The version that the answer of an acceptor settles (§3.3).
+/// The version that the answer of an acceptor settles (`docs/protocol/handshake.md#accept`).
 fn accepted(bytes: &[u8], initiate: &Initiate) -> MessagingVersion {
     assert_eq!(bytes.len(), 12, "an acceptor sends its answer and nothing else");
     assert_eq!(be32(bytes, 8), crc32(&bytes[..8]), "the checksum of an Accept");
@@ -230,7 +230,7 @@ struct Frames<'a> {
 }
 
 impl Frames<'_> {
-    /// Takes the next frame (§5); `false` if there is no whole one any more.
+    /// Takes the next frame (`docs/protocol/framing.md`); `false` if no complete one is left.
     fn frame(&mut self, stream_len: usize) -> bool {
         let fields = if self.framing == Framing::Lz4 { 5 } else { 3 };
         let trailer = if self.framing == Framing::Unprotected { 0 } else { 4 };
@@ -301,7 +301,7 @@ impl Frames<'_> {
     }
 }
 
-/// What stands before a message's payload (§6.2).
+/// What stands before a message's payload (`docs/protocol/message-header.md#header`).
 struct Header {
     id: u64,
     created_at: u32,
@@ -337,7 +337,7 @@ impl Header {
     }
 }
 
-/// An unsigned variable-length integer (§6.1), which must have its shortest form.
+/// An unsigned variable-length integer (`docs/protocol/primitives.md#unsigned-vint`), which must have its shortest form.
 fn uvint(bytes: &[u8], at: &mut usize) -> u64 {
     let first = bytes[*at];
     let extra = usize::try_from(first.leading_ones()).unwrap();

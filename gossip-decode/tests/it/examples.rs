@@ -1,4 +1,4 @@
-//! The worked examples of the specification, as anybody would paste them.
+//! The worked examples of the specification, as a user would paste them.
 
 use gossip_core::MessagingVersion;
 use gossip_decode::{Body, Digest, Options, Record, Shape, State, StateValue, Unrecognised};
@@ -18,7 +18,7 @@ const DIGESTS_V12: &str = "
 const DIGESTS_V11: &str = "
     00 00 00 02 04 0a 00 00 01 65 53 f1 00 00 00 00
     2a 04 0a 00 00 02 65 53 f1 64 00 00 00 07";
-/// §6: the state of 95 bytes.
+/// `docs/protocol/gossip-messages.md#endpoint-state`: a state of 95 bytes.
 const STATE: &str = "
     5e 9b 1b 0b 00 00 01 21 00 00 00 04 00 00 00 01
     00 08 32 32 34 32 37 39 2e 30 00 00 01 1d 00 00
@@ -26,7 +26,7 @@ const STATE: &str = "
     05 72 61 63 6b 31 00 00 00 12 00 00 00 11 00 1b
     4e 4f 52 4d 41 4c 2c 2d 34 33 31 39 33 37 32 33
     31 32 32 33 30 34 37 31 34 31 36 00 00 00 33";
-/// §7.5: the body of 119 bytes.
+/// `docs/protocol/gossip-messages.md#shutdown`: a body of 119 bytes.
 const SHUTDOWN: &str = "
     5e 9b 1b 0b 00 00 01 21 00 00 00 04 00 00 00 00
     00 0d 73 68 75 74 64 6f 77 6e 2c 74 72 75 65 00

@@ -122,6 +122,26 @@ fn half_a_hello_that_never_goes_on_is_closed_in_time() {
     }
 }
 
+/// A peer that speaks TLS 1.1 at most.
+#[test]
+fn e5_a_hello_of_an_older_tls_is_refused() {
+    let mut hello = hello_of_cassandra();
+    let keys = Keys::new("authority");
+    let (chain, key) = keys.with_p256();
+    let tls = gossip_core::Tls::builder(super::keys::provider())
+        .identity(chain, key)
+        .trusted(vec![keys.authority()])
+        .build()
+        .unwrap();
+    for (minor, fault) in [(3, None), (2, Some(TlsFault::NothingInCommon))] {
+        hello[10] = minor;
+        let mut net = Net::new([config(0).tls(tls.clone())]);
+        let connection = net.said(&hello);
+        assert_eq!((net.answers(connection).is_empty(), net.fault()), (fault.is_some(), fault), "3.{minor}");
+        assert_eq!(net.stats(0).tls_failed, u64::from(fault.is_some()));
+    }
+}
+
 #[test]
 fn rubbish_under_the_head_of_a_record_is_closed_and_counted() {
     let record = |kind: u8, len: usize| {
