@@ -1,4 +1,4 @@
-//! The floor: what a bare loop over the same bytes costs, which looks each endpoint up, compares, and writes nothing.
+//! The baseline: what a bare loop over the same bytes costs, which looks each endpoint up, compares, and writes nothing.
 
 use std::hash::BuildHasher;
 

@@ -41,7 +41,7 @@ impl Effort {
 pub struct Measured {
     /// Nanoseconds for each item.
     pub ours: f64,
-    /// The same for the floor.
+    /// The same for the baseline.
     pub floor: f64,
     /// The median of the ratios of neighbours.
     pub ratio: f64,

@@ -1,4 +1,4 @@
-//! What the benches share: gossipers with tables of a given size, messages written by hand, the floor beside which they are held, and a clock
+//! What the benches share: gossipers with tables of a given size, messages written by hand, the baseline beside which they are held, and a clock
 //! for both.
 
 #![forbid(unsafe_code)]

@@ -62,7 +62,7 @@ impl Order {
         Self::ALL.into_iter().find(|order| order.name() == name)
     }
 
-    /// Whether it is held against the floor of a list in our own order.
+    /// Whether it is held against the baseline of a list in our own order.
     pub const fn has_floor_of_own(self) -> bool {
         matches!(self, Self::Own | Self::Cassandra(_) | Self::Mixed)
     }

@@ -86,7 +86,7 @@ impl News {
     }
 }
 
-/// A table of a certain size, and the floor beside it.
+/// A table of a certain size, and the baseline beside it.
 #[derive(Debug)]
 pub struct Bench {
     world: World,

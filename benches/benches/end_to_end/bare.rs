@@ -1,4 +1,4 @@
-//! The floor: a loop that receives and sends as many bytes, on the same runtime, and does nothing else.
+//! The baseline: a loop that receives and sends as many bytes, on the same runtime, and does nothing else.
 //!
 //! A request begins with two numbers: its own size and the size of its answer, in bytes. A request whose answer has size 0 is not answered.
 

@@ -1,4 +1,4 @@
-//! The table at the end: each step beside its floor.
+//! The table at the end: each step beside its baseline.
 
 use gossip_benches::interleaved::{Effort, Measured, compare};
 use gossip_benches::order::Order;

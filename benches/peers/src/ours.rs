@@ -1,4 +1,4 @@
-//! The steps of this library, each with its floor.
+//! The steps of this library, each with its baseline.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use gossip_benches::world::World;
 
 use crate::{Subject, record, time};
 
-/// All steps of an exchange for a table of this size. Each is followed by its floor.
+/// All steps of an exchange for a table of this size. Each is followed by its baseline.
 pub fn exchanges(known: u32) -> Vec<Subject<'static>> {
     let cases = [
         (Step::SynToAck, News::Nothing, record::SYN_NOTHING),

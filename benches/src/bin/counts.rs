@@ -5,7 +5,7 @@
 //! | `counts` | runs the steps under callgrind, and fails if a step takes 3 % more or less than `benches/counts.txt` says |
 //! | `counts --record` | writes `benches/counts.txt` anew |
 //! | `counts --bare [NAME]` | runs the steps that have NAME in their names, and counts nothing: for profilers |
-//! | `counts --times` | measures how long they take, and how many times as long as the floor |
+//! | `counts --times` | measures how long they take, and how many times as long as the baseline |
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -122,7 +122,7 @@ fn run(name: &str) {
     }
 }
 
-/// Measures each step and its floor in turn.
+/// Measures each step and its baseline in turn.
 fn times() {
     for known in [10, 100, 1_000, 5_000] {
         let mut bench = Bench::new(known);

@@ -53,7 +53,7 @@ fn draw(step: &str, file: &str, lines: &[Line]) -> Result<(), AnyError> {
         .draw()?;
     for (nth, (name, points)) in curves.iter().enumerate() {
         let color = Palette99::pick(nth).to_rgba();
-        // What others do is drawn with thick lines, floors with thin ones.
+        // What others do is drawn with thick lines, baselines with thin ones.
         let width = if name.starts_with("floor") || name.starts_with("bare") { 1 } else { 3 };
         chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(width)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 2 + width, color.filled())))?;
