@@ -85,7 +85,7 @@ pub struct Gossiper {
 }
 
 impl Gossiper {
-    /// Starts to gossip: the first round is one interval after `now`.
+    /// Starts to gossip. The first round is due at `now`, or an interval later in a cluster of Cassandra's.
     pub fn new(config: Config, now: Timestamp) -> Self {
         let hash_key = Rng::new(&config.entropy, Purpose::HashKey).next_u64();
         let mut journal = Journal::new(config.limits.max_pending_events);

@@ -43,7 +43,7 @@ pub const MAX_URGENT_MESSAGE: usize = 65_515;
 /// let mut node = Node::new(config, Timestamp::ZERO);
 /// let mut buffer = vec![0; Node::MIN_BUFFER];
 ///
-/// node.handle_input(Timestamp::from_millis(1_000), Input::Timeout);
+/// node.handle_input(Timestamp::ZERO, Input::Timeout);
 /// let Output::Connect { to, .. } = node.poll(&mut buffer) else { panic!("the first round dials the seed") };
 /// assert_eq!(to, seed);
 /// let Output::Timeout(Some(_)) = node.poll(&mut buffer) else { panic!("then there is nothing to do but wait") };

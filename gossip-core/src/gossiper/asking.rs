@@ -13,6 +13,7 @@ use super::Gossiper;
 use super::life::{Mode, UNANSWERED, Verdict};
 use super::members::{Source, claimed_status};
 use super::phase::End;
+use super::rounds::Rounds;
 use super::session::Session;
 use crate::application_state::ApplicationState;
 use crate::config::Transport;
@@ -289,7 +290,7 @@ impl Gossiper {
     fn end_shadow_round(&mut self) {
         self.life.enter(Mode::Running);
         self.rounds.heard(self.clock.now());
-        self.rounds.set_next(self.clock.now() + self.config.interval);
+        self.rounds.set_next(self.clock.now() + Rounds::before_the_first(&self.config));
         self.journal.tell(Event::ShadowRoundDone);
     }
 }
@@ -511,11 +512,11 @@ mod tests {
         ] {
             let mut gossiper = asking(ours().transport(transport));
             let wait = gossiper.config.detector.echo_timeout + Duration::from_millis(u64::from(is_late));
-            // It tells nothing of our address. So the node takes part, and its first round is one interval later.
+            // It tells nothing of our address. So the node takes part, and its first round is due at once.
             hand_ack(&mut gossiper, at(3), &[], &[SEED]);
-            assert_eq!((gossiper.life.mode(), gossiper.poll_timeout()), (Mode::Running, Some(at(4))));
+            assert_eq!((gossiper.life.mode(), gossiper.poll_timeout()), (Mode::Running, Some(at(3))));
             // Rounds go on, so that it is no pause.
-            (4..3 + wait.as_secs()).for_each(|second| gossiper.handle_timeout(at(second)));
+            (3..3 + wait.as_secs()).for_each(|second| gossiper.handle_timeout(at(second)));
             hand_ack(&mut gossiper, at(3) + wait, &[], &[OTHER_SEED]);
             let is_known = gossiper.members.table().find(OTHER_SEED).is_some();
             assert_eq!(is_known, is_taken, "{transport:?}, {wait:?}");

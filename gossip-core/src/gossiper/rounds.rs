@@ -58,10 +58,10 @@ impl Contact {
 }
 
 impl Rounds {
-    /// The first round is one interval after `now`.
+    /// The first round is due at `now`, or an interval later in a cluster of Cassandra's.
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
         Self {
-            next: now + config.interval,
+            next: now + Self::before_the_first(config),
             rng: Rng::new(&config.entropy, Purpose::Targets),
             contact: Contact::new(now),
             pauses: Pauses::default(),
@@ -74,6 +74,14 @@ impl Rounds {
     #[cfg(feature = "model")]
     pub(super) fn set_rng(&mut self, rng: Rng) {
         self.rng = rng;
+    }
+
+    /// How long a node that takes part waits for its first round.
+    ///
+    /// Deviation: Cassandra waits for an interval (`docs/protocol/life-cycle.md#start`). In a cluster of our own the first round comes at
+    /// once, because a node learns nothing before it, and is not heard of.
+    pub(super) const fn before_the_first(config: &Config) -> Duration {
+        if config.is_in_cassandra() { config.interval } else { Duration::ZERO }
     }
 
     /// When the next round is due.

@@ -120,7 +120,7 @@ fn g6_status_is_told_first() {
 #[test]
 fn g7_own_state_from_others_is_ignored() {
     let mut a = Driven::new(builder(A, 100).state(ApplicationState::LOAD, "1").seed(endpoint(B)));
-    a.advance(Duration::from_secs(5));
+    a.advance(Duration::from_secs(4));
     for state in [
         State::new(heartbeat(100, 6), &[(ApplicationState::LOAD, "9", 6), (ApplicationState::DC, "x", 5)]),
         State::new(heartbeat(99, 900), &[(ApplicationState::LOAD, "9", 800)]),

@@ -387,7 +387,7 @@ fn d12_what_waited_is_sent_once_and_fresh() {
     let arrived = a.arrived(&mut far_end);
     let [only] = &arrived[..] else { panic!("{arrived:?}") };
     let Content::Syn { digests, .. } = only.content() else { panic!("{only:?}") };
-    assert_eq!(digests, [digest(A, 100, 11)], "the heartbeat of the eleventh round");
+    assert_eq!(digests, [digest(A, 100, 12)], "the heartbeat of the twelfth round");
     assert_eq!(u64::from(only.created_at), a.unix_ms() & 0xffff_ffff);
     assert_eq!(a.stats().messages_dropped, 0);
 }

@@ -514,7 +514,7 @@ fn tombstone_refuses_its_generation_until_it_ends() {
         relay(&mut a, B, member(generation, 900));
     }
     assert_eq!((a.standing(B), a.gossiper.stats().quarantined), (None, 2));
-    a.advance(Duration::from_millis(8_000));
+    a.advance(Duration::from_millis(9_000));
     assert_eq!(asks(&mut a, B, 200, 900), None, "a second before the end");
     a.advance(SECOND);
     assert_eq!(asks(&mut a, B, 200, 900), Some(0));
@@ -635,7 +635,7 @@ fn a_member_leaves_and_others_know_it_as_gone() {
     assert_eq!(a.value(B, STATUS).unwrap().0, "LEAVING,7");
     assert_eq!(a.standing(B), Some(Standing::Live), "it is a member still");
     meet(&mut a, &mut b);
-    let left = format!("LEFT,7,{}", NOW + 8_000 + 3 * DAY);
+    let left = format!("LEFT,7,{}", NOW + 7_000 + 3 * DAY);
     assert_eq!(b.value(B, STATUS).unwrap().0, left);
     assert_eq!(a.value(B, STATUS).unwrap().0, left);
     assert_eq!(a.value(B, ApplicationState::STATUS).unwrap().0, left);

@@ -259,7 +259,7 @@ fn k18_everybody_live_is_told_once_and_rounds_go_on_for_two_seconds() {
     let mut told: Vec<_> = shutdowns(&sent).iter().map(|sent| sent.to.to_string()).collect();
     told.sort_unstable();
     assert_eq!(told, ["10.0.0.2:7000", "10.0.0.3:7000", "10.0.0.4:7000"], "and none that is not live");
-    assert_eq!(a.value(A, ApplicationState::STATUS_WITH_PORT), Some(("shutdown,true".to_owned(), 2)));
+    assert_eq!(a.value(A, ApplicationState::STATUS_WITH_PORT), Some(("shutdown,true".to_owned(), 3)));
     assert_eq!(a.heartbeat(A).unwrap().version, before, "the heartbeat is not touched");
     assert_eq!(
         a.gossiper.set_state(a.now, ApplicationState::LOAD, "1"),
@@ -273,7 +273,7 @@ fn k18_everybody_live_is_told_once_and_rounds_go_on_for_two_seconds() {
     let sent = a.advance(Duration::from_millis(1_999));
     assert!(shutdowns(&sent).is_empty());
     assert!(sent.iter().any(|sent| matches!(sent.content, Content::Syn { .. })));
-    assert_eq!(a.gossiper.stats().rounds, 2);
+    assert_eq!(a.gossiper.stats().rounds, 3);
     assert_eq!(a.answers(C, &syn(&[digest(A, 100, 1)])).len(), 1, "it takes part still");
     assert_eq!(a.events(), []);
     assert_eq!(a.advance(Duration::from_millis(1)), []);

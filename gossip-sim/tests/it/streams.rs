@@ -30,7 +30,8 @@ fn frames_may_come_byte_by_byte() {
     cluster.run_until(|view| view.all_live(), seconds(20));
     cluster.run_rounds(30);
     assert_eq!(convictions(&cluster, 4), []);
-    assert!(cluster.probe().dials <= 4 * 3, "{:?}: each dials each once at most", cluster.probe());
+    // The first round comes at once: a node that starts before its seed dials it in vain.
+    assert!(cluster.probe().dials <= 4 * 3 + 3, "{:?}: each dials each once at most", cluster.probe());
     for (_, gossiper) in cluster.view().running() {
         assert_eq!((gossiper.stats().corrupt_frames, gossiper.stats().connections_failed), (0, 0));
     }
