@@ -38,22 +38,22 @@ const HEARTBEATS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(2
 /// The longest name of which a node knows the whole; of longer ones it knows the beginning.
 const WHOLE_NAME: usize = 63;
 
-/// Whom to ask over gossip, and as whom.
+/// Which node to ask over gossip, and the identity to ask with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SeedArgs {
-    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 6.0, or ours; without, an admin port is asked
+    /// Asks this member over gossip instead of an admin port: any of Cassandra 4.0 to 6.0, or ours; default: an admin port is asked
     #[arg(long, value_name = "HOST[:PORT]", requires = "cluster", conflicts_with_all = ["admin", "host", "port", "token_file"])]
     seed: Option<String>,
     /// The name of the cluster of --seed; required with it
     #[arg(long, value_name = "NAME", requires = "seed")]
     cluster: Option<String>,
-    /// With --seed: the class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours answers with its own
+    /// With --seed: the class name of its partitioner; default: Cassandra's Murmur3Partitioner; a node of ours answers with its own
     #[arg(long, value_name = "CLASS", requires = "seed")]
     partitioner: Option<String>,
-    /// With --seed: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, they are asked
+    /// With --seed: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; default: the nodes are asked
     #[arg(long, value_name = "NUMBER", requires = "seed", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
-    /// With --seed: an address of this machine for its answer, which the member can reach; without, the system chooses one
+    /// With --seed: an address of this machine for its answer, which the member can reach; default: chosen by the system
     #[arg(long, value_name = "ADDR[:PORT]", requires = "seed")]
     listen: Option<String>,
     #[command(flatten)]
@@ -103,7 +103,7 @@ impl SeedArgs {
         }))
     }
 
-    /// The endpoints as the seed tells of them and of who is live, or else as the node behind `client` does.
+    /// The endpoints and which of them are live, as the seed reports them, or else the node behind `client`.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl SeedArgs {
         }
     }
 
-    /// As [`SeedArgs::ask`], but asks again until all is clear, twice at the most: whose heartbeat has grown between is live. Who said that it stops, or is gone, is not; of
-    /// others nothing is known.
+    /// As [`SeedArgs::ask`], but asks up to twice more, until each endpoint is known to be up or down. An endpoint is up if its heartbeat has
+    /// grown between two answers. It is down if its status says that it stops or is gone. Of others nothing is known.
     ///
     /// # Errors
     ///

@@ -23,19 +23,19 @@ use crate::token::{ENVIRONMENT, Token};
 /// Where the admin port is, if no option says it.
 const ADMIN_ENVIRONMENT: &str = "GOSSIP_ADMIN";
 
-/// Whom to ask, and how to print the answer.
+/// Which node to ask, and how to print the answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The admin port of the node; without, GOSSIP_ADMIN, else 127.0.0.1:7079
+    /// The admin port of the node; default: GOSSIP_ADMIN, else 127.0.0.1:7079
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
     pub(crate) admin: Option<String>,
-    /// The host of the admin port, as in nodetool; without, this machine (also: -h HOST)
+    /// The host of the admin port, as in nodetool; default: this machine (also: -h HOST)
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// The port of the admin port; without, 7079
+    /// The port of the admin port; default: 7079
     #[arg(short = 'p', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// A file with the token of the admin port; without, GOSSIP_TOKEN
+    /// A file with the token of the admin port; default: GOSSIP_TOKEN
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for each answer

@@ -90,13 +90,14 @@ impl Own {
         let is_dual = listen == IpAddr::from([0_u16; 8]);
         if listen.is_ipv4() != told.is_ipv4() && !is_dual {
             return misuse(format!(
-                "--broadcast: others would dial {told}, and {listen} is all that is listened on (take addresses of one family, or \
-                 --listen [::])"
+                "--broadcast: other nodes would dial {told}, but this node listens on {listen} only (take addresses of one family, \
+                 or --listen [::])"
             ));
         }
         if told.is_loopback() && !listen.is_loopback() && !listen.is_unspecified() {
             return misuse(format!(
-                "--broadcast: others would dial {told}, and {listen} is all that is listened on (name that, or leave --broadcast out)"
+                "--broadcast: other nodes would dial {told}, but this node listens on {listen} only (name {listen}, or leave \
+                 --broadcast out)"
             ));
         }
         let is_one_ip =
@@ -131,7 +132,8 @@ impl Own {
         let mut warnings = Vec::new();
         if listen.is_loopback() && !told.ip().is_loopback() {
             warnings.push(format!(
-                "--listen: {listen} is reached from this machine alone, and others dial {told}: something must forward connections from there"
+                "--listen: {listen} is reached from this machine only, but other nodes dial {told}: connections to {told} must be \
+                 forwarded to {listen}"
             ));
         }
         for seed in seeds {
@@ -139,21 +141,21 @@ impl Own {
             let is_listened_on = seed.ip() == listen || (listen.is_unspecified() && is_here(seed.ip()));
             if *seed != told && is_listened_on && seed.port() == self.listen.port() && seed.port() != 0 {
                 warnings.push(format!(
-                    "the seed {seed} is this node itself, which others know as {told}: {told} is used instead"
+                    "the seed {seed} is this node itself, which other nodes know as {told}: {told} is used instead"
                 ));
                 *seed = told;
                 continue;
             }
             if told.ip().is_loopback() && !is_here(seed.ip()) {
                 return Err(Failure::misuse(format!(
-                    "this node would be known as {told}, which is reached from this machine alone, and the seed {seed} is on another \
-                     (name an address of this machine that others reach with --listen, or with --broadcast)"
+                    "this node would be known as {told}, which is reached from this machine only, but the seed {seed} is on another \
+                     machine (name an address that other machines reach, with --listen or --broadcast)"
                 )));
             }
             if seed.ip().is_loopback() && !told.ip().is_loopback() {
                 warnings.push(format!(
-                    "the seed {seed} is reached from this machine alone, and this node is known as {told}: nodes on other machines cannot \
-                     reach that seed"
+                    "the seed {seed} is reached from this machine only, but this node is known as {told}: nodes on other machines \
+                     cannot reach that seed"
                 ));
             }
             if seed.is_ipv4() != told.is_ipv4() {

@@ -23,13 +23,13 @@ use crate::file::{read_bytes, read_secret};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "TLS between nodes")]
 pub(crate) struct TlsArgs {
-    /// TLS between nodes: off, optional (dial TLS first, then plain; accept both), or required; without, off
+    /// TLS between nodes: off, optional (dial TLS first, then plain; accept both), or required; default: off
     #[arg(long, value_enum, value_name = "MODE")]
     tls: Option<Mode>,
     /// The nodes to use TLS with: all, those of other data centers (dc), or of other racks (rack), as in internode_encryption
-    #[arg(long, value_enum, value_name = "WHOM", default_value_t = Between::All, requires = "tls")]
+    #[arg(long, value_enum, value_name = "NODES", default_value_t = Between::All, requires = "tls")]
     tls_between: Between,
-    /// The certificate of this node, PEM, followed by intermediate certificates; without, --tls-keystore holds it
+    /// The certificate of this node, PEM, followed by intermediate certificates; default: from --tls-keystore
     #[arg(
         long,
         value_name = "FILE",
@@ -38,28 +38,28 @@ pub(crate) struct TlsArgs {
         conflicts_with = "tls_keystore"
     )]
     tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, PEM, not encrypted, not readable for other users; without, --tls-keystore holds it
+    /// The private key of --tls-cert, PEM, not encrypted, not readable for other users; default: from --tls-keystore
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The trusted certificates, PEM, usually that of the authority; without, --tls-truststore holds them
+    /// The trusted certificates, PEM, usually that of the authority; default: from --tls-truststore
     #[arg(long, value_name = "FILE", requires = "tls", conflicts_with = "tls_truststore")]
     tls_ca: Option<PathBuf>,
-    /// Certificate and key in one PKCS#12 file, as for a Cassandra node; without, --tls-cert and --tls-key name them
+    /// Certificate and key in one PKCS#12 file, as for a Cassandra node; default: from --tls-cert and --tls-key
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_keystore: Option<PathBuf>,
-    /// A file with the password of --tls-keystore; without, it has none
+    /// A file with the password of --tls-keystore; default: no password
     #[arg(long, value_name = "FILE", requires = "tls_keystore")]
     tls_keystore_password_file: Option<PathBuf>,
-    /// The trusted certificates, PKCS#12; without, --tls-ca names them
+    /// The trusted certificates, PKCS#12; default: from --tls-ca
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_truststore: Option<PathBuf>,
-    /// A file with the password of --tls-truststore; without, it has none
+    /// A file with the password of --tls-truststore; default: no password
     #[arg(long, value_name = "FILE", requires = "tls_truststore")]
     tls_truststore_password_file: Option<PathBuf>,
     /// Whether nodes that dial this one must present a certificate
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ClientAuth::Required, requires = "tls")]
     tls_client_auth: ClientAuth,
-    /// Whether a certificate must name the IP address of its node: true or false; without, true in our own clusters, and false towards Cassandra
+    /// Whether a certificate must name the IP address of its node: true or false; default: true in our own clusters, and false towards Cassandra
     #[arg(long, value_name = "BOOL", requires = "tls", num_args = 0..=1, default_missing_value = "true")]
     tls_verify_address: Option<bool>,
 }
@@ -67,11 +67,11 @@ pub(crate) struct TlsArgs {
 /// Whether TLS is spoken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Mode {
-    /// Plain alone
+    /// Plain only
     Off,
     /// Both
     Optional,
-    /// TLS alone
+    /// TLS only
     Required,
 }
 

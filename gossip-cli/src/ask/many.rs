@@ -19,7 +19,7 @@ use crate::tls::{Rules, TlsArgs};
 /// The most members that are asked at once.
 const MAX_OBSERVERS: usize = 64;
 
-/// Whom to ask over gossip, and as whom.
+/// Which nodes to ask over gossip, and the identity to ask with.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ObserversArgs {
     /// Asks these members over gossip, any of Cassandra 4.0 to 6.0, or ours; repeat the option, or separate them with commas; a host name means all its addresses
@@ -28,13 +28,13 @@ pub(crate) struct ObserversArgs {
     /// The name of the cluster
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: String,
-    /// The class name of its partitioner; without, Cassandra's Murmur3Partitioner is tried, and a node of ours answers with its own
+    /// The class name of its partitioner; default: Cassandra's Murmur3Partitioner; a node of ours answers with its own
     #[arg(long, value_name = "CLASS")]
     pub(crate) partitioner: Option<String>,
-    /// The identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, they are asked
+    /// The identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; default: the nodes are asked
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
-    /// An address of this machine for the answers, which the members can reach; without, the system chooses one
+    /// An address of this machine for the answers, which the members can reach; default: chosen by the system
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]
@@ -198,7 +198,7 @@ impl Observer {
             });
     }
 
-    /// What it tells of an endpoint.
+    /// What it reports about an endpoint.
     pub(crate) fn tells_of(&self, endpoint: SocketAddr) -> Option<&EndpointModel> {
         self.view.as_ref().ok()?.iter().find(|model| model.endpoint == endpoint)
     }

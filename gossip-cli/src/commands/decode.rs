@@ -23,16 +23,16 @@ pub(crate) struct Args {
     /// Hexadecimal digits, the names of files, or - for standard input, which is read too if nothing is given and it is no terminal
     #[arg(value_name = "HEX|FILE|-")]
     input: Vec<String>,
-    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input. May be repeated; without, what is named above
+    /// A file: a capture (pcap, pcapng), hexadecimal text, or the bytes themselves; - is standard input. May be repeated; default: the arguments, or standard input
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     file: Vec<String>,
     /// What the bytes are, where it is not a capture
     #[arg(long = "as", value_name = "WHAT", value_enum, default_value_t = As::Auto)]
     shape: As,
-    /// The messaging version of bytes that do not name it, 10 to 14; without, it is found out
+    /// The messaging version of bytes that do not name it, 10 to 14; default: it is detected
     #[arg(long, value_name = "NUMBER", value_parser = parse_version)]
     version: Option<MessagingVersion>,
-    /// The framing of a connection, if no handshake names it; without, it is found out
+    /// The framing of a connection, if no handshake names it; default: it is detected
     #[arg(long, value_enum)]
     framing: Option<FramingArg>,
     /// The ports that nodes listen on, in a capture
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     ports: Vec<u16>,
     #[command(flatten)]
     states: StateArgs,
-    /// Prints these kinds of records only; without, all
+    /// Prints these kinds of records only; default: all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     only: Vec<Kind>,
     /// Counts by endpoint, by verb and by connection instead of printing each record, for large captures

@@ -49,7 +49,7 @@ In the cluster it is a gossip-only member: never in the ring, with no tokens and
 looked up again. Stop it before the cluster is upgraded to Cassandra 6.0, and start it after `nodetool cms initialize` with a release that speaks messaging version 14; \
 this one leaves by itself when it sees the upgrade.")]
 pub(crate) struct Args {
-    /// A file with options (TOML, as --print-config prints it); options on the command line override its keys; without, the command line alone counts
+    /// A file with options (TOML, as --print-config prints it); options on the command line override its keys; default: only the command line
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Prints the effective options as a file for --config, and exits
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     http: String,
     #[command(flatten)]
     discovery: Discovery,
-    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG, else info
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; default: RUST_LOG, else info
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }

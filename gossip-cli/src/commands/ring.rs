@@ -22,7 +22,7 @@ ring, as SimpleStrategy has it; a strategy that knows of data centers and racks 
 Ends with 1 if a range has lost its quorum.
 {AFTER_HELP}"))]
 pub(crate) struct Args {
-    /// Shows which ranges have no quorum of so many replicas with the members that are down now; without, only the shares
+    /// Shows which ranges have no quorum of so many replicas with the members that are down now; default: only the shares are printed
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     rf: Option<u16>,
     /// Shows every token, by ascending token

@@ -20,10 +20,10 @@ seed knows; an empty list is never written.
 With --file and --every the file is kept up to date until a signal comes: a failure is printed on standard error, and the file stays as it was. It is replaced by renaming, so \
 that Prometheus never reads half of it.")]
 pub(crate) struct Args {
-    /// Writes the list into this file; without, it is printed
+    /// Writes the list into this file; default: it is printed
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Keeps the file up to date, at this interval; without, it is written once
+    /// Keeps the file up to date, at this interval; default: it is written once
     #[arg(long, value_name = "DURATION", requires = "file", value_parser = parse_interval)]
     every: Option<Duration>,
     #[command(flatten)]

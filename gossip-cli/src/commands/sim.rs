@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Where all chance comes from: the same seed gives the same run
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Runs so many seeds, from --seed on, over all processors, and prints which of them failed; without, --seed alone
+    /// Runs so many seeds, from --seed on, over all processors, and prints which of them failed; default: only --seed
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["trace", "svg"])]
     seeds: Option<u64>,
     /// How messages travel
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Prints what happens, in order
     #[arg(long)]
     trace: bool,
-    /// Draws the run into this file: who knows an update, the greatest phi, bytes; without, nothing is drawn
+    /// Draws the run into this file: who knows an update, the greatest phi, bytes; default: no drawing
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// How to print the result

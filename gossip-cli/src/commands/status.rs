@@ -12,7 +12,7 @@ use crate::load::{human_bytes, load};
 use crate::model::{EndpointModel, Ports, StandingModel};
 use crate::text::{printable, utc};
 
-/// What a member cannot tell of others, and what is made of it.
+/// What a member cannot know about others, and what is printed instead.
 pub(crate) const AFTER_HELP: &str = "\
 A member that is asked over gossip (--seed) does not send its verdicts. So the command asks again after two seconds, and after four if something is unclear. \
 An endpoint is up if its heartbeat has grown, and down if it has announced its stop. Others are unknown (?).";

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     endpoint: Option<String>,
     #[command(flatten)]
     observers: ObserversArgs,
-    /// How many seeds must agree; without, all of them
+    /// How many seeds must agree; default: all
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     views: Option<u16>,
     /// How long to wait in all
@@ -169,7 +169,7 @@ impl Look<'_> {
                 // A node that has just started knows no endpoint. That says nothing about this one.
                 match self.observer.tells_of(self.observer.seed).is_some() && members().count() > 1 {
                     true => Ok(()),
-                    false => Err("it tells of too few endpoints to say that one is gone".into()),
+                    false => Err("it knows too few endpoints to say that one is gone".into()),
                 }
             }
             (Condition::SchemaAgreement, _) => self.schema_agreement(view),
@@ -177,7 +177,7 @@ impl Look<'_> {
                 Some(model) => self.judge_one(condition, model),
                 None => Err(format!("{endpoint} is not known there")),
             },
-            (_, None) if members().next().is_none() => Err("it tells of no member".into()),
+            (_, None) if members().next().is_none() => Err("it knows no member".into()),
             (_, None) => members().try_for_each(|model| self.judge_one(condition, model)),
         }
     }
@@ -224,7 +224,7 @@ impl Look<'_> {
             }
         }
         match schemas.len() {
-            0 => Err("it tells of no member that is up".into()),
+            0 => Err("it knows no member that is up".into()),
             1 if schemas.contains(&None) => Err("no member publishes a schema".into()),
             1 => Ok(()),
             count => Err(format!("live members have {count} schemas")),

@@ -58,7 +58,7 @@ impl Printer {
         }
     }
 
-    /// The line that tells of a damaged place.
+    /// The line about a damaged place.
     pub(crate) fn damage(&self, damage: &Damage) -> String {
         let Damage { place, within, expected, found } = damage;
         let mut text = String::new();
@@ -75,7 +75,7 @@ impl Printer {
         format!("{text}: expected {}, found {}", printable(expected), printable(found))
     }
 
-    /// When, and from whom to whom.
+    /// The time, the sender and the receiver.
     fn head(&mut self, place: &Place, out: &mut impl Write) -> io::Result<()> {
         if let Some(now) = place.unix_us {
             let start = match self.start {

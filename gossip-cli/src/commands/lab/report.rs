@@ -104,7 +104,7 @@ impl Report {
         }
     }
 
-    /// Tells of the check that failed.
+    /// Reports the check that failed.
     pub(super) fn fail(&self, unmet: &Unmet) {
         let now = self.time(self.started.elapsed());
         self.line(&format!("{now} {} expected: {}", self.paint(RED, "FAILED"), unmet.expected));

@@ -247,7 +247,7 @@ fn way_back(local: Endpoint, listen: SocketAddr) -> String {
     if told.ip() == listen.ip() {
         return told.to_string();
     }
-    format!("{told}, where it has to find this node, which listens on {}, and no other", listen.ip())
+    format!("{told}: connections to that address must reach this node, which listens on {}", listen.ip())
 }
 
 struct EventLog {
@@ -502,7 +502,7 @@ mod tests {
         assert_eq!(way_back("10.0.0.9:7000".parse().unwrap(), listen), "10.0.0.9:7000");
         assert_eq!(
             way_back("192.0.2.1:7000".parse().unwrap(), listen),
-            "192.0.2.1:7000, where it has to find this node, which listens on 10.0.0.9, and no other"
+            "192.0.2.1:7000: connections to that address must reach this node, which listens on 10.0.0.9"
         );
     }
 

@@ -40,7 +40,7 @@ asks a node now and then, and comes back once the service is initialised.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// A file with options and further settings (TOML, as --print-config prints it); options on the command line override its keys; without, the command line alone counts
+    /// A file with options and further settings (TOML, as --print-config prints it); options on the command line override its keys; default: only the command line
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Prints the effective configuration as a file for --config, and exits
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Takes part in a Cassandra cluster, as a gossip-only member: never in the ring, with no tokens and no status
     #[arg(long, conflicts_with_all = ["transport", "key_file", "release_version", "native_port", "no_shadow_round", "rejoin"])]
     cassandra: bool,
-    /// With --cassandra: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; without, the nodes are asked
+    /// With --cassandra: the identifier of the metadata of a cluster of Cassandra 6.0, if its nodes do not send it; default: the nodes are asked
     #[arg(long, value_name = "NUMBER", requires = "cassandra", allow_negative_numbers = true)]
     metadata_id: Option<MetadataId>,
     /// Class name of the partitioner; must be the same on all nodes. Default: one of our own, with --cassandra its Murmur3Partitioner
@@ -64,19 +64,19 @@ pub(crate) struct Args {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:7000")]
     listen: String,
-    /// Address under which other nodes reach this one; without, the listen address
+    /// Address under which other nodes reach this one; default: the listen address
     #[arg(long, value_name = "ADDR[:PORT]")]
     broadcast: Option<String>,
     /// Seed nodes to contact first; repeat the option, or separate seeds with commas
     #[arg(long, value_name = "ADDR[:PORT]", value_delimiter = ',')]
     seed: Vec<String>,
-    /// A file with further seeds, one a line, read again by `gossip reloadseeds` and at SIGHUP; without, --seed alone counts
+    /// A file with further seeds, one a line, read again by `gossip reloadseeds` and at SIGHUP; default: only --seed
     #[arg(long, value_name = "FILE")]
     seeds_file: Option<PathBuf>,
-    /// Addresses and networks that other nodes may have; repeat the option, or separate them with commas; without, and without --allow-file, all
+    /// Addresses and networks that other nodes may have; repeat the option, or separate them with commas; default: all, if --allow-file is absent, too
     #[arg(long, value_name = "ADDR[/LENGTH]", value_delimiter = ',')]
     allow: Vec<String>,
-    /// A file of further addresses and networks for --allow, one in each line, read again at SIGHUP; without, only those of --allow are used
+    /// A file of further addresses and networks for --allow, one in each line, read again at SIGHUP; default: only --allow
     #[arg(long, value_name = "FILE")]
     allow_file: Option<PathBuf>,
     /// Data center
@@ -90,10 +90,10 @@ pub(crate) struct Args {
     /// Publishes a state from the start; repeat it for several
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A file with more of what --set takes, one KEY=VALUE a line; without, --set alone counts
+    /// A file with more of what --set takes, one KEY=VALUE a line; default: only --set
     #[arg(long, value_name = "FILE")]
     set_file: Option<PathBuf>,
-    /// Folder for the generation, the host id and the known endpoints; without, nothing is kept after the process ends
+    /// Folder for the generation, the host id and the known endpoints; default: nothing is kept after the process ends
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Joins again with the --data-dir of a node that has left its cluster or was removed from it
@@ -102,7 +102,7 @@ pub(crate) struct Args {
     /// Address of the admin port, which answers the other commands; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = ADMIN)]
     admin: String,
-    /// A file with a token that each request must carry; without, the admin port answers every client that reaches it
+    /// A file with a token that each request must carry; default: no token, and every client that reaches the admin port is answered
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// How messages travel; must be the same on all nodes
@@ -111,7 +111,7 @@ pub(crate) struct Args {
     /// The runtime of the node's sockets; other nodes see no difference
     #[arg(long, value_enum, default_value_t)]
     runtime: RuntimeName,
-    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; without, nothing is sealed
+    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; default: nothing is sealed
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -122,7 +122,7 @@ pub(crate) struct Args {
     /// Asks the seeds before it joins whether another node has this address; the default
     #[arg(long, overrides_with = "no_shadow_round")]
     shadow_round: bool,
-    /// Takes this address from a member with another host id that is no longer live; without, the node does not join then
+    /// Takes this address from a member with another host id that is no longer live; default: the node does not join then
     #[arg(long, conflicts_with = "no_shadow_round")]
     replace: bool,
     /// Joins without asking the seeds first
@@ -134,7 +134,7 @@ pub(crate) struct Args {
     /// The phi above which a silent endpoint is convicted, from 1 to 1000
     #[arg(long, value_name = "THRESHOLD", default_value_t = 8.0, value_parser = parse_phi)]
     phi: f64,
-    /// Forgets crashed members after this silence; without, never
+    /// Forgets crashed members after this silence; default: never
     #[arg(long, value_name = "DURATION", value_parser = parse_patience)]
     dead_endpoint_ttl: Option<Duration>,
     /// The most endpoints to keep; at least 2
@@ -146,16 +146,16 @@ pub(crate) struct Args {
     /// The most bytes of states to keep of one endpoint; at least 4096
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
     max_state_bytes: usize,
-    /// Host id; without, the stored one, or a random one
+    /// Host id; default: the stored one, else a random one
     #[arg(long, value_name = "UUID", value_parser = parse_host_id)]
     host_id: Option<Uuid>,
     /// Release to publish
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     release_version: String,
-    /// Publishes a client address: the broadcast address with this port; without, none
+    /// Publishes a client address: the broadcast address with this port; default: none
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     native_port: Option<u16>,
-    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; without, RUST_LOG, else info
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,gossip_core=trace; default: RUST_LOG, else info
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Stops when standard input ends

@@ -1,4 +1,4 @@
-//! What a node remembers from one run to the next: its generation, its host id, whom it knew, and who is gone.
+//! What a node remembers from one run to the next: its generation, its host id, the endpoints that it knew, and the tombstones.
 
 #[cfg(test)]
 mod tests;
@@ -199,7 +199,7 @@ impl SharedStore {
         Generation::new(self.lock().node.generation)
     }
 
-    /// Whom the node knew when it was last stopped.
+    /// The endpoints that the node knew when it was last stopped.
     pub(crate) fn known_endpoints(&self) -> Vec<SavedEndpoint> {
         let saved = |stored: &StoredEndpoint| SavedEndpoint {
             endpoint: stored.address.into(),

@@ -38,7 +38,7 @@ const CHANGES: [&str; 27] = [
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Filter {
-    /// Prints these changes only, such as up,down; without, all
+    /// Prints these changes only, such as up,down; default: all
     #[arg(long, value_name = "CHANGE", value_delimiter = ',', value_parser = CHANGES, hide_possible_values = true)]
     only: Vec<String>,
     /// Prints what concerns this endpoint only, under any port if none is given; may be repeated. Without, all

@@ -112,7 +112,7 @@ pub(crate) async fn join(contact: &Contact) -> Result<Handle<GossipOnly>, Failur
     }
 }
 
-/// Prints whom the cluster has, then what changes, until a signal comes or the node stops by itself.
+/// Prints the endpoints of the cluster, then what changes, until a signal comes or the node stops by itself.
 async fn follow(
     node: &Handle<GossipOnly>,
     partitioner: &str,
