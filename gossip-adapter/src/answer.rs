@@ -143,7 +143,7 @@ impl<T> Drop for Reply<T> {
 
 /// A [`Reply`] of whatever type that waits for the end of the node.
 pub(crate) trait Owed: Send {
-    /// Whether anybody still waits for it.
+    /// Whether a task or thread still waits for it.
     fn is_awaited(&self) -> bool;
 }
 

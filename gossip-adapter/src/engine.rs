@@ -45,7 +45,7 @@ pub struct Engine {
     read_buffer: Box<[u8]>,
     write_buffer: Box<[u8]>,
     is_stopped: bool,
-    /// Dropped last, since it tells of the end.
+    /// Dropped last, since it reports the end.
     mailbox: Mailbox,
 }
 
@@ -55,7 +55,7 @@ pub struct Engine {
 pub enum Taken {
     /// As many bytes as one read can give: there may be more.
     Full,
-    /// Some bytes. There may be more, which a poll that tells of each edge once does not tell again.
+    /// Some bytes. There may be more, which an edge-triggered poll does not report again.
     Some,
     /// Nothing now.
     Nothing,

@@ -288,7 +288,7 @@ const fn ends_a_wait(event: &Event) -> bool {
 }
 
 impl State {
-    /// Notes whom to wake for a subscriber, and gives back whom it named before.
+    /// Stores the waker of a subscriber, and returns the one that it replaces.
     fn wait(&mut self, subscriber: u64, waker: &Waker) -> Option<Waker> {
         match self.waiting.iter_mut().find(|(waiting, _)| *waiting == subscriber) {
             Some((_, known)) if known.will_wake(waker) => None,

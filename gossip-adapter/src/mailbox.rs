@@ -52,7 +52,7 @@ impl Mailbox {
         }
     }
 
-    /// Says whom to wake when the mailbox is no longer empty. It is not woken for what came before: ask afterwards whether
+    /// Stores the waker to call when the mailbox is no longer empty. It is not woken for what came before: ask afterwards whether
     /// the mailbox [`is_empty`](Mailbox::is_empty).
     pub fn register(&self, waker: &Waker) {
         let mut state = lock(&self.queue.state);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Counts what happens again and again, and says when the log is to tell of it: the first time, and then once in a while.
+/// Counts an event that repeats, and says when to log it: the first time, and then once in a while.
 #[derive(Debug)]
 pub struct Rarely {
     every: Duration,

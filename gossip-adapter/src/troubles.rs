@@ -7,10 +7,10 @@ use gossip_core::Node;
 
 use crate::{ACCEPT_PAUSE, Rarely};
 
-/// How rarely the log tells of what fails for long.
+/// The time between two log lines about an error that goes on.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// How long nothing is received or accepted after an error that tells of one peer alone.
+/// How long nothing is received or accepted after an error that is about one peer only.
 const PEER_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a driver makes of errors of one kind of call: accept, receive or send. "Would block" and "interrupted" are no errors.
@@ -35,7 +35,7 @@ impl Troubles {
         Self { rarely: Rarely::every(TOLD_EVERY) }
     }
 
-    /// A call has failed. Counted by the node, unless it tells of one peer: that a packet to it was refused, or that it has hung up
+    /// A call has failed. Counted by the node, unless it is about one peer only: that a packet to it was refused, or that it has hung up
     /// before it was accepted.
     pub fn failed(&mut self, node: &mut Node, error: &io::Error) -> Trouble {
         if is_of_a_peer(error) {

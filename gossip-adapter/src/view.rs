@@ -257,7 +257,7 @@ impl Shared {
         self.refresh(node, Snapshot::settle);
     }
 
-    /// Changes the snapshot, if anybody reads it, by `change`, which says whether there was anything to change.
+    /// Changes the snapshot, if the application reads it, by `change`, which says whether there was anything to change.
     fn refresh(&self, node: &Node, change: impl FnOnce(&mut Arc<Snapshot>, &gossip_core::Gossiper) -> bool) {
         if self.readers.load(Ordering::Acquire) == 0 {
             return;

@@ -19,7 +19,7 @@ use crate::text::{Layout, json};
 /// How many changes are printed together at most. Values are read once for all of them.
 const BATCH: usize = 256;
 
-/// The changes that a node tells of.
+/// The changes that a node reports.
 #[derive(Debug)]
 pub(crate) struct Changes {
     handle: Handle<Common>,
@@ -230,7 +230,7 @@ impl Changes {
     }
 }
 
-/// Whether an event tells of a value other than the status.
+/// Whether an event is about a value other than the status.
 const fn is_value(event: &Event) -> bool {
     let Event::StateChanged { key, .. } = event else { return false };
     !matches!(*key, ApplicationState::STATUS | ApplicationState::STATUS_WITH_PORT)

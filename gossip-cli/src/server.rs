@@ -36,7 +36,7 @@ pub(crate) const EVENTS_PATH: &str = "/events";
 const MAX_CONNECTIONS: usize = 64;
 /// How many connections may watch.
 const MAX_WATCHERS: usize = 64;
-/// How often the log tells of too many connections, or of such as cannot be accepted.
+/// The time between two log lines about too many connections, or about connections that cannot be accepted.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a connection may take for what.

@@ -383,7 +383,7 @@ impl<M> ConfigBuilder<M> {
     }
 
     /// Adds a network that peers may have their addresses in. Connections from other addresses are refused, and so are packets that name
-    /// other senders; endpoints with other addresses are known by hearsay alone, and are not dialled. That holds for seeds, too. Default: peers may
+    /// other senders; endpoints with other addresses are known only from what peers report, and are not dialled. That holds for seeds, too. Default: peers may
     /// have any address.
     pub fn allow(mut self, network: Network) -> Self {
         self.allowed.push(network);

@@ -226,7 +226,7 @@ pub(crate) fn encode_states(
     };
     // Not the first message about it: the states written so far may all have been without values.
     let mut with_values = progress.heartbeats > 0 && has_values_after(progress.values);
-    // What has to be left, until it is known whether anybody has new values.
+    // The room that stays free until it is known whether any endpoint has new values.
     let mut kept = share.max(MIN_STATE_SIZE);
     let mut left = pending.gives_from(progress.heartbeats);
     loop {

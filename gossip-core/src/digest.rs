@@ -89,12 +89,12 @@ impl Pending {
         self.progress = Progress::default();
     }
 
-    /// Whom we ask for, since the peer knows it better.
+    /// The endpoints that we request, because the peer has newer states.
     pub(crate) fn wants(&self) -> &[Entry] {
         self.entries.get(..self.wants).unwrap_or_default()
     }
 
-    /// Whom we tell of, since we know it better.
+    /// The endpoints whose states we send, because ours are newer.
     #[inline]
     pub(crate) fn gives(&self) -> impl ExactSizeIterator<Item = Entry> + Clone + '_ {
         self.entries.iter().rev().take(self.gives).copied()

@@ -257,7 +257,7 @@ pub enum Event {
         /// How often it was reached since the last report.
         count: u64,
     },
-    /// Connections of an address are refused or closed, or endpoints that it tells of are not taken. Every case is counted; this is reported at
+    /// Connections of an address are refused or closed, or endpoints that it announces are not taken. Every case is counted; this is reported at
     /// most once a minute, of the address that was refused most often.
     AddressRefused {
         /// The address; of IPv6 the first one of its network of 64 bits.
@@ -462,7 +462,7 @@ pub enum AddressRefusal {
     Messages,
     /// It sent more bytes than `max_address_bytes`.
     Bytes,
-    /// It told of more new endpoints than `max_address_endpoints`.
+    /// It announced more new endpoints than `max_address_endpoints`.
     Endpoints,
 }
 
@@ -475,7 +475,7 @@ impl fmt::Display for AddressRefusal {
             Self::Displaced => "there was no place for another connection, and it had the most",
             Self::Messages => "it sends too many messages",
             Self::Bytes => "it sends too many bytes",
-            Self::Endpoints => "it tells of too many new endpoints",
+            Self::Endpoints => "it announces too many new endpoints",
         })
     }
 }

@@ -321,7 +321,7 @@ impl Gossiper {
         self.exchange.is_body_due(to, codec)
     }
 
-    /// Whether anything is due to anybody who may have room for it.
+    /// Whether a message is pending for a peer that may have room for it.
     pub(crate) fn has_ready_peer(&self) -> bool {
         self.exchange.has_ready_peer()
     }

@@ -1,7 +1,7 @@
 //! The bodies of gossip messages (`docs/protocol/gossip-messages.md`): borrowed views when decoding, whole or not at all.
 //!
-//! A body is checked to its last byte before anybody sees a view of it, strings included: what is relayed must be
-//! something that every receiver can decode. Encoding goes into a borrowed [`Writer`].
+//! A body is checked to its last byte before a view of it exists, strings included: every receiver must be able to
+//! decode what is relayed. Encoding goes into a borrowed [`Writer`].
 
 mod ack;
 mod ack2;

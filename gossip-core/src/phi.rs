@@ -12,9 +12,9 @@ use crate::time::{Timestamp, nanos};
 /// 1 / ln 10: turns silence in mean intervals into the negative decimal logarithm of its probability.
 pub const PHI_FACTOR: f64 = core::f64::consts::LOG10_E;
 
-/// Windows with fewer intervals than this say nothing yet, where digests come round in turn, and over packets. Those first learned of are in
-/// everybody's news, and so heard of far more often than ever after. And where many join together, a node that just began may wait for
-/// answers for long, while nobody hears of it.
+/// Windows with fewer intervals than this say nothing yet, where digests come round in turn, and over packets. Endpoints that
+/// were just learned are in the messages of all peers, and so arrive far more often than ever after. And where many join together, a node that
+/// just began may wait for answers for long, and no other node sees its heartbeat grow.
 const FEW: u16 = 16;
 
 /// Where no messages get lost, heartbeats come within so many times the pace. Those of a process that has no time for its rounds come later.

@@ -9,7 +9,7 @@ pub(crate) struct Rng {
 /// What a generator is for; equal entropy gives unrelated sequences for different purposes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
-    /// Whom to gossip with.
+    /// The targets of a round.
     Targets = 1,
     /// The key of the hash by which endpoints are found.
     HashKey = 2,

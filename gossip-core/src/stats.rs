@@ -145,7 +145,7 @@ stats! {
     pub messages_limited: u64,
     /// Connections closed because their address sends too many bytes.
     pub bytes_limited: u64,
-    /// New endpoints refused because one address tells of too many.
+    /// New endpoints refused because one address announces too many.
     pub endpoints_limited: u64,
     /// Dials put off because too many endpoints were dialled that were never live.
     pub dials_limited: u64,

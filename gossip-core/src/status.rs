@@ -13,7 +13,7 @@ pub enum Status<'a> {
     },
     /// Joining in the place of another.
     BootReplace {
-        /// Whom it replaces.
+        /// The endpoint that it replaces.
         old: &'a str,
     },
     /// A member.

@@ -103,7 +103,7 @@ pub struct Digest {
 /// What is said of one endpoint.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct State {
-    /// Whom it is about; a shutdown does not name its sender.
+    /// The endpoint that it is about; a shutdown does not name its sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<SocketAddr>,
     /// When its process started.

@@ -94,7 +94,7 @@ impl Who {
         self.ends.map(|(_, target)| target)
     }
 
-    /// Whom the dialler's messages are from.
+    /// The sender of the dialler's messages.
     pub(crate) fn sender(&self) -> Option<SocketAddr> {
         self.identity.map(SocketAddr::from).or(self.ends.map(|(source, _)| source))
     }

@@ -77,7 +77,7 @@ impl Head {
         }
     }
 
-    /// Tells of the message, whose body is at hand or is not to be decoded.
+    /// Reports the message, whose body is at hand or is not to be decoded.
     pub(crate) fn tell(self, body: Option<&[u8]>, spot: Spot, env: &mut Env<'_>) {
         let decoded = body.and_then(|bytes| {
             let codec = Codec { version: self.version.number, storage_port: self.storage_port };

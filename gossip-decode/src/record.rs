@@ -43,10 +43,10 @@ pub struct Place {
     /// The number of the connection, from 1, in the order in which connections began to carry bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<u64>,
-    /// Whom it is from: the identity in the handshake, or the address in TCP where there is no handshake.
+    /// The sender: the identity in the handshake, or the address in TCP where there is no handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<SocketAddr>,
-    /// Whom it is to: the address that was dialled.
+    /// The receiver: the address that was dialled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<SocketAddr>,
     /// How many bytes of its direction come before it. For what was compressed that is the place of the compressed

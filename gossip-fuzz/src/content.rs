@@ -19,7 +19,7 @@ pub(crate) const START: i32 = 1_700_000_000;
 /// The node that is driven, or the first of two.
 pub(crate) const LOCAL: Endpoint = Endpoint::v4([10, 0, 0, 1], 7000);
 
-/// Those whom the node may hear of more than once.
+/// Endpoints that may be announced to the node more than once.
 const KNOWN: [Endpoint; 8] = [
     LOCAL,
     Endpoint::v4([10, 0, 0, 2], 7000),
@@ -73,7 +73,7 @@ impl Who {
         }
     }
 
-    /// For what operators say: whom they name has an address.
+    /// For what operators say: an endpoint that they name has an address.
     pub(crate) fn reachable(self) -> Option<Endpoint> {
         Some(self.endpoint()).filter(|endpoint| !endpoint.is_unspecified())
     }

@@ -86,7 +86,7 @@ pub fn datagram_open(data: &[u8]) {
             assert_eq!(taken(&after), taken(&before), "{step:?}");
             assert_eq!(receiver.node.gossiper().endpoint_count(), count);
         }
-        // Whatever it answers goes to whom the packet was from, if to anybody.
+        // If it answers, the answer goes to the sender of the packet.
         for packet in packets(&mut receiver) {
             sender.input(Input::Datagram { bytes: &packet });
         }

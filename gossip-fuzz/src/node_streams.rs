@@ -346,7 +346,7 @@ impl World {
         assert!(self.sockets.len() <= MAX_CONNECTIONS);
     }
 
-    /// Those whom the node dialled.
+    /// The peers that the node dialled.
     fn dialled(&mut self, n: u8) -> Option<(ConnectionId, &mut Dialled)> {
         let mut dialled: Vec<_> = self
             .sockets

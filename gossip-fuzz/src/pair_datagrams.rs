@@ -58,7 +58,7 @@ pub fn pair_datagrams(data: &[u8]) {
 
 struct Network {
     is_sealed: bool,
-    /// Packets, and for whom they are.
+    /// Packets, and their receivers.
     under_way: Vec<(usize, Vec<u8>)>,
 }
 

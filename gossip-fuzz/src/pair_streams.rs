@@ -76,7 +76,7 @@ struct Pipe {
     /// The names that both ends gave it, the dialler's first; `None`: the acceptor has none yet, or the end is closed.
     ends: [Option<ConnectionId>; 2],
     is_open: bool,
-    /// Whether anybody is at the other address.
+    /// Whether a process listens at the other address.
     is_nowhere: bool,
     /// What is under way from each end.
     lanes: [VecDeque<u8>; 2],

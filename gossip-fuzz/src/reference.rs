@@ -149,7 +149,7 @@ fn version(upto: u8) -> i32 {
     i32::from(upto) % (LAST_VERSION + 1)
 }
 
-/// How far somebody has come. Before its first version a process tells nobody of itself.
+/// The version that a process has reached. Before its first version no other process knows it.
 fn reached(upto: u8) -> i32 {
     version(upto).max(1)
 }

@@ -116,7 +116,7 @@ impl Tuning {
         if self.has(1) { 512 } else { 1_400 }
     }
 
-    /// Whom it knew before, who was gone, and after how long others are forgotten: two nodes of which one has forgotten the other do not
+    /// The endpoints that it knew before, its tombstones, and after how long others are forgotten: two nodes of which one has forgotten the other do not
     /// agree before that begins anew.
     pub(crate) fn with_the_past<M>(self, mut config: ConfigBuilder<M>) -> ConfigBuilder<M> {
         if self.has(32) {

@@ -13,7 +13,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use tracing::debug;
 
-/// The socket that anybody may reach.
+/// The listening socket: TCP listener or UDP socket.
 pub(crate) enum Front {
     Connections(Watched<TcpListener>),
     /// None: the node accepts no connections now. It had listened at this address.
@@ -80,7 +80,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Has the poll tell of a listening socket, in the place of the one before.
+    /// Registers a listening socket with the poll, in the place of the one before.
     pub(crate) fn watch_front(&self, listener: TcpListener) -> io::Result<Watched<TcpListener>> {
         Watched::new(&self.registry, listener, Token(self.tokens.start), Interest::READABLE)
     }
@@ -96,7 +96,7 @@ impl Sockets {
         }
     }
 
-    /// What the poll tells of the token so many after the first: perhaps one that is free by now, or belongs to another connection.
+    /// The poll reports the token so many after the first. It may be free by now, or belong to another connection.
     pub(crate) fn on_event(&mut self, place: usize, event: &Event) {
         let Some(connection) = self.owners.get(place).copied().flatten() else { return };
         if let Some(socket) = self.by_connection.get_mut(&connection) {

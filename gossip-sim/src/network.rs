@@ -28,7 +28,7 @@ pub(crate) struct Network {
     pub(crate) duplicate_percent: u32,
     pub(crate) reorders: bool,
     pub(crate) traffic: Traffic,
-    /// From whom nothing gets to whom.
+    /// The directed links that are cut.
     cuts: BTreeSet<(usize, usize)>,
     /// What is added to everything from or to a host.
     delays: BTreeMap<usize, Duration>,

@@ -455,7 +455,7 @@ impl Trial {
                     self.restart(host);
                 }
             }
-            // The first seed keeps its address: a node that knows nobody, and whose seeds have all moved, finds the cluster no more.
+            // The first seed keeps its address: a node that knows no other node, and whose seeds have all moved, cannot find the cluster any more.
             Trouble::NewAddress if host == 0 => {}
             Trouble::NewAddress => {
                 self.kill(host);

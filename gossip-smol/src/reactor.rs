@@ -66,7 +66,7 @@ impl Reactor for Sockets {
     }
 
     async fn packets_ready(socket: &Async<UdpSocket>) {
-        // A mere wait tells of what comes after it began. It would miss the packets that came while something else was done.
+        // A mere wait reports what comes after it began. It would miss the packets that came while something else was done.
         let _ = socket.peek_from(&mut [0]).await;
     }
 

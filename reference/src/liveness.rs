@@ -169,7 +169,7 @@ impl Node {
                     self.convict(endpoint);
                 }
             }
-            // During and after a pause of its own, a node judges nobody by silence.
+            // During and after a pause of its own, a node judges no endpoint by silence.
             if pause_ended != Some(false) {
                 self.forget_if_over(endpoint);
             }

@@ -98,7 +98,7 @@ pub struct Node {
     pub(crate) doubted: BTreeMap<Endpoint, u8>,
     /// When the process started.
     pub(crate) began: Duration,
-    /// When somebody was last checked.
+    /// When an endpoint was last checked.
     pub(crate) last_check: Duration,
     /// When the last round began.
     pub(crate) last_round: Option<Duration>,

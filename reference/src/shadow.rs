@@ -20,7 +20,7 @@ const RING_DELAY: Duration = Duration::from_secs(30);
 pub enum Outcome {
     /// With what was learned. Nothing of it is stored.
     Learned(States),
-    /// Nobody answered, and the node is no seed.
+    /// No peer answered, and the node is no seed.
     Failed,
 }
 

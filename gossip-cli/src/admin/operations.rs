@@ -237,7 +237,7 @@ pub(crate) struct Assassinations {
     outcomes: Arc<Mutex<Outcomes>>,
 }
 
-/// By whom; and why it was aborted.
+/// Which node coordinates it; and why it was aborted.
 type Outcomes = BTreeMap<SocketAddr, (Outcome, Option<AbortCause>)>;
 
 impl Assassinations {

@@ -18,10 +18,10 @@ pub(crate) struct Discovery {
     /// The port that is scraped on each member
     #[arg(id = "target-port", long = "target-port", value_name = "PORT", default_value_t = EXPORTER_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// A label of each target: one of cluster, dc, rack, host_id, status, release and schema, or NAME=VALUE for a fixed one; repeat it for several; without, cluster, dc and rack
+    /// A label of each target: one of cluster, dc, rack, host_id, status, release and schema, or NAME=VALUE for a fixed one; repeat it for several; default: cluster, dc and rack
     #[arg(id = "label", long = "label", value_name = "LABEL")]
     labels: Vec<Label>,
-    /// Only members in this state: up, down, normal, joining, leaving, moving or shutdown; repeat it for several; without, all members
+    /// Only members in this state: up, down, normal, joining, leaving, moving or shutdown; repeat it for several; default: all members
     #[arg(id = "state", long = "state", value_name = "STATE")]
     states: Vec<State>,
 }
@@ -219,7 +219,7 @@ impl Target {
         Self::new(ip, Some(known.is_live), known.status, keyword, text)
     }
 
-    /// A member as another node tells of it.
+    /// A member as another node reports it.
     pub(crate) fn of_model(model: &EndpointModel) -> Option<Self> {
         let text = |key| model.text(key).map(Into::into);
         let is_up = match model.standing() {

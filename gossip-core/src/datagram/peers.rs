@@ -1,4 +1,4 @@
-//! What is kept of everybody with whom packets are exchanged.
+//! What is kept about each peer with which packets are exchanged.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -26,7 +26,7 @@ pub(crate) struct Peers {
     hand: usize,
     /// How many were ever taken in.
     met: u64,
-    /// The latest epoch of anybody.
+    /// The latest epoch of any peer.
     epochs: u32,
 }
 

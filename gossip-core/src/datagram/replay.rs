@@ -3,7 +3,7 @@
 /// Which of the newest 256 counters of one sending process have been accepted.
 ///
 /// Packets may overtake each other by that much. What is older counts as played again, since nothing is known of it.
-/// A counter is entered only after its packet proved authentic: otherwise anybody could move the window.
+/// A counter is entered only after its packet proved authentic: otherwise any host could move the window.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReplayWindow {
     /// Bit `counter % 256` stands for each counter of the window, which ends with `greatest`.

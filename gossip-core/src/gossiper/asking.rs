@@ -35,7 +35,7 @@ const SEED_PATIENCE: u32 = 30;
 const PATIENCE: u32 = 60;
 
 impl Gossiper {
-    /// Begins to ask, if there is anybody to ask.
+    /// Begins to ask, if there is a peer to ask.
     pub(super) fn begin_shadow_round(&mut self) {
         if self.config.seeds.is_empty() && self.config.saved.is_empty() {
             return;
@@ -208,7 +208,7 @@ impl Gossiper {
             .is_some_and(|(ours, _)| ours == text)
     }
 
-    /// Whom an answer knows under our host id at another address: the newest, if there are several.
+    /// The endpoint that an answer lists under our host id at another address: the newest, if there are several.
     fn own_host_id_elsewhere(&self, ack: &Ack<'_>) -> Option<(Endpoint, HeartbeatState, Option<StatusKind>)> {
         let others = ack.states.iter().filter(|(endpoint, state)| {
             *endpoint != self.config.local
@@ -221,7 +221,7 @@ impl Gossiper {
     /// Whether an ACK can be an answer to our question. Others are answers to an earlier process of ours: they would end the question
     /// before it is known whether another node has our address.
     ///
-    /// A node that answers a shadow SYN requests nothing. A seed may answer under another address than it was asked at; it then tells of
+    /// A node that answers a shadow SYN requests nothing. A seed may answer under another address than it was asked at; it then reports
     /// itself under that, whole.
     ///
     /// Deviation: Cassandra takes any ACK for the answer, and warns if it is of no seed.

@@ -52,7 +52,7 @@ pub(super) struct Exchange {
     /// Whether a SYN was sent since the start: without one, an ACK answers the SYN of an earlier process.
     syn_sent: bool,
     last_id: u64,
-    /// To whom a question for everything was written, until that is noted.
+    /// The peer for which a request for everything was written, until that is noted.
     question: Option<Endpoint>,
     /// When a SYN asks again for all that is known of endpoints in doubt.
     next_full: Timestamp,
@@ -116,7 +116,7 @@ impl Exchange {
         self.asked.entries(now)
     }
 
-    /// What is due to whom: see [`Outbox::entries`].
+    /// The pending messages, by peer: see [`Outbox::entries`].
     #[cfg(feature = "model")]
     pub(super) fn outbox_entries(&self) -> impl Iterator<Item = (Endpoint, bool, u16)> + '_ {
         self.outbox.entries()
@@ -165,7 +165,7 @@ impl Exchange {
         self.outbox.take_awaited(from)
     }
 
-    /// To whom a question for everything was written since the last call.
+    /// The peer for which a request for everything was written since the last call.
     pub(super) const fn take_question(&mut self) -> Option<Endpoint> {
         self.question.take()
     }
@@ -439,7 +439,7 @@ impl Exchange {
         self.outbox.forget_all();
     }
 
-    /// Lets no shutdown be due to anybody.
+    /// Drops all pending shutdowns.
     pub(super) fn forget_shutdowns(&mut self) {
         self.outbox.forget_shutdowns();
     }

@@ -112,7 +112,7 @@ impl Life {
         matches!(self.mode, Mode::Running | Mode::Leaving { .. })
     }
 
-    /// Whether nothing that is published now would reach anybody.
+    /// Whether nothing that is published now would reach any peer.
     pub(super) const fn is_over(&self) -> bool {
         matches!(
             self.mode,

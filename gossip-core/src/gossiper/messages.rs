@@ -254,7 +254,7 @@ impl Gossiper {
 
     /// Takes over what is newer, in the order of the message.
     ///
-    /// Deviation: Cassandra 5.0 puts those who join last, since it tells of each before it looks at the next. Here nothing is
+    /// Deviation: Cassandra 5.0 puts those who join last, since it reports each before it looks at the next. Here nothing is
     /// reported before all is applied.
     pub(super) fn apply(
         &mut self,

@@ -37,7 +37,7 @@ pub(super) struct Metadata {
     id: MetadataId,
     origin: MetadataOrigin,
     asked: [Option<Asked>; MAX_ASKED],
-    /// The first SYN of version 14 since the last answer to one: to whom, and when.
+    /// The first SYN of version 14 since the last answer to one: its receiver, and when.
     unanswered: Option<(Endpoint, Timestamp)>,
     deaf: [Option<Deaf>; MAX_DEAF],
 }

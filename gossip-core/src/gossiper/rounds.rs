@@ -1,6 +1,6 @@
-//! The round and its chances: when it is due, to whom it goes, and whether anybody answers (`docs/protocol/exchange.md#round`).
+//! The round and its random choices: its time, its targets, and whether any peer answers (`docs/protocol/exchange.md#round`).
 //!
-//! Owns: the time of the next round, the random choice, the pauses of our own process, and when anybody was heard last.
+//! Owns: the time of the next round, the random choice, the pauses of our own process, and when any peer was last heard.
 //! May see: the members, which it reads; the exchange, in which it notes a SYN; the journal; the settings. It is given the time.
 //!
 //! Rules: at most three peers a round. No endpoint is convicted during and after a pause of our own. Silent seeds are reported, but seldom.
@@ -44,7 +44,7 @@ pub(super) struct Rounds {
     pub(super) doubt: Doubt,
 }
 
-/// When anybody was heard last.
+/// When any peer was last heard.
 #[derive(Clone, Copy, Debug)]
 struct Contact {
     heard: Timestamp,
@@ -101,7 +101,7 @@ impl Rounds {
         self.doubt.begin_round(now, config.interval);
     }
 
-    /// Anybody was heard.
+    /// A peer was heard.
     pub(super) const fn heard(&mut self, now: Timestamp) {
         self.contact = Contact::new(now);
     }

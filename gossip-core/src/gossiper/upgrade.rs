@@ -49,7 +49,7 @@ impl Gossiper {
         {
             return;
         }
-        // Anybody may dial us, and say anything; a tool of a later release speaks that version as well.
+        // Any host may dial us, and claim anything; a tool of a later release speaks that version as well.
         let is_member = self.members.table().find(peer).is_some_and(|slot| self.members.has_tokens(slot));
         if is_member || self.config.seeds.contains(&peer) {
             self.life.note_upgrade(peer, sign);

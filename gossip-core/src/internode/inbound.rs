@@ -309,7 +309,7 @@ impl Inbound {
         self.initiate.as_ref()
     }
 
-    /// Whom the messages come from, once it is known: who the dialler says it is, not where it dials from.
+    /// The sender of the messages, once it is known: the endpoint that the dialler names, not the address that it dials from.
     pub fn peer(&self) -> Option<Endpoint> {
         self.initiate.map(|initiate| initiate.from)
     }

@@ -1,4 +1,4 @@
-//! The connections of a node: who dialled whom, how far each is, and how long it may stay so.
+//! The connections of a node: which side dialled, how far each is, and how long it may stay so.
 
 pub(super) mod large;
 mod overdue;
@@ -402,7 +402,7 @@ impl Connections {
         self.actions.push_back(Action::Accept(id, accept));
     }
 
-    /// The way to `to`; dials it if there is none. Strangers, whom the node has not met, leave a part of the dials to others.
+    /// The way to `to`; dials it if there is none. Strangers, which the node has not met, leave a part of the dials to others.
     pub(super) fn path(
         &mut self,
         now: Timestamp,
@@ -521,7 +521,7 @@ impl Connections {
         }
     }
 
-    /// Whom gossip may be sent to now over this connection. Pings are noted as ready.
+    /// The peer that gossip may be sent to now over this connection. Pings are noted as ready.
     pub(super) fn usable(&mut self, id: ConnectionId) -> Option<Endpoint> {
         let (peer, kind) = match &self.get_mut(id)?.side {
             Side::Dialled(dialled)

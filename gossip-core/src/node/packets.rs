@@ -49,9 +49,9 @@ pub(super) struct Packets {
     refusals: Refusals,
     budget: Budget,
     allowed: Allowed,
-    /// To whom a SYN goes out of which a part is sent.
+    /// The receiver of a SYN of which a part is sent.
     current: Option<Endpoint>,
-    /// To whom a packet without messages is due, which tells a cookie; and the cookie that it repeats.
+    /// The receiver of a pending packet without messages, which carries a cookie; and the cookie that it repeats.
     greetings: VecDeque<(Endpoint, Cookie)>,
 }
 

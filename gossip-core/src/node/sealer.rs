@@ -13,7 +13,7 @@ use crate::rng::{Purpose, Rng};
 #[cfg(feature = "seal")]
 use crate::wire::{AddressForm, Writer};
 
-/// Why a packet is dropped before anybody looks at its messages.
+/// Why a packet is dropped before its messages are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refused {
     /// It has to be sealed and is not, or is and there is nothing to open it with.
@@ -31,7 +31,7 @@ pub(crate) struct Sealer {
     process: [u8; 12],
     #[cfg(feature = "seal")]
     counter: u64,
-    /// What is authenticated though it is not encrypted: the header, whom the packet is for, and the names of the cluster,
+    /// What is authenticated though it is not encrypted: the header, the receiver of the packet, and the names of the cluster,
     /// which stand there always.
     #[cfg(feature = "seal")]
     associated: Vec<u8>,

@@ -157,7 +157,7 @@ impl Secure {
         self.settings.as_ref().is_some_and(|Settings { tls, .. }| tls.outgoing() == TlsOutgoing::Auto)
     }
 
-    /// Tells of a fault, unless that was done within the hour.
+    /// Reports a fault, unless that was done within the hour.
     pub(super) fn tell(
         &mut self,
         gossiper: &mut Gossiper,

@@ -19,7 +19,7 @@ const MAX_SOURCES: usize = 1_024;
 const SECONDS_AT_ONCE: Duration = Duration::from_secs(16);
 const MINUTES_AT_ONCE: Duration = Duration::from_mins(4);
 
-/// How long nothing more is told of refused addresses.
+/// The time between two reports of refused addresses.
 const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// Who may connect, or send packets.
@@ -98,7 +98,7 @@ struct Source {
     messages: Bucket,
     bytes: Bucket,
     endpoints: Bucket,
-    /// How often it was refused since that was told, and why the last time.
+    /// How often it was refused since the last report, and why the last time.
     refused: u64,
     reason: AddressRefusal,
 }
@@ -133,7 +133,7 @@ pub(super) struct Sources {
     /// Dials to endpoints that were never live.
     stranger_dials: Bucket,
     told: Option<Timestamp>,
-    /// How many were refused since that was told.
+    /// How many were refused since the last report.
     refused: u64,
     not_allowed: u64,
     connections_limited: u64,
@@ -233,7 +233,7 @@ impl Sources {
             .map_or(u32::MAX, |source| source.endpoints.left(now, self.endpoints))
     }
 
-    /// An address has told of so many new endpoints; so many more were refused.
+    /// An address has announced so many new endpoints; so many more were refused.
     pub(super) fn take_newcomers(&mut self, now: Timestamp, id: SourceId, learned: u32, refused: u64) {
         let rate = self.endpoints;
         if let Some(source) = self.sources.get_mut(usize::from(id.0)) {
@@ -270,7 +270,7 @@ impl Sources {
         }
     }
 
-    /// What is to be told of refused addresses now.
+    /// What is to be reported about refused addresses now.
     pub(super) fn report(&mut self, now: Timestamp) -> Option<Event> {
         let is_due = self.told.is_none_or(|told| now.saturating_since(told) >= TOLD_AGAIN);
         if self.refused == 0 || !is_due {

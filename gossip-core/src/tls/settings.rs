@@ -42,7 +42,7 @@ pub enum TlsOutgoing {
     /// Never.
     Never,
     /// TLS first. If a peer closes the connection in answer to the first bytes of TLS, or answers with something else, it is dialled
-    /// again without. Anybody on the way can bring that about.
+    /// again without TLS. A host on the path can force that.
     Auto,
     /// With all peers that are in the [`TlsScope`].
     #[default]

@@ -378,7 +378,7 @@ impl Connection {
         input.consume(input.len());
     }
 
-    /// Tells of the handshake, once, with what is known of it.
+    /// Reports the handshake once, with what is known about it.
     pub(super) fn tell_handshake(&mut self, env: &mut Env<'_>) {
         let answer = match self.answer {
             Answer::Modern(Accept { max, version }) => Some(record::Answer { version, max }),

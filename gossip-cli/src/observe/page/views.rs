@@ -1,4 +1,4 @@
-//! Who sees whom: what several members think of each other, beside each other.
+//! The matrix of views: how each member sees each other one.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ pub(crate) struct Views {
     latest: Mutex<Option<Arc<Matrix>>>,
 }
 
-/// Who sees whom.
+/// The matrix of views.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Matrix {
     /// When it was looked, in milliseconds since the Unix epoch.

@@ -67,7 +67,7 @@ group! {
         /// more loses the connection. Nodes behind one address share this limit, too.
         /// Default 4,294,967,295, which is no limit; at least 64 KiB.
         pub max_address_bytes: usize,
-        /// The number of new endpoints a minute that connections of one address may tell of after the shadow round. Four times as
+        /// The number of new endpoints a minute that connections of one address may announce after the shadow round. Four times as
         /// many may come at once. Further ones are not learned from it for now. Default 2,048; at least 1.
         pub max_address_endpoints: usize,
         /// The number of dials a second to endpoints that were never live. Sixteen times as many may be done at once. Further

@@ -380,7 +380,7 @@ impl Outbox {
         self.owe(to, |due| due.shutdown = true)
     }
 
-    /// Lets no shutdown be due to anybody.
+    /// Drops all pending shutdowns.
     pub(super) fn forget_shutdowns(&mut self) {
         for peer in &mut self.peers {
             peer.due.shutdown = false;

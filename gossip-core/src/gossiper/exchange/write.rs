@@ -368,7 +368,7 @@ impl Writing<'_> {
         Ok((outgoing, body))
     }
 
-    /// Our own digest, then whom we have to ask for, then everybody else in the order of their addresses, from a start that
+    /// Our own digest, then the endpoints that we have to request, then all others in the order of their addresses, from a start that
     /// moves on each time, by as many as found room where not all did.
     ///
     /// Where the messages of a SYN cannot list everybody, those with news come first, and take three quarters of the room if
@@ -451,7 +451,7 @@ impl Writing<'_> {
     }
 
     /// Lists who leaves or is down as if nothing were known of it, so that all that is known comes: the values of others are written from the
-    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not tell of them (`docs/protocol/cassandra-6.md`).
+    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not show them (`docs/protocol/cassandra-6.md`).
     fn encode_doubtful(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
         let now = self.clock.now();
         if !self.config.is_gossip_only || !self.metadata.is_initialised() || now < self.exchange.next_full {

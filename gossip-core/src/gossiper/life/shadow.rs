@@ -152,7 +152,7 @@ impl Shadow {
         Some(core::mem::replace(&mut self.asked_once, true))
     }
 
-    /// Whether anybody was asked yet.
+    /// Whether any peer was asked yet.
     pub(in super::super) const fn has_asked(&self) -> bool {
         self.asked_once
     }

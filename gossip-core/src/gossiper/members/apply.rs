@@ -206,7 +206,7 @@ impl Membership<'_> {
         }
     }
 
-    /// A process that tells of itself for the first time is new, and learns of all others at once. Otherwise it would when a peer
+    /// A process that announces itself for the first time is new, and learns of all others at once. Otherwise it would when a peer
     /// happens to choose it.
     fn welcome(&mut self, endpoint: Endpoint, from: Endpoint) {
         if endpoint == from && !self.has_said_to_stop(endpoint) {

@@ -111,7 +111,7 @@ impl Membership<'_> {
         }
     }
 
-    /// Several endpoints with one host id seem to be live: tells of it once that is sure.
+    /// Several endpoints with one host id seem to be live. Reports it once that is certain.
     fn suspect(&mut self, host_id: Uuid, same: &[(Uuid, Slot)], newest: Slot) {
         let (now, endpoint) = (self.clock.now(), self.members.table.endpoint(newest));
         let proof = self.config.interval.saturating_mul(PROOF);

@@ -152,7 +152,7 @@ impl Membership<'_> {
         self.ask_waiting();
     }
 
-    /// An endpoint is not live any more. Tells of it if it was.
+    /// An endpoint is not live any more. Reports it if it was.
     pub(in super::super) fn mark_down(&mut self, slot: Slot, cause: DownCause) {
         let was = self.members.table.standing(slot);
         self.members.table.set_standing(slot, Standing::Unreachable);

@@ -188,7 +188,7 @@ mod tests {
         let settings = crate::phi::Settings { window: 4, initial: INTERVAL, max: INTERVAL, pace: None };
         for second in seconds {
             let mut table = EndpointTable::new(7, 200, settings);
-            // Whom we ask in a second is another one each time.
+            // The peer that we ask in a second is another one each time.
             for asked in second.saturating_sub(u64::from(FORGOTTEN))..=second {
                 let beat = crate::version::HeartbeatState::EMPTY;
                 let Ok(slot) = table.insert(peer(asked), beat) else { continue };

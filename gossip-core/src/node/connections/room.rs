@@ -245,7 +245,7 @@ impl Connections {
         }
         if self.used_places() >= self.limits.max_connections {
             let undisturbed = self.undisturbed();
-            // Whom the node has not met yet may be a member, too. They have a share of the places, or none of them would ever be met.
+            // A peer that the node has not met yet may be a member, too. Such peers have a share of the places, or none of them would ever be met.
             let strangers = self.connections().filter(|connection| connection.is_to_stranger()).count();
             let has_share = is_met || strangers < self.limits.max_connections.div_ceil(STRANGERS_PLACES);
             let idle = self
