@@ -272,9 +272,9 @@ impl Engine {
         let Trouble { pause, to_tell } = self.front_troubles.failed(&mut self.node, error);
         match to_tell {
             Some(count) => {
-                warn!(%error, count, "connections or packets could not be taken in (logged once a minute)");
+                warn!(%error, count, "connections or packets could not be accepted (logged once a minute)");
             }
-            None => debug!(%error, "no connection or packet was taken in"),
+            None => debug!(%error, "no connection or packet was accepted"),
         }
         pause
     }

@@ -378,7 +378,7 @@ impl Gossiper {
         limit: usize,
     ) -> Result<(Outgoing, Vec<u8>), usize> {
         let written = self.writing().encode_due_large(to, codec, limit)?;
-        log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent, over the large connection");
+        log::trace!(%to, verb = %written.0.verb, id = written.0.id, bytes = written.1.len(), "sent over the large connection");
         self.count_sent(written.0.verb);
         self.journal.stats.snapshots += 1;
         Ok(written)
@@ -394,7 +394,7 @@ impl Gossiper {
     /// Takes the answer that holds everything as written to `to`: it is sent what was written for another.
     pub(crate) fn share_large(&mut self, to: Endpoint, withheld: u64) -> Outgoing {
         let outgoing = self.writing().share_large(to, withheld);
-        log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, "sent, over the large connection, as to another");
+        log::trace!(%to, verb = %outgoing.verb, id = outgoing.id, "sent over the large connection: a copy of the message to another peer");
         self.count_sent(outgoing.verb);
         self.journal.stats.snapshots += 1;
         self.journal.stats.answers_shared += 1;

@@ -15,7 +15,7 @@ impl Runtime for Mio {
         let (event_loop, handle, events) = EventLoop::new(builder)?;
         let run = || {
             if let Err(error) = event_loop.run() {
-                error!(%error, "the node is driven no longer");
+                error!(%error, "the event loop has failed: the node stops");
             }
         };
         thread::Builder::new().name("gossip".into()).spawn(run).map_err(StartError::Drive)?;

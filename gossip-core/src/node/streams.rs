@@ -349,7 +349,7 @@ impl Streams {
                 }
                 Some(OutboundEvent::Failed(error)) => {
                     let failure = DialFailure::of_error(error, dialled.machine.reply());
-                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), %error, "a dialled connection is of no use");
+                    log::debug!(connection = %id, peer = %Shown(self.connections.peer_of(id)), %error, "a dialled connection is closed");
                     self.fail(gossiper, now, id, failure);
                 }
             },
@@ -466,7 +466,7 @@ impl Streams {
                         {
                             gossiper.note_tls();
                         }
-                        log::debug!(connection = %id, peer = %Shown(peer), %error, "an accepted connection is of no use");
+                        log::debug!(connection = %id, peer = %Shown(peer), %error, "an accepted connection is closed");
                     }
                 }
                 // What is finished between the pieces of another message does not finish that.
@@ -520,7 +520,7 @@ impl Streams {
     /// Closes who holds the most, until all together hold no more than they may.
     fn free_memory(&mut self, gossiper: &mut Gossiper, now: Timestamp) {
         while let Some(next) = self.connections.next_to_go(now) {
-            log::debug!(connection = %next, "a connection holds too much of what has not arrived whole");
+            log::debug!(connection = %next, "a connection is closed: its unfinished messages hold too many bytes");
             self.fail(gossiper, now, next, DialFailure::Other);
         }
     }

@@ -385,7 +385,7 @@ impl EventLog {
                     ),
                 }
             }
-            Event::ShadowRoundDone => tracing::debug!("no answer prevents joining"),
+            Event::ShadowRoundDone => tracing::debug!("the shadow round has ended: the node joins"),
             Event::SeedsSilent { waited } => self.log_silent_seeds(waited.as_secs_f64()),
             Event::LocalPause { pause } => tracing::warn!(
                 "this node stood still for {:.1} s; it convicts no endpoint for a while",
