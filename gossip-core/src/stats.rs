@@ -93,7 +93,7 @@ stats! {
     /// ACKs without a SYN of this process.
     pub stray_acks: u64,
     /// States of unknown endpoints, or of greater generations, that were not requested from version 0.
-    pub hollow_states: u64,
+    pub unrequested_states: u64,
     /// Shutdowns of an unknown endpoint, or of another generation than the known one.
     pub stale_shutdowns: u64,
     /// Echo responses that arrived too late.

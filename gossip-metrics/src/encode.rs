@@ -27,7 +27,7 @@ const REFUSED: [&str; 40] = [
     "future_generations",
     "unspecified",
     "stray_acks",
-    "hollow_states",
+    "unrequested_states",
     "stale_shutdowns",
     "late_echoes",
     "table_full",

@@ -63,7 +63,7 @@ fn report(handle: &Handle, downs: u64) -> Result<String, Box<dyn std::error::Err
     let stats = handle.stats().wait()?;
     let troubles = stats.malformed
         + stats.corrupt_frames
-        + stats.hollow_states
+        + stats.unrequested_states
         + stats.connections_failed
         + stats.connections_refused
         + stats.tls_failed

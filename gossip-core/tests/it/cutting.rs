@@ -327,7 +327,7 @@ fn in_packets_a_state_is_cut_if_it_fits_none_and_those_behind_it_come_too() {
 }
 
 #[test]
-fn a_hollow_state_is_refused_and_asked_for() {
+fn a_state_that_was_not_requested_is_refused_and_asked_for() {
     let whole =
         State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 2), (ApplicationState::LOAD, "1", 8)]);
     let part = State::new(heartbeat(200, 9), &[(ApplicationState::LOAD, "1", 8)]);
@@ -340,7 +340,7 @@ fn a_hollow_state_is_refused_and_asked_for() {
         a.sent();
         a.hand(B, &ack2(&[(C, part.clone())]));
         assert_eq!(a.heartbeat(C), known_before.as_ref().map(|state| state.heartbeat));
-        assert_eq!(a.gossiper.stats().hollow_states, 1);
+        assert_eq!(a.gossiper.stats().unrequested_states, 1);
         let syns = a.round();
         let syn = syns.iter().find(|sent| sent.to == endpoint(B)).unwrap();
         let Content::Syn { digests, .. } = &syn.content else { panic!("{syn:?}") };
@@ -383,7 +383,7 @@ fn an_endpoint_whose_whole_state_has_come_is_not_requested_again() {
     // A state of a later process comes unrequested, which has to be requested; then all of it comes as the answer to our SYN.
     let later = State::new(heartbeat(200, 9), &[(ApplicationState::LOAD, "1", 8)]);
     a.hand(C, &ack2(&[(D, later.clone())]));
-    assert_eq!((a.heartbeat(D), a.gossiper.stats().hollow_states), (Some(heartbeat(100, 5)), 1));
+    assert_eq!((a.heartbeat(D), a.gossiper.stats().unrequested_states), (Some(heartbeat(100, 5)), 1));
     a.hand(B, &ack(&[], &[(D, later)]));
     assert_eq!(a.heartbeat(D), Some(heartbeat(200, 9)));
     a.sent();
@@ -403,7 +403,7 @@ fn a_greater_generation_in_an_ack_is_taken() {
     a.round();
     a.learn(C, &State::new(heartbeat(100, 5), &[]));
     a.hand(B, &ack(&[], &[(C, State::new(heartbeat(200, 9), &[(ApplicationState::DC, "dc1", 2)]))]));
-    assert_eq!((a.heartbeat(C), a.gossiper.stats().hollow_states), (Some(heartbeat(200, 9)), 0));
+    assert_eq!((a.heartbeat(C), a.gossiper.stats().unrequested_states), (Some(heartbeat(200, 9)), 0));
 }
 
 /// A receiver that goes by Cassandra's rules (`docs/protocol/exchange.md#comparing-digests`, `docs/protocol/exchange.md#applying-states` and `docs/protocol/exchange.md#newer-values-of-the-same-generation`), as far as states go.

@@ -168,10 +168,10 @@ fn states_that_nobody_asked_for_cost_no_more_than_others() {
     a.learn(C, &State::new(heartbeat(1, 1), &[]));
     let known = heartbeats((0..COUNT as usize).map(|_| 0x0a00_0003));
     let unknown = heartbeats((0..COUNT as usize).map(|n| 0x0b00_0000 + u32::try_from(n).unwrap()));
-    let mut hand_in = |body: &[u8], hollow: u64| {
-        let before = a.gossiper.stats().hollow_states;
+    let mut hand_in = |body: &[u8], unrequested: u64| {
+        let before = a.gossiper.stats().unrequested_states;
         let time = duration(|| hand_body(&mut a, B, Verb::GOSSIP_DIGEST_ACK2, body));
-        assert_eq!(a.gossiper.stats().hollow_states, before + hollow);
+        assert_eq!(a.gossiper.stats().unrequested_states, before + unrequested);
         time
     };
     assert!(costs_at_most(10, || (hand_in(&unknown, COUNT.into()), hand_in(&known, 0))));

@@ -262,7 +262,7 @@ fn saved_endpoint_is_learned_only_by_asking() {
     let mut a = Driven::new(builder(A, 300).seed(endpoint(C)).saved_endpoint(endpoint(B)));
     a.round();
     a.hand(C, &ack(&[], &[(B, State::new(heartbeat(200, 90), &[]))]));
-    assert_eq!((a.heartbeat(B), a.gossiper.stats().hollow_states), (Some(heartbeat(0, -1)), 1));
+    assert_eq!((a.heartbeat(B), a.gossiper.stats().unrequested_states), (Some(heartbeat(0, -1)), 1));
     let asked = a.round();
     let wants = |sent: &Sent| matches!(&sent.content, Content::Syn { digests, .. } if digests.contains(&digest(B, 200, 0)));
     assert!(asked.iter().any(wants), "{asked:?}");
@@ -344,7 +344,7 @@ fn late_answer_to_an_earlier_process_is_not_all_there_is() {
     let lately = State::new(heartbeat(300, 9), &[(ApplicationState::LOAD, "1.0", 8)]);
     a.hand(B, &ack(&[], &[(B, State::new(heartbeat(200, 9), &[])), (C, lately)]));
     assert_eq!(events_but_news(&mut a), [Event::ShadowRoundDone]);
-    assert_eq!((a.gossiper.endpoint_count(), a.gossiper.stats().hollow_states), (1, 2));
+    assert_eq!((a.gossiper.endpoint_count(), a.gossiper.stats().unrequested_states), (1, 2));
     let ask = a.answers(B, &syn(&[digest(B, 200, 9), digest(C, 300, 9)]));
     let everything = [digest(B, 200, 0), digest(C, 300, 0)];
     assert!(matches!(&ask[..], [Content::Ack { requests, .. }] if requests[..] == everything), "{ask:?}");

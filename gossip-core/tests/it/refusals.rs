@@ -175,7 +175,7 @@ fn every_refusal_is_counted_by_its_reason() {
             ("foreign_partitioner", now.foreign_partitioner - before.foreign_partitioner),
             ("old_generations", now.old_generations - before.old_generations),
             ("future_generations", now.future_generations - before.future_generations),
-            ("hollow_states", now.hollow_states - before.hollow_states),
+            ("unrequested_states", now.unrequested_states - before.unrequested_states),
             ("stale_shutdowns", now.stale_shutdowns - before.stale_shutdowns),
             ("late_echoes", now.late_echoes - before.late_echoes),
             ("quarantined", now.quarantined - before.quarantined),
@@ -205,7 +205,7 @@ fn every_refusal_is_counted_by_its_reason() {
     relay(&mut a, B, &state(1_731_536_002, 9));
     refused(&mut a, "future_generations");
     relay(&mut a, D, &state(200, 9));
-    refused(&mut a, "hollow_states");
+    refused(&mut a, "unrequested_states");
     relay(&mut a, "10.0.0.9:7000", &state(500, 9));
     refused(&mut a, "quarantined");
     a.hand(D, &Content::Shutdown { state: None });

@@ -181,7 +181,7 @@ fn unasked_claims_do_not_restart_us() {
         a.advance(SECOND);
     }
     assert_eq!((raised(&mut a), a.gossiper.generation()), (0, Generation::new(100)));
-    assert_eq!(a.gossiper.stats().hollow_states, 600);
+    assert_eq!(a.gossiper.stats().unrequested_states, 600);
 }
 
 #[test]

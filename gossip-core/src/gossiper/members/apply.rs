@@ -125,7 +125,7 @@ impl Membership<'_> {
             }
             // Deviation: what was not asked for from the start is asked for, not taken (see `Asked`).
             None => {
-                self.journal.stats.hollow_states += 1;
+                self.journal.stats.unrequested_states += 1;
                 self.exchange.want(endpoint, generation, self.clock.now());
             }
         }
@@ -155,7 +155,7 @@ impl Membership<'_> {
                 self.doubt_whole(endpoint, state, source);
                 self.welcome(endpoint, from);
             } else {
-                self.journal.stats.hollow_states += 1;
+                self.journal.stats.unrequested_states += 1;
                 self.exchange.want(endpoint, generation, self.clock.now());
             }
             return;

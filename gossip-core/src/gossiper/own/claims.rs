@@ -59,7 +59,7 @@ impl Publishing<'_> {
         }
         // Only what we asked for is known to be all that is claimed.
         if !self.exchange.take_asked(self.config.local, from, self.clock.now()) && source != Source::Ack {
-            self.journal.stats.hollow_states += 1;
+            self.journal.stats.unrequested_states += 1;
             return None;
         }
         if generation == own.generation() {
