@@ -1,4 +1,4 @@
-//! The keys that seal datagrams.
+//! The keys that encrypt datagrams.
 
 use std::path::PathBuf;
 

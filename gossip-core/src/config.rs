@@ -256,8 +256,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Seals all packets, and takes only such as are sealed under one of these keys. Needs [`Transport::Datagram`]; nothing else is
-    /// sealed, and so refused. Default: packets go as they are.
+    /// Encrypts all packets, and takes only those that are encrypted under one of these keys. Needs
+    /// [`Transport::Datagram`]: with connections it is an error. Default: packets are not encrypted.
     #[cfg(feature = "seal")]
     pub fn keys(mut self, keys: crate::KeyRing) -> Self {
         self.keys = Some(keys);
@@ -304,7 +304,7 @@ impl<M> ConfigBuilder<M> {
         }
     }
 
-    /// Uses TLS on connections. Needs [`Transport::Internode`]: packets are sealed with keys instead. Default: all connections are
+    /// Uses TLS on connections. Needs [`Transport::Internode`]: packets are encrypted with keys instead. Default: all connections are
     /// plain.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: crate::Tls) -> Self {

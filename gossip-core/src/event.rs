@@ -486,23 +486,23 @@ impl fmt::Display for AddressRefusal {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum PacketRefusal {
-    /// This node has keys, and the packet is not sealed.
+    /// This node has keys, and the packet is not encrypted.
     NotSealed,
-    /// The packet is sealed, and this node has no key.
+    /// The packet is encrypted, and this node has no key.
     Sealed,
     /// No key of this node opens the packet, or the packet was changed on its way.
     OtherKey,
-    /// The packet is sealed, and of another cluster or partitioner, whose names cannot be read.
+    /// The packet is encrypted, and of another cluster or partitioner, whose names cannot be read.
     OtherCluster,
 }
 
 impl fmt::Display for PacketRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotSealed => "its packets are not sealed, and this node has keys",
-            Self::Sealed => "its packets are sealed, and this node has no key",
+            Self::NotSealed => "its packets are not encrypted, and this node has keys",
+            Self::Sealed => "its packets are encrypted, and this node has no key",
             Self::OtherKey => "no key of this node opens its packets",
-            Self::OtherCluster => "its packets are sealed, and of another cluster or partitioner",
+            Self::OtherCluster => "its packets are encrypted, and of another cluster or partitioner",
         })
     }
 }

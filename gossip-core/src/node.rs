@@ -293,8 +293,8 @@ impl Node {
         self.gossiper.set_seeds(seeds)
     }
 
-    /// Replaces the keys that seal packets; from now on everything has to be sealed. Says whether the node gossips in packets at all:
-    /// nothing else is sealed.
+    /// Replaces the keys that encrypt packets; from now on all packets must be encrypted. Says whether the node gossips in packets at all:
+    /// connections do not use these keys.
     #[cfg(feature = "seal")]
     pub fn set_keys(&mut self, keys: crate::KeyRing) -> bool {
         match &mut self.transport {

@@ -178,7 +178,7 @@ stats! {
     pub unproven: u64,
     /// How often sending waited because of the limit of bytes a second.
     pub throttled: u64,
-    /// Packets dropped because they were plain where seals are required, or sealed where this node has no keys.
+    /// Packets dropped because they were plain where this node has keys, or encrypted where it has none.
     pub unsealed: u64,
     /// Packets dropped because no key of this node opens them, or because they were changed.
     pub forged: u64,

@@ -38,7 +38,7 @@ impl<R> Builder<R> {
         self
     }
 
-    /// Seals all packets, and takes only such as are sealed under one of these keys. Only [`Transport::Datagram`] seals.
+    /// Encrypts all packets, and takes only those that are encrypted under one of these keys. Only [`Transport::Datagram`] encrypts.
     #[cfg(feature = "seal")]
     pub fn keys(mut self, keys: gossip_core::KeyRing) -> Self {
         self.says.push(Box::new(|config| config.keys(keys)));

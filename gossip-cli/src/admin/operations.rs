@@ -221,7 +221,7 @@ pub(super) async fn reload_keys(State(admin): State<Arc<Admin>>) -> Response {
         Ok(keys) => {
             let ids: Vec<_> = keys.ids().map(|id| id.to_string()).collect();
             let Ok(_) = admin.handle.set_keys(keys).await else { return stopped() };
-            tracing::info!("datagrams are sealed with key {}; accepted: {}", ids[0], ids.join(" "));
+            tracing::info!("datagrams are encrypted with key {}; accepted: {}", ids[0], ids.join(" "));
             Json(KeysModel { keys: ids }).into_response()
         }
         Err(error) => {

@@ -9,7 +9,7 @@ pub(crate) struct Args {
     client: ClientArgs,
 }
 
-/// Has a node read again the keys that seal its datagrams, from the file that it was started with.
+/// Has a node read again the keys that encrypt its datagrams, from the file that it was started with.
 ///
 /// # Errors
 ///
@@ -21,7 +21,7 @@ pub(crate) fn reloadkeys(args: &Args) -> Result<(), Failure> {
         Format::Text => {
             let [sealing, others @ ..] = &keys.keys[..] else { return Ok(()) };
             let others = if others.is_empty() { "none".into() } else { others.join(" ") };
-            print(&format!("Sealing with key {sealing}; accepted besides: {others}\n"))
+            print(&format!("Encrypting with key {sealing}; other accepted keys: {others}\n"))
         }
     }
 }

@@ -34,7 +34,7 @@ fn sealed_nodes_of_all_runtimes_change_their_keys_while_they_run() {
         info["counters"]["unsealed"].as_u64().filter(|count| *count > 0)
     });
     assert_eq!(stranger.endpoints().len(), 1);
-    let line = nodes[2].wait_for_log(&["WARN", &stranger.gossip.to_string(), "not sealed"]);
+    let line = nodes[2].wait_for_log(&["WARN", &stranger.gossip.to_string(), "not encrypted"]);
     assert!(line.contains("--key-file"), "{line}");
     let other = dir.path().join("other");
     std::fs::write(&other, key("3")).unwrap();
@@ -48,7 +48,7 @@ fn sealed_nodes_of_all_runtimes_change_their_keys_while_they_run() {
         write(keys);
         for node in &nodes {
             let told = node.ask(&["reloadkeys"]);
-            assert!(told.code == Some(0) && told.stdout.starts_with("Sealing with key "), "{told:?}");
+            assert!(told.code == Some(0) && told.stdout.starts_with("Encrypting with key "), "{told:?}");
             assert!(!told.stdout.contains(&key(keys[0])), "{told:?}");
         }
         let value = format!("{}.0", keys.len());

@@ -63,7 +63,7 @@ pub enum ConfigError {
         /// The address.
         endpoint: Endpoint,
     },
-    /// There are keys, and no packets that could be sealed with them.
+    /// There are keys, and no packets that could be encrypted with them.
     #[cfg(feature = "seal")]
     NothingToSeal,
     /// There are settings of TLS, and no connections that it could protect.
@@ -104,7 +104,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "no peer could reach {endpoint}; give the address and port that peers dial")
             }
             #[cfg(feature = "seal")]
-            Self::NothingToSeal => f.write_str("keys seal datagrams; take that transport, or no keys"),
+            Self::NothingToSeal => f.write_str("keys encrypt datagrams; take that transport, or no keys"),
             #[cfg(feature = "tls")]
             Self::NoConnections => f.write_str(
                 "TLS protects connections, and datagrams have none: take the other transport, or no TLS",

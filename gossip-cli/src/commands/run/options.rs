@@ -111,7 +111,7 @@ pub(crate) struct Args {
     /// The runtime of the node's sockets; other nodes see no difference
     #[arg(long, value_enum, default_value_t)]
     runtime: RuntimeName,
-    /// A file of keys that seal datagrams, 64 hexadecimal digits a line: the first seals, all open; read again by `gossip reloadkeys` and at SIGHUP; default: nothing is sealed
+    /// A file of keys that encrypt datagrams, 64 hexadecimal digits a line: the first key encrypts, all keys decrypt; read again by `gossip reloadkeys` and at SIGHUP; default: no encryption
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -309,7 +309,7 @@ impl Options {
         }
         if args.key_file.is_some() && args.transport != TransportName::Datagram {
             return Err(Failure::misuse(
-                "--key-file: keys seal datagrams (add --transport datagram, or leave the keys out)",
+                "--key-file: keys encrypt datagrams (add --transport datagram, or leave the keys out)",
             ));
         }
         if args.compression == Compression::Lz4 && args.transport == TransportName::Datagram {
@@ -321,7 +321,7 @@ impl Options {
         let tls = args.tls.source(rules)?;
         if tls.is_some() && args.transport == TransportName::Datagram {
             return Err(Failure::misuse(
-                "--tls: datagrams are sealed with keys instead (use --key-file, or --transport internode)",
+                "--tls: datagrams are encrypted with keys instead (use --key-file, or --transport internode)",
             ));
         }
         if let Some(source) = &tls {
