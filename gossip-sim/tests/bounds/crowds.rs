@@ -308,6 +308,19 @@ fn a_crowd_that_an_overload_has_torn_apart_is_whole_again_within_a_minute() {
     }
 }
 
+/// Their rounds alone take a fifth of the processor, and joining takes all of it for two minutes.
+#[test]
+fn a_crowd_that_joins_on_a_machine_that_hardly_keeps_up_repeats_few_dials() {
+    let hosts = 100;
+    let mut cluster = Carrier::Streams.builder(hosts).seed(1).work(Duration::from_micros(500)).start();
+    let joined = cluster.run_until(|view| view.all_live(), seconds(180));
+    let (dialled, needed) = (connections(&cluster), 2 * hosts * (hosts - 1));
+    eprintln!(
+        "{hosts} nodes on a slow machine: all see all after {joined:?}, {dialled} connections for {needed}"
+    );
+    assert!(dialled < needed + needed / 2, "work is repeated because it is late");
+}
+
 /// How many connections all nodes had so far, at both ends.
 fn connections(cluster: &Cluster) -> usize {
     let all: u64 = cluster.view().running().map(|(_, gossiper)| gossiper.stats().connections).sum();

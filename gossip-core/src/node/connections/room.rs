@@ -292,10 +292,11 @@ impl Connections {
         may_go.filter_map(|connection| Some((connection.dialled()?.used, connection.id))).min()
     }
 
-    /// For how long a stranger's dial is left alone: reachable endpoints answer soon, so dials end in the order in which they began.
+    /// For how long a stranger's dial is left alone: reachable endpoints answer soon, so dials end in the order in which they began. Where
+    /// machines do not keep up, that is as long as a dial may take. If dials ended sooner, none would be answered, and all would be repeated.
     fn undisturbed(&self) -> Duration {
         let connect = self.limits.connect_timeout;
-        (self.dial_time * SLOWNESS).clamp(connect / UNDISTURBED, connect)
+        (self.dial_time * SLOWNESS).clamp(connect / UNDISTURBED, self.dial_timeout())
     }
 
     /// A peer waits for room for a large message: one that has been in flight for long gives way.
