@@ -545,6 +545,38 @@ fn what_is_wrong_with_a_connection_is_counted() {
     assert_eq!(a.stats().timeouts, 3, "no peer sent anything");
 }
 
+/// A peer that asks for echoes is answered, and takes part in no exchange.
+#[test]
+fn a_connection_for_echoes_alone_is_closed_after_300_rounds_if_half_the_places_are_taken() {
+    for (places, is_closed) in [(5, true), (6, false)] {
+        let mut a = Driver::new(builder(&[B]).change_limits(|limits| limits.max_connections = places));
+        a.advance(SECOND);
+        let mut to_b = a.connect();
+        let from_c = a.accepted_from("10.0.0.3:7000");
+        a.receive(from_c, &[message(1, &ECHO)]);
+        let mut to_c = a.connect();
+        let mut exchanges = 0;
+        for second in 0..310 {
+            a.advance(SECOND);
+            exchanges += a.arrived(&mut to_b).len();
+            if second < 290 {
+                assert_eq!(a.closed, [], "after {second} s");
+                a.receive(from_c, &[message(2 + second, &ECHO)]);
+            }
+            a.arrived(&mut to_c);
+        }
+        assert!(exchanges >= 300, "{exchanges}");
+        let closed: &[_] = if is_closed { &[to_c.connection] } else { &[] };
+        assert_eq!(a.closed, closed, "three of {places} places are taken");
+    }
+}
+
+/// Standard streams, sockets that listen, and 64 readers of the admin port take descriptors as well.
+#[test]
+fn by_default_connections_leave_an_eighth_of_1024_descriptors_to_others() {
+    assert!(gossip_core::Limits::default().max_connections <= 1_024 - 128);
+}
+
 /// A real node that runs `describecluster` asks every live member for its schema (`docs/protocol/gossip-only-member.md`).
 #[test]
 fn questions_for_the_schema_are_answered_with_what_the_members_have() {
