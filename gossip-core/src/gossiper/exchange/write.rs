@@ -458,9 +458,11 @@ impl Writing<'_> {
             return 0;
         }
         let mut written = 0;
+        let mut is_of_receiver = false;
         for slot in self.table.slots().skip(1).filter(|slot| is_doubtful(self.table, *slot)) {
             let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
             // Of itself a node knows no more than it has gossiped.
+            is_of_receiver |= endpoint == to;
             if endpoint == to || self.exchange.asked.is_asked(endpoint) {
                 continue;
             }
@@ -470,7 +472,10 @@ impl Writing<'_> {
             }
             written += 1;
         }
-        self.exchange.next_full = now + self.config.interval.saturating_mul(FULL_AGAIN);
+        // A SYN to such an endpoint does not ask for all: the next one does. It is lost if its receiver is down.
+        if !is_of_receiver {
+            self.exchange.next_full = now + self.config.interval.saturating_mul(FULL_AGAIN);
+        }
         written
     }
 

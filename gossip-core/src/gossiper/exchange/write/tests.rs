@@ -384,6 +384,21 @@ fn all_of_an_endpoint_is_requested_neither_of_itself_nor_twice() {
     assert!(syn.iter().any(|digest| digest.endpoint == PEER && digest.max_version == Version::new(3)));
 }
 
+/// Its receiver cannot be asked for what it knows of itself, and does not answer if it is down.
+#[test]
+fn a_syn_to_an_endpoint_that_leaves_or_is_down_puts_off_no_question_about_it() {
+    let mut rig = with_doubtful();
+    let slot = rig.insert(PEER, 3);
+    rig.table.set_standing(slot, Standing::Unreachable);
+    for _ in 0..2 {
+        assert_eq!(from_version_0(&rig.syn(V14, 20)), [3, 4, 6].map(other));
+    }
+    // Once another peer receives a SYN, it is asked for all of them, and then no peer is for ten intervals.
+    rig.table.set_standing(slot, Standing::Live);
+    assert_eq!(from_version_0(&rig.syn(V14, 20)), [3, 4, 6].map(other));
+    assert!(from_version_0(&rig.syn(V14, 20)).is_empty());
+}
+
 #[test]
 fn nothing_is_doubtful_without_a_log_of_metadata_or_in_a_cluster_of_ours() {
     let mut rig = with_doubtful();
