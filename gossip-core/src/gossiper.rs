@@ -44,7 +44,7 @@ use self::journal::Journal;
 pub use self::leaving::LeaveError;
 use self::life::{AfterShutdown, Life, Mode};
 pub use self::members::AssassinateError;
-use self::members::{Members, Membership};
+use self::members::{MARKS, Members, Membership};
 use self::metadata::Metadata;
 use self::own::{Own, Publishing};
 pub use self::phase::{End, Phase};
@@ -555,6 +555,33 @@ impl Gossiper {
         self.members.tombstones()
     }
 
+    /// The first of the [`Limits`](crate::Limits) on memory that is exceeded, by its name. None ever is, whatever peers send: a simulation
+    /// checks that after each step.
+    pub fn exceeded_limit(&self) -> Option<&'static str> {
+        let limits = &self.config.limits;
+        let table = self.members.table();
+        let (exchanges, peers) = self.exchange.occupied();
+        let held = [
+            ("max_endpoints", table.len(), limits.max_endpoints),
+            ("max_tombstones", self.members.quarantine().len(), limits.max_tombstones),
+            ("max_pending_events", self.journal.waiting(), limits.max_pending_events),
+            ("max_pending_acks", exchanges, limits.max_pending_acks),
+            ("max_pending_peers", peers, limits.max_pending_peers),
+        ];
+        let of_values = table.slots().flat_map(|slot| {
+            // What this node adds itself to the values of an endpoint that stopped or was removed does not count.
+            let (values, status) = (table.values(slot), table.status(slot));
+            let is_marked = status == StatusKind::Shutdown || status.is_dead();
+            let added = if is_marked { MARKS } else { 0 };
+            let bytes = if is_marked { 0 } else { values.text_bytes() };
+            [
+                ("max_states", values.len(), limits.max_states + added),
+                ("max_state_bytes", bytes, limits.max_state_bytes),
+            ]
+        });
+        held.into_iter().chain(of_values).find(|(_, held, limit)| held > limit).map(|(name, ..)| name)
+    }
+
     /// Who the node is.
     pub const fn local_endpoint(&self) -> Endpoint {
         self.config.local
@@ -763,5 +790,40 @@ mod tests {
     fn it_can_be_sent_between_threads() {
         fn assert_send_sync<T: Send + Sync>() {}
         assert_send_sync::<Gossiper>();
+    }
+
+    #[test]
+    fn whatever_is_held_beyond_its_limit_is_named() {
+        use crate::application_state::ApplicationState;
+        use crate::config::Limits;
+        use crate::event::Event;
+        use crate::quarantine::Tombstone;
+        let local = Endpoint::v4([10, 0, 0, 1], 7000);
+        let gone = Tombstone {
+            endpoint: Endpoint::v4([10, 0, 0, 3], 7000),
+            generation: Generation::new(1),
+            until_unix_ms: 2_000_000_000_000,
+        };
+        let config = Config::builder("c", local, Generation::new(1), [3; 32]);
+        let config = config.state(ApplicationState::DC, "dc1").tombstone(gone).build().unwrap();
+        let mut gossiper = Gossiper::new(config, Timestamp::ZERO);
+        gossiper.journal.tell(Event::PeerAsks { peer: gone.endpoint });
+        gossiper.exchange.reset(gone.endpoint, &mut gossiper.journal);
+        assert_eq!(gossiper.exceeded_limit(), None);
+        let lower: [(&str, fn(&mut Limits)); 7] = [
+            ("max_endpoints", |limits| limits.max_endpoints = 0),
+            ("max_tombstones", |limits| limits.max_tombstones = 0),
+            ("max_pending_events", |limits| limits.max_pending_events = 0),
+            ("max_pending_acks", |limits| limits.max_pending_acks = 0),
+            ("max_pending_peers", |limits| limits.max_pending_peers = 0),
+            ("max_states", |limits| limits.max_states = 0),
+            ("max_state_bytes", |limits| limits.max_state_bytes = 0),
+        ];
+        for (name, lower) in lower {
+            let before = gossiper.config.limits;
+            lower(&mut gossiper.config.limits);
+            assert_eq!(gossiper.exceeded_limit(), Some(name));
+            gossiper.config.limits = before;
+        }
     }
 }

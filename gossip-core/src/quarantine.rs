@@ -89,6 +89,11 @@ impl Quarantine {
         }
     }
 
+    /// How many endpoints are remembered as gone.
+    pub(crate) const fn len(&self) -> usize {
+        self.gone.len()
+    }
+
     /// Whether an endpoint is remembered as gone.
     pub(crate) fn holds(&self, endpoint: Endpoint) -> bool {
         self.find(endpoint).is_ok()

@@ -94,6 +94,8 @@ stats! {
     pub stray_acks: u64,
     /// States of unknown endpoints, or of greater generations, that were not requested from version 0.
     pub unrequested_states: u64,
+    /// Claims about this node that are newer than what it has published.
+    pub own_claims: u64,
     /// Shutdowns of an unknown endpoint, or of another generation than the known one.
     pub stale_shutdowns: u64,
     /// Echo responses that arrived too late.

@@ -17,7 +17,7 @@ pub(crate) const PER_ENDPOINT: usize = 13;
 pub(crate) const OTHERS: usize = 64;
 
 /// Counters of what a node refuses. The name of the counter is the reason.
-const REFUSED: [&str; 40] = [
+const REFUSED: [&str; 41] = [
     "malformed",
     "while_disabled",
     "foreign_cluster",
@@ -28,6 +28,7 @@ const REFUSED: [&str; 40] = [
     "unspecified",
     "stray_acks",
     "unrequested_states",
+    "own_claims",
     "stale_shutdowns",
     "late_echoes",
     "table_full",

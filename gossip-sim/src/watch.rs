@@ -20,6 +20,7 @@ type Known = (Generation, Version);
 /// * The generation and version of an endpoint never go back in the view of a process, unless it forgot the endpoint.
 /// * A process knows no greater version of an endpoint than the endpoint gave out, and no other value under a version.
 /// * A removed endpoint does not come back at or below its tombstone.
+/// * No limit on memory is exceeded.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// What each process knew after its last step.
@@ -97,6 +98,9 @@ impl Watch {
             if is_back && !gossiper.status(gone.endpoint).is_some_and(|status| status.is_dead()) {
                 self.break_law(host, &format!("{} is back below its tombstone", gone.endpoint));
             }
+        }
+        if let Some(limit) = gossiper.exceeded_limit() {
+            self.break_law(host, &format!("it holds more than {limit} permits"));
         }
         self.known.insert(host, after);
     }

@@ -122,6 +122,11 @@ impl Exchange {
         self.outbox.entries()
     }
 
+    /// How many lists of endpoints there are, and how many peers have places.
+    pub(super) fn occupied(&self) -> (usize, usize) {
+        self.outbox.occupied()
+    }
+
     /// Takes memory for exchanges about all that the table holds.
     pub(super) fn reserve(&mut self, table: &EndpointTable) {
         self.outbox.reserve(table.len());

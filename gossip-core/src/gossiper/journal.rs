@@ -85,6 +85,11 @@ impl Journal {
         }
     }
 
+    /// How many events wait, but for those that are kept apart because none of them may be lost.
+    pub(super) fn waiting(&self) -> usize {
+        self.events.len()
+    }
+
     /// Forgets the events so far: what a node begins with is no change.
     pub(super) fn clear(&mut self) {
         self.events.clear();

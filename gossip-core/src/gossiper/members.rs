@@ -26,6 +26,7 @@ use self::future::Clocks;
 use self::identity::Identity;
 use self::pace::Pace;
 pub(super) use self::removal::LEFT_LIFETIME;
+pub(super) use self::stops::MARKS;
 use super::clock::Clock;
 use super::exchange::Exchange;
 use super::journal::Journal;
@@ -144,7 +145,6 @@ impl Members {
     }
 
     /// Who is refused.
-    #[cfg(feature = "model")]
     pub(super) const fn quarantine(&self) -> &Quarantine {
         &self.quarantine
     }

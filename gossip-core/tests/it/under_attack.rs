@@ -200,6 +200,7 @@ fn claims_that_go_on_restart_us_ever_more_seldom() {
     }
     assert!(counts[0] >= 1 && counts[0] <= 7, "{counts:?}");
     assert!(counts[1] <= 1 && counts[2] <= 1, "{counts:?}");
+    assert_eq!(a.gossiper.stats().own_claims, 1_800, "each claim is counted, whether it is answered or not");
     // After hours of calm the next is answered at once.
     a.now = a.now + Duration::from_hours(8);
     a.advance(SECOND);

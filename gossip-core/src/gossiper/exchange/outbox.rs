@@ -250,6 +250,11 @@ impl Outbox {
         }
     }
 
+    /// How many lists there are, and how many peers have places. A list that was freed twice counts.
+    pub(super) fn occupied(&self) -> (usize, usize) {
+        (self.lists.len().max(self.free_lists.len()), self.peers.len())
+    }
+
     /// A list from the pool, empty. When all are taken, that of a peer which does not take its messages: there always is
     /// one, or else all are about to go out.
     pub(super) fn take_list(&mut self) -> Option<ListId> {

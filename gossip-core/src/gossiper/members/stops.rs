@@ -12,12 +12,15 @@ use crate::table::Stored;
 use crate::version::{Generation, Version};
 use crate::wire::JavaStr;
 
+/// How many values a receiver adds at the most to an endpoint that stopped or was removed.
+pub(in super::super) const MARKS: usize = 3;
+
 /// The values that a receiver sets for an endpoint that stopped without saying more than that, and their versions.
 ///
 /// Deviation: constants just below the heartbeat that marks a stop, the same at every receiver, where Cassandra takes
 /// numbers from the receiver's own counter: those may lie below what a third node has seen of the endpoint, which then
 /// never learns of the status (`docs/protocol/pitfalls.md#shutdown-and-liveness`).
-const INVENTED: [(ApplicationState, &str, Version); 3] = [
+const INVENTED: [(ApplicationState, &str, Version); MARKS] = [
     (ApplicationState::RPC_READY, "false", Version::new(i32::MAX - 3)),
     (ApplicationState::STATUS_WITH_PORT, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 2)),
     (ApplicationState::STATUS, Status::SHUTDOWN_TEXT, Version::new(i32::MAX - 1)),

@@ -62,6 +62,7 @@ impl Publishing<'_> {
             self.journal.stats.unrequested_states += 1;
             return None;
         }
+        self.journal.stats.own_claims += 1;
         if generation == own.generation() {
             self.refute_version(generation);
             return None;
