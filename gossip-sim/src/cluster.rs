@@ -205,7 +205,19 @@ impl<P: Probe> Cluster<P> {
     ///
     /// If there is no such host.
     pub fn set_clock(&mut self, host: usize, seconds_ahead: i64) {
-        self.hosts[host].clock_ahead = seconds_ahead;
+        let host = &mut self.hosts[host];
+        host.clock_ahead = seconds_ahead;
+        host.drift.1 = self.now;
+    }
+
+    /// Lets the wall clock of `host` drift from now on: in a million seconds it gets so many seconds ahead; behind, if that is negative.
+    /// It begins with the right time and what [`Cluster::set_clock`] has said.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn set_drift(&mut self, host: usize, parts_per_million: i64) {
+        self.hosts[host].drift = (parts_per_million, self.now);
     }
 
     /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it.

@@ -46,6 +46,8 @@ pub(crate) struct Host {
     pub(crate) stalled: Option<Vec<Happening>>,
     /// By how many seconds its wall clock is ahead.
     pub(crate) clock_ahead: i64,
+    /// By how many milliseconds in a million its wall clock runs fast, and since when.
+    pub(crate) drift: (i64, Timestamp),
     /// How many host ids it had before this one.
     pub(crate) host_ids: u16,
     /// What its processes want to store is lost.
@@ -91,6 +93,7 @@ impl Host {
             wake: None,
             stalled: None,
             clock_ahead: 0,
+            drift: (0, Timestamp::ZERO),
             host_ids: 0,
             is_disk_full: false,
             are_timers_late: false,
@@ -137,8 +140,12 @@ impl Host {
     }
 
     /// What its wall clock reads.
-    pub(crate) const fn unix_ms(&self, now: Timestamp) -> u64 {
-        (EPOCH_MS + now.as_nanos() / 1_000_000).saturating_add_signed(self.clock_ahead * 1_000)
+    pub(crate) fn unix_ms(&self, now: Timestamp) -> u64 {
+        let (parts, since) = self.drift;
+        let elapsed = now.saturating_since(since).as_nanos() / 1_000_000;
+        let drifted = i64::try_from(elapsed).unwrap_or(i64::MAX).saturating_mul(parts) / 1_000_000;
+        let ahead = self.clock_ahead.saturating_mul(1_000).saturating_add(drifted);
+        (EPOCH_MS + now.as_nanos() / 1_000_000).saturating_add_signed(ahead)
     }
 
     /// The settings of the next process, except its seeds.
@@ -164,5 +171,27 @@ impl Host {
             .state(ApplicationState::NATIVE_ADDRESS_AND_PORT, &format!("{ip}:9042"))
             .state(ApplicationState::RPC_READY, "true")
             .state(ApplicationState::STATUS_WITH_PORT, &status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_drifts_goes_on_from_where_it_was_set() {
+        let at = |seconds| Timestamp::ZERO + Duration::from_secs(seconds);
+        let ahead = |host: &Host, seconds| {
+            host.unix_ms(at(seconds)).cast_signed() - EPOCH_MS.cast_signed() - seconds.cast_signed() * 1_000
+        };
+        let mut host = Host::new(0);
+        assert_eq!(ahead(&host, 100), 0);
+        host.drift = (50_000, at(10));
+        assert_eq!((ahead(&host, 10), ahead(&host, 110)), (0, 5_000));
+        host.drift = (-50_000, at(10));
+        host.clock_ahead = 60;
+        assert_eq!((ahead(&host, 10), ahead(&host, 110)), (60_000, 55_000));
     }
 }

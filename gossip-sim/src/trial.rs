@@ -34,6 +34,9 @@ const PAUSE: u32 = 30;
 /// By how many seconds a wall clock jumps, at the most, either way.
 const JUMP: u64 = 3_600;
 
+/// By how many parts of a million a wall clock runs fast or slow, at the most.
+const DRIFT: u64 = 100_000;
+
 /// After so many rounds of calm no node hears anything new of an address where nothing runs. All agree after 15 rounds at the most, so that
 /// by then all have heard what there was to hear.
 const LAST_NEWS: u32 = 20;
@@ -84,6 +87,8 @@ pub enum Trouble {
     Pause,
     /// Wall clocks jump by up to an hour.
     ClockJump,
+    /// Wall clocks run fast or slow, by up to a tenth.
+    ClockDrift,
     /// All seeds are killed, and start again later.
     SeedsDown,
     /// All processes are killed, and start again.
@@ -100,7 +105,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Partition,
         Self::OneWay,
         Self::Clog,
@@ -108,6 +113,7 @@ impl Trouble {
         Self::Wipe,
         Self::Pause,
         Self::ClockJump,
+        Self::ClockDrift,
         Self::SeedsDown,
         Self::MassRestart,
         Self::NewAddress,
@@ -444,6 +450,11 @@ impl Trial {
                 self.cluster.set_clock(host, ahead);
                 self.trace(|| format!("the wall clock of host {host} is {ahead} s ahead"));
             }
+            Trouble::ClockDrift => {
+                let parts = self.rng.below(2 * DRIFT).cast_signed() - DRIFT.cast_signed();
+                self.cluster.set_drift(host, parts);
+                self.trace(|| format!("the wall clock of host {host} gets {parts} µs ahead in a second"));
+            }
             Trouble::SeedsDown => {
                 for host in 0..nodes.min(self.cluster.settings.seeds) {
                     self.kill(host);
@@ -538,6 +549,7 @@ impl Trial {
         self.cluster.heal();
         for host in 0..self.plan.nodes {
             self.resume(host);
+            self.cluster.set_drift(host, 0);
             self.cluster.set_clock(host, 0);
             self.set_disk_full(host, false);
             self.set_timers_late(host, false);

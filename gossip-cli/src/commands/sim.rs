@@ -90,6 +90,9 @@ struct Troubles {
     /// Wall clocks jump by up to an hour
     #[arg(long)]
     clock_jump: bool,
+    /// Wall clocks run fast or slow, by up to a tenth
+    #[arg(long)]
+    clock_drift: bool,
     /// All seeds are down at once
     #[arg(long)]
     seeds_down: bool,
@@ -114,10 +117,10 @@ struct Troubles {
 }
 
 const AFTER_HELP: &str = "\
-A run fails if knowledge goes back, a node knows a value that no node published, or a removed node comes back. It also
-fails if not all nodes agree when it ends, though nothing goes wrong in the last third; or if a node still finds an
-address live where nothing runs, though its failure detector should have found it down. With more than 64 nodes only
-the end is checked.
+A run fails if knowledge goes back, a node knows a value that no node published, a removed node comes back, or a node
+holds more than its limits permit. It also fails if not all nodes agree when it ends, though nothing goes wrong in the
+last third; or if a node still finds an address live where nothing runs, though its failure detector should have found
+it down. With more than 64 nodes only the end is checked.
 
 With --format json the result is an object:
   seed, nodes, rounds, transport     what was run; with --seeds also seeds
@@ -125,7 +128,8 @@ With --format json the result is an object:
   false_convictions                  live and reachable nodes that were taken for dead
   detection                          seconds until a killed node is taken for dead: samples, p50, p99, max
   messages_per_node_round, bytes_per_node_round
-  us_per_node_round                  time that the simulation took for each node and round, in microseconds
+  us_per_node_round                  processor time for each node and round, in microseconds; the time that the run took
+                                     where the system does not tell it
   recovery                           rounds of calm until all agree, after trouble: samples, p50, p99, max
   failed                             seeds that failed, each with violations and the command that repeats it
   trace                              what happened, with --trace
@@ -167,7 +171,7 @@ impl TransportArg {
 
 impl Troubles {
     /// Each switch, what it is called, and what it does.
-    const fn switches(&self) -> [(bool, &'static str, Trouble); 13] {
+    const fn switches(&self) -> [(bool, &'static str, Trouble); 14] {
         [
             (self.partition, "--partition", Trouble::Partition),
             (self.one_way, "--one-way", Trouble::OneWay),
@@ -176,6 +180,7 @@ impl Troubles {
             (self.restart_without_data, "--restart-without-data", Trouble::Wipe),
             (self.pause, "--pause", Trouble::Pause),
             (self.clock_jump, "--clock-jump", Trouble::ClockJump),
+            (self.clock_drift, "--clock-drift", Trouble::ClockDrift),
             (self.seeds_down, "--seeds-down", Trouble::SeedsDown),
             (self.mass_restart, "--mass-restart", Trouble::MassRestart),
             (self.new_address, "--new-address", Trouble::NewAddress),
@@ -304,11 +309,11 @@ pub(crate) fn sim(args: &Args) -> Result<(), Failure> {
     match args.seeds {
         Some(count) => total = run_band(&plan, args.seed, count),
         None => {
-            let started = Instant::now();
+            let started = Stopwatch::start();
             let mut curves = args.svg.is_some().then(Curves::default);
             let report = run_one(&plan, args, curves.as_mut());
             trace.clone_from(&report.trace);
-            total.add(args.seed, report, started.elapsed());
+            total.add(args.seed, report, started.read());
             if let (Some(path), Some(curves)) = (&args.svg, curves) {
                 std::fs::write(path, curves.draw()).map_err(|error| {
                     Failure::failed(format!("the drawing cannot be written to {}: {error} (name a file in a folder that is there)", path.display()))
@@ -321,6 +326,30 @@ pub(crate) fn sim(args: &Args) -> Result<(), Failure> {
         Format::Text => print(&as_text(args, &total, &trace))?,
     }
     if total.failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Measures the processor time of a thread: other programs do not count.
+#[derive(Clone, Copy, Debug)]
+struct Stopwatch {
+    began: Instant,
+    used: Option<Duration>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { began: Instant::now(), used: processor_time() }
+    }
+
+    fn read(self) -> Duration {
+        let used = processor_time().zip(self.used).map(|(now, before)| now.saturating_sub(before));
+        used.unwrap_or_else(|| self.began.elapsed())
+    }
+}
+
+/// How long this thread has kept a processor, where Linux tells it.
+fn processor_time() -> Option<Duration> {
+    let numbers = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    numbers.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn run_one(plan: &Plan, args: &Args, mut curves: Option<&mut Curves>) -> Report {
@@ -345,14 +374,14 @@ fn run_band(plan: &Plan, first: u64, count: u64) -> Total {
                 break;
             }
             let seed = first.wrapping_add(number);
-            let started = Instant::now();
+            let started = Stopwatch::start();
             // A run that panics has found something as well, and the others go on.
             let report = catch_unwind(AssertUnwindSafe(|| Trial::run(plan, seed))).unwrap_or_else(|_| {
                 Report { violations: vec!["it panicked, as standard error says".into()], ..Report::default() }
             });
             let mut held = total.lock().expect("no run panics while it holds the result");
             let (total, progress) = &mut *held;
-            total.add(seed, report, started.elapsed());
+            total.add(seed, report, started.read());
             progress.step_to(total.runs);
         }
     };
@@ -433,7 +462,7 @@ fn as_text(args: &Args, total: &Total, trace: &[String]) -> String {
     }
     line(&mut text, "Messages", &format!("{:.1} a node and round", total.per_run(total.messages)));
     line(&mut text, "Bytes", &format!("{:.0} a node and round", total.per_run(total.bytes)));
-    line(&mut text, "Simulated in", &format!("{:.1} µs a node and round", total.pace(args)));
+    line(&mut text, "Processor time", &format!("{:.1} µs a node and round", total.pace(args)));
     line(&mut text, "Failed", &format!("{} of {}", total.failed.len(), total.runs));
     for (seed, violations) in &total.failed {
         let _ = writeln!(text, "seed {seed}: {}", violations.join("; "));
@@ -460,6 +489,17 @@ mod tests {
         assert_eq!(percentiles(&[7.0]), Some([7.0; 3]));
         let hundred: Vec<f64> = (1..=101).rev().map(f64::from).collect();
         assert_eq!(percentiles(&hundred), Some([51.0, 100.0, 101.0]));
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_uses_no_processor_time() {
+        let watch = Stopwatch::start();
+        std::thread::sleep(Duration::from_millis(300));
+        let used = watch.read();
+        let most = if watch.used.is_some() { Duration::from_millis(150) } else { Duration::MAX };
+        assert!(used < most, "{used:?}");
+        let sum: u64 = (0..3_000_000).map(|n| std::hint::black_box(n) % 7).sum();
+        assert!(sum > 0 && watch.read() > used, "{used:?}");
     }
 
     #[test]

@@ -43,6 +43,15 @@ fn a_run_that_fails_names_the_command_that_repeats_it() {
     assert_eq!(output.code, Some(1), "{text}");
     assert!(text.contains("\nFailed                 1 of 1\nseed 1: "), "{text}");
     assert!(text.ends_with("  gossip sim --nodes 4 --rounds 30 --seed 1 --loss 100 --trace\n"), "{text}");
+
+    let output = gossip(&[&lost[..], &["--seed", "7", "--seeds", "3"]].concat());
+    let text = output.stdout;
+    assert_eq!(output.code, Some(1), "{text}");
+    assert!(
+        text.contains("\nFailed                 3 of 3\nseed 7: ") && text.contains("\nseed 9: "),
+        "{text}"
+    );
+    assert!(text.ends_with("  gossip sim --nodes 4 --rounds 30 --seed 9 --loss 100 --trace\n"), "{text}");
 }
 
 #[test]
