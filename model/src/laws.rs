@@ -118,7 +118,7 @@ impl Ledger {
         }
         let others = after.endpoints().filter(|endpoint| *endpoint != after.local_endpoint());
         for endpoint in others {
-            let (generation, version) = known(after, endpoint)?;
+            let Some((generation, version)) = known(after, endpoint) else { continue };
             let of = number_of(endpoint);
             if generation == Generation::SAVED {
                 continue;

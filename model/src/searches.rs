@@ -67,7 +67,7 @@ pub const SEARCHES: &[Search] = &[
     Search {
         name: "three, a restart without memory: 1 round",
         begin: || World::met(&Bounds::new(3).rounds(1).kills(1).forgetful_starts(1)),
-        is_small: false,
+        is_small: true,
     },
     Search {
         name: "three, one leaves: 1 round",
@@ -75,8 +75,54 @@ pub const SEARCHES: &[Search] = &[
         is_small: false,
     },
     Search {
-        name: "three, an assassination: 1 round, 1 silence",
+        name: "three, an assassination: 1 round, 1 kill",
         begin: || World::met(&Bounds::new(3).rounds(1).assassinations(1).kills(1)),
+        is_small: true,
+    },
+    Search {
+        name: "three, an assassination: 1 round, 1 kill, 1 silence",
+        begin: || World::met(&Bounds::new(3).rounds(1).assassinations(1).kills(1).silences(1)),
+        is_small: false,
+    },
+    Search {
+        name: "three, an assassination and a restart: 1 round",
+        begin: || World::met(&Bounds::new(3).rounds(1).assassinations(1).kills(1).starts(1)),
+        is_small: false,
+    },
+    Search {
+        name: "three, one leaves, and comes back after it is forgotten: 1 round",
+        begin: || World::met(&Bounds::new(3).rounds(1).leaves(1).starts(1).expiries(1)),
+        is_small: false,
+    },
+    Search {
+        name: "three, a restart: 2 rounds, 1 value, 1 duplicate",
+        begin: || World::met(&Bounds::new(3).rounds(2).kills(1).starts(1).values(1).duplicates(1)),
+        is_small: false,
+    },
+    Search {
+        name: "three, a restart without memory: 2 rounds, 1 duplicate",
+        begin: || World::met(&Bounds::new(3).rounds(2).kills(1).forgetful_starts(1).duplicates(1)),
+        is_small: false,
+    },
+    Search {
+        name: "three meet: 2 rounds, 1 value, 1 duplicate",
+        begin: || World::new(&Bounds::new(3).rounds(2).values(1).duplicates(1)),
+        is_small: false,
+    },
+    Search {
+        name: "two, a restart with and one without memory: 2 rounds, 1 value, 1 duplicate",
+        begin: || {
+            let bounds = Bounds::new(2).rounds(2).values(1).duplicates(1);
+            World::met(&bounds.kills(2).starts(1).forgetful_starts(1))
+        },
+        is_small: false,
+    },
+    Search {
+        name: "two, an assassination and a restart: 2 rounds, 1 value, 1 duplicate",
+        begin: || {
+            let bounds = Bounds::new(2).rounds(2).values(1).duplicates(1);
+            World::met(&bounds.assassinations(1).kills(1).starts(1))
+        },
         is_small: false,
     },
 ];
