@@ -132,6 +132,132 @@ fn every_section_of_the_specification_has_its_tests_or_a_reason() {
     assert!(pages.len() > 15 && rows(&clauses).len() > 120 && found.len() > 1_000);
 }
 
+/// The files of the collected specification, beside the repository.
+const COLLECTED: [&str; 3] = ["gossip-semantics", "internode", "gossip-messages"];
+
+/// What the headings of a collected file begin with: a number, the letter of an appendix, or a word.
+fn numbers(text: &str) -> Vec<&str> {
+    let mut is_block = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        is_block ^= line.starts_with("```");
+        let heading = line.strip_prefix("## ").or_else(|| line.strip_prefix("### "));
+        let Some(heading) = heading.filter(|_| !is_block) else { continue };
+        let heading = heading.strip_prefix("Appendix ").unwrap_or(heading);
+        found.extend(heading.split([' ', ':']).next().map(|number| number.trim_end_matches('.')));
+    }
+    found
+}
+
+/// What is wrong with the table of the collected specification.
+fn faults_of_collected(files: &[(&str, String)], clauses: &str) -> Vec<String> {
+    let listed: Vec<(&str, &str, &str)> = clauses
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.strip_suffix(" |")?.split(" | ");
+            Some((cells.next()?.strip_suffix('`')?, cells.next()?, cells.next()?))
+        })
+        .collect();
+    let rules: Vec<String> = clauses
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| [")?.split_once("](")?.1.split_once(')')?.0.to_owned()))
+        .collect();
+    let mut faults = Vec::new();
+    for (file, text) in files {
+        let there = numbers(text);
+        let here: Vec<&str> = listed.iter().filter(|row| row.0 == *file).map(|row| row.1).collect();
+        let left_out = there.iter().filter(|number| !here.contains(number));
+        faults.extend(left_out.map(|number| format!("{file}, {number}: not listed")));
+        let invented = here.iter().filter(|number| !there.contains(number));
+        faults.extend(invented.map(|number| format!("{file} has no section {number}")));
+    }
+    for (file, number, shown) in listed {
+        if shown.starts_with("No rule: ") {
+            continue;
+        }
+        let targets: Vec<&str> =
+            shown.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)).collect();
+        if targets.is_empty() || targets.iter().any(|target| !rules.iter().any(|rule| rule == target)) {
+            faults.push(format!("{file}, {number}: {shown} is not listed above"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn every_section_of_the_collected_specification_has_its_place() {
+    let folder = root().join("../shared/spec");
+    let files: Vec<_> = if folder.is_dir() {
+        COLLECTED.iter().map(|file| (*file, text(&folder.join(format!("{file}.md"))))).collect()
+    } else {
+        eprintln!("the sections are not compared: there is no {}", folder.display());
+        Vec::new()
+    };
+    let clauses = text(&root().join("docs/clauses.md"));
+    let faults = faults_of_collected(&files, &clauses);
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert!(files.iter().all(|(_, text)| numbers(text).len() > 20));
+}
+
+#[test]
+fn a_wrong_place_is_found() {
+    let file = "# All\n## 1. One\n### 1.1 Two\n```\n## 2. No\n```\n## Appendix A. Three\n## Open: four";
+    let check = |table: &str| {
+        let rules = "| [One](protocol/framing.md#one) | `it_works` |\n";
+        faults_of_collected(&[("spec", file.to_owned())], &format!("{rules}{table}"))
+    };
+    let row = |number: &str| format!("| `spec` | {number} | [One](protocol/framing.md#one) |\n");
+    let all = ["1", "1.1", "A"].map(row).concat() + "| `spec` | Open | No rule: it asks. |\n";
+    assert_eq!(check(&all), Vec::<String>::new());
+    assert_eq!(check(&all.replace("| A |", "| B |")), ["spec, A: not listed", "spec has no section B"]);
+    let wrong = all.replacen("#one", "#two", 1);
+    assert_eq!(check(&wrong), ["spec, 1: [One](protocol/framing.md#two) is not listed above"]);
+}
+
+/// What is wrong with the table of attacks: a counter that is none, a test that is none.
+fn faults_of_attacks(security: &str, stats: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let rows = security.lines().skip_while(|line| !line.starts_with("| attack | limit | counter"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with("| "));
+    let quoted =
+        |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [attack, _, counters, shown] = cells[..] else {
+            faults.push(format!("not four cells: {row}"));
+            continue;
+        };
+        count += 1;
+        let counters =
+            quoted(counters).into_iter().filter(|name| !stats.contains(&format!("pub {name}: u64")));
+        faults.extend(counters.map(|name| format!("{attack}: there is no counter {name}")));
+        let shown = quoted(shown);
+        if shown.is_empty() {
+            faults.push(format!("{attack}: no test"));
+        }
+        let none = shown.into_iter().filter(|name| !tests.contains(name));
+        faults.extend(none.map(|name| format!("{attack}: there is no test {name}")));
+    }
+    if count < 15 {
+        faults.push(format!("{count} attacks"));
+    }
+    faults
+}
+
+#[test]
+fn every_attack_has_its_test_and_its_counter() {
+    let mut found = BTreeSet::new();
+    tests(&root(), &mut found);
+    let security = text(&root().join("SECURITY.md"));
+    let stats = text(&root().join("gossip-core/src/stats.rs"));
+    let faults = faults_of_attacks(&security, &stats, &found);
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    let wrong = security.replacen("`not_allowed`", "`not_there`", 1);
+    let faults = faults_of_attacks(&wrong.replacen("`a_stray_ack_", "`no_stray_ack_", 1), &stats, &found);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+}
+
 #[test]
 fn a_wrong_table_is_found() {
     let page =
