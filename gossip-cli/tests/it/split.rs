@@ -1,4 +1,4 @@
-//! Cuts between nodes that have a network of their own: what `gossip check` finds, and what it cannot.
+//! Cut and slow links between nodes that have a network of their own: what `gossip check` finds, and what it cannot.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -60,6 +60,26 @@ impl Network {
     fn restore(&self, one: usize, other: usize) {
         self.ip(one, &format!("route delete blackhole {}/32", address(other)));
         self.ip(other, &format!("route delete blackhole {}/32", address(one)));
+    }
+
+    /// Lets what a host sends wait for a link of so few bytes a second; false where the system has no such queue.
+    fn slow(&self, number: usize, rate: &str) -> bool {
+        let queue =
+            ["qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "1600", "latency", "4s"];
+        is_done(self.on(number).arg("tc").args(queue))
+    }
+
+    /// How many packets of a slow host had to wait.
+    fn waited(&self, number: usize) -> u64 {
+        let shown = self.on(number).args(["tc", "-s", "qdisc", "show", "dev", "eth0"]).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let count = shown.split_once("overlimits ").and_then(|(_, rest)| rest.split(' ').next());
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{shown}"))
+    }
+
+    /// It sends as fast as it can again.
+    fn speed_up(&self, number: usize) {
+        assert!(is_done(self.on(number).args(["tc", "qdisc", "delete", "dev", "eth0", "root"])));
     }
 
     /// What `gossip check` says, asked from where every host is reached.
@@ -179,4 +199,37 @@ fn a_node_that_is_cut_off_from_all_others_is_a_split_and_one_that_is_heard_of_ov
     }
     until("all are up for all again", is_well);
     drop(nodes);
+}
+
+/// Three kilobytes a second: what it sends waits, and what it hears of comes late.
+#[test]
+fn a_node_behind_a_slow_link_joins_and_nobody_finds_another_down() {
+    const HOSTS: usize = 4;
+    let Some(network) = Network::new(HOSTS) else {
+        eprintln!("skipped: networks cannot be made here");
+        return;
+    };
+    if !network.slow(HOSTS, "24kbit") {
+        eprintln!("skipped: links cannot be slowed here");
+        return;
+    }
+    let start = |number: usize| {
+        let mut command = network.on(number);
+        command.arg(env!("CARGO_BIN_EXE_gossip")).env_remove("RUST_LOG").env("NO_COLOR", "1");
+        let seed = format!("{}:7000", address(1));
+        // A busy machine is no slow link.
+        Node::spawn(command, &format!("{}:7000", address(number)), &["--seed", &seed, "--phi", "16"])
+    };
+    let nodes: Vec<Node> = (1..=HOSTS).map(start).collect();
+    let is_well = || (network.check(HOSTS).0 == Some(0)).then_some(());
+    until("all are up for all, over the slow link", is_well);
+    let before = network.waited(HOSTS);
+    std::thread::sleep(std::time::Duration::from_secs(15));
+    assert!(network.waited(HOSTS) > before && before > 0, "{before}: the link is not slow");
+    until("all are still up for all", is_well);
+    for node in &nodes {
+        assert!(!node.log().contains(" is DOWN"), "{}", node.log());
+    }
+    network.speed_up(HOSTS);
+    until("all are up for all, at full speed", is_well);
 }
