@@ -798,6 +798,7 @@ mod tests {
         use crate::config::Limits;
         use crate::event::Event;
         use crate::quarantine::Tombstone;
+        type Lower = fn(&mut Limits);
         let local = Endpoint::v4([10, 0, 0, 1], 7000);
         let gone = Tombstone {
             endpoint: Endpoint::v4([10, 0, 0, 3], 7000),
@@ -810,7 +811,7 @@ mod tests {
         gossiper.journal.tell(Event::PeerAsks { peer: gone.endpoint });
         gossiper.exchange.reset(gone.endpoint, &mut gossiper.journal);
         assert_eq!(gossiper.exceeded_limit(), None);
-        let lower: [(&str, fn(&mut Limits)); 7] = [
+        let lower: [(&str, Lower); 7] = [
             ("max_endpoints", |limits| limits.max_endpoints = 0),
             ("max_tombstones", |limits| limits.max_tombstones = 0),
             ("max_pending_events", |limits| limits.max_pending_events = 0),

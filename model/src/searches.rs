@@ -90,39 +90,8 @@ pub const SEARCHES: &[Search] = &[
         is_small: false,
     },
     Search {
-        name: "three, one leaves, and comes back after it is forgotten: 1 round",
-        begin: || World::met(&Bounds::new(3).rounds(1).leaves(1).starts(1).expiries(1)),
-        is_small: false,
-    },
-    Search {
-        name: "three, a restart: 2 rounds, 1 value, 1 duplicate",
-        begin: || World::met(&Bounds::new(3).rounds(2).kills(1).starts(1).values(1).duplicates(1)),
-        is_small: false,
-    },
-    Search {
-        name: "three, a restart without memory: 2 rounds, 1 duplicate",
-        begin: || World::met(&Bounds::new(3).rounds(2).kills(1).forgetful_starts(1).duplicates(1)),
-        is_small: false,
-    },
-    Search {
         name: "three meet: 2 rounds, 1 value, 1 duplicate",
         begin: || World::new(&Bounds::new(3).rounds(2).values(1).duplicates(1)),
-        is_small: false,
-    },
-    Search {
-        name: "two, a restart with and one without memory: 2 rounds, 1 value, 1 duplicate",
-        begin: || {
-            let bounds = Bounds::new(2).rounds(2).values(1).duplicates(1);
-            World::met(&bounds.kills(2).starts(1).forgetful_starts(1))
-        },
-        is_small: false,
-    },
-    Search {
-        name: "two, an assassination and a restart: 2 rounds, 1 value, 1 duplicate",
-        begin: || {
-            let bounds = Bounds::new(2).rounds(2).values(1).duplicates(1);
-            World::met(&bounds.assassinations(1).kills(1).starts(1))
-        },
         is_small: false,
     },
 ];

@@ -259,6 +259,17 @@ fn every_attack_has_its_test_and_its_counter() {
 }
 
 #[test]
+fn every_search_of_the_model_checker_has_its_row_of_what_it_found() {
+    let source = text(&root().join("model/src/searches.rs"));
+    let names: Vec<&str> =
+        source.split("name: \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+    assert!(names.len() >= 15, "{names:?}");
+    let page = text(&root().join("docs/model.md"));
+    let lacking: Vec<_> = names.iter().filter(|name| !page.contains(&format!("\n| {name} | "))).collect();
+    assert!(lacking.is_empty(), "not in docs/model.md, so not known to end: {lacking:#?}");
+}
+
+#[test]
 fn a_wrong_table_is_found() {
     let page =
         ("framing.md".to_owned(), "# Framing\n## One\n```\n## No\n```\n### Two\n### 1. Step".to_owned());

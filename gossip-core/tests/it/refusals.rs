@@ -176,6 +176,7 @@ fn every_refusal_is_counted_by_its_reason() {
             ("old_generations", now.old_generations - before.old_generations),
             ("future_generations", now.future_generations - before.future_generations),
             ("unrequested_states", now.unrequested_states - before.unrequested_states),
+            ("own_claims", now.own_claims - before.own_claims),
             ("stale_shutdowns", now.stale_shutdowns - before.stale_shutdowns),
             ("late_echoes", now.late_echoes - before.late_echoes),
             ("quarantined", now.quarantined - before.quarantined),
@@ -206,6 +207,10 @@ fn every_refusal_is_counted_by_its_reason() {
     refused(&mut a, "future_generations");
     relay(&mut a, D, &state(200, 9));
     refused(&mut a, "unrequested_states");
+    a.answers(C, &syn(&[digest(A, 100, 1_000_000)]));
+    a.hand(C, &ack2(&[(A, state(100, 1_000_000))]));
+    a.sent();
+    refused(&mut a, "own_claims");
     relay(&mut a, "10.0.0.9:7000", &state(500, 9));
     refused(&mut a, "quarantined");
     a.hand(D, &Content::Shutdown { state: None });
