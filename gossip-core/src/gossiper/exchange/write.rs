@@ -453,16 +453,23 @@ impl Writing<'_> {
     /// Lists who leaves or is down as if nothing were known of it, so that all that is known comes: the values of others are written from the
     /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not show them (`docs/protocol/cassandra-6.md`).
     fn encode_doubtful(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
+        if !self.config.is_gossip_only || !self.metadata.is_initialised() {
+            return 0;
+        }
         let now = self.clock.now();
-        if !self.config.is_gossip_only || !self.metadata.is_initialised() || now < self.exchange.next_full {
+        let pause = self.config.interval.saturating_mul(FULL_AGAIN);
+        // A receiver that leaves or is down is no good one: it is not asked for all of itself, and does not answer if it is down. Another one
+        // is waited for, for as long again. So the question never comes more often than once in that time.
+        let is_doubtful_itself = self.table.find(to).is_some_and(|slot| is_doubtful(self.table, slot));
+        let next = self.exchange.next_full;
+        let due = if is_doubtful_itself { next + pause } else { next };
+        if now < due {
             return 0;
         }
         let mut written = 0;
-        let mut is_of_receiver = false;
         for slot in self.table.slots().skip(1).filter(|slot| is_doubtful(self.table, *slot)) {
             let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
             // Of itself a node knows no more than it has gossiped.
-            is_of_receiver |= endpoint == to;
             if endpoint == to || self.exchange.asked.is_asked(endpoint) {
                 continue;
             }
@@ -472,10 +479,7 @@ impl Writing<'_> {
             }
             written += 1;
         }
-        // A SYN to such an endpoint does not ask for all: the next one does. It is lost if its receiver is down.
-        if !is_of_receiver {
-            self.exchange.next_full = now + self.config.interval.saturating_mul(FULL_AGAIN);
-        }
+        self.exchange.next_full = now + pause;
         written
     }
 

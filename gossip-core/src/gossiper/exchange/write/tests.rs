@@ -384,19 +384,25 @@ fn all_of_an_endpoint_is_requested_neither_of_itself_nor_twice() {
     assert!(syn.iter().any(|digest| digest.endpoint == PEER && digest.max_version == Version::new(3)));
 }
 
-/// Its receiver cannot be asked for what it knows of itself, and does not answer if it is down.
+/// Such a receiver cannot be asked for what it knows of itself, and does not answer if it is down.
 #[test]
-fn a_syn_to_an_endpoint_that_leaves_or_is_down_puts_off_no_question_about_it() {
+fn a_syn_to_an_endpoint_that_leaves_or_is_down_asks_only_if_no_other_is_asked_for_as_long_again() {
     let mut rig = with_doubtful();
     let slot = rig.insert(PEER, 3);
-    rig.table.set_standing(slot, Standing::Unreachable);
-    for _ in 0..2 {
-        assert_eq!(from_version_0(&rig.syn(V14, 20)), [3, 4, 6].map(other));
-    }
-    // Once another peer receives a SYN, it is asked for all of them, and then no peer is for ten intervals.
-    rig.table.set_standing(slot, Standing::Live);
-    assert_eq!(from_version_0(&rig.syn(V14, 20)), [3, 4, 6].map(other));
-    assert!(from_version_0(&rig.syn(V14, 20)).is_empty());
+    let asked = [3, 4, 6].map(other).to_vec();
+    let mut requests = |standing, second: u64| {
+        rig.table.set_standing(slot, standing);
+        rig.clock.advance(at(100 + second));
+        from_version_0(&rig.syn(V14, 20))
+    };
+    let (live, unreachable) = (Standing::Live, Standing::Unreachable);
+    assert_eq!(requests(live, 0), asked);
+    assert_eq!(requests(live, 9), [], "no endpoint is asked again before ten intervals are over");
+    assert_eq!(requests(unreachable, 10), [], "the next SYN may go to another endpoint");
+    assert_eq!(requests(unreachable, 19), []);
+    assert_eq!(requests(unreachable, 20), asked, "there was no other");
+    assert_eq!(requests(live, 29), []);
+    assert_eq!(requests(live, 30), asked);
 }
 
 #[test]
