@@ -137,8 +137,15 @@ fn e5_a_hello_of_an_older_tls_is_refused() {
         hello[10] = minor;
         let mut net = Net::new([config(0).tls(tls.clone())]);
         let connection = net.said(&hello);
-        assert_eq!((net.answers(connection).is_empty(), net.fault()), (fault.is_some(), fault), "3.{minor}");
-        assert_eq!(net.stats(0).tls_failed, u64::from(fault.is_some()));
+        let answer = net.answers(connection);
+        // A handshake record; or nothing but the fatal alert `protocol_version`.
+        let is_alert = answer == [0x15, 3, 3, 0, 2, 2, 70];
+        assert_eq!(
+            (answer[0] == 0x16, is_alert),
+            (fault.is_none(), fault.is_some()),
+            "3.{minor}: {answer:x?}"
+        );
+        assert_eq!((net.fault(), net.stats(0).tls_failed), (fault, u64::from(fault.is_some())));
     }
 }
 
