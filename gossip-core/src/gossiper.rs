@@ -560,7 +560,7 @@ impl Gossiper {
     pub fn exceeded_limit(&self) -> Option<&'static str> {
         let limits = &self.config.limits;
         let table = self.members.table();
-        let (exchanges, peers) = self.exchange.occupied();
+        let (exchanges, peers) = self.exchange.sizes();
         let held = [
             ("max_endpoints", table.len(), limits.max_endpoints),
             ("max_tombstones", self.members.quarantine().len(), limits.max_tombstones),

@@ -290,7 +290,7 @@ impl Gossiper {
     fn end_shadow_round(&mut self) {
         self.life.enter(Mode::Running);
         self.rounds.heard(self.clock.now());
-        self.rounds.set_next(self.clock.now() + Rounds::before_the_first(&self.config));
+        self.rounds.set_next(self.clock.now() + Rounds::first_delay(&self.config));
         self.journal.tell(Event::ShadowRoundDone);
     }
 }

@@ -123,8 +123,8 @@ impl Exchange {
     }
 
     /// How many lists of endpoints there are, and how many peers have places.
-    pub(super) fn occupied(&self) -> (usize, usize) {
-        self.outbox.occupied()
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        self.outbox.sizes()
     }
 
     /// Takes memory for exchanges about all that the table holds.

@@ -61,7 +61,7 @@ impl Rounds {
     /// The first round is due at `now`, or an interval later in a cluster of Cassandra's.
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
         Self {
-            next: now + Self::before_the_first(config),
+            next: now + Self::first_delay(config),
             rng: Rng::new(&config.entropy, Purpose::Targets),
             contact: Contact::new(now),
             pauses: Pauses::default(),
@@ -80,7 +80,7 @@ impl Rounds {
     ///
     /// Deviation: Cassandra waits for an interval (`docs/protocol/life-cycle.md#start`). In a cluster of our own the first round comes at
     /// once, because a node learns nothing before it, and is not heard of.
-    pub(super) const fn before_the_first(config: &Config) -> Duration {
+    pub(super) const fn first_delay(config: &Config) -> Duration {
         if config.is_in_cassandra() { config.interval } else { Duration::ZERO }
     }
 

@@ -90,7 +90,7 @@ pub(crate) struct Args {
     /// Publishes a state from the start; repeat it for several
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A file with more of what --set takes, one KEY=VALUE a line; default: only --set
+    /// A file with further states to publish, one KEY=VALUE a line; default: only those of --set
     #[arg(long, value_name = "FILE")]
     set_file: Option<PathBuf>,
     /// Folder for the generation, the host id and the known endpoints; default: nothing is kept after the process ends

@@ -251,7 +251,7 @@ impl Outbox {
     }
 
     /// How many lists there are, and how many peers have places. A list that was freed twice counts.
-    pub(super) fn occupied(&self) -> (usize, usize) {
+    pub(super) fn sizes(&self) -> (usize, usize) {
         (self.lists.len().max(self.free_lists.len()), self.peers.len())
     }
 
