@@ -220,9 +220,12 @@ impl Gossiper {
         self.members.set_calm(self.rounds.answers.is_calm(now, self.config.interval));
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
-        // Over connections a lost message is a lost connection, which shows otherwise.
-        let is_strained =
-            self.config.detector.pace.is_some() && self.rounds.answers.is_strained(now, self.config.interval);
+        // Over connections a lost message is a lost connection, which shows otherwise. But answers may be late.
+        let (answers, interval) = (&self.rounds.answers, self.config.interval);
+        let is_strained = match self.config.detector.pace {
+            Some(_) => answers.is_strained(now, interval),
+            None => !self.config.is_in_cassandra() && answers.are_late(now, interval),
+        };
         let doubt = self.rounds.doubt.factor(is_strained);
         let mut membership = self.membership();
         membership.check_liveness(may_convict, doubt);
@@ -233,6 +236,11 @@ impl Gossiper {
         membership.check_identities();
         self.journal.watch_limits(self.clock.now());
         self.watch_seeds();
+    }
+
+    /// How long answers take, as far as is known.
+    pub(crate) const fn answer_wait(&self) -> core::time::Duration {
+        self.rounds.answers.wait()
     }
 
     /// Reports, now and then, that no peer answers.

@@ -76,6 +76,10 @@ pub(crate) struct Echo {
     pub(crate) generation: Generation,
     /// After this no answer counts any more.
     pub(crate) deadline: Timestamp,
+    /// No answer came in time, so that the endpoint may be asked again. Until `deadline` a late one still counts.
+    pub(crate) is_over: bool,
+    /// It was asked again later. Then nothing tells which question is answered, nor after how long.
+    pub(crate) is_repeated: bool,
 }
 
 /// Where to look first for the next endpoint of a message: our own kind lists them in the order of their addresses.
@@ -316,7 +320,13 @@ impl EndpointTable {
         self.kinds.push(Kind::Neither);
         self.counts[Kind::Neither as usize] += 1;
         self.heard.push(Timestamp::ZERO);
-        self.echoes.push(Echo { id: 0, generation: Generation::SAVED, deadline: Timestamp::ZERO });
+        self.echoes.push(Echo {
+            id: 0,
+            generation: Generation::SAVED,
+            deadline: Timestamp::ZERO,
+            is_over: false,
+            is_repeated: false,
+        });
         self.values.push(Values::default());
         self.arrivals.push();
         self.successors.push(NOWHERE);

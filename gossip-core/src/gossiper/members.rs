@@ -283,6 +283,62 @@ mod tests {
         assert_eq!(rig.journal.next(), Some(up));
     }
 
+    /// Others, so that more are known than are asked at once.
+    fn add_many(rig: &mut Rig) {
+        for port in 0..64 {
+            let heartbeat = HeartbeatState { generation: Generation::new(5), version: Version::new(3) };
+            rig.members.table.insert(Endpoint::v4([10, 0, 1, 1], port), heartbeat).unwrap();
+        }
+        rig.exchange.reserve(rig.members.table());
+    }
+
+    /// A round so long after the last one, at which the peer's heartbeat has just grown.
+    fn round_after(rig: &mut Rig, slot: Slot, after: Duration) {
+        rig.clock.advance(rig.clock.now() + after);
+        rig.members.table.set_updated(slot, rig.clock.now());
+        rig.membership().check_liveness(true, 1.0);
+    }
+
+    #[test]
+    fn an_answer_that_is_late_counts_where_many_are_known_and_the_endpoint_lives() {
+        for is_crowd in [true, false] {
+            let (mut rig, slot) = Rig::with_peer();
+            if is_crowd {
+                add_many(&mut rig);
+            }
+            let timeout = rig.config.detector.echo_timeout;
+            rig.membership().check_liveness(true, 1.0);
+            rig.membership().verify(slot);
+            let echo = rig.members.table.echo(slot).unwrap();
+            round_after(&mut rig, slot, timeout);
+            assert_eq!(rig.members.table.standing(slot), Standing::Unreachable);
+            rig.membership().on_echo_response(PEER, u64::from(echo.id));
+            let is_live = rig.members.table.standing(slot) == Standing::Live;
+            assert_eq!((is_live, rig.journal.stats.late_echoes), (is_crowd, u64::from(!is_crowd)));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_asked_again_is_asked_under_the_same_id_while_it_is_the_same_process() {
+        let (mut rig, slot) = Rig::with_peer();
+        add_many(&mut rig);
+        let timeout = rig.config.detector.echo_timeout;
+        rig.membership().check_liveness(true, 1.0);
+        rig.membership().verify(slot);
+        let first = rig.members.table.echo(slot).unwrap();
+        round_after(&mut rig, slot, timeout);
+        rig.membership().verify(slot);
+        let second = rig.members.table.echo(slot).unwrap();
+        assert!(first.id == second.id && !second.is_over && second.deadline == rig.clock.now() + timeout);
+        round_after(&mut rig, slot, timeout);
+        rig.members.table.set_generation(slot, Generation::new(6));
+        rig.membership().verify(slot);
+        let third = rig.members.table.echo(slot).unwrap();
+        assert!(third.id != first.id && third.generation == Generation::new(6));
+        rig.membership().on_echo_response(PEER, u64::from(first.id));
+        assert_ne!(rig.members.table.standing(slot), Standing::Live, "the process of before answers");
+    }
+
     #[test]
     fn a_live_endpoint_that_is_marked_down_is_told_once() {
         let (mut rig, slot) = Rig::with_peer();

@@ -61,6 +61,8 @@ pub(super) struct Connections {
     dial_room: usize,
     /// How long dials take that are answered: the longest of the last ones, which fades with each that takes less.
     dial_time: Duration,
+    /// How long answers of the exchange take, which the same machines give.
+    answer_wait: Duration,
     /// Whether a dial has taken too long since the last look at all connections.
     has_slow_dial: bool,
     /// When all connections were looked at last for what takes too long.
@@ -268,6 +270,7 @@ impl Connections {
             dials: 0,
             dial_room: config.limits.max_dials,
             dial_time: Duration::ZERO,
+            answer_wait: Duration::ZERO,
             has_slow_dial: false,
             looked: Timestamp::ZERO,
             stranger_dials: 0,

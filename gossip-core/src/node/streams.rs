@@ -288,7 +288,7 @@ impl Streams {
             let gone = self.connections.close(now, overdue);
             Self::on_gone(gossiper, gone, failure);
         }
-        self.connections.end_look(now);
+        self.connections.end_look(now, gossiper.answer_wait());
         if let Some(refused) = self.connections.sources.report(now) {
             gossiper.tell(refused);
         }

@@ -363,7 +363,14 @@ fn all_deadlines_move_by_our_own_pause() {
     let (slot, at) = (Slot::from_number(4), Timestamp::from_millis);
     table.set_updated(slot, at(1_000));
     table.set_heard(slot, at(2_000));
-    table.set_echo(slot, Some(Echo { id: 1, generation: Generation::new(3), deadline: at(3_000) }));
+    let echo = Echo {
+        id: 1,
+        generation: Generation::new(3),
+        deadline: at(3_000),
+        is_over: false,
+        is_repeated: false,
+    };
+    table.set_echo(slot, Some(echo));
     table.put_off(Duration::from_millis(500));
     assert_eq!((table.updated(slot), table.heard(slot)), (at(1_500), at(2_500)));
     assert_eq!(table.echo(slot).unwrap().deadline, at(3_500));

@@ -9,9 +9,6 @@ use crate::snapshot::Standing;
 use crate::table::{Echo, Watch};
 use crate::time::{Timestamp, nanos};
 
-/// How many echoes are repeated in a round: where hundreds are without an answer, those that answer have enough to do.
-const MAX_REPEATS: u32 = 256;
-
 /// After how many echoes without an answer connections are closed in a round. Where machines do not keep up, many echoes are late together,
 /// and new connections would be more work for them: then it is one in so many rounds.
 const MAX_RESETS: u32 = 2;
@@ -69,7 +66,7 @@ impl Membership<'_> {
             && self.members.table.standing(slot) != Standing::Live
             && !self.members.table.status(slot).is_dead()
             && !self.has_stopped(slot)
-            && self.members.table.echo(slot).is_none()
+            && self.members.table.echo(slot).is_none_or(|echo| echo.is_over)
     }
 
     /// Asks endpoints that had to wait, as many as may be asked now.
@@ -100,11 +97,16 @@ impl Membership<'_> {
     }
 
     fn ask_for_echo(&mut self, slot: Slot) {
-        let echo = Echo {
-            // Of 31 bits.
-            id: u32::try_from(self.exchange.next_id()).unwrap_or(u32::MAX),
-            generation: self.members.table.generation(slot),
-            deadline: self.clock.now() + self.config.detector.echo_timeout,
+        let generation = self.members.table.generation(slot);
+        let deadline = self.clock.now() + self.config.detector.echo_timeout;
+        let before = self.members.table.echo(slot).filter(|echo| echo.generation == generation);
+        let echo = match before {
+            Some(echo) => Echo { deadline, is_over: false, is_repeated: true, ..echo },
+            None => {
+                // Of 31 bits.
+                let id = u32::try_from(self.exchange.next_id()).unwrap_or(u32::MAX);
+                Echo { id, generation, deadline, is_over: false, is_repeated: false }
+            }
         };
         self.members.table.set_echo(slot, Some(echo));
         self.send_echo(slot, echo);
@@ -141,8 +143,12 @@ impl Membership<'_> {
             return;
         };
         if let Some(echo) = self.members.table.echo(slot) {
-            let waited = self.asked_for(&echo);
-            self.members.pace.on_answer(waited, self.config.interval);
+            if echo.is_over || echo.is_repeated {
+                self.members.pace.on_late_answer(self.config.interval);
+            } else {
+                let waited = self.asked_for(&echo);
+                self.members.pace.on_answer(waited, self.config.interval);
+            }
         }
         self.members.table.set_echo(slot, None);
         self.members.table.set_standing(slot, Standing::Live);
@@ -185,7 +191,7 @@ impl Membership<'_> {
             true => u32::from(self.journal.stats.rounds.is_multiple_of(ROUNDS_PER_RESET)),
             false => MAX_RESETS,
         };
-        let mut allowed = Allowed { repeats: MAX_REPEATS, resets };
+        let mut allowed = Allowed { repeats: self.members.pace.max_repeats(), resets };
         let rows = self.members.table.places().len();
         self.members.pace.begin_round(rows);
         let mut at = Slot::FIRST.index() + 1;
@@ -212,6 +218,9 @@ impl Membership<'_> {
         match self.members.table.echo(slot) {
             // Deviation: an echo is repeated each round, under its id, until its time is over.
             Some(echo) if self.clock.now() < echo.deadline => {
+                if echo.is_over {
+                    return;
+                }
                 let waited = self.asked_for(&echo);
                 if !is_live {
                     let lives = self.members.table.updated(slot) + waited > self.clock.now();
@@ -236,13 +245,15 @@ impl Membership<'_> {
                     if allowed.resets > 0 && self.reset_connections(slot) {
                         allowed.resets -= 1;
                     }
-                    // Its heartbeat grew meanwhile, so that it lives: an answer that is on its way still counts.
+                    // Its heartbeat grew meanwhile, or answers of many are late: one that is on its way still counts. Else all questions would be
+                    // asked once more, and answered once more, by machines that do not keep up.
                     let waited = self.config.detector.echo_timeout;
                     if self.members.pace.has_many()
-                        && self.members.table.updated(slot) + waited > self.clock.now()
+                        && (self.members.pace.is_slow()
+                            || self.members.table.updated(slot) + waited > self.clock.now())
                     {
                         let deadline = self.clock.now() + waited;
-                        self.members.table.set_echo(slot, Some(Echo { deadline, ..echo }));
+                        self.members.table.set_echo(slot, Some(Echo { deadline, is_over: true, ..echo }));
                     }
                 }
             }

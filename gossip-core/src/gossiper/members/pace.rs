@@ -3,8 +3,8 @@
 //! Each question may take a connection in both directions. A node that learns of hundreds of endpoints at once, and asks all of them at once, has
 //! more to do than it can on a machine that is busy: then the answers come late, and everything is done again. Therefore few questions are open at
 //! first. Each prompt answer lets one more be asked. Answers that take their time show that others are busy, and answers that come too late halve
-//! the number of questions. Where few endpoints are known, all are
-//! asked at once, as in Cassandra.
+//! the number of questions. A question counts as open for twice as long as answers take: on a machine that is far behind, so many are asked in that
+//! time, and no more. Where few endpoints are known, all are asked at once, as in Cassandra.
 
 use core::time::Duration;
 
@@ -16,14 +16,24 @@ const MOST: u32 = 512;
 /// A prompt answer takes less than an interval divided by this.
 const PROMPT: u32 = 4;
 
-/// After how many intervals an answer is late. A late question makes room for another one: the endpoint may be dead.
-const PATIENCE: u32 = 2;
+/// After how many intervals an answer is late.
+const LATE: u32 = 2;
+
+/// For how many intervals a question counts as open: at least, and at most where answers take long. Then it makes room for another one, since the
+/// endpoint may be dead.
+const LEAST_OPEN: u32 = 2;
+const MOST_OPEN: u32 = 10;
+
+/// How many echoes are repeated in a round: where hundreds are without an answer, those that answer have enough to do.
+const MAX_REPEATS: u32 = 256;
 
 /// How many questions are open, and how many may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     room: u32,
     open: u32,
+    /// How long answers take: the longest of the last ones, which fades with each that takes less.
+    answer_time: Duration,
     /// Whether more endpoints are known than may be asked at once at first.
     has_many: bool,
     /// Whether answers were late in this round.
@@ -40,6 +50,7 @@ impl Pace {
         Self {
             room: FIRST,
             open: 0,
+            answer_time: Duration::ZERO,
             has_many: false,
             is_late: false,
             has_waiting: false,
@@ -95,12 +106,30 @@ impl Pace {
 
     /// An answer came after so long.
     pub(super) fn on_answer(&mut self, waited: Duration, interval: Duration) {
-        if waited < interval.saturating_mul(PATIENCE) {
+        if waited < self.patience(interval) {
             self.open = self.open.saturating_sub(1);
         }
-        if waited < interval / PROMPT || self.is_slow() && waited < interval.saturating_mul(PATIENCE) {
+        let took = waited.min(interval.saturating_mul(MOST_OPEN));
+        self.answer_time = took.max((self.answer_time * 7 + took) / 8);
+        if waited < interval / PROMPT || self.is_slow() && waited < interval.saturating_mul(LATE) {
             self.room = (self.room + 1).min(MOST);
         }
+    }
+
+    /// An answer came after the endpoint was asked again, or could have been: it took long.
+    pub(super) fn on_late_answer(&mut self, interval: Duration) {
+        self.answer_time = interval.saturating_mul(MOST_OPEN);
+    }
+
+    /// How many questions may be repeated in a round.
+    pub(super) const fn max_repeats(&self) -> u32 {
+        if self.is_slow() { self.room / 2 } else { MAX_REPEATS }
+    }
+
+    /// For how long a question counts as open.
+    fn patience(&self, interval: Duration) -> Duration {
+        let (least, most) = (interval.saturating_mul(LEAST_OPEN), interval.saturating_mul(MOST_OPEN));
+        self.answer_time.saturating_mul(2).clamp(least, most)
     }
 
     /// Whether answers were late lately.
@@ -112,7 +141,7 @@ impl Pace {
     /// its answer is late, and ever more seldom while the answers of many are: repeated questions make them later.
     pub(super) fn repeats(&self, waited: Duration, interval: Duration) -> bool {
         let rounds = waited.as_nanos() / interval.as_nanos().max(1);
-        !self.has_many || rounds >= u128::from(PATIENCE) && (!self.is_slow() || rounds.is_power_of_two())
+        !self.has_many || rounds >= u128::from(LATE) && (!self.is_slow() || rounds.is_power_of_two())
     }
 
     /// Open questions are counted anew. There are so many rows.
@@ -132,9 +161,10 @@ impl Pace {
 
     /// A question is open since so long. `lives` says that the endpoint lives, as others say.
     pub(super) fn on_open(&mut self, waited: Duration, interval: Duration, lives: bool) {
-        if waited < interval.saturating_mul(PATIENCE) {
+        if waited < self.patience(interval) {
             self.open += 1;
-        } else if lives && self.has_many && !self.is_late {
+        }
+        if waited >= interval.saturating_mul(LATE) && lives && self.has_many && !self.is_late {
             self.is_late = true;
             self.room = (self.room / 2).max(LEAST);
         }
@@ -175,7 +205,7 @@ mod tests {
         }
         assert_eq!(asked(&mut pace), FIRST);
         pace.begin_round(100);
-        pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+        pace.on_open(INTERVAL * LATE, INTERVAL, true);
         assert!(pace.is_slow());
         for _ in 0..FIRST {
             pace.on_answer(INTERVAL / 2, INTERVAL);
@@ -199,8 +229,38 @@ mod tests {
         assert_eq!(repeated(&pace), 9);
         pace.begin_round(100);
         assert_eq!(repeated(&pace), 8);
-        pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+        pace.on_open(INTERVAL * LATE, INTERVAL, true);
         assert_eq!(repeated(&pace), 3);
+    }
+
+    #[test]
+    fn where_answers_take_long_no_more_is_asked_before_they_could_have_come() {
+        let counts = |pace: &mut Pace, rounds: u32| {
+            pace.begin_round(100);
+            pace.on_open(INTERVAL * rounds, INTERVAL, false);
+            pace.open
+        };
+        let mut pace = Pace::new();
+        assert_eq!((counts(&mut pace, 1), counts(&mut pace, 2)), (1, 0));
+        pace.on_answer(INTERVAL * 3, INTERVAL);
+        assert_eq!((counts(&mut pace, 5), counts(&mut pace, 6)), (1, 0));
+        pace.on_late_answer(INTERVAL);
+        assert_eq!((counts(&mut pace, MOST_OPEN - 1), counts(&mut pace, MOST_OPEN)), (1, 0));
+        for _ in 0..20 {
+            pace.on_answer(INTERVAL / 8, INTERVAL);
+        }
+        assert_eq!((counts(&mut pace, 1), counts(&mut pace, 2)), (1, 0), "answers are prompt again");
+    }
+
+    #[test]
+    fn where_answers_are_late_few_questions_are_repeated_in_a_round() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.max_repeats(), MAX_REPEATS);
+        for most in [8, 4, 2, 1, 1] {
+            pace.begin_round(100);
+            pace.on_open(INTERVAL * LATE, INTERVAL, true);
+            assert_eq!(pace.max_repeats(), most);
+        }
     }
 
     #[test]
@@ -209,7 +269,7 @@ mod tests {
         for room in [16, 8, 4, 2, 2] {
             pace.begin_round(100);
             for _ in 0..FIRST {
-                pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+                pace.on_open(INTERVAL * LATE, INTERVAL, true);
             }
             assert_eq!(asked(&mut pace), room);
         }
@@ -220,7 +280,7 @@ mod tests {
         let mut pace = Pace::new();
         for _ in 0..3 {
             pace.begin_round(FIRST as usize);
-            pace.on_open(INTERVAL * PATIENCE, INTERVAL, true);
+            pace.on_open(INTERVAL * LATE, INTERVAL, true);
             assert!(!pace.is_slow());
         }
         assert_eq!(asked(&mut pace), FIRST);
@@ -237,7 +297,7 @@ mod tests {
         assert_eq!(asked(&mut pace), 0);
         pace.begin_round(100);
         for _ in 0..FIRST {
-            pace.on_open(INTERVAL * PATIENCE, INTERVAL, false);
+            pace.on_open(INTERVAL * LATE, INTERVAL, false);
         }
         assert_eq!(asked(&mut pace), FIRST);
     }

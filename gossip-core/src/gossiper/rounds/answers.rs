@@ -19,6 +19,9 @@ const FORGOTTEN: u32 = 10;
 const JUDGED: u32 = 16;
 const TOLERATED: u32 = 1;
 
+/// By which part the time that answers take fades from round to round, where none come.
+const FADES: u32 = 32;
+
 /// For how many intervals messages count as getting lost after the last time that they did, and after the last time that answers were late.
 const CAUTION: u32 = 32;
 const SUSPICION: u32 = 16;
@@ -36,6 +39,8 @@ pub(in super::super) struct Answers {
     suspect: Option<Timestamp>,
     /// When late answers last came.
     strained: Option<Timestamp>,
+    /// How long answers take: the longest of the last ones, which fades with each that takes less.
+    wait: Duration,
 }
 
 /// A SYN.
@@ -58,6 +63,7 @@ impl Answers {
             lossy: None,
             suspect: None,
             strained: None,
+            wait: Duration::ZERO,
         }
     }
 
@@ -80,6 +86,7 @@ impl Answers {
         interval: Duration,
     ) -> Option<Endpoint> {
         let mut silent = None;
+        self.wait -= self.wait / FADES;
         for at in 0..WATCHED {
             let Some(asked) = self.watched[at] else { continue };
             let Some(slot) = table.find(asked.peer) else {
@@ -89,6 +96,8 @@ impl Answers {
             let waited = now.saturating_since(asked.at);
             let is_forgotten = waited >= interval.saturating_mul(FORGOTTEN);
             if table.heard(slot) > asked.at {
+                let took = table.heard(slot).saturating_since(asked.at);
+                self.wait = took.max((self.wait * 7 + took) / 8);
                 if !asked.is_late {
                     self.note(false);
                 } else if asked.is_suspect {
@@ -122,6 +131,11 @@ impl Answers {
         silent
     }
 
+    /// How long answers take: the longest of the last ones, which fades with each that takes less.
+    pub(in super::super) const fn wait(&self) -> Duration {
+        self.wait
+    }
+
     /// Whether no SYN is without an answer for longer than an answer takes.
     pub(super) fn are_prompt(&self, now: Timestamp, interval: Duration) -> bool {
         let is_late = |asked: &Asked| {
@@ -139,8 +153,12 @@ impl Answers {
 
     /// Whether messages get lost, or answers of endpoints that live are late. Endpoints that have died make neither: they never answer.
     pub(in super::super) fn is_strained(&self, now: Timestamp, interval: Duration) -> bool {
-        is_recent(self.lossy, now, interval.saturating_mul(CAUTION))
-            || is_recent(self.strained, now, interval.saturating_mul(SUSPICION))
+        is_recent(self.lossy, now, interval.saturating_mul(CAUTION)) || self.are_late(now, interval)
+    }
+
+    /// Whether answers are late, and come.
+    pub(in super::super) fn are_late(&self, now: Timestamp, interval: Duration) -> bool {
+        is_recent(self.strained, now, interval.saturating_mul(SUSPICION))
     }
 
     /// Notes what became of a SYN. Says whether too many were without an answer.
@@ -217,6 +235,21 @@ mod tests {
         assert!(!answers.is_calm(at(60), INTERVAL) && answers.is_strained(at(60), INTERVAL));
         judged(&mut answers, 60..140, |_| Some(1));
         assert!(answers.is_calm(at(140), INTERVAL));
+    }
+
+    #[test]
+    fn how_long_answers_take_is_known_and_forgotten() {
+        let mut answers = Answers::new();
+        judged(&mut answers, 1..40, |_| Some(1));
+        assert_eq!(answers.wait(), INTERVAL);
+        judged(&mut answers, 40..60, |_| Some(4));
+        assert_eq!(answers.wait(), 4 * INTERVAL);
+        let mut quiet = answers.clone();
+        judged(&mut answers, 60..90, |_| Some(1));
+        assert!(answers.wait() < INTERVAL * 5 / 4, "{:?}", answers.wait());
+        // Nobody answers any more.
+        judged(&mut quiet, 100..300, |_| None);
+        assert!(quiet.wait() < INTERVAL / 10, "{:?}", quiet.wait());
     }
 
     #[test]

@@ -7,6 +7,9 @@ use super::{Connections, MIN_DIALS, Side, Stage};
 use crate::io::ConnectionId;
 use crate::time::Timestamp;
 
+/// By which part the time that dials take fades from look to look.
+const FADES: u32 = 64;
+
 impl Connections {
     /// A connection for which too long nothing has happened. A dial is given up at the second look at which it takes too long: that it
     /// was taken may be known to the driver, which has passed in the time first.
@@ -24,10 +27,13 @@ impl Connections {
         None
     }
 
-    /// All connections were looked at. If a dial has taken too long, fewer are begun together: where the machines or the network do not
+    /// All connections were looked at. Answers of the exchange take `answer_wait`, and dials may take as long. If a dial has taken too long, fewer are begun together: where the machines or the network do not
     /// keep up, each more would make all others take longer.
-    pub(in crate::node) fn end_look(&mut self, now: Timestamp) {
+    pub(in crate::node) fn end_look(&mut self, now: Timestamp, answer_wait: Duration) {
         self.looked = now;
+        // What was slow once is not for ever, where hardly anything is dialled.
+        self.dial_time -= self.dial_time / FADES;
+        self.answer_wait = answer_wait;
         if core::mem::take(&mut self.has_slow_dial) {
             self.dial_room = (self.dial_room / 2).max(MIN_DIALS).min(self.limits.max_dials);
         }
@@ -73,5 +79,40 @@ impl Connections {
         for large in self.peers.iter_mut().flatten().filter_map(|peer| peer.large.as_mut()) {
             large.begun = large.begun + pause;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::endpoint::Endpoint;
+    use crate::internode::ConnectionType;
+    use crate::node::connections::Path;
+    use crate::version::Generation;
+
+    /// For how many seconds a dial is left alone, where answers of the exchange take so long.
+    fn patience(answer_wait: Duration) -> u64 {
+        let [local, peer] = [1, 2].map(|last| Endpoint::v4([10, 0, 0, last], 7000));
+        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
+        let mut connections = Connections::new(&config, 7);
+        let start = Timestamp::ZERO + Duration::from_secs(1);
+        connections.end_look(start, answer_wait);
+        assert!(matches!(connections.path(start, peer, ConnectionType::Urgent, || true), Path::Busy));
+        let mut is_over = |second: &u64| {
+            let now = start + Duration::from_secs(*second);
+            let is_overdue = connections.next_overdue(now).is_some();
+            connections.end_look(now, answer_wait);
+            is_overdue
+        };
+        (1..100).find(|second| is_over(second)).unwrap()
+    }
+
+    #[test]
+    fn a_dial_is_left_alone_for_longer_where_answers_take_long() {
+        // It is given up at the second look that finds it too late.
+        assert_eq!(patience(Duration::ZERO), 3);
+        assert_eq!(patience(Duration::from_secs(3)), 2 + 6 + 1);
+        assert_eq!(patience(Duration::from_secs(60)), 2 + 30 + 1, "but not for ever");
     }
 }

@@ -31,7 +31,7 @@ const UNDISTURBED: u32 = 8;
 
 /// How many times as long as others took a dial may take, beyond `Timeouts::connect`, and how many times that at the most.
 const SLOWNESS: u32 = 2;
-const MAX_SLOWNESS: u32 = 3;
+const MAX_SLOWNESS: u32 = 15;
 
 /// How often the pause after dials that failed is doubled: for a stranger; and for others, whose dials took too long.
 const MAX_DOUBLINGS: u8 = 4;
@@ -296,7 +296,7 @@ impl Connections {
     /// machines do not keep up, that is as long as a dial may take. If dials ended sooner, none would be answered, and all would be repeated.
     fn undisturbed(&self) -> Duration {
         let connect = self.limits.connect_timeout;
-        (self.dial_time * SLOWNESS).clamp(connect / UNDISTURBED, self.dial_timeout())
+        self.slowness().clamp(connect / UNDISTURBED, self.dial_timeout())
     }
 
     /// A peer waits for room for a large message: one that has been in flight for long gives way.
@@ -315,11 +315,16 @@ impl Connections {
         }
     }
 
-    /// How long a dial may take. Where dials that are answered take long, the machines or the network do not keep up: to give up others then,
+    /// How long a dial may take. Where dials take long until they are answered, the machines or the network do not keep up: to give up others then,
     /// and begin them again, would be more work.
     pub(super) fn dial_timeout(&self) -> Duration {
         let connect = self.limits.connect_timeout;
-        connect + (self.dial_time * SLOWNESS).min(connect * MAX_SLOWNESS)
+        connect.saturating_add(self.slowness().min(connect.saturating_mul(MAX_SLOWNESS)))
+    }
+
+    /// Twice the time that dials take, or answers of the exchange: where no dial is answered in time, those tell how slow machines are.
+    fn slowness(&self) -> Duration {
+        self.dial_time.max(self.answer_wait).saturating_mul(SLOWNESS)
     }
 
     /// How long a peer is left alone after so many dials that failed one after the other.
