@@ -220,11 +220,13 @@ impl Gossiper {
         self.members.set_calm(self.rounds.answers.is_calm(now, self.config.interval));
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
-        // Over connections a lost message is a lost connection, which shows otherwise. But answers may be late.
+        // Over connections a lost message is a lost connection, which shows otherwise. But answers may be late, and in a crowd they may come
+        // after they are given up. In Cassandra's clusters all have the time that Cassandra gives them.
         let (answers, interval) = (&self.rounds.answers, self.config.interval);
         let is_strained = match self.config.detector.pace {
-            Some(_) => answers.is_strained(now, interval),
-            None => !self.config.is_in_cassandra() && answers.are_late(now, interval),
+            None if self.config.is_in_cassandra() => false,
+            None if !self.members.has_many() => answers.are_late(now, interval),
+            _ => answers.is_strained(now, interval),
         };
         let doubt = self.rounds.doubt.factor(is_strained);
         let mut membership = self.membership();

@@ -206,6 +206,11 @@ impl Members {
         self.table.set_value(Slot::FIRST, key, text, version)
     }
 
+    /// Whether more endpoints are known than are asked at once at first (`Pace`).
+    pub(super) const fn has_many(&self) -> bool {
+        self.pace.has_many()
+    }
+
     /// Takes another generation for ourselves.
     pub(super) fn set_own_generation(&mut self, generation: Generation) {
         self.table.set_generation(Slot::FIRST, generation);
@@ -315,6 +320,25 @@ mod tests {
             rig.membership().on_echo_response(PEER, u64::from(echo.id));
             let is_live = rig.members.table.standing(slot) == Standing::Live;
             assert_eq!((is_live, rig.journal.stats.late_echoes), (is_crowd, u64::from(!is_crowd)));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_late_counts_where_answers_of_many_are_and_nothing_was_heard_of_the_endpoint() {
+        for is_slow in [true, false] {
+            let (mut rig, slot) = Rig::with_peer();
+            add_many(&mut rig);
+            let interval = rig.config.interval;
+            rig.membership().check_liveness(true, 1.0);
+            rig.membership().verify(slot);
+            let echo = rig.members.table.echo(slot).unwrap();
+            if is_slow {
+                rig.members.pace.on_open(interval * 3, interval, true);
+            }
+            rig.clock.advance(Timestamp::ZERO + rig.config.detector.echo_timeout);
+            rig.membership().check_liveness(true, 1.0);
+            rig.membership().on_echo_response(PEER, u64::from(echo.id));
+            assert_eq!(rig.members.table.standing(slot) == Standing::Live, is_slow);
         }
     }
 

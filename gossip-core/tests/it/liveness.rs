@@ -125,6 +125,29 @@ fn gap_of_up_to_eight_intervals_is_counted_where_packets_get_lost() {
     }
 }
 
+/// B answers each SYN so many seconds after, while C brings its heartbeats. Says how long both are silent then until B is convicted.
+fn conviction_after_answers_that_take(seconds: u64) -> Duration {
+    let config = builder(A, 100).change_detector(|detector| detector.phi_convict_threshold = 5.0);
+    let mut a = with_live_b(config);
+    for second in 1..=40 {
+        a.advance(Duration::from_secs(1));
+        beat(&mut a, 1 + i32::try_from(second).unwrap());
+        if second % seconds == 0 {
+            a.hand(B, &ack(&[], &[]));
+        }
+    }
+    a.events();
+    conviction(&mut a).0
+}
+
+#[test]
+fn where_answers_were_late_an_endpoint_may_be_silent_for_longer() {
+    let [prompt, late] = [1, 4].map(conviction_after_answers_that_take);
+    assert_eq!(prompt, Duration::from_secs(12));
+    // Doubt lasts for 16 intervals.
+    assert!((15..=19).contains(&late.as_secs()), "{late:?}");
+}
+
 #[test]
 fn only_news_counts_as_an_arrival() {
     let mut a = with_live_b(builder(A, 100));
