@@ -173,7 +173,8 @@ impl Gossiper {
         while let Some(silent) = self.metadata.next_silent(self.clock.now()) {
             self.exchange.resume(silent);
         }
-        if self.life.has_rounds() && self.clock.now() >= self.rounds.next() {
+        // The last round in the shadow lets the first of a node that takes part be due at once.
+        while self.life.has_rounds() && self.clock.now() >= self.rounds.next() {
             self.rounds.begin(self.clock.now(), &self.config);
             if self.life.mode() == Mode::Shadow {
                 self.on_shadow_timeout();

@@ -49,6 +49,18 @@ fn about_a(generation: i32, values: &[(ApplicationState, &str, i32)]) -> Content
     ack(&[], &[(A, State::new(heartbeat(generation, 9), values)), (B, member(200))])
 }
 
+/// Found by fuzzing: its driver was told to call again at once, and not to sleep until the next round.
+#[test]
+fn a_seed_that_goes_on_alone_has_its_first_round_in_the_call_in_which_it_stops_asking() {
+    let mut a = Driven::new(asking(&[A, B]));
+    for _ in 0..40 {
+        a.now = a.now + SECOND;
+        a.gossiper.handle_timeout(a.now);
+        assert!(a.gossiper.poll_timeout().is_some_and(|next| next > a.now), "{:?}", a.gossiper.phase());
+    }
+    assert_eq!(a.gossiper.phase(), Phase::Running);
+}
+
 #[test]
 fn j1_late_answers_of_seeds_cause_nothing() {
     let mut a = Driven::new(asking(&[B, C, D]));
