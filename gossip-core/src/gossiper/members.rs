@@ -364,6 +364,20 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_an_endpoint_that_does_not_answer_are_closed_if_it_was_ever_heard() {
+        for was_heard in [true, false] {
+            let (mut rig, slot) = Rig::with_peer();
+            if was_heard {
+                rig.members.table.set_heard(slot, Timestamp::from_millis(1));
+            }
+            rig.membership().verify(slot);
+            let timeout = rig.config.detector.echo_timeout;
+            round_after(&mut rig, slot, timeout);
+            assert_eq!(rig.exchange.take_reset(PEER), was_heard);
+        }
+    }
+
+    #[test]
     fn a_live_endpoint_that_is_marked_down_is_told_once() {
         let (mut rig, slot) = Rig::with_peer();
         rig.members.table.set_standing(slot, Standing::Live);

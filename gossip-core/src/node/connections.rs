@@ -5,6 +5,8 @@ mod overdue;
 mod room;
 #[cfg(feature = "tls")]
 mod secured;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -81,38 +81,3 @@ impl Connections {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::endpoint::Endpoint;
-    use crate::internode::ConnectionType;
-    use crate::node::connections::Path;
-    use crate::version::Generation;
-
-    /// For how many seconds a dial is left alone, where answers of the exchange take so long.
-    fn patience(answer_wait: Duration) -> u64 {
-        let [local, peer] = [1, 2].map(|last| Endpoint::v4([10, 0, 0, last], 7000));
-        let config = Config::builder("c", local, Generation::new(1), [3; 32]).build().unwrap();
-        let mut connections = Connections::new(&config, 7);
-        let start = Timestamp::ZERO + Duration::from_secs(1);
-        connections.end_look(start, answer_wait);
-        assert!(matches!(connections.path(start, peer, ConnectionType::Urgent, || true), Path::Busy));
-        let mut is_over = |second: &u64| {
-            let now = start + Duration::from_secs(*second);
-            let is_overdue = connections.next_overdue(now).is_some();
-            connections.end_look(now, answer_wait);
-            is_overdue
-        };
-        (1..100).find(|second| is_over(second)).unwrap()
-    }
-
-    #[test]
-    fn a_dial_is_left_alone_for_longer_where_answers_take_long() {
-        // It is given up at the second look that finds it too late.
-        assert_eq!(patience(Duration::ZERO), 3);
-        assert_eq!(patience(Duration::from_secs(3)), 2 + 6 + 1);
-        assert_eq!(patience(Duration::from_secs(60)), 2 + 30 + 1, "but not for ever");
-    }
-}
