@@ -217,6 +217,26 @@ fn f16_ack_before_the_first_syn_is_ignored() {
     assert_eq!(b.answers(A, &answer), [ack2(&[])], "afterwards it counts");
 }
 
+/// Else it may answer an earlier process, and hold what that one lacked.
+#[test]
+fn only_the_answer_to_a_syn_is_taken_for_all_of_an_endpoint_that_has_restarted() {
+    let mut b = knowing(&State::new(heartbeat(100, 5), &[]));
+    b.gossiper.set_seeds(&[endpoint(A)]);
+    let syns = b
+        .round()
+        .iter()
+        .filter(|sent| sent.to == endpoint(A) && matches!(sent.content, Content::Syn { .. }))
+        .count();
+    assert_eq!(syns, 1);
+    let restarted = |generation| ack(&[], &[(C, State::new(heartbeat(generation, 1), &[]))]);
+    b.hand(A, &restarted(101));
+    assert_eq!(b.heartbeat(C), Some(heartbeat(101, 1)));
+    let before = b.gossiper.stats().unrequested_states;
+    b.hand(A, &restarted(102));
+    assert_eq!(b.heartbeat(C), Some(heartbeat(101, 1)), "there was one SYN");
+    assert_eq!(b.gossiper.stats().unrequested_states, before + 1);
+}
+
 #[test]
 fn f17_ack_asks_for_an_endpoint_that_is_unknown() {
     let mut b = knowing(&State::new(heartbeat(100, 5), &[]));
