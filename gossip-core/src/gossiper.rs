@@ -221,14 +221,11 @@ impl Gossiper {
         self.members.set_calm(self.rounds.answers.is_calm(now, self.config.interval));
         let may_convict =
             self.rounds.pauses.may_convict(self.clock.now(), self.config.detector.max_local_pause);
-        // Over connections a lost message is a lost connection, which shows otherwise. But answers may be late, and in a crowd they may come
+        // Over connections a lost message is a lost connection, which shows otherwise. But in a crowd that joins, answers may be late, or come
         // after they are given up. In Cassandra's clusters all have the time that Cassandra gives them.
-        let (answers, interval) = (&self.rounds.answers, self.config.interval);
-        let is_strained = match self.config.detector.pace {
-            None if self.config.is_in_cassandra() => false,
-            None if !self.members.has_many() => answers.are_late(now, interval),
-            _ => answers.is_strained(now, interval),
-        };
+        let may_be_strained =
+            self.config.detector.pace.is_some() || self.members.has_many() && !self.config.is_in_cassandra();
+        let is_strained = may_be_strained && self.rounds.answers.is_strained(now, self.config.interval);
         let doubt = self.rounds.doubt.factor(is_strained);
         let mut membership = self.membership();
         membership.check_liveness(may_convict, doubt);

@@ -125,10 +125,14 @@ fn gap_of_up_to_eight_intervals_is_counted_where_packets_get_lost() {
     }
 }
 
-/// B answers each SYN so many seconds after, while C brings its heartbeats. Says how long both are silent then until B is convicted.
-fn conviction_after_answers_that_take(seconds: u64) -> Duration {
+/// B answers each SYN so many seconds after, while C brings its heartbeats; so many others are known. Says how long both are silent then
+/// until B is convicted.
+fn conviction_after_answers_that_take(seconds: u64, others: u8) -> Duration {
     let config = builder(A, 100).change_detector(|detector| detector.phi_convict_threshold = 5.0);
     let mut a = with_live_b(config);
+    for other in 0..others {
+        a.learn(&format!("10.0.1.{other}:7000"), &state(100, 1));
+    }
     for second in 1..=40 {
         a.advance(Duration::from_secs(1));
         beat(&mut a, 1 + i32::try_from(second).unwrap());
@@ -141,9 +145,11 @@ fn conviction_after_answers_that_take(seconds: u64) -> Duration {
 }
 
 #[test]
-fn where_answers_were_late_an_endpoint_may_be_silent_for_longer() {
-    let [prompt, late] = [1, 4].map(conviction_after_answers_that_take);
-    assert_eq!(prompt, Duration::from_secs(12));
+fn where_answers_of_many_were_late_an_endpoint_may_be_silent_for_longer() {
+    for (seconds, others) in [(1, 0), (4, 0), (1, 40)] {
+        assert_eq!(conviction_after_answers_that_take(seconds, others), Duration::from_secs(12));
+    }
+    let late = conviction_after_answers_that_take(4, 40);
     // Doubt lasts for 16 intervals.
     assert!((15..=19).contains(&late.as_secs()), "{late:?}");
 }

@@ -153,12 +153,8 @@ impl Answers {
 
     /// Whether messages get lost, or answers of endpoints that live are late. Endpoints that have died make neither: they never answer.
     pub(in super::super) fn is_strained(&self, now: Timestamp, interval: Duration) -> bool {
-        is_recent(self.lossy, now, interval.saturating_mul(CAUTION)) || self.are_late(now, interval)
-    }
-
-    /// Whether answers are late, and come.
-    pub(in super::super) fn are_late(&self, now: Timestamp, interval: Duration) -> bool {
-        is_recent(self.strained, now, interval.saturating_mul(SUSPICION))
+        is_recent(self.lossy, now, interval.saturating_mul(CAUTION))
+            || is_recent(self.strained, now, interval.saturating_mul(SUSPICION))
     }
 
     /// Notes what became of a SYN. Says whether too many were without an answer.
