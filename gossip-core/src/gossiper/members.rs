@@ -31,7 +31,7 @@ use super::clock::Clock;
 use super::exchange::Exchange;
 use super::journal::Journal;
 use crate::application_state::ApplicationState;
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::endpoint::Endpoint;
 use crate::phi;
 use crate::quarantine::{Evidence, Quarantine, Refusal, Tombstone};
@@ -111,7 +111,7 @@ impl Members {
             assassinations: [None; MAX_ASSASSINATIONS],
             clocks: Clocks::default(),
             next_probe: 0,
-            pace: Pace::new(),
+            pace: Pace::new(config.transport == Transport::Internode),
             has_log: false,
             saved_left: config.saved.len(),
             newcomers: None,

@@ -221,6 +221,18 @@ fn over_packets_nobody_is_found_down_where_a_fifth_is_lost() {
     }
 }
 
+/// Echoes and their answers get lost, too, and have to be repeated.
+#[test]
+fn over_packets_a_crowd_joins_within_a_minute_where_a_fifth_is_lost() {
+    for seed in 1..=3 {
+        let builder = Carrier::Datagrams.builder(200).seed(seed).loss_percent(20);
+        let mut cluster = builder.remember(|event| matches!(event, Event::Down { .. })).start();
+        let took = cluster.run_until(|view| view.all_live(), seconds(60));
+        eprintln!("200 nodes over packets of which a fifth is lost, seed {seed}: all see all after {took:?}");
+        assert_eq!(downs(&cluster, 200), 0, "seed {seed}");
+    }
+}
+
 /// All is well for long, then a fifth of all packets is lost from one moment on.
 #[test]
 fn over_packets_nobody_is_found_down_when_loss_begins() {

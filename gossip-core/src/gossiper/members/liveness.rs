@@ -246,14 +246,15 @@ impl Membership<'_> {
                         allowed.resets -= 1;
                     }
                     // Its heartbeat grew meanwhile, or answers of many are late: one that is on its way still counts. Else all questions would be
-                    // asked once more, and answered once more, by machines that do not keep up.
-                    let waited = self.config.detector.echo_timeout;
+                    // asked once more, and answered once more, by machines that do not keep up. Over packets it may be lost, and is repeated.
+                    let (waited, is_over) =
+                        (self.config.detector.echo_timeout, self.members.pace.is_reliable());
                     if self.members.pace.has_many()
-                        && (self.members.pace.is_slow()
-                            || self.members.table.updated(slot) + waited > self.clock.now())
+                        && (self.members.table.updated(slot) + waited > self.clock.now()
+                            || self.members.pace.is_slow() && is_over)
                     {
                         let deadline = self.clock.now() + waited;
-                        self.members.table.set_echo(slot, Some(Echo { deadline, is_over: true, ..echo }));
+                        self.members.table.set_echo(slot, Some(Echo { deadline, is_over, ..echo }));
                     }
                 }
             }

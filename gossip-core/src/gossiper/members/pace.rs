@@ -4,7 +4,7 @@
 //! more to do than it can on a machine that is busy: then the answers come late, and everything is done again. Therefore few questions are open at
 //! first. Each prompt answer lets one more be asked. Answers that take their time show that others are busy, and answers that come too late halve
 //! the number of questions. A question counts as open for twice as long as answers take: on a machine that is far behind, so many are asked in that
-//! time, and no more. Where few endpoints are known, all are asked at once, as in Cassandra.
+//! time, and no more. Packets may be lost, so over them all is asked again sooner. Where few endpoints are known, all are asked at once, as in Cassandra.
 
 use core::time::Duration;
 
@@ -32,6 +32,8 @@ const MAX_REPEATS: u32 = 256;
 pub(super) struct Pace {
     room: u32,
     open: u32,
+    /// Whether messages are never lost, as over connections: what has no answer yet is late.
+    is_reliable: bool,
     /// How long answers take: the longest of the last ones, which fades with each that takes less.
     answer_time: Duration,
     /// Whether more endpoints are known than may be asked at once at first.
@@ -46,10 +48,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    /// `is_reliable` says that messages are never lost.
+    pub(super) const fn new(is_reliable: bool) -> Self {
         Self {
             room: FIRST,
             open: 0,
+            is_reliable,
             answer_time: Duration::ZERO,
             has_many: false,
             is_late: false,
@@ -121,15 +125,20 @@ impl Pace {
         self.answer_time = interval.saturating_mul(MOST_OPEN);
     }
 
+    /// Whether messages are never lost.
+    pub(super) const fn is_reliable(&self) -> bool {
+        self.is_reliable
+    }
+
     /// How many questions may be repeated in a round.
     pub(super) const fn max_repeats(&self) -> u32 {
-        if self.is_slow() { self.room / 2 } else { MAX_REPEATS }
+        if self.is_slow() && self.is_reliable { self.room / 2 } else { MAX_REPEATS }
     }
 
     /// For how long a question counts as open.
     fn patience(&self, interval: Duration) -> Duration {
         let (least, most) = (interval.saturating_mul(LEAST_OPEN), interval.saturating_mul(MOST_OPEN));
-        self.answer_time.saturating_mul(2).clamp(least, most)
+        if self.is_reliable { self.answer_time.saturating_mul(2).clamp(least, most) } else { least }
     }
 
     /// Whether answers were late lately.
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn prompt_answers_let_more_be_asked() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         assert_eq!(asked(&mut pace), FIRST);
         assert!(pace.has_waiting() && !pace.has_room());
         for _ in 0..FIRST {
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn answers_that_take_their_time_let_no_more_be_asked_than_at_first() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         assert_eq!(asked(&mut pace), FIRST);
         for _ in 0..FIRST {
             pace.on_answer(INTERVAL / 2, INTERVAL);
@@ -215,7 +224,7 @@ mod tests {
 
     #[test]
     fn all_rows_are_looked_at_once_for_endpoints_that_wait() {
-        let mut pace = Pace { next: 3, has_waiting: true, ..Pace::new() };
+        let mut pace = Pace { next: 3, has_waiting: true, ..Pace::new(true) };
         let rows = core::iter::from_fn(|| pace.next_row(1, 5));
         assert_eq!(rows.collect::<alloc::vec::Vec<_>>(), [3, 4, 1, 2]);
         assert!(!pace.has_waiting());
@@ -223,7 +232,7 @@ mod tests {
 
     #[test]
     fn questions_are_repeated_more_seldom_where_many_are_known_and_answers_are_late() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         let repeated =
             |pace: &Pace| (1..10).filter(|round| pace.repeats(INTERVAL * *round, INTERVAL)).count();
         assert_eq!(repeated(&pace), 9);
@@ -240,7 +249,7 @@ mod tests {
             pace.on_open(INTERVAL * rounds, INTERVAL, false);
             pace.open
         };
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         assert_eq!((counts(&mut pace, 1), counts(&mut pace, 2)), (1, 0));
         pace.on_answer(INTERVAL * 3, INTERVAL);
         assert_eq!((counts(&mut pace, 5), counts(&mut pace, 6)), (1, 0));
@@ -254,7 +263,7 @@ mod tests {
 
     #[test]
     fn where_answers_are_late_few_questions_are_repeated_in_a_round() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         assert_eq!(pace.max_repeats(), MAX_REPEATS);
         for most in [8, 4, 2, 1, 1] {
             pace.begin_round(100);
@@ -264,8 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn where_messages_get_lost_questions_are_asked_again_soon() {
+        let mut pace = Pace::new(false);
+        pace.on_late_answer(INTERVAL);
+        pace.begin_round(100);
+        pace.on_open(INTERVAL * LATE, INTERVAL, true);
+        assert!(pace.is_slow() && pace.has_room());
+        assert_eq!((pace.open, pace.max_repeats()), (0, MAX_REPEATS));
+    }
+
+    #[test]
     fn late_answers_halve_the_questions_once_a_round() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         for room in [16, 8, 4, 2, 2] {
             pace.begin_round(100);
             for _ in 0..FIRST {
@@ -277,7 +296,7 @@ mod tests {
 
     #[test]
     fn where_few_are_known_all_are_asked_at_once() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         for _ in 0..3 {
             pace.begin_round(FIRST as usize);
             pace.on_open(INTERVAL * LATE, INTERVAL, true);
@@ -288,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_dead_take_no_room_for_long() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(true);
         assert_eq!(asked(&mut pace), FIRST);
         pace.begin_round(100);
         for _ in 0..FIRST {
