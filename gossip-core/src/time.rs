@@ -92,9 +92,45 @@ impl Clock {
     }
 }
 
+/// How long something takes: the longest of the last times, which fades with each that is shorter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peak(Duration);
+
+impl Peak {
+    pub(crate) const ZERO: Self = Self(Duration::ZERO);
+
+    pub(crate) const fn get(self) -> Duration {
+        self.0
+    }
+
+    /// It took so long this time.
+    pub(crate) fn note(&mut self, took: Duration) {
+        self.0 = took.max((self.0.saturating_mul(7).saturating_add(took)) / 8);
+    }
+
+    /// Lets it fade by one of so many parts: what was slow once is not slow for ever, where hardly anything is noted.
+    pub(crate) fn fade(&mut self, parts: u32) {
+        self.0 -= self.0 / parts;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peak_is_reached_at_once_and_fades() {
+        let mut peak = Peak::ZERO;
+        peak.note(Duration::from_secs(8));
+        assert_eq!(peak.get(), Duration::from_secs(8));
+        peak.note(Duration::ZERO);
+        assert_eq!(peak.get(), Duration::from_secs(7));
+        peak.fade(7);
+        assert_eq!(peak.get(), Duration::from_secs(6));
+        peak.note(Duration::MAX);
+        assert_eq!(peak.get(), Duration::MAX);
+        peak.note(Duration::MAX);
+    }
 
     #[test]
     fn arithmetic_saturates() {

@@ -238,6 +238,7 @@ impl Members {
 mod tests {
     use super::*;
     use crate::event::{DownCause, Event};
+    use crate::table::Echo;
 
     const PEER: Endpoint = Endpoint::v4([10, 0, 0, 2], 7000);
 
@@ -304,6 +305,17 @@ mod tests {
         rig.membership().check_liveness(true, 1.0);
     }
 
+    fn ask(rig: &mut Rig, slot: Slot) -> Echo {
+        rig.membership().verify(slot);
+        rig.members.table.echo(slot).unwrap()
+    }
+
+    /// The peer is asked after a round, which notes how many are known.
+    fn asked(rig: &mut Rig, slot: Slot) -> Echo {
+        rig.membership().check_liveness(true, 1.0);
+        ask(rig, slot)
+    }
+
     #[test]
     fn an_answer_that_is_late_counts_where_many_are_known_and_the_endpoint_lives() {
         for is_crowd in [true, false] {
@@ -312,9 +324,7 @@ mod tests {
                 add_many(&mut rig);
             }
             let timeout = rig.config.detector.echo_timeout;
-            rig.membership().check_liveness(true, 1.0);
-            rig.membership().verify(slot);
-            let echo = rig.members.table.echo(slot).unwrap();
+            let echo = asked(&mut rig, slot);
             round_after(&mut rig, slot, timeout);
             assert_eq!(rig.members.table.standing(slot), Standing::Unreachable);
             rig.membership().on_echo_response(PEER, u64::from(echo.id));
@@ -329,9 +339,7 @@ mod tests {
             let (mut rig, slot) = Rig::with_peer();
             add_many(&mut rig);
             let interval = rig.config.interval;
-            rig.membership().check_liveness(true, 1.0);
-            rig.membership().verify(slot);
-            let echo = rig.members.table.echo(slot).unwrap();
+            let echo = asked(&mut rig, slot);
             if is_slow {
                 rig.members.pace.on_open(interval * 3, interval, true);
             }
@@ -347,17 +355,13 @@ mod tests {
         let (mut rig, slot) = Rig::with_peer();
         add_many(&mut rig);
         let timeout = rig.config.detector.echo_timeout;
-        rig.membership().check_liveness(true, 1.0);
-        rig.membership().verify(slot);
-        let first = rig.members.table.echo(slot).unwrap();
+        let first = asked(&mut rig, slot);
         round_after(&mut rig, slot, timeout);
-        rig.membership().verify(slot);
-        let second = rig.members.table.echo(slot).unwrap();
+        let second = ask(&mut rig, slot);
         assert!(first.id == second.id && !second.is_over && second.deadline == rig.clock.now() + timeout);
         round_after(&mut rig, slot, timeout);
         rig.members.table.set_generation(slot, Generation::new(6));
-        rig.membership().verify(slot);
-        let third = rig.members.table.echo(slot).unwrap();
+        let third = ask(&mut rig, slot);
         assert!(third.id != first.id && third.generation == Generation::new(6));
         rig.membership().on_echo_response(PEER, u64::from(first.id));
         assert_ne!(rig.members.table.standing(slot), Standing::Live, "the process of before answers");

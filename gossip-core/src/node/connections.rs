@@ -30,7 +30,7 @@ use crate::internode::{
 };
 use crate::io::{ConnectionId, OpenConnections};
 use crate::node::sources::{SourceId, Sources};
-use crate::time::Timestamp;
+use crate::time::{Peak, Timestamp};
 use crate::version::MessagingVersion;
 
 /// The low bits of a connection's id are its place, the others count up.
@@ -61,8 +61,8 @@ pub(super) struct Connections {
     dials: usize,
     /// How many dials may be in progress now: fewer after some that took too long.
     dial_room: usize,
-    /// How long dials take that are answered: the longest of the last ones, which fades with each that takes less.
-    dial_time: Duration,
+    /// How long dials take that are answered.
+    dial_time: Peak,
     /// How long answers of the exchange take, which the same machines give.
     answer_wait: Duration,
     /// Whether a dial has taken too long since the last look at all connections.
@@ -271,7 +271,7 @@ impl Connections {
             told: 0,
             dials: 0,
             dial_room: config.limits.max_dials,
-            dial_time: Duration::ZERO,
+            dial_time: Peak::ZERO,
             answer_wait: Duration::ZERO,
             has_slow_dial: false,
             looked: Timestamp::ZERO,
@@ -471,7 +471,7 @@ impl Connections {
         {
             dialled.stage = Stage::Handshaking;
             let (is_stranger, took) = (dialled.is_stranger, now.saturating_since(*opened));
-            self.dial_time = took.max((self.dial_time * 7 + took) / 8);
+            self.dial_time.note(took);
             self.dials -= 1;
             self.stranger_dials -= usize::from(is_stranger);
             self.dial_room = (self.dial_room + 1).min(self.limits.max_dials);

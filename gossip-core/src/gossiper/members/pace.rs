@@ -8,6 +8,8 @@
 
 use core::time::Duration;
 
+use crate::time::Peak;
+
 /// How many questions may be open at first, and at least and at most later.
 const FIRST: u32 = 32;
 const LEAST: u32 = 2;
@@ -34,8 +36,8 @@ pub(super) struct Pace {
     open: u32,
     /// Whether messages are never lost, as over connections: what has no answer yet is late.
     is_reliable: bool,
-    /// How long answers take: the longest of the last ones, which fades with each that takes less.
-    answer_time: Duration,
+    /// How long answers take.
+    answer_time: Peak,
     /// Whether more endpoints are known than may be asked at once at first.
     has_many: bool,
     /// Whether answers were late in this round.
@@ -54,7 +56,7 @@ impl Pace {
             room: FIRST,
             open: 0,
             is_reliable,
-            answer_time: Duration::ZERO,
+            answer_time: Peak::ZERO,
             has_many: false,
             is_late: false,
             has_waiting: false,
@@ -113,8 +115,7 @@ impl Pace {
         if waited < self.patience(interval) {
             self.open = self.open.saturating_sub(1);
         }
-        let took = waited.min(interval.saturating_mul(MOST_OPEN));
-        self.answer_time = took.max((self.answer_time * 7 + took) / 8);
+        self.answer_time.note(waited.min(interval.saturating_mul(MOST_OPEN)));
         if waited < interval / PROMPT || self.is_slow() && waited < interval.saturating_mul(LATE) {
             self.room = (self.room + 1).min(MOST);
         }
@@ -122,7 +123,7 @@ impl Pace {
 
     /// An answer came after the endpoint was asked again, or could have been: it took long.
     pub(super) fn on_late_answer(&mut self, interval: Duration) {
-        self.answer_time = interval.saturating_mul(MOST_OPEN);
+        self.answer_time.note(interval.saturating_mul(MOST_OPEN));
     }
 
     /// Whether messages are never lost.
@@ -138,7 +139,7 @@ impl Pace {
     /// For how long a question counts as open.
     fn patience(&self, interval: Duration) -> Duration {
         let (least, most) = (interval.saturating_mul(LEAST_OPEN), interval.saturating_mul(MOST_OPEN));
-        if self.is_reliable { self.answer_time.saturating_mul(2).clamp(least, most) } else { least }
+        if self.is_reliable { self.answer_time.get().saturating_mul(2).clamp(least, most) } else { least }
     }
 
     /// Whether answers were late lately.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::endpoint::Endpoint;
 use crate::table::EndpointTable;
-use crate::time::Timestamp;
+use crate::time::{Peak, Timestamp};
 
 /// How many SYNs are watched.
 const WATCHED: usize = 12;
@@ -19,7 +19,7 @@ const FORGOTTEN: u32 = 10;
 const JUDGED: u32 = 16;
 const TOLERATED: u32 = 1;
 
-/// By which part the time that answers take fades from round to round, where none come.
+/// Into how many parts the time that answers take is divided; it fades by one of them from round to round.
 const FADES: u32 = 32;
 
 /// For how many intervals messages count as getting lost after the last time that they did, and after the last time that answers were late.
@@ -39,8 +39,8 @@ pub(in super::super) struct Answers {
     suspect: Option<Timestamp>,
     /// When late answers last came.
     strained: Option<Timestamp>,
-    /// How long answers take: the longest of the last ones, which fades with each that takes less.
-    wait: Duration,
+    /// How long answers take.
+    wait: Peak,
 }
 
 /// A SYN.
@@ -63,7 +63,7 @@ impl Answers {
             lossy: None,
             suspect: None,
             strained: None,
-            wait: Duration::ZERO,
+            wait: Peak::ZERO,
         }
     }
 
@@ -86,7 +86,7 @@ impl Answers {
         interval: Duration,
     ) -> Option<Endpoint> {
         let mut silent = None;
-        self.wait -= self.wait / FADES;
+        self.wait.fade(FADES);
         for at in 0..WATCHED {
             let Some(asked) = self.watched[at] else { continue };
             let Some(slot) = table.find(asked.peer) else {
@@ -96,8 +96,7 @@ impl Answers {
             let waited = now.saturating_since(asked.at);
             let is_forgotten = waited >= interval.saturating_mul(FORGOTTEN);
             if table.heard(slot) > asked.at {
-                let took = table.heard(slot).saturating_since(asked.at);
-                self.wait = took.max((self.wait * 7 + took) / 8);
+                self.wait.note(table.heard(slot).saturating_since(asked.at));
                 if !asked.is_late {
                     self.note(false);
                 } else if asked.is_suspect {
@@ -131,9 +130,9 @@ impl Answers {
         silent
     }
 
-    /// How long answers take: the longest of the last ones, which fades with each that takes less.
+    /// How long answers take.
     pub(in super::super) const fn wait(&self) -> Duration {
-        self.wait
+        self.wait.get()
     }
 
     /// Whether no SYN is without an answer for longer than an answer takes.

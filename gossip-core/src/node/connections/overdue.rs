@@ -7,7 +7,7 @@ use super::{Connections, MIN_DIALS, Side, Stage};
 use crate::io::ConnectionId;
 use crate::time::Timestamp;
 
-/// By which part the time that dials take fades from look to look.
+/// Into how many parts the time that dials take is divided; it fades by one of them from look to look.
 const FADES: u32 = 64;
 
 impl Connections {
@@ -27,12 +27,13 @@ impl Connections {
         None
     }
 
-    /// All connections were looked at. Answers of the exchange take `answer_wait`, and dials may take as long. If a dial has taken too long, fewer are begun together: where the machines or the network do not
-    /// keep up, each more would make all others take longer.
+    /// All connections were looked at. Answers of the exchange take `answer_wait`, and dials may take as long.
+    ///
+    /// If a dial has taken too long, fewer are begun together: where the machines or the network do not keep up, each more would make all
+    /// others take longer.
     pub(in crate::node) fn end_look(&mut self, now: Timestamp, answer_wait: Duration) {
         self.looked = now;
-        // What was slow once is not for ever, where hardly anything is dialled.
-        self.dial_time -= self.dial_time / FADES;
+        self.dial_time.fade(FADES);
         self.answer_wait = answer_wait;
         if core::mem::take(&mut self.has_slow_dial) {
             self.dial_room = (self.dial_room / 2).max(MIN_DIALS).min(self.limits.max_dials);

@@ -315,8 +315,8 @@ impl Connections {
         }
     }
 
-    /// How long a dial may take. Where dials take long until they are answered, the machines or the network do not keep up: to give up others then,
-    /// and begin them again, would be more work.
+    /// How long a dial may take. Where dials take long until they are answered, the machines or the network do not keep up: to give up others
+    /// then, and begin them again, would be more work.
     pub(super) fn dial_timeout(&self) -> Duration {
         let connect = self.limits.connect_timeout;
         connect.saturating_add(self.slowness().min(connect.saturating_mul(MAX_SLOWNESS)))
@@ -324,7 +324,7 @@ impl Connections {
 
     /// Twice the time that dials take, or answers of the exchange: where no dial is answered in time, those tell how slow machines are.
     fn slowness(&self) -> Duration {
-        self.dial_time.max(self.answer_wait).saturating_mul(SLOWNESS)
+        self.dial_time.get().max(self.answer_wait).saturating_mul(SLOWNESS)
     }
 
     /// How long a peer is left alone after so many dials that failed one after the other.
