@@ -13,11 +13,8 @@ use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 use crate::wire::{Full, Writer};
 
-/// How many endpoints are remembered. If there are more, peers share the places: the peer with the most requests gives way.
-const CAPACITY: usize = 1_024;
-
-/// How many of them may come from states that this node did not request.
-const MAX_WANTED: usize = CAPACITY / 4;
+/// One of so many places may be for a state that this node did not request.
+const WANTED_SHARE: usize = 4;
 
 /// How many times as long as others a peer waits for another turn that had one and did not answer.
 const SECOND_TURN: u32 = 4;
@@ -55,6 +52,8 @@ pub(crate) struct Asked {
     lifetime: Duration,
     /// How long one peer has for its answer before another is asked.
     patience: Duration,
+    /// How many endpoints are remembered. If there are more, peers share the places: the peer with the most requests gives way.
+    max: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,16 +105,17 @@ impl Question {
 }
 
 impl Asked {
-    pub(crate) fn new(hash_key: u64, lifetime: Duration, patience: Duration) -> Self {
+    pub(crate) fn new(hash_key: u64, max: usize, lifetime: Duration, patience: Duration) -> Self {
         Self {
-            entries: Vec::with_capacity(CAPACITY),
-            index: HashTable::with_capacity(CAPACITY),
+            entries: Vec::with_capacity(max),
+            index: HashTable::with_capacity(max),
             hash: FixedState::with_seed(hash_key),
             wanted: 0,
             answered: 0,
-            askees: Vec::with_capacity(CAPACITY),
+            askees: Vec::with_capacity(max),
             lifetime,
             patience,
+            max,
         }
     }
 
@@ -171,7 +171,7 @@ impl Asked {
     }
 
     fn want_again(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp, doubts: u8) {
-        if self.wanted >= MAX_WANTED {
+        if self.wanted >= self.max.div_ceil(WANTED_SHARE) {
             return;
         }
         let entry = Entry { endpoint, generation, stage: Stage::Wanted { since: now }, doubts };
@@ -183,14 +183,14 @@ impl Asked {
                 self.replace(at, entry);
             }
             Some(_) => {}
-            None if self.entries.len() < CAPACITY => self.push(entry),
+            None if self.entries.len() < self.max => self.push(entry),
             None => {}
         }
     }
 
     /// Finds a place for what is asked of `whom`: one that is free, or one of the peer that holds the most.
     fn add(&mut self, entry: Entry, whom: Endpoint) -> bool {
-        if self.entries.len() < CAPACITY {
+        if self.entries.len() < self.max {
             self.push(entry);
             return true;
         }
@@ -267,7 +267,7 @@ impl Asked {
 
     fn add_to_index(&mut self, at: usize) {
         let Self { entries, index, hash, .. } = self;
-        // At most CAPACITY.
+        // At most `max`.
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         index.insert_unique(hash.hash_one(entries[at].endpoint), number, |at| {
             hash.hash_one(entries[*at as usize].endpoint)
@@ -433,11 +433,12 @@ impl Asked {
 mod tests {
     use super::*;
 
+    const CAPACITY: usize = 1_024;
     const PEER: Endpoint = Endpoint::v4([10, 0, 1, 1], 7000);
     const OTHER: Endpoint = Endpoint::v4([10, 0, 1, 2], 7000);
 
     fn asked() -> Asked {
-        Asked::new(7, Duration::from_secs(10), Duration::from_secs(1))
+        Asked::new(7, CAPACITY, Duration::from_secs(10), Duration::from_secs(1))
     }
 
     fn endpoint(n: u8) -> Endpoint {
@@ -667,7 +668,7 @@ mod tests {
         (0..2_000_u16).for_each(|n| asked.want(Endpoint::v4([10, 0, 0, 1], n), Generation::new(1), at(11)));
         assert_eq!(
             (asked.entries.len(), asked.wanted),
-            (MAX_WANTED, MAX_WANTED),
+            (CAPACITY / 4, CAPACITY / 4),
             "most places are for questions"
         );
         asked.expire(at(22));

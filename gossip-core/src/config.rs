@@ -16,6 +16,7 @@ use self::groups::{ResolvedDetector, ResolvedMembership};
 use self::kind::Cassandra;
 pub use self::kind::{GossipOnly, Member};
 use crate::application_state::ApplicationState;
+use crate::budgets::Budgets;
 use crate::endpoint::Endpoint;
 use crate::internode::VersionRange;
 use crate::metadata::MetadataId;
@@ -63,6 +64,7 @@ pub struct Config {
     pub(crate) interval: Duration,
     pub(crate) detector: ResolvedDetector,
     pub(crate) limits: Limits,
+    pub(crate) budgets: Budgets,
     pub(crate) timeouts: Timeouts,
     pub(crate) membership: ResolvedMembership,
     pub(crate) datagrams: Datagrams,
@@ -210,6 +212,7 @@ pub struct ConfigBuilder<M = Member> {
     interval: Duration,
     detector: Detector,
     limits: Limits,
+    budgets: Budgets,
     timeouts: Timeouts,
     membership: Membership,
     datagrams: Datagrams,
@@ -288,6 +291,7 @@ impl<M> ConfigBuilder<M> {
             interval: Duration::from_secs(1),
             detector: Detector::default(),
             limits: Limits::default(),
+            budgets: Budgets::USUAL,
             timeouts: Timeouts::default(),
             membership: Membership::default(),
             datagrams: Datagrams::default(),
@@ -350,6 +354,13 @@ impl<M> ConfigBuilder<M> {
         change_membership: membership, Membership;
         /// Changes some settings of packets, and leaves the others as they are.
         change_datagrams: datagrams, Datagrams;
+    }
+
+    /// Changes some budgets, and leaves the others as they are. Less than one counts as one. For simulations.
+    #[cfg(feature = "buggify")]
+    pub fn change_budgets(mut self, change: impl FnOnce(&mut Budgets)) -> Self {
+        change(&mut self.budgets);
+        self
     }
 
     /// Class name of the partitioner: who has another is not talked to. Default [`DEFAULT_PARTITIONER`]; of a gossip-only member
@@ -467,6 +478,7 @@ impl<M> ConfigBuilder<M> {
             interval,
             detector,
             limits: self.limits,
+            budgets: self.budgets.at_least_one(),
             timeouts: self.timeouts,
             membership,
             datagrams: self.datagrams,

@@ -506,6 +506,7 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
+    use crate::budgets::Budgets;
     use crate::digest::Unknown;
     use crate::message::Message;
     use crate::phi::Settings;
@@ -548,7 +549,7 @@ mod tests {
 
     fn given(slots: impl IntoIterator<Item = (Slot, i32)>) -> Pending {
         let mut pending = Pending::default();
-        pending.reserve(1_000);
+        pending.reserve(1_000, &Budgets::USUAL);
         for (slot, version) in slots {
             pending.give(Entry::new(slot, known(version)));
         }
@@ -625,7 +626,7 @@ mod tests {
             let requests = |pending: &mut Pending| {
                 let mut buffer = alloc::vec![0; size];
                 let mut out = Writer::new(&mut buffer);
-                let mut asked = Asked::new(7, Duration::from_secs(5), Duration::from_secs(1));
+                let mut asked = Asked::new(7, 1_024, Duration::from_secs(5), Duration::from_secs(1));
                 encode_requests(&table, pending, (&mut asked, PEER, Timestamp::ZERO), CODEC, &mut out)
                     .unwrap();
                 let left = out.room();

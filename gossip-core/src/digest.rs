@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::slice;
 
+use crate::budgets::Budgets;
 use crate::endpoint::Endpoint;
 use crate::message::{Codec, Digest, Digests, read_packed};
 use crate::quarantine::Quarantine;
@@ -11,14 +12,6 @@ use crate::table::{Cursor, EndpointTable, Moves};
 use crate::time::Timestamp;
 use crate::version::{Generation, Known, Version};
 use crate::wire::{AddressForm, Full, Writer};
-
-/// How many known endpoints one exchange can be about: what an ACK has room for if it asks for all of them.
-pub(crate) const MAX_ENTRIES: usize = 4_368;
-
-/// How many unknown endpoints are asked for in one exchange. Others follow in the next.
-///
-/// Deviation: Cassandra asks for all; what comes back would be more than one message holds.
-pub(crate) const MAX_UNKNOWN: usize = 512;
 
 /// What is owed to a peer in an exchange: endpoints to ask it for, and endpoints to tell it of.
 ///
@@ -156,10 +149,11 @@ impl Pending {
     }
 
     /// Takes memory for an exchange about all of `endpoints` known endpoints.
-    pub(crate) fn reserve(&mut self, endpoints: usize) {
-        let room = endpoints.min(MAX_ENTRIES);
+    pub(crate) fn reserve(&mut self, endpoints: usize, budgets: &Budgets) {
+        let (max_entries, max_unknown) = (budgets.max_entries, budgets.max_unknown);
+        let room = endpoints.min(max_entries);
         if room > self.entries.len() {
-            let grown = room.max(self.entries.len() + self.entries.len() / 4).min(MAX_ENTRIES);
+            let grown = room.max(self.entries.len() + self.entries.len() / 4).min(max_entries);
             let more = grown - self.entries.len();
             self.entries.reserve_exact(more);
             // Those at the back stay there.
@@ -167,7 +161,7 @@ impl Pending {
             self.entries.extend(core::iter::repeat_n(nobody, more));
             self.entries[self.wants..].rotate_right(more);
         }
-        self.unknown.reserve_exact(MAX_UNKNOWN.saturating_sub(self.unknown.len()));
+        self.unknown.reserve_exact(max_unknown.saturating_sub(self.unknown.len()));
     }
 
     /// Notes an endpoint to write.
@@ -477,7 +471,7 @@ mod tests {
     /// Wants the rows 0 to 3, and gives 4 to 6.
     fn pending() -> Pending {
         let mut pending = Pending::default();
-        pending.reserve(8);
+        pending.reserve(8, &Budgets::USUAL);
         (0..4).for_each(|number| pending.entries[number as usize] = entry(number));
         pending.wants = 4;
         (4..7).for_each(|number| pending.give(entry(number)));
@@ -510,7 +504,7 @@ mod tests {
         assert_eq!(rows(pending.wants().to_vec()), [0, 1, 2, 3]);
         assert_eq!(rows(pending.gives()), [4, 5, 6, 7]);
         // More room lies between the two.
-        pending.reserve(10);
+        pending.reserve(10, &Budgets::USUAL);
         pending.give(entry(11));
         assert_eq!(rows(pending.wants().to_vec()), [0, 1, 2, 3]);
         assert_eq!(rows(pending.gives()), [4, 5, 6, 7, 11]);
@@ -558,9 +552,9 @@ mod tests {
         let (mut pending, mut seen) = (Pending::default(), Seen::default());
         assert!(!pending.has_memory());
         for (endpoints, room) in
-            [(100, 100), (100, 100), (101, 125), (125, 125), (200, 200), (80_000, MAX_ENTRIES)]
+            [(100, 100), (100, 100), (101, 125), (125, 125), (200, 200), (80_000, Budgets::USUAL.max_entries)]
         {
-            pending.reserve(endpoints);
+            pending.reserve(endpoints, &Budgets::USUAL);
             assert_eq!((pending.entries.len(), pending.has_memory()), (room, true), "{endpoints}");
         }
         for (slots, words) in [(64, 1), (64, 1), (256, 4), (257, 5)] {
@@ -691,7 +685,7 @@ mod tests {
                 let Some(Ok(Message::Syn(syn))) = syn else { panic!("{syn:?}") };
 
                 let (mut pending, mut seen) = (Pending::default(), Seen::default());
-                pending.reserve(200);
+                pending.reserve(200, &Budgets::USUAL);
                 seen.reserve(table.places().len());
                 let context = Context { sender, newest, now: Timestamp::ZERO };
                 let lists = (&mut pending, &mut seen);
@@ -715,7 +709,7 @@ mod tests {
     #[test]
     fn so_many_unknown_endpoints_are_noted_and_the_sender_always_first() {
         let (mut pending, sender) = (Pending::default(), Endpoint::v4([10, 9, 9, 9], 1));
-        pending.reserve(1);
+        pending.reserve(1, &Budgets::USUAL);
         let room = pending.unknown.capacity();
         let context = Context { sender, newest: Generation::new(9), now: Timestamp::ZERO };
         let newest = Known::new(context.newest, Version::new(i32::MAX));
@@ -730,10 +724,10 @@ mod tests {
         for n in 0..600 {
             rare.examine_unknown(Endpoint::v4([10, 0, 0, 1], n), known(2), newest);
         }
-        assert_eq!((rare.unknown.len(), rare.unknown.capacity()), (MAX_UNKNOWN, room));
+        assert_eq!((rare.unknown.len(), rare.unknown.capacity()), (Budgets::USUAL.max_unknown, room));
         assert_eq!(rare.examined.sender, None, "it is another endpoint");
         rare.examine_unknown(sender, known(3), newest);
         assert_eq!(rare.examined.sender, Some(Generation::new(3)));
-        assert_eq!((rare.unknown[0].endpoint, rare.unknown.len()), (sender, MAX_UNKNOWN));
+        assert_eq!((rare.unknown[0].endpoint, rare.unknown.len()), (sender, Budgets::USUAL.max_unknown));
     }
 }

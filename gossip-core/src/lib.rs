@@ -113,6 +113,8 @@ extern crate std;
 
 mod application_state;
 mod asked;
+#[cfg_attr(not(feature = "buggify"), expect(unreachable_pub, reason = "public with `buggify`"))]
+mod budgets;
 mod config;
 pub mod datagram;
 mod debug;
@@ -156,6 +158,8 @@ pub mod wire;
 pub use rustls;
 
 pub use application_state::{ApplicationState, Pad};
+#[cfg(feature = "buggify")]
+pub use budgets::Budgets;
 pub use config::{
     CASSANDRA_PARTITIONER, Config, ConfigBuilder, ConfigError, DEFAULT_PARTITIONER, Datagrams, Detector,
     GossipOnly, Limits, Member, Membership, SetStateError, Setting, Timeouts, Transport,

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gossip_core::{ApplicationState, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing, Stats};
+use gossip_core::{
+    ApplicationState, Budgets, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing, Stats,
+};
 
 use crate::builder::Builder;
 use crate::cluster::Cluster;
@@ -55,19 +57,6 @@ pub enum Carrier {
     Internode,
     /// Packets between nodes.
     Datagram,
-}
-
-impl Carrier {
-    /// The greatest phi that a node has of an endpoint that it finds live, some rounds after all trouble.
-    ///
-    /// The threshold is 8, and each node looks at all others once a round. In a round phi grows by 0.43 divided by the mean interval, which is
-    /// at least nine tenths of a round. Over packets the threshold is twice as high while packets get lost.
-    const fn greatest_phi(self) -> f64 {
-        match self {
-            Self::Messages | Self::Internode => 8.5,
-            Self::Datagram => 16.5,
-        }
-    }
 }
 
 /// A kind of trouble.
@@ -146,6 +135,21 @@ pub struct Plan {
     /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`]
     /// and [`Limits`](gossip_core::Limits).
     pub is_tight: bool,
+}
+
+impl Plan {
+    /// The greatest phi that a node has of an endpoint that it finds live, some rounds after all trouble.
+    ///
+    /// The threshold is 8, and each node looks at all others once a round. In a round phi grows by 0.43 divided by the mean interval, which is
+    /// at least nine tenths of a round. It is twice as high while packets get lost, and while answers are late in a crowd: more than 32 endpoints,
+    /// or than the budget of a node with little room.
+    const fn greatest_phi(&self) -> f64 {
+        let is_crowd = self.is_tight || self.nodes > 32;
+        match self.carrier {
+            Carrier::Messages | Carrier::Internode if !is_crowd => 8.5,
+            _ => 16.5,
+        }
+    }
 }
 
 /// What a trial has shown.
@@ -641,7 +645,7 @@ impl Trial {
             let gone = gossiper.pulses().find(|pulse| {
                 pulse.standing == Standing::Live
                     && !running.contains(&pulse.endpoint)
-                    && is_outlived(pulse.phi, pulse.heard_ago, latest, self.plan.carrier)
+                    && is_outlived(pulse.phi, pulse.heard_ago, latest, self.plan.greatest_phi())
             })?;
             let Pulse { endpoint, phi, heard_ago, .. } = gone;
             Some(format!(
@@ -678,6 +682,8 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
     let addresses = 2 * nodes;
     let room = SYN_HEAD + addresses * DIGEST + between(&mut common, 0, 2_000);
     let packet = between(&mut common, 700, 1_400);
+    // A node that does little at once does not run short of dials, so both are not tried together always.
+    let is_buggified = common.percent(50);
     let configure = move |host: usize, config: ConfigBuilder| {
         let mut rng = Rng::split(seed, 0x7469_6768_0000 + host as u64);
         let config = config.change_limits(|limits| {
@@ -704,6 +710,10 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
             tighten(&mut limits.max_address_endpoints, nodes, addresses);
             tighten(&mut limits.max_stranger_dials, 1, 4);
         });
+        let config = match is_buggified {
+            true => config.change_budgets(|budgets| buggify(budgets, nodes, seed, host)),
+            false => config,
+        };
         config.change_datagrams(|datagrams| {
             datagrams.max_size = packet;
             if rng.percent(50) {
@@ -717,14 +727,36 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
     builder.room(room).configure(configure)
 }
 
+/// Makes half of the budgets of a node tiny, so that few nodes meet what else only thousands do.
+fn buggify(budgets: &mut Budgets, nodes: usize, seed: u64, host: usize) {
+    let mut rng = Rng::split(seed, 0x6275_6767_0000 + host as u64);
+    let mut lower = |budget: &mut usize, low: usize, high: usize| {
+        if rng.percent(50) {
+            *budget = between(&mut rng, low, high);
+        }
+    };
+    lower(&mut budgets.max_requests, 4, 16);
+    // Heartbeats of half of all fit an exchange. With fewer they would come too late.
+    lower(&mut budgets.max_entries, nodes / 2, nodes);
+    lower(&mut budgets.max_unknown, 2, 8);
+    lower(&mut budgets.max_news, 1, 4);
+    lower(&mut budgets.max_rows, 1, 4);
+    lower(&mut budgets.max_greetings, 1, 2);
+    lower(&mut budgets.max_deferred, 1, 2);
+    lower(&mut budgets.max_closed, 1, 2);
+    lower(&mut budgets.first_echoes, 1, 8);
+    lower(&mut budgets.max_echoes, 1, 8);
+    lower(&mut budgets.max_repeats, 1, 2);
+}
+
 fn between(rng: &mut Rng, low: usize, high: usize) -> usize {
     low + usize::try_from(rng.below((high - low + 1) as u64)).unwrap_or(0)
 }
 
 /// Whether an address where nothing runs may not be live in a view: its newest heartbeat came less than `latest` ago, or its silence is longer
 /// than the failure detector permits.
-fn is_outlived(phi: Option<f64>, heard_ago: Option<Duration>, latest: Duration, carrier: Carrier) -> bool {
-    heard_ago.is_none_or(|ago| ago < latest) || phi.is_none_or(|phi| phi > carrier.greatest_phi())
+fn is_outlived(phi: Option<f64>, heard_ago: Option<Duration>, latest: Duration, greatest: f64) -> bool {
+    heard_ago.is_none_or(|ago| ago < latest) || phi.is_none_or(|phi| phi > greatest)
 }
 
 /// How what a node knows of another differs from what that one says of itself, in words.
@@ -753,15 +785,34 @@ mod tests {
 
     #[test]
     fn an_address_where_nothing_runs_may_be_live_only_while_the_detector_permits_it() {
-        let outlived = |phi, heard_ago: Option<u64>, carrier| {
-            is_outlived(phi, heard_ago.map(Duration::from_secs), Duration::from_secs(20), carrier)
+        let outlived = |phi, heard_ago: Option<u64>, (carrier, nodes, is_tight)| {
+            let plan = Plan {
+                nodes,
+                rounds: 1,
+                carrier,
+                loss_percent: 0,
+                duplicate_percent: 0,
+                reorders: false,
+                latency: (Duration::ZERO, Duration::ZERO),
+                troubles: Vec::new(),
+                is_tight,
+            };
+            let (heard_ago, latest) = (heard_ago.map(Duration::from_secs), Duration::from_secs(20));
+            is_outlived(phi, heard_ago, latest, plan.greatest_phi())
         };
-        let (messages, packets) = (Carrier::Messages, Carrier::Datagram);
+        let (messages, packets) = ((Carrier::Messages, 20, false), (Carrier::Datagram, 20, false));
         assert!(!outlived(Some(8.1), Some(20), messages), "it is convicted in the next round");
         assert!(outlived(Some(8.1), Some(19), messages), "a heartbeat came later than all news");
-        assert!(outlived(Some(9.0), Some(30), messages) && outlived(Some(9.0), Some(30), Carrier::Internode));
-        assert!(!outlived(Some(9.0), Some(30), packets), "while packets get lost");
-        assert!(outlived(Some(17.0), Some(30), packets));
-        assert!(outlived(None, None, packets), "it was found live without a heartbeat");
+        for few in [messages, (Carrier::Internode, 32, false)] {
+            assert!(outlived(Some(9.0), Some(30), few));
+        }
+        for doubts in [packets, (Carrier::Internode, 33, false), (Carrier::Messages, 20, true)] {
+            assert!(
+                !outlived(Some(9.0), Some(30), doubts),
+                "while packets get lost, or answers are late in a crowd"
+            );
+            assert!(outlived(Some(17.0), Some(30), doubts));
+            assert!(outlived(None, None, doubts), "it was found live without a heartbeat");
+        }
     }
 }

@@ -91,9 +91,15 @@ impl Exchange {
                 hash_key.rotate_left(32),
                 config.limits.max_pending_acks,
                 config.limits.max_pending_peers,
+            )
+            .with_budgets(config.budgets),
+            asked: Asked::new(
+                hash_key.rotate_left(16),
+                config.budgets.max_requests,
+                config.detector.echo_timeout,
+                config.interval,
             ),
-            asked: Asked::new(hash_key.rotate_left(16), config.detector.echo_timeout, config.interval),
-            news: News::new(),
+            news: News::new(config.budgets.max_news),
             scratch: Scratch::new(),
             seen: Seen::default(),
             listed: Listed::new(),

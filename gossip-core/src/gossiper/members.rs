@@ -111,7 +111,7 @@ impl Members {
             assassinations: [None; MAX_ASSASSINATIONS],
             clocks: Clocks::default(),
             next_probe: 0,
-            pace: Pace::new(config.transport == Transport::Internode),
+            pace: Pace::new(config.transport == Transport::Internode, &config.budgets),
             has_log: false,
             saved_left: config.saved.len(),
             newcomers: None,

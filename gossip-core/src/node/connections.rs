@@ -39,9 +39,6 @@ const PLACE_BITS: u32 = 24;
 /// How many times as long as for one step of it a peer may take for a message.
 const MAX_WAITS: u32 = 10;
 
-/// How many peers may wait for room to be sent a large message.
-const MAX_DEFERRED: usize = 64;
-
 /// To how many dials that are in progress their number falls where they take too long.
 const MIN_DIALS: usize = 8;
 
@@ -119,6 +116,10 @@ struct Limits {
     retry: Duration,
     /// A connection that was not used for an exchange for this time may be closed, if there are many.
     unused: Duration,
+    /// How many peers may wait for room to be sent a large message.
+    max_deferred: usize,
+    /// How many unused connections are closed in a round.
+    max_closed: usize,
 }
 
 /// Names a peer to which something is or was dialled.
@@ -285,8 +286,8 @@ impl Connections {
             actions: VecDeque::new(),
             pings: VecDeque::new(),
             larges: VecDeque::new(),
-            deferred: VecDeque::with_capacity(MAX_DEFERRED),
-            displaced: Vec::with_capacity(MAX_DEFERRED),
+            deferred: VecDeque::with_capacity(config.budgets.max_deferred),
+            displaced: Vec::with_capacity(config.budgets.max_deferred),
             displacements: 0,
             inbound_bytes: 0,
             large_bytes: 0,
@@ -307,6 +308,8 @@ impl Connections {
                 idle_timeout: config.timeouts.idle,
                 retry: config.interval / 2,
                 unused: config.interval * room::UNUSED_ROUNDS,
+                max_deferred: config.budgets.max_deferred,
+                max_closed: config.budgets.max_closed,
             },
         }
     }

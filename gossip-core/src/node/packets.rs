@@ -22,9 +22,6 @@ use crate::time::Timestamp;
 use crate::verb::Verb;
 use crate::wire::Writer;
 
-/// How many strangers may wait for a packet that tells them their cookie.
-const MAX_GREETINGS: usize = 64;
-
 /// How many times the length of a question its answer may have, towards an address that is not proven.
 const MAX_AMPLIFICATION: usize = 3;
 
@@ -53,6 +50,8 @@ pub(super) struct Packets {
     current: Option<Endpoint>,
     /// The receiver of a pending packet without messages, which carries a cookie; and the cookie that it repeats.
     greetings: VecDeque<(Endpoint, Cookie)>,
+    /// How many strangers may wait for such a packet.
+    max_greetings: usize,
 }
 
 impl Packets {
@@ -69,7 +68,8 @@ impl Packets {
             budget: Budget::new(config, now),
             allowed: Allowed::new(&config.allowed),
             current: None,
-            greetings: VecDeque::with_capacity(MAX_GREETINGS),
+            greetings: VecDeque::with_capacity(config.budgets.max_greetings),
+            max_greetings: config.budgets.max_greetings,
         }
     }
 
@@ -241,7 +241,7 @@ impl Packets {
     fn greet(&mut self, whom: Endpoint, repeated: Cookie) {
         if let Some(greeting) = self.greetings.iter_mut().find(|greeting| greeting.0 == whom) {
             greeting.1 = repeated;
-        } else if self.greetings.len() < MAX_GREETINGS {
+        } else if self.greetings.len() < self.max_greetings {
             self.greetings.push_back((whom, repeated));
         }
     }

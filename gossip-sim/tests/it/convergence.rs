@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gossip_core::{ApplicationState, Event, MessagingVersion, Standing, Timestamp};
+use gossip_core::{ApplicationState, Budgets, Event, MessagingVersion, Standing, Timestamp};
 use gossip_sim::{Cluster, seconds};
 
 use crate::support::convictions;
@@ -21,6 +21,46 @@ fn clusters_of_all_sizes_converge() {
         cluster.run_rounds(60);
         assert_eq!(convictions(&cluster, hosts), []);
         assert!(cluster.view().all_live());
+    }
+}
+
+/// One of each: less than one counts as one. But where an exchange may be about one endpoint alone, the heartbeats of twenty come too late.
+fn least(budgets: &mut Budgets) {
+    budgets.max_entries = 8;
+    for budget in [
+        &mut budgets.max_requests,
+        &mut budgets.max_unknown,
+        &mut budgets.max_news,
+        &mut budgets.first_echoes,
+        &mut budgets.max_echoes,
+        &mut budgets.max_repeats,
+        &mut budgets.max_rows,
+        &mut budgets.max_greetings,
+        &mut budgets.max_deferred,
+        &mut budgets.max_closed,
+    ] {
+        *budget = 0;
+    }
+}
+
+#[test]
+fn with_the_least_budgets_all_still_learn_of_all() {
+    for (name, builder) in [
+        ("messages", Cluster::new(20)),
+        ("datagrams", Cluster::new(20).datagrams()),
+        ("streams", Cluster::new(20).streams()),
+    ] {
+        let builder = builder.seed(5).seeds(2).configure(|_, config| config.change_budgets(least));
+        let mut cluster = builder.start();
+        let took = cluster.run_until(|view| view.all_live(), seconds(60));
+        eprintln!("{name}: everybody live everywhere after {took:?}");
+        let version = cluster.set_state(1, ApplicationState::LOAD, "12345.0").unwrap();
+        let endpoint = cluster.endpoint(1);
+        let took = cluster.run_until(|view| view.knows_version(endpoint, version), seconds(60));
+        eprintln!("{name}: a value is everywhere after {took:?}");
+        cluster.run_rounds(60);
+        assert_eq!(convictions(&cluster, 20), [], "{name}");
+        assert!(cluster.view().all_live(), "{name}");
     }
 }
 

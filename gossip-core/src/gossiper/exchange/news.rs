@@ -9,9 +9,6 @@ use alloc::vec::Vec;
 use crate::slot::Slot;
 use crate::table::Moves;
 
-/// How many changes are remembered.
-const CAPACITY: usize = 4_096;
-
 /// The endpoints of which something was new lately, in the order of that.
 #[derive(Clone, Debug)]
 pub(super) struct News {
@@ -22,6 +19,8 @@ pub(super) struct News {
     round: u32,
     /// Counts the SYNs, so that each begins with an empty list.
     list: u32,
+    /// How many changes are remembered.
+    max: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,14 +32,14 @@ struct Marks {
 }
 
 impl News {
-    pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new(), marks: Vec::new(), round: 1, list: 0 }
+    pub(super) const fn new(max: usize) -> Self {
+        Self { entries: VecDeque::new(), marks: Vec::new(), round: 1, list: 0, max }
     }
 
     /// Takes memory for so many endpoints.
     pub(super) fn reserve(&mut self, endpoints: usize) {
         self.marks.resize(endpoints.max(self.marks.len()), Marks::default());
-        let capacity = endpoints.min(CAPACITY);
+        let capacity = endpoints.min(self.max);
         self.entries.reserve(capacity.saturating_sub(self.entries.len()));
     }
 
@@ -56,7 +55,7 @@ impl News {
         }
         marks.round = self.round;
         // The oldest makes room.
-        if self.entries.len() >= CAPACITY.min(self.marks.len()) {
+        if self.entries.len() >= self.max.min(self.marks.len()) {
             self.entries.pop_front();
         }
         self.entries.push_back((slot, self.round));
@@ -114,6 +113,8 @@ impl News {
 mod tests {
     use super::*;
 
+    const CAPACITY: usize = 4_096;
+
     fn slots(news: &News, rounds: u32) -> Vec<u32> {
         let entries = (0..).map_while(|place| news.newest(place, rounds));
         entries.flatten().map(Slot::number).collect()
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_newest_come_first_and_each_once() {
-        let mut news = News::new();
+        let mut news = News::new(CAPACITY);
         news.reserve(8);
         for slot in [1, 2, 1] {
             news.note(Slot::from_number(slot));
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn news_follow_their_rows() {
-        let mut news = News::new();
+        let mut news = News::new(CAPACITY);
         news.reserve(5);
         for slot in [1, 2, 3, 4] {
             news.note(Slot::from_number(slot));
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut news = News::new();
+        let mut news = News::new(CAPACITY);
         news.reserve(10_000);
         let capacity = news.entries.capacity();
         for round in 0..3 {
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_list_begins_empty() {
-        let mut news = News::new();
+        let mut news = News::new(CAPACITY);
         news.reserve(2);
         news.begin_list();
         news.list(Slot::from_number(1));

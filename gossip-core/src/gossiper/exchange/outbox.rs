@@ -10,6 +10,7 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::budgets::Budgets;
 use crate::config::MIN_PEERS;
 use crate::digest::{Entry, Pending, Progress};
 use crate::endpoint::Endpoint;
@@ -41,6 +42,7 @@ pub(super) struct Outbox {
     free_lists: Vec<ListId>,
     /// How many endpoints a list has to have room for.
     endpoints: usize,
+    budgets: Budgets,
     /// How often a list was given memory at its first use.
     grown: u64,
     /// How much that was due was dropped to make room for something else.
@@ -211,12 +213,18 @@ impl Outbox {
             lists: (0..max_lists).map(|_| Pending::default()).collect(),
             free_lists: (0..max_lists).map(ListId).collect(),
             endpoints: 0,
+            budgets: Budgets::USUAL,
             grown: 0,
             stolen: 0,
             last: 0,
         };
         outbox.reserve(0);
         outbox
+    }
+
+    /// The same, with lists of other sizes.
+    pub(super) fn with_budgets(self, budgets: Budgets) -> Self {
+        Self { budgets, ..self }
     }
 
     /// Each peer: whether anything is due to it, and of how many SYNs the answers are awaited.
@@ -229,7 +237,7 @@ impl Outbox {
     pub(super) fn reserve(&mut self, endpoints: usize) {
         self.endpoints = endpoints;
         for list in self.lists.iter_mut().filter(|list| list.has_memory()) {
-            list.reserve(endpoints);
+            list.reserve(endpoints, &self.budgets);
         }
         // Messages wait only while a transport has no room for them: seldom for more than a few peers at once.
         self.reserve_peers(endpoints / PEERS_AT_ONCE + 16);
@@ -267,7 +275,7 @@ impl Outbox {
         })?;
         let list = &mut self.lists[usize::from(id.0)];
         if !list.has_memory() {
-            list.reserve(self.endpoints);
+            list.reserve(self.endpoints, &self.budgets);
             self.grown += 1;
         }
         list.clear();

@@ -16,18 +16,14 @@ const ROUNDS_PER_RESET: u64 = 8;
 
 /// What may yet be done in a round.
 struct Allowed {
-    repeats: u32,
+    repeats: usize,
     resets: u32,
 }
 
 /// For how many intervals an endpoint is silent before it is probed, at the least.
 const MIN_PROBE_INTERVALS: u32 = 10;
 
-/// How many rows are looked at in a round for one that is to be probed.
-const PROBE_ROWS: usize = 256;
-
-/// How many rows are looked at after an answer for those that wait to be asked, and for how many intervals an endpoint waits of which nothing new is heard.
-const WAITING_ROWS: usize = 256;
+/// For how many intervals an endpoint waits to be asked of which nothing new is heard.
 const WAITING: u32 = 3;
 
 impl Membership<'_> {
@@ -76,7 +72,7 @@ impl Membership<'_> {
         }
         let rows = self.members.table.places().len();
         let waits = self.config.interval.saturating_mul(WAITING);
-        for _ in 0..WAITING_ROWS {
+        for _ in 0..self.config.budgets.max_rows {
             if !self.members.pace.has_room() {
                 return;
             }
@@ -278,9 +274,10 @@ impl Membership<'_> {
         let probe_after = nanos(self.probe_after(self.members.table.len()));
         let watch = Watch { now, silence: Silence::NEVER, probe_after };
         let first = self.members.next_probe.max(Slot::FIRST.index() + 1);
-        self.members.next_probe = if first + PROBE_ROWS < rows { first + PROBE_ROWS } else { 0 };
+        let end = first + self.config.budgets.max_rows;
+        self.members.next_probe = if end < rows { end } else { 0 };
         let mut at = first;
-        while let Some(slot) = self.members.table.next_due(at..first + PROBE_ROWS, &watch) {
+        while let Some(slot) = self.members.table.next_due(at..end, &watch) {
             at = slot.index() + 1;
             if self.may_be_probed(slot) {
                 self.members.next_probe = at;

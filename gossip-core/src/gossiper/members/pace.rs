@@ -8,12 +8,11 @@
 
 use core::time::Duration;
 
+use crate::budgets::Budgets;
 use crate::time::Peak;
 
-/// How many questions may be open at first, and at least and at most later.
-const FIRST: u32 = 32;
-const LEAST: u32 = 2;
-const MOST: u32 = 512;
+/// How many questions may be open at least. How many at first and at most, the budgets say.
+const LEAST: usize = 2;
 
 /// A prompt answer takes less than an interval divided by this.
 const PROMPT: u32 = 4;
@@ -26,14 +25,11 @@ const LATE: u32 = 2;
 const LEAST_OPEN: u32 = 2;
 const MOST_OPEN: u32 = 10;
 
-/// How many echoes are repeated in a round: where hundreds are without an answer, those that answer have enough to do.
-const MAX_REPEATS: u32 = 256;
-
 /// How many questions are open, and how many may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    room: u32,
-    open: u32,
+    room: usize,
+    open: usize,
     /// Whether messages are never lost, as over connections: what has no answer yet is late.
     is_reliable: bool,
     /// How long answers take.
@@ -47,13 +43,21 @@ pub(super) struct Pace {
     looked_at: usize,
     /// From which row on the next endpoint that waits is looked for.
     next: usize,
+    /// How many questions may be open at first, and at most later.
+    first: usize,
+    most: usize,
+    /// How many echoes are repeated in a round: where hundreds are without an answer, those that answer have enough to do.
+    max_repeats: usize,
 }
 
 impl Pace {
     /// `is_reliable` says that messages are never lost.
-    pub(super) const fn new(is_reliable: bool) -> Self {
+    pub(super) const fn new(is_reliable: bool, budgets: &Budgets) -> Self {
         Self {
-            room: FIRST,
+            first: budgets.first_echoes,
+            most: budgets.max_echoes,
+            max_repeats: budgets.max_repeats,
+            room: budgets.first_echoes,
             open: 0,
             is_reliable,
             answer_time: Peak::ZERO,
@@ -117,7 +121,7 @@ impl Pace {
         }
         self.answer_time.note(waited.min(interval.saturating_mul(MOST_OPEN)));
         if waited < interval / PROMPT || self.is_slow() && waited < interval.saturating_mul(LATE) {
-            self.room = (self.room + 1).min(MOST);
+            self.room = (self.room + 1).min(self.most);
         }
     }
 
@@ -132,8 +136,8 @@ impl Pace {
     }
 
     /// How many questions may be repeated in a round.
-    pub(super) const fn max_repeats(&self) -> u32 {
-        if self.is_slow() && self.is_reliable { self.room / 2 } else { MAX_REPEATS }
+    pub(super) const fn max_repeats(&self) -> usize {
+        if self.is_slow() && self.is_reliable { self.room / 2 } else { self.max_repeats }
     }
 
     /// For how long a question counts as open.
@@ -144,7 +148,7 @@ impl Pace {
 
     /// Whether answers were late lately.
     pub(super) const fn is_slow(&self) -> bool {
-        self.room < FIRST
+        self.room < self.first
     }
 
     /// Whether a question that is open since so long is repeated in this round. Where few are known, it is in each. Where many are, it is once
@@ -158,9 +162,9 @@ impl Pace {
     pub(super) const fn begin_round(&mut self, rows: usize) {
         self.open = 0;
         self.is_late = false;
-        self.has_many = rows > FIRST as usize;
+        self.has_many = rows > self.first;
         if !self.has_many && self.is_slow() {
-            self.room = FIRST;
+            self.room = self.first;
         }
     }
 
@@ -186,14 +190,17 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(1);
+    const FIRST: usize = Budgets::USUAL.first_echoes;
+    const MOST: usize = Budgets::USUAL.max_echoes;
+    const MAX_REPEATS: usize = Budgets::USUAL.max_repeats;
 
-    fn asked(pace: &mut Pace) -> u32 {
+    fn asked(pace: &mut Pace) -> usize {
         (0..).find(|_| !pace.ask()).unwrap_or(0)
     }
 
     #[test]
     fn prompt_answers_let_more_be_asked() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         assert_eq!(asked(&mut pace), FIRST);
         assert!(pace.has_waiting() && !pace.has_room());
         for _ in 0..FIRST {
@@ -208,7 +215,7 @@ mod tests {
 
     #[test]
     fn answers_that_take_their_time_let_no_more_be_asked_than_at_first() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         assert_eq!(asked(&mut pace), FIRST);
         for _ in 0..FIRST {
             pace.on_answer(INTERVAL / 2, INTERVAL);
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn all_rows_are_looked_at_once_for_endpoints_that_wait() {
-        let mut pace = Pace { next: 3, has_waiting: true, ..Pace::new(true) };
+        let mut pace = Pace { next: 3, has_waiting: true, ..Pace::new(true, &Budgets::USUAL) };
         let rows = core::iter::from_fn(|| pace.next_row(1, 5));
         assert_eq!(rows.collect::<alloc::vec::Vec<_>>(), [3, 4, 1, 2]);
         assert!(!pace.has_waiting());
@@ -233,7 +240,7 @@ mod tests {
 
     #[test]
     fn questions_are_repeated_more_seldom_where_many_are_known_and_answers_are_late() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         let repeated =
             |pace: &Pace| (1..10).filter(|round| pace.repeats(INTERVAL * *round, INTERVAL)).count();
         assert_eq!(repeated(&pace), 9);
@@ -250,7 +257,7 @@ mod tests {
             pace.on_open(INTERVAL * rounds, INTERVAL, false);
             pace.open
         };
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         assert_eq!((counts(&mut pace, 1), counts(&mut pace, 2)), (1, 0));
         pace.on_answer(INTERVAL * 3, INTERVAL);
         assert_eq!((counts(&mut pace, 5), counts(&mut pace, 6)), (1, 0));
@@ -264,7 +271,7 @@ mod tests {
 
     #[test]
     fn where_answers_are_late_few_questions_are_repeated_in_a_round() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         assert_eq!(pace.max_repeats(), MAX_REPEATS);
         for most in [8, 4, 2, 1, 1] {
             pace.begin_round(100);
@@ -275,7 +282,7 @@ mod tests {
 
     #[test]
     fn where_messages_get_lost_questions_are_asked_again_soon() {
-        let mut pace = Pace::new(false);
+        let mut pace = Pace::new(false, &Budgets::USUAL);
         pace.on_late_answer(INTERVAL);
         pace.begin_round(100);
         pace.on_open(INTERVAL * LATE, INTERVAL, true);
@@ -285,7 +292,7 @@ mod tests {
 
     #[test]
     fn late_answers_halve_the_questions_once_a_round() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         for room in [16, 8, 4, 2, 2] {
             pace.begin_round(100);
             for _ in 0..FIRST {
@@ -297,9 +304,9 @@ mod tests {
 
     #[test]
     fn where_few_are_known_all_are_asked_at_once() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         for _ in 0..3 {
-            pace.begin_round(FIRST as usize);
+            pace.begin_round(FIRST);
             pace.on_open(INTERVAL * LATE, INTERVAL, true);
             assert!(!pace.is_slow());
         }
@@ -308,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_dead_take_no_room_for_long() {
-        let mut pace = Pace::new(true);
+        let mut pace = Pace::new(true, &Budgets::USUAL);
         assert_eq!(asked(&mut pace), FIRST);
         pace.begin_round(100);
         for _ in 0..FIRST {

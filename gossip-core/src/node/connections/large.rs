@@ -128,7 +128,10 @@ impl Connections {
 
     /// Lets a peer wait until there is room for a message of `needed` bytes; false if there never will be.
     pub(in crate::node) fn defer_large(&mut self, to: Endpoint, needed: usize) -> bool {
-        if needed == 0 || needed > self.limits.max_large_bytes || self.deferred.len() >= super::MAX_DEFERRED {
+        if needed == 0
+            || needed > self.limits.max_large_bytes
+            || self.deferred.len() >= self.limits.max_deferred
+        {
             return false;
         }
         if !self.deferred.contains(&to) {

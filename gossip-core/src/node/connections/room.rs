@@ -40,9 +40,6 @@ const MAX_DOUBLINGS_MET: u8 = 3;
 /// After how many rounds without an exchange a connection may be closed.
 pub(super) const UNUSED_ROUNDS: u32 = 300;
 
-/// How many of those are closed at one look, at most.
-const UNUSED_AT_ONCE: usize = 16;
-
 /// How many counters there are for the addresses that connections come from.
 const CROWDS: usize = 256;
 
@@ -272,7 +269,7 @@ impl Connections {
     ///
     /// Deviation: Cassandra keeps each connection for as long as the peer is a member.
     pub(in crate::node) fn close_unused(&mut self, now: Timestamp) {
-        for _ in 0..UNUSED_AT_ONCE {
+        for _ in 0..self.limits.max_closed {
             if self.used_places() <= self.limits.max_connections / 2 {
                 return;
             }
