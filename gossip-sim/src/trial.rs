@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gossip_core::{
-    ApplicationState, Budgets, ConfigBuilder, DownCause, Event, Gossiper, Pulse, Standing, Stats,
+    ApplicationState, Budgets, ConfigBuilder, DownCause, Event, Gossiper, Phase, Pulse, Standing, Stats,
 };
 
 use crate::builder::Builder;
@@ -379,6 +379,10 @@ impl Trial {
         self.cluster.view().gossiper(host).is_some()
     }
 
+    fn is_stopping(&self, host: usize) -> bool {
+        self.cluster.view().gossiper(host).is_some_and(|gossiper| gossiper.phase() == Phase::Stopping)
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.rng.below(bound as u64)).unwrap_or(0)
     }
@@ -441,7 +445,8 @@ impl Trial {
                 self.trace(|| format!("host {host} loses what it has stored"));
             }
             Trouble::Churn | Trouble::Wipe => self.restart(host),
-            Trouble::Pause if self.runs(host) => {
+            // Who stops has enough time for that before all is well. A pause would take it.
+            Trouble::Pause if self.runs(host) && !self.is_stopping(host) => {
                 let until = self.round + PAUSE;
                 self.paused[host] = Some(until);
                 self.troubled[host] = until;
