@@ -263,6 +263,28 @@ fn an_echo_is_answered_under_its_id() {
 }
 
 #[test]
+fn in_a_crowd_who_asks_is_asked_back_at_once() {
+    // Two are a crowd where one may be asked at first.
+    for (may_be_asked, asks_back) in [(1, true), (32, false)] {
+        let mut a =
+            Driven::new(builder(A, 100).change_budgets(|budgets| budgets.first_echoes = may_be_asked));
+        a.learn(B, &state(100, 1));
+        // B does not answer, and is not asked any more.
+        a.advance(Duration::from_secs(15));
+        assert_eq!((requests(&a.round()), a.standing(B)), (vec![], Some(Standing::Unreachable)));
+        a.hand_under(77, endpoint(B), &REQUEST);
+        let sent = a.sent();
+        assert_eq!(sent[0], Sent { to: endpoint(B), id: 77, content: RESPONSE });
+        let ids = requests(&sent);
+        assert_eq!((sent.len(), ids.len()), if asks_back { (2, 1) } else { (1, 0) });
+        for id in ids {
+            a.hand_under(id, endpoint(B), &RESPONSE);
+        }
+        assert_eq!(a.standing(B) == Some(Standing::Live), asks_back);
+    }
+}
+
+#[test]
 fn h10_answer_after_ten_seconds_is_too_late() {
     let mut a = Driven::new(builder(A, 100).seed(endpoint(C)));
     a.learn(B, &state(100, 1));
