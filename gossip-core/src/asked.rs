@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::version::{Generation, Version};
 use crate::wire::{Full, Writer};
 
-/// One of so many places may be for a state that this node did not request.
+/// At most one of so many places, rounded up, is for states that this node did not request.
 const WANTED_SHARE: usize = 4;
 
 /// How many times as long as others a peer waits for another turn that had one and did not answer.
@@ -466,6 +466,20 @@ mod tests {
         assert_eq!(send_wanted(&mut asked, at(11)), 1);
         assert!(asked.is_asked(endpoint(3)));
         assert!(asked.take(endpoint(3), PEER, at(12)));
+    }
+
+    #[test]
+    fn with_a_single_place_requests_displace_each_other() {
+        let mut asked = Asked::new(7, 1, Duration::from_secs(10), Duration::from_secs(1));
+        let generation = Generation::new(1);
+        asked.want(endpoint(1), generation, at(0));
+        asked.want(endpoint(2), generation, at(0));
+        assert!(!asked.ask(endpoint(3), generation, PEER, at(0)), "the place is for what is wanted");
+        assert_eq!(send_wanted(&mut asked, at(0)), 1);
+        assert!(!asked.ask(endpoint(3), generation, PEER, at(1)), "a peer does not displace its own");
+        assert!(asked.ask(endpoint(3), generation, OTHER, at(1)));
+        assert_eq!((asked.entries.len(), asked.is_asked(endpoint(1))), (1, false));
+        assert!(asked.take(endpoint(3), OTHER, at(2)));
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Budgets that no configuration sets.
+//! Bounds on work and memory that no configuration sets.
 
-/// How much is done at once, or remembered, where the sizes of real clusters call for one figure.
+/// How much a node does at once or remembers, where one number suits clusters of all sizes.
 ///
-/// A simulation may lower them with the feature `buggify`. Then 20 nodes meet what else only thousands do: lists that are full, requests that
-/// displace each other, endpoints that have to wait until they are asked whether they live. All promises hold with one of each, and things only
-/// take longer. But for one: with [`max_entries`](Self::max_entries) far below half of the endpoints, heartbeats come too late.
+/// A simulation may lower these numbers (feature `buggify`). Then 20 nodes reach bounds that otherwise only thousands of nodes reach: full
+/// lists, requests that displace each other, endpoints that wait for their echo. With one of each, everything takes longer, and nothing else
+/// changes. There is one exception: if [`max_entries`](Self::max_entries) is far below half of the endpoints, heartbeats come too late.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Budgets {
-    /// Endpoints that are remembered as requested from version 0 on. A quarter of them may wait for their request. Default 1,024.
+    /// Endpoints that are remembered as requested from version 0 on. A quarter of them, rounded up, may wait for their request. Default 1,024.
     pub max_requests: usize,
     /// Endpoints that one exchange may ask for or tell of, of those known to both sides. Default 4,368: as many as an ACK has room to ask for.
     pub max_entries: usize,
@@ -25,13 +25,14 @@ pub struct Budgets {
     pub max_echoes: usize,
     /// Such questions that are repeated in one round. Default 256.
     pub max_repeats: usize,
-    /// Rows of the table that are searched in one round for an endpoint to probe, and at one answer for one that waits to be asked. Default 256.
+    /// Rows of the table that are searched in one round for an endpoint to probe, and in each round and at each answer for one that waits for
+    /// its echo. Default 256.
     pub max_rows: usize,
     /// Packets that are kept to answer strangers with. Default 64.
     pub max_greetings: usize,
     /// Peers that may wait for room for a large message. Default 64.
     pub max_deferred: usize,
-    /// Unused connections that are closed in one round. Default 16.
+    /// Unused connections that are closed at one look, once a second. Default 16.
     pub max_closed: usize,
 }
 
@@ -51,20 +52,22 @@ impl Budgets {
         max_closed: 16,
     };
 
-    /// One at least of each: with none, nothing would ever be done.
-    pub(crate) fn at_least_one(self) -> Self {
+    /// The same within bounds: at least one of each, or nothing would ever be done; at most the usual number, so that memory stays bounded.
+    pub(crate) fn within_bounds(self) -> Self {
+        let usual = Self::USUAL;
+        let max_echoes = self.max_echoes.clamp(1, usual.max_echoes);
         Self {
-            max_requests: self.max_requests.max(1),
-            max_entries: self.max_entries.max(1),
-            max_unknown: self.max_unknown.max(1),
-            max_news: self.max_news.max(1),
-            first_echoes: self.first_echoes.max(1),
-            max_echoes: self.max_echoes.max(1),
-            max_repeats: self.max_repeats.max(1),
-            max_rows: self.max_rows.max(1),
-            max_greetings: self.max_greetings.max(1),
-            max_deferred: self.max_deferred.max(1),
-            max_closed: self.max_closed.max(1),
+            max_requests: self.max_requests.clamp(1, usual.max_requests),
+            max_entries: self.max_entries.clamp(1, usual.max_entries),
+            max_unknown: self.max_unknown.clamp(1, usual.max_unknown),
+            max_news: self.max_news.clamp(1, usual.max_news),
+            first_echoes: self.first_echoes.clamp(1, usual.first_echoes.min(max_echoes)),
+            max_echoes,
+            max_repeats: self.max_repeats.clamp(1, usual.max_repeats),
+            max_rows: self.max_rows.clamp(1, usual.max_rows),
+            max_greetings: self.max_greetings.clamp(1, usual.max_greetings),
+            max_deferred: self.max_deferred.clamp(1, usual.max_deferred),
+            max_closed: self.max_closed.clamp(1, usual.max_closed),
         }
     }
 }
@@ -72,5 +75,18 @@ impl Budgets {
 impl Default for Budgets {
     fn default() -> Self {
         Self::USUAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_lowered_to_one_at_least_and_never_raised() {
+        assert_eq!(Budgets::USUAL.within_bounds(), Budgets::USUAL);
+        let given = Budgets { max_requests: usize::MAX, max_rows: 0, max_echoes: 4, ..Budgets::USUAL };
+        let expected = Budgets { max_rows: 1, max_echoes: 4, first_echoes: 4, ..Budgets::USUAL };
+        assert_eq!(given.within_bounds(), expected, "no more are asked at first than at most");
     }
 }

@@ -356,7 +356,7 @@ impl<M> ConfigBuilder<M> {
         change_datagrams: datagrams, Datagrams;
     }
 
-    /// Changes some budgets, and leaves the others as they are. Less than one counts as one. For simulations.
+    /// Lowers some budgets, and leaves the others as they are: to one at least. None is raised. For simulations.
     #[cfg(feature = "buggify")]
     pub fn change_budgets(mut self, change: impl FnOnce(&mut Budgets)) -> Self {
         change(&mut self.budgets);
@@ -478,7 +478,7 @@ impl<M> ConfigBuilder<M> {
             interval,
             detector,
             limits: self.limits,
-            budgets: self.budgets.at_least_one(),
+            budgets: self.budgets.within_bounds(),
             timeouts: self.timeouts,
             membership,
             datagrams: self.datagrams,

@@ -196,6 +196,9 @@ impl Node {
     }
 
     /// Takes a connection that was accepted on the listening socket, and names it. `None` if there are too many, or its address may have none: drop it.
+    ///
+    /// Another connection may give way to it. Until [`poll`](Self::poll) returns the [`Output::Close`] of that, the driver has one more than
+    /// [`Limits::max_connections`](crate::Limits::max_connections).
     #[must_use = "a connection without a name is to be closed"]
     pub fn accept(&mut self, now: Timestamp) -> Option<ConnectionId> {
         self.accept_from(now, None)

@@ -39,8 +39,8 @@ const JUMP: u64 = 3_600;
 /// By how many parts of a million a wall clock runs fast or slow, at the most.
 const DRIFT: u64 = 100_000;
 
-/// After so many rounds of calm no node hears anything new of an address where nothing runs. All agree after 15 rounds at the most, so that
-/// by then all have heard what there was to hear.
+/// After so many rounds of calm no node hears anything new of an address where nothing runs. In bands of 10,000 seeds,
+/// 99 of 100 runs agree within 14 rounds, and the slowest within 25; what is slow then is something else than such an address.
 const LAST_NEWS: u32 = 20;
 
 /// What a SYN without digests takes at the most in a trial, and a digest, in bytes.
@@ -132,8 +132,8 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// What goes wrong.
     pub troubles: Vec<Trouble>,
-    /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`]
-    /// and [`Limits`](gossip_core::Limits).
+    /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`],
+    /// [`Limits`](gossip_core::Limits) and, in half of the seeds, [`Budgets`].
     pub is_tight: bool,
 }
 
@@ -141,10 +141,10 @@ impl Plan {
     /// The greatest phi that a node has of an endpoint that it finds live, some rounds after all trouble.
     ///
     /// The threshold is 8, and each node looks at all others once a round. In a round phi grows by 0.43 divided by the mean interval, which is
-    /// at least nine tenths of a round. It is twice as high while packets get lost, and while answers are late in a crowd: more than 32 endpoints,
-    /// or than the budget of a node with little room.
+    /// at least nine tenths of a round. Over packets it is twice as high while they get lost. It is also twice as high while answers are late
+    /// in a crowd: more than 32 addresses, of which each host has two, or more than a low budget.
     const fn greatest_phi(&self) -> f64 {
-        let is_crowd = self.is_tight || self.nodes > 32;
+        let is_crowd = self.is_tight || 2 * self.nodes > 32;
         match self.carrier {
             Carrier::Messages | Carrier::Internode if !is_crowd => 8.5,
             _ => 16.5,
@@ -445,7 +445,7 @@ impl Trial {
                 self.trace(|| format!("host {host} loses what it has stored"));
             }
             Trouble::Churn | Trouble::Wipe => self.restart(host),
-            // Who stops has enough time for that before all is well. A pause would take it.
+            // A stop that begins has enough rounds before the calm. A pause would take them.
             Trouble::Pause if self.runs(host) && !self.is_stopping(host) => {
                 let until = self.round + PAUSE;
                 self.paused[host] = Some(until);
@@ -687,7 +687,7 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
     let addresses = 2 * nodes;
     let room = SYN_HEAD + addresses * DIGEST + between(&mut common, 0, 2_000);
     let packet = between(&mut common, 700, 1_400);
-    // A node that does little at once does not run short of dials, so both are not tried together always.
+    // A node that does little at once seldom runs short of dials. So only half of the seeds lower both.
     let is_buggified = common.percent(50);
     let configure = move |host: usize, config: ConfigBuilder| {
         let mut rng = Rng::split(seed, 0x7469_6768_0000 + host as u64);
@@ -732,7 +732,7 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
     builder.room(room).configure(configure)
 }
 
-/// Makes half of the budgets of a node tiny, so that few nodes meet what else only thousands do.
+/// Makes half of the budgets of a node tiny, so that few nodes reach bounds that otherwise only thousands reach.
 fn buggify(budgets: &mut Budgets, nodes: usize, seed: u64, host: usize) {
     let mut rng = Rng::split(seed, 0x6275_6767_0000 + host as u64);
     let mut lower = |budget: &mut usize, low: usize, high: usize| {
@@ -805,13 +805,13 @@ mod tests {
             let (heard_ago, latest) = (heard_ago.map(Duration::from_secs), Duration::from_secs(20));
             is_outlived(phi, heard_ago, latest, plan.greatest_phi())
         };
-        let (messages, packets) = ((Carrier::Messages, 20, false), (Carrier::Datagram, 20, false));
+        let (messages, packets) = ((Carrier::Messages, 16, false), (Carrier::Datagram, 16, false));
         assert!(!outlived(Some(8.1), Some(20), messages), "it is convicted in the next round");
         assert!(outlived(Some(8.1), Some(19), messages), "a heartbeat came later than all news");
-        for few in [messages, (Carrier::Internode, 32, false)] {
+        for few in [messages, (Carrier::Internode, 16, false)] {
             assert!(outlived(Some(9.0), Some(30), few));
         }
-        for doubts in [packets, (Carrier::Internode, 33, false), (Carrier::Messages, 20, true)] {
+        for doubts in [packets, (Carrier::Internode, 17, false), (Carrier::Messages, 16, true)] {
             assert!(
                 !outlived(Some(9.0), Some(30), doubts),
                 "while packets get lost, or answers are late in a crowd"

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Messages overtake each other; over internode none does
     #[arg(long)]
     reorder: bool,
-    /// Nodes have as little room as they can do with: tables, messages, packets, connections; in half of the seeds they do little at once, too
+    /// Nodes have as little room as they can do with: tables, messages, packets, connections; in half of the seeds, also few requests and echoes at once
     #[arg(long)]
     tight: bool,
     /// The longest that a message travels, in milliseconds

@@ -118,7 +118,7 @@ struct Limits {
     unused: Duration,
     /// How many peers may wait for room to be sent a large message.
     max_deferred: usize,
-    /// How many unused connections are closed in a round.
+    /// How many unused connections are closed at one look.
     max_closed: usize,
 }
 

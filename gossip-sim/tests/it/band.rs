@@ -81,6 +81,25 @@ fn a_calm_cluster_convicts_nobody() {
     );
 }
 
+/// Seeds in which a node was paused while it stopped: it stopped after all was well, and nobody started it again.
+#[test]
+fn a_stopping_node_is_not_paused() {
+    for seed in [3_819, 5_950] {
+        let plan = Plan {
+            nodes: 20,
+            rounds: 120,
+            carrier: Carrier::Internode,
+            loss_percent: 0,
+            duplicate_percent: 0,
+            reorders: false,
+            latency: (Duration::from_millis(1), Duration::from_millis(10)),
+            troubles: Trouble::ALL.to_vec(),
+            is_tight: false,
+        };
+        assert_eq!(Trial::run(&plan, seed).violations, [""; 0], "{seed}");
+    }
+}
+
 /// How often something was counted in trials of all troubles, in which nodes have little room or as much as by default; and what failed.
 fn counted(carrier: Carrier, is_tight: bool, counter: impl Fn(&Stats) -> u64) -> (u64, Vec<String>) {
     let plan = Plan { nodes: 20, rounds: 60, carrier, is_tight, troubles: Trouble::ALL.to_vec(), ..plan(3) };

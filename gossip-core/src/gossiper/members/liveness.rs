@@ -31,7 +31,7 @@ impl Membership<'_> {
     ///
     /// Deviation: a stopped endpoint is not asked again before it returns with a greater generation.
     ///
-    /// Deviation: Cassandra asks all at once. Here an endpoint waits while more than 32 questions are open (`Pace`).
+    /// Deviation: Cassandra asks all at once. Here an endpoint waits while as many questions are open as `Pace` permits: 32 at first.
     pub(in super::super) fn verify(&mut self, slot: Slot) {
         if self.is_unproven(slot) && self.members.pace.ask() {
             self.ask_for_echo(slot);

@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::budgets::Budgets;
 use crate::time::Peak;
 
-/// How many questions may be open at least. How many at first and at most, the budgets say.
+/// How many questions may be open at least, unless fewer may be open at first. The budgets say how many at first, and at most.
 const LEAST: usize = 2;
 
 /// A prompt answer takes less than an interval divided by this.
@@ -136,8 +136,9 @@ impl Pace {
     }
 
     /// How many questions may be repeated in a round.
-    pub(super) const fn max_repeats(&self) -> usize {
-        if self.is_slow() && self.is_reliable { self.room / 2 } else { self.max_repeats }
+    pub(super) fn max_repeats(&self) -> usize {
+        let are_few = self.is_slow() && self.is_reliable;
+        if are_few { (self.room / 2).clamp(1, self.max_repeats) } else { self.max_repeats }
     }
 
     /// For how long a question counts as open.
@@ -180,7 +181,7 @@ impl Pace {
         }
         if waited >= interval.saturating_mul(LATE) && lives && self.has_many && !self.is_late {
             self.is_late = true;
-            self.room = (self.room / 2).max(LEAST);
+            self.room = (self.room / 2).max(LEAST.min(self.first));
         }
     }
 }
@@ -277,6 +278,19 @@ mod tests {
             pace.begin_round(100);
             pace.on_open(INTERVAL * LATE, INTERVAL, true);
             assert_eq!(pace.max_repeats(), most);
+        }
+    }
+
+    #[test]
+    fn the_least_budgets_are_kept_however_answers_come() {
+        let budgets = Budgets { first_echoes: 1, max_echoes: 1, max_repeats: 1, ..Budgets::USUAL };
+        let mut pace = Pace::new(true, &budgets);
+        for _ in 0..3 {
+            pace.begin_round(100);
+            pace.on_open(INTERVAL * LATE, INTERVAL, true);
+            assert_eq!((pace.room, pace.max_repeats()), (1, 1));
+            pace.on_answer(INTERVAL / 8, INTERVAL);
+            assert_eq!(pace.room, 1);
         }
     }
 

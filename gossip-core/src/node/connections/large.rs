@@ -126,15 +126,14 @@ impl Connections {
         kept.is_some()
     }
 
-    /// Lets a peer wait until there is room for a message of `needed` bytes; false if there never will be.
+    /// Lets a peer wait until there is room for a message of `needed` bytes; false if there never will be, or too many wait.
     pub(in crate::node) fn defer_large(&mut self, to: Endpoint, needed: usize) -> bool {
-        if needed == 0
-            || needed > self.limits.max_large_bytes
-            || self.deferred.len() >= self.limits.max_deferred
-        {
+        let is_waiting = self.deferred.contains(&to);
+        let is_full = self.deferred.len() >= self.limits.max_deferred;
+        if needed == 0 || needed > self.limits.max_large_bytes || (is_full && !is_waiting) {
             return false;
         }
-        if !self.deferred.contains(&to) {
+        if !is_waiting {
             self.deferred.push_back(to);
         }
         true
