@@ -768,7 +768,7 @@ mod tests {
             exchange.outbox.list_mut(list).gives().map(Entry::slot).collect::<Vec<_>>(),
             [Slot::from_number(1)]
         );
-        exchange.outbox.due(PEER).unwrap().shadow_reply = Some(1);
+        exchange.outbox.due(PEER).unwrap().shadow_reply = Some(outbox::Everything::From(1));
         assert!(exchange.goes_on_from_a_row());
     }
 

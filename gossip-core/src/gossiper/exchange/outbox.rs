@@ -75,8 +75,8 @@ pub(super) struct Due {
     pub(super) shadow_syn: bool,
     /// The question for the identifier of the cluster's metadata.
     pub(super) metadata_request: bool,
-    /// Everything: in one message, or from this place on in several.
-    pub(super) shadow_reply: Option<u32>,
+    /// Everything, in one message or several.
+    pub(super) shadow_reply: Option<Everything>,
     pub(super) ack: Option<ListId>,
     /// How many bytes of bodies the ACK may take together, if its receiver has not proven its address.
     pub(super) ack_limit: Option<u32>,
@@ -193,6 +193,21 @@ impl Due {
     /// The id of an echo to be answered, the oldest first.
     pub(super) fn pop_echo_response(&mut self) -> Option<u64> {
         self.echo_responses.pop()
+    }
+}
+
+/// How much of everything is still to be told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Everything {
+    /// All of it: no message has told any.
+    All,
+    /// What a message before could not tell: from this row on, which may be the first.
+    From(u32),
+}
+
+impl Everything {
+    const fn has_begun(self) -> bool {
+        matches!(self, Self::From(_))
     }
 }
 
@@ -319,7 +334,7 @@ impl Outbox {
 
     /// Whether everything is being sent to a peer, in several messages, and goes on from some row: none may move until it is over.
     pub(super) fn goes_on_from_a_row(&self) -> bool {
-        self.peers.iter().any(|peer| peer.due.shadow_reply.is_some_and(|row| row > 0))
+        self.peers.iter().any(|peer| peer.due.shadow_reply.is_some_and(Everything::has_begun))
     }
 
     /// Notes a SYN in so many messages at most.
@@ -332,7 +347,7 @@ impl Outbox {
     }
 
     pub(super) fn shadow_reply(&mut self, to: Endpoint) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.shadow_reply = Some(0))
+        self.owe(to, |due| due.shadow_reply = Some(Everything::All))
     }
 
     /// Notes an ACK about the endpoints of `list`, which goes back to the pool when it is written or replaced.
@@ -660,7 +675,7 @@ mod tests {
         assert!(matches!(large, Some(LargeDue::State(entry)) if entry.slot() == Slot::from_number(1)));
         outbox.shadow_reply(endpoint(2)).unwrap();
         assert!(!outbox.goes_on_from_a_row(), "it has not begun");
-        outbox.due(endpoint(2)).unwrap().shadow_reply = Some(3);
+        outbox.due(endpoint(2)).unwrap().shadow_reply = Some(Everything::From(0));
         assert!(outbox.goes_on_from_a_row());
     }
 

@@ -5,7 +5,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::outbox::{Due, LargeDue, ListId, Reply, SynDue};
+use super::outbox::{Due, Everything, LargeDue, ListId, Reply, SynDue};
 use super::{Coverage, Exchange, QUESTION_ID};
 use crate::application_state::ApplicationState;
 use crate::config::{Config, Transport};
@@ -170,9 +170,9 @@ impl Writing<'_> {
             let is_empty = !is_first && out.len() <= 8;
             return self.finish_states(to, Verb::GOSSIP_DIGEST_ACK, written, is_empty);
         }
-        if let Some(at) = due.shadow_reply.take() {
+        if let Some(left) = due.shadow_reply.take() {
             if self.rest() == Rest::Follows {
-                return self.encode_part_of_shadow_reply(to, at, receiver, out);
+                return self.encode_part_of_shadow_reply(to, left, receiver, out);
             }
             if out.atomically(|out| self.encode_shadow_reply(receiver, out)).is_err() {
                 // The asking node takes the first answer as complete, so it is one message of any size.
@@ -494,12 +494,15 @@ impl Writing<'_> {
     fn encode_part_of_shadow_reply(
         &mut self,
         to: Endpoint,
-        at: u32,
+        left: Everything,
         receiver: &Receiver,
         out: &mut Writer<'_>,
     ) -> Option<Outgoing> {
         let asker = self.table.find(to);
-        let begin = at as usize;
+        let (is_first, begin) = match left {
+            Everything::All => (true, 0),
+            Everything::From(row) => (false, row as usize),
+        };
         let everything = Version::new(i32::MIN);
         let (table, scratch) = (self.table, &mut self.exchange.scratch);
         let mut next = None;
@@ -507,7 +510,7 @@ impl Writing<'_> {
             out.i32(0)?;
             let count = out.reserve_i32()?;
             let mut written = 0;
-            if let Some(asker) = asker.filter(|_| begin == 0) {
+            if let Some(asker) = asker.filter(|_| is_first) {
                 written += i32::from(delta::encode_part(table, asker, everything, scratch, receiver, out));
             }
             for slot in table.places().skip(begin) {
@@ -520,7 +523,7 @@ impl Writing<'_> {
                     // It fits no message whole. The rest of it is asked for later.
                     written += i32::from(delta::encode_part(table, slot, everything, scratch, receiver, out));
                 } else {
-                    next = Some(slot.number());
+                    next = Some(Everything::From(slot.number()));
                     break;
                 }
             }

@@ -130,7 +130,7 @@ impl Rig {
         let mut messages = Vec::new();
         while let Some((written, body)) = self.message(V12, room) {
             assert_eq!(written, verb);
-            assert!(body.len() <= room);
+            assert!(body.len() <= room && messages.len() < 1_000);
             let states = match Message::decode(verb, &body, V12).unwrap().unwrap() {
                 Message::Ack(ack) => ack.states,
                 Message::Ack2(ack2) => ack2.states,
@@ -590,6 +590,21 @@ fn over_packets_everything_is_told_once_first_what_is_known_of_the_asking_node()
         vec![whole(7), whole(8)],
     ];
     assert_eq!(told, expected);
+    assert!(!rig.exchange.is_due(PEER));
+}
+
+#[test]
+fn over_packets_everything_is_told_once_even_if_the_asking_node_and_we_fit_no_packet_together() {
+    let mut rig = Rig::in_packets(1);
+    for endpoint in [PEER, LOCAL] {
+        let slot = rig.table.find(endpoint).unwrap_or_else(|| rig.insert(endpoint, 3));
+        rig.table.reserve_values(slot, 1, 250);
+        let text = "x".repeat(250);
+        _ = rig.table.set_value(slot, STATUS, JavaStr::from_checked(text.as_bytes()), Version::new(2));
+    }
+    rig.exchange.shadow_reply(PEER, &mut rig.journal);
+    let told = rig.told(Verb::GOSSIP_DIGEST_ACK, 400);
+    assert_eq!(told, [vec![(PEER, vec![2])], vec![(LOCAL, vec![2]), (other(1), vec![])]]);
     assert!(!rig.exchange.is_due(PEER));
 }
 
