@@ -52,6 +52,8 @@ pub(crate) struct Asked {
     lifetime: Duration,
     /// How long one peer has for its answer before another is asked.
     patience: Duration,
+    /// How many SYNs have asked.
+    syns: u32,
     /// How many endpoints are remembered. If there are more, peers share the places: the peer with the most requests gives way.
     max: usize,
 }
@@ -88,6 +90,8 @@ struct Question {
     before: Option<Endpoint>,
     /// Who had a turn: a bit of each.
     tried: u32,
+    /// The number of the SYN that asked; 0 for an ACK.
+    syn: u32,
 }
 
 /// A peer with open requests.
@@ -100,7 +104,7 @@ struct Askee {
 
 impl Question {
     const fn new(whom: Endpoint, now: Timestamp) -> Self {
-        Self { whom, since: now, last: now, before: None, tried: 0 }
+        Self { whom, since: now, last: now, before: None, tried: 0, syn: 0 }
     }
 }
 
@@ -115,6 +119,7 @@ impl Asked {
             askees: Vec::with_capacity(max),
             lifetime,
             patience,
+            syns: 0,
             max,
         }
     }
@@ -279,9 +284,9 @@ impl Asked {
         self.find(endpoint).is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(_)))
     }
 
-    /// Whether everything of `endpoint` was asked for just now, and of this peer.
-    pub(crate) fn is_asked_now(&self, endpoint: Endpoint, whom: Endpoint, now: Timestamp) -> bool {
-        let is_it = |question: Question| question.whom == whom && question.last == now;
+    /// Whether the latest SYN asks for everything of `endpoint`.
+    pub(crate) fn is_in_syn(&self, endpoint: Endpoint) -> bool {
+        let is_it = |question: Question| question.syn == self.syns;
         self.find(endpoint)
             .is_some_and(|at| matches!(self.entries[at].stage, Stage::Asked(question) if is_it(question)))
     }
@@ -384,6 +389,7 @@ impl Asked {
         out: &mut Writer<'_>,
     ) -> i32 {
         let mut written = 0;
+        self.syns = self.syns.checked_add(1).unwrap_or(1);
         for at in 0..self.entries.len() {
             if self.wanted == 0 {
                 break;
@@ -397,7 +403,8 @@ impl Asked {
             if digest.encode(codec, out) == Err(Full) {
                 break;
             }
-            self.replace(at, Entry { stage: Stage::Asked(Question::new(whom, now)), ..entry });
+            let question = Question { syn: self.syns, ..Question::new(whom, now) };
+            self.replace(at, Entry { stage: Stage::Asked(question), ..entry });
             written += 1;
         }
         written
@@ -588,14 +595,15 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_known_by_its_endpoint_peer_and_time() {
+    fn what_the_latest_syn_asks_for_is_known_apart_from_what_an_ack_asks_for_at_the_same_time() {
         let mut asked = asked();
         assert!(asked.ask(endpoint(1), Generation::new(1), PEER, at(0)));
-        assert_eq!([1, 2].map(|n| asked.is_asked(endpoint(n))), [true, false]);
-        assert!(asked.is_asked_now(endpoint(1), PEER, at(0)));
-        assert!(!asked.is_asked_now(endpoint(1), OTHER, at(0)));
-        assert!(!asked.is_asked_now(endpoint(1), PEER, at(1)));
-        assert!(!asked.is_asked_now(endpoint(2), PEER, at(0)));
+        asked.want(endpoint(2), Generation::new(1), at(0));
+        assert_eq!(send_wanted(&mut asked, at(0)), 1);
+        assert_eq!([1, 2, 3].map(|n| asked.is_asked(endpoint(n))), [true, true, false]);
+        assert_eq!([1, 2, 3].map(|n| asked.is_in_syn(endpoint(n))), [false, true, false]);
+        assert_eq!(send_wanted(&mut asked, at(0)), 0);
+        assert!(!asked.is_in_syn(endpoint(2)), "of an earlier one");
     }
 
     #[test]

@@ -415,11 +415,10 @@ impl Writing<'_> {
         }
         let has_first = syn.news > 0;
         // Endpoints that this message requests from version 0, or lists already, are not listed a second time.
-        let now = self.clock.now();
         let is_left = |slot: Slot| {
             slot != Slot::FIRST
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
-                && !(wanted > 0 && self.exchange.asked.is_asked_now(table.endpoint(slot), to, now))
+                && !(wanted > 0 && self.exchange.asked.is_in_syn(table.endpoint(slot)))
                 && !(has_first && self.exchange.news.is_listed(slot))
                 && !(full > 0 && is_doubtful(table, slot) && table.endpoint(slot) != to)
         };
