@@ -101,13 +101,18 @@ fn a_stopping_node_is_not_paused() {
 }
 
 /// How often something was counted in trials of all troubles, in which nodes have little room or as much as by default; and what failed.
+///
+/// A node that starts again counts anew, so the greatest count of each trial is taken.
 fn counted(carrier: Carrier, is_tight: bool, counter: impl Fn(&Stats) -> u64) -> (u64, Vec<String>) {
-    let plan = Plan { nodes: 20, rounds: 60, carrier, is_tight, troubles: Trouble::ALL.to_vec(), ..plan(3) };
+    let plan = Plan { nodes: 20, rounds: 90, carrier, is_tight, troubles: Trouble::ALL.to_vec(), ..plan(3) };
     let (mut count, mut failed) = (0, Vec::new());
-    for seed in 1..=6 {
+    for seed in 1..=5 {
         let mut trial = Trial::new(&plan, seed, false);
-        while trial.step() {}
-        count += trial.counted(&counter);
+        let mut greatest = 0;
+        while trial.step() {
+            greatest = greatest.max(trial.counted(&counter));
+        }
+        count += greatest;
         failed.extend(trial.finish().violations);
     }
     (count, failed)
@@ -127,6 +132,7 @@ fn where_nodes_have_little_room_it_does_not_suffice_and_every_promise_holds() {
     for (carrier, what, counter) in bounds {
         let (with_room, _) = counted(carrier, false, counter);
         let (with_little, failed) = counted(carrier, true, counter);
+        eprintln!("{carrier:?}, {what}: {with_room} and {with_little}");
         assert!(with_little > 10 * with_room, "{carrier:?}, {what}: {with_room} and {with_little}");
         assert_eq!(failed, [""; 0], "{carrier:?}");
     }
