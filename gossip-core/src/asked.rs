@@ -147,7 +147,7 @@ impl Asked {
                 if before.last == now {
                     return false;
                 }
-                question = Question { last: now, ..before };
+                question = Question { last: now, syn: 0, ..before };
             } else {
                 let had_a_turn = before.tried & self.bit(whom) != 0;
                 let patience = self.patience.saturating_mul(if had_a_turn { SECOND_TURN } else { 1 });

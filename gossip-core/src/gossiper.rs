@@ -159,7 +159,7 @@ impl Gossiper {
             Message::Syn(syn) if syn.digests.is_empty() && self.is_of_this_cluster(from, id, syn) => {
                 self.answer_in_shadow(from);
             }
-            Message::Ack(ack) => self.on_shadow_ack(from, ack),
+            Message::Ack(ack) => self.on_shadow_ack(from, id, ack),
             _ => {}
         }
     }

@@ -300,6 +300,7 @@ impl EndpointTable {
             self.endpoints[i] = endpoint;
         }
         self.pulses[i] = Pulse::EMPTY;
+        self.heard[i] = Timestamp::ZERO;
         self.reset(slot, heartbeat);
         self.successors[i] = slot.number();
         self.is_sorted = false;
@@ -649,7 +650,8 @@ impl EndpointTable {
         for pulse in &mut self.pulses {
             pulse.updated = pulse.updated + pause;
         }
-        for heard in &mut self.heard {
+        // Who was never heard is so still.
+        for heard in self.heard.iter_mut().filter(|heard| **heard > Timestamp::ZERO) {
             *heard = *heard + pause;
         }
         for echo in &mut self.echoes {

@@ -10,6 +10,7 @@
 use core::time::Duration;
 
 use super::Gossiper;
+use super::exchange::REST_ID;
 use super::life::{Mode, UNANSWERED, Verdict};
 use super::members::{Source, claimed_status};
 use super::phase::End;
@@ -113,7 +114,7 @@ impl Gossiper {
     }
 
     /// An answer: the whole state of the cluster, or that the other is asking itself.
-    pub(super) fn on_shadow_ack(&mut self, from: Endpoint, ack: &Ack<'_>) {
+    pub(super) fn on_shadow_ack(&mut self, from: Endpoint, id: u64, ack: &Ack<'_>) {
         if !self.is_shadow_reply(from, ack) {
             self.journal.stats.stray_acks += 1;
             return;
@@ -128,6 +129,10 @@ impl Gossiper {
         }
         if self.config.membership.only_asks {
             return self.take_answer(from, ack);
+        }
+        // The first part may still come, or leave it open whether this node may join.
+        if id == REST_ID && self.config.transport == Transport::Datagram {
+            return;
         }
         if is_asking {
             return self.on_peer_asks(from);

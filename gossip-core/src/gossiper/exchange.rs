@@ -37,6 +37,10 @@ use crate::version::{Generation, Known, Version};
 /// The id of the SYN of a node that only asks, by which a node of ours knows it. Ids mean nothing to receivers of a SYN.
 pub(super) const QUESTION_ID: u64 = 0x676f_7373;
 
+/// The id of each part but the first of an answer that holds everything, over packets. Such a part does not say what is known of the node that
+/// asked, so it decides nothing.
+pub(super) const REST_ID: u64 = 0x676f_7374;
+
 /// What is due, and what an exchange needs while it runs.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
@@ -406,8 +410,8 @@ impl Exchange {
     }
 
     /// An endpoint leaves, or is down: the next SYN asks for all of it, where others may have learned more than gossip tells.
-    pub(super) const fn doubt(&mut self) {
-        self.next_full = Timestamp::ZERO;
+    pub(super) fn doubt(&mut self, now: Timestamp) {
+        self.next_full = self.next_full.min(now);
     }
 
     pub(super) fn shutdown(&mut self, to: Endpoint, journal: &mut Journal) {

@@ -220,7 +220,9 @@ impl Members {
     pub(super) fn listen_again(&mut self, now: Timestamp) {
         for slot in self.table.places().skip(1) {
             self.table.set_updated(slot, now);
-            self.table.set_heard(slot, now);
+            if self.table.heard(slot) > Timestamp::ZERO {
+                self.table.set_heard(slot, now);
+            }
             self.table.set_echo(slot, None);
         }
     }
@@ -374,6 +376,8 @@ mod tests {
             if was_heard {
                 rig.members.table.set_heard(slot, Timestamp::from_millis(1));
             }
+            // A pause of our own process is no sign of life.
+            rig.members.table.put_off(Duration::from_secs(6));
             rig.membership().verify(slot);
             let timeout = rig.config.detector.echo_timeout;
             round_after(&mut rig, slot, timeout);

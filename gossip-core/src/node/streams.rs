@@ -630,9 +630,10 @@ impl Streams {
             let (outgoing, body) = match written {
                 Ok((outgoing, body)) => (outgoing, Body::new(body)),
                 Err(needed) => {
-                    self.connections.displace_slow_large(now);
-                    // It waits for others to be done, unless it is too large by itself.
-                    if !self.connections.defer_large(peer, needed) {
+                    // It waits for others to be done, unless it is too large by itself. It waits first: room that is made wakes who waits.
+                    if self.connections.defer_large(peer, needed) {
+                        self.connections.displace_slow_large(now);
+                    } else {
                         gossiper.forget_large(peer);
                     }
                     return false;

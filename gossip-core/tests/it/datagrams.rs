@@ -512,6 +512,36 @@ fn the_shadow_round_finds_that_the_address_is_taken() {
 }
 
 #[test]
+fn the_rest_of_an_answer_decides_nothing_if_it_comes_first() {
+    // What is known of the asking node fills a packet, so the rest comes in another.
+    let of = |config: ConfigBuilder, id: &str| {
+        config.state(ApplicationState::HOST_ID, id).state(ApplicationState::SCHEMA, &"s".repeat(700))
+    };
+    let mut nodes =
+        [Played::new(of(datagrams(A), "seed")), Played::new(of(datagrams(B), "one").seed(endpoint(A)))];
+    for _ in 0..4 {
+        for at in 0..2 {
+            let sent = nodes[at].round();
+            deliver(&mut nodes, sent);
+        }
+    }
+    let [mut seed, _] = nodes;
+    let asks_first = of(datagrams(B), "two").seed(endpoint(A));
+    let mut usurper = Played::new(asks_first.change_membership(|membership| membership.shadow_round = true));
+    let mut parts = 0;
+    let mut sent = usurper.round();
+    while !sent.is_empty() {
+        let answers: Vec<_> = sent.iter().flat_map(|sent| seed.receive(&sent.bytes)).collect();
+        parts = parts.max(answers.len());
+        sent = answers.iter().rev().flat_map(|sent| usurper.receive(&sent.bytes)).collect();
+    }
+    assert_eq!(parts, 2);
+    let told = |is_it: fn(&Event) -> bool| usurper.events.iter().any(is_it);
+    assert!(told(|event| matches!(event, Event::AddressConflict { .. })), "{:?}", usurper.events);
+    assert!(!told(|event| *event == Event::ShadowRoundDone));
+}
+
+#[test]
 fn no_more_bytes_are_sent_than_the_ceiling_allows() {
     let mut cluster = Cluster::new(60).seed(9).datagrams().configure(|_, config| {
         config

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::outbox::{Due, Everything, LargeDue, ListId, Reply, SynDue};
-use super::{Coverage, Exchange, QUESTION_ID};
+use super::{Coverage, Exchange, QUESTION_ID, REST_ID};
 use crate::application_state::ApplicationState;
 use crate::config::{Config, Transport};
 use crate::delta::{self, Receiver, Rest};
@@ -420,7 +420,10 @@ impl Writing<'_> {
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.exchange.asked.is_in_syn(table.endpoint(slot)))
                 && !(has_first && self.exchange.news.is_listed(slot))
-                && !(full > 0 && is_doubtful(table, slot) && table.endpoint(slot) != to)
+                && !(full > 0
+                    && is_doubtful(table, slot)
+                    && table.endpoint(slot) != to
+                    && !self.exchange.asked.is_asked(table.endpoint(slot)))
         };
         let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
@@ -527,12 +530,15 @@ impl Writing<'_> {
                 }
             }
             out.fill(count, written);
-            Ok(())
+            // An empty part would say that we ask, too.
+            if written == 0 { Err(Full) } else { Ok(()) }
         });
         if let Some(due) = self.exchange.outbox.due(to) {
             due.shadow_reply = next;
         }
-        self.finish(Verb::GOSSIP_DIGEST_ACK, written)
+        let outgoing = self.finish(Verb::GOSSIP_DIGEST_ACK, written)?;
+        let id = if is_first { outgoing.id } else { REST_ID };
+        Some(Outgoing { id, ..outgoing })
     }
 
     /// The whole table, or nothing: the asking node takes the first answer as complete.

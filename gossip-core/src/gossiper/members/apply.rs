@@ -178,7 +178,7 @@ impl Membership<'_> {
             let after = self.members.table.status(slot);
             if before != after {
                 if after == StatusKind::Leaving {
-                    self.exchange.doubt();
+                    self.exchange.doubt(self.clock.now());
                 }
                 self.on_status(slot, after);
             }

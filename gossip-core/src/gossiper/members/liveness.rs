@@ -163,7 +163,7 @@ impl Membership<'_> {
         if was != Standing::Live {
             return;
         }
-        self.exchange.doubt();
+        self.exchange.doubt(self.clock.now());
         let endpoint = self.members.table.endpoint(slot);
         self.journal.tell(Event::Down { endpoint, generation: self.members.table.generation(slot), cause });
         // What is under way to it would wait for a connection that may be half open. A graceful stop closes its own.

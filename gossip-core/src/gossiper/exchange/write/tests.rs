@@ -368,7 +368,8 @@ fn all_of_an_endpoint_that_leaves_or_is_down_is_requested_every_ten_intervals() 
         assert_eq!(from_version_0(&syn), if is_asked { &doubtful[..] } else { &[] }, "{ms} ms");
         assert_eq!(listed(&syn), us_and([1, 2, 3, 4, 5, 6, 7, 9, 10]), "each once, but who has stopped");
     }
-    rig.exchange.doubt();
+    let now = rig.clock.now();
+    rig.exchange.doubt(now);
     assert_eq!(from_version_0(&rig.syn(V14, 20)), doubtful, "another is down");
 }
 
@@ -381,7 +382,11 @@ fn all_of_an_endpoint_is_requested_neither_of_itself_nor_twice() {
     assert!(rig.exchange.asked.ask(other(4), GENERATION, other(1), now));
     let syn = rig.syn(V14, 20);
     assert_eq!(from_version_0(&syn), [3, 6].map(other));
-    assert!(syn.iter().any(|digest| digest.endpoint == PEER && digest.max_version == Version::new(3)));
+    for endpoint in [PEER, other(4)] {
+        assert!(
+            syn.iter().any(|digest| digest.endpoint == endpoint && digest.max_version == Version::new(3))
+        );
+    }
 }
 
 /// Such a receiver cannot be asked for what it knows of itself, and does not answer if it is down.
@@ -403,6 +408,13 @@ fn a_syn_to_an_endpoint_that_leaves_or_is_down_asks_only_if_no_other_is_asked_fo
     assert_eq!(requests(unreachable, 20), asked, "there was no other");
     assert_eq!(requests(live, 29), []);
     assert_eq!(requests(live, 30), asked);
+    // A new doubt waits for another receiver as well.
+    rig.clock.advance(at(131));
+    rig.exchange.doubt(at(131));
+    rig.table.set_standing(slot, unreachable);
+    assert_eq!(from_version_0(&rig.syn(V14, 20)), []);
+    rig.table.set_standing(slot, live);
+    assert_eq!(from_version_0(&rig.syn(V14, 20)), asked);
 }
 
 #[test]
@@ -605,6 +617,15 @@ fn over_packets_everything_is_told_once_even_if_the_asking_node_and_we_fit_no_pa
     rig.exchange.shadow_reply(PEER, &mut rig.journal);
     let told = rig.told(Verb::GOSSIP_DIGEST_ACK, 400);
     assert_eq!(told, [vec![(PEER, vec![2])], vec![(LOCAL, vec![2]), (other(1), vec![])]]);
+    assert!(!rig.exchange.is_due(PEER));
+}
+
+#[test]
+fn over_packets_no_part_of_everything_is_empty() {
+    let mut rig = Rig::in_packets(1);
+    rig.set(1, STATUS, &"x".repeat(1_200), 2);
+    rig.exchange.shadow_reply(PEER, &mut rig.journal);
+    assert_eq!(rig.told(Verb::GOSSIP_DIGEST_ACK, 400), [vec![(LOCAL, vec![])]]);
     assert!(!rig.exchange.is_due(PEER));
 }
 
