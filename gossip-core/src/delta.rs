@@ -199,8 +199,8 @@ pub(crate) enum Rest {
     Follows,
 }
 
-/// Writes the states of which the peer is behind, as many as fit. Returns one of those of which a value fits no message of this
-/// size, if there are any.
+/// Writes the states of which the peer is behind, as many as fit. Returns one of those that need a message of their own, if there are any:
+/// a value of it fits no message of this size, or where what finds no room waits, it might never find room beside heartbeats.
 pub(crate) fn encode_states(
     table: &EndpointTable,
     pending: &mut Pending,
@@ -273,7 +273,16 @@ pub(crate) fn encode_states(
         left = rest;
     }
     progress.heartbeats = pending.gives().len() - left.len();
+    if follows == Rest::Follows && !left.is_empty() {
+        // The heartbeats that are left follow, and so do all values behind them: they are not told yet.
+        with_values = with_values || has_values_after(progress.heartbeats);
+    }
     let mut too_large = None;
+    // Where there are heartbeats enough for three quarters of each message, no more than the last quarter is ever free for a value.
+    let most = match follows {
+        Rest::Waits => (total / 4).saturating_sub(2 * MIN_STATE_SIZE),
+        Rest::Follows => total,
+    };
     let begin = progress.values;
     progress.values = pending.gives().len();
     if with_values {
@@ -286,7 +295,7 @@ pub(crate) fn encode_states(
             let may_wait = follows == Rest::Follows && !(written == 0 && is_first_of_all);
             match encode_state(table, entry.slot(), from, scratch, may_wait, receiver, out) {
                 Ok(Part::Whole | Part::Prefix) => written += 1,
-                Ok(Part::Nothing { needed }) if needed > total => too_large = Some(entry),
+                Ok(Part::Nothing { needed }) if needed > most => too_large = Some(entry),
                 // What is shorter may find room.
                 Ok(Part::Nothing { .. }) => {}
                 Err(Full) => {
@@ -779,6 +788,30 @@ mod tests {
                 // Where nothing follows it may be the turn of the other in the next exchange.
                 assert!(is_told(small) || (rest == Rest::Waits && fits), "{rest:?}, {length}");
             }
+        }
+    }
+
+    #[test]
+    fn values_follow_also_where_requests_leave_too_little_room_for_a_heartbeat() {
+        let mut table = table();
+        let mut slots: Vec<_> = (0..3).map(|n| (insert(&mut table, v6(n), &[]), 9)).collect();
+        slots.push((insert(&mut table, v4(9), &["x"]), 5));
+        for room in 4..200 {
+            let mut pending = given(slots.iter().copied());
+            let receiver = Receiver::of_everything(CODEC);
+            let mut scratch = Scratch::new();
+            let mut told = 0;
+            // Requests stand before the states of the first message.
+            for before in [100, 0, 0, 0, 0] {
+                let mut buffer = alloc::vec![0; if before == 0 { 100 } else { before + room }];
+                let mut out = Writer::new(&mut buffer);
+                out.bytes(&alloc::vec![0; before]).unwrap();
+                let rest = Rest::Follows;
+                encode_states(&table, &mut pending, &mut scratch, rest, &receiver, &mut out).unwrap();
+                told += i32::from_be_bytes(*out.written()[before..].first_chunk().unwrap());
+            }
+            assert!(pending.has_no_more_states());
+            assert_eq!(told, 4, "{room} bytes beside the requests");
         }
     }
 

@@ -483,10 +483,11 @@ impl Exchange {
         self.outbox.due(to).is_some_and(|due| due.syn.is_some_and(|syn| syn.start.is_some()))
     }
 
-    /// Lets what went out of a SYN to `to` be all of it.
+    /// Lets what went out of a SYN to `to` be all of it. The next SYN begins behind that, so that the others get their turn.
     pub(super) fn end_syn(&mut self, to: Endpoint) {
-        if let Some(due) = self.outbox.due(to) {
-            due.syn.take_if(|syn| syn.start.is_some());
+        let begun = self.outbox.due(to).and_then(|due| due.syn.take_if(|syn| syn.start.is_some()));
+        if let Some(syn) = begun {
+            self.rotation = syn.start.unwrap_or(0).saturating_add(syn.covered) as usize;
         }
     }
 
@@ -706,10 +707,13 @@ mod tests {
         assert!(!exchange.is_within_syn(PEER));
         exchange.end_syn(PEER);
         assert!(exchange.is_due(PEER));
-        exchange.outbox.due(PEER).unwrap().syn.as_mut().unwrap().start = Some(0);
+        assert_eq!(exchange.rotation, 0);
+        let syn = exchange.outbox.due(PEER).unwrap().syn.as_mut().unwrap();
+        (syn.start, syn.covered) = (Some(20), 7);
         assert!(exchange.is_within_syn(PEER));
         exchange.end_syn(PEER);
         assert!(!exchange.is_within_syn(PEER) && !exchange.is_due(PEER));
+        assert_eq!(exchange.rotation, 27, "the next begins behind it");
     }
 
     #[test]

@@ -243,22 +243,48 @@ fn what_is_cut_is_the_same_where_addresses_have_no_port() {
     }
 }
 
-/// Behind another state it finds no room. What is smaller takes that.
+/// Behind other states it finds no room. What is smaller takes that.
 #[test]
-fn a_state_that_fits_a_message_of_its_own_waits_for_it_and_a_larger_one_goes_apart() {
-    for (length, is_large) in [(3_900, false), (4_045, false), (4_050, true)] {
+fn a_value_waits_for_another_exchange_if_it_fits_a_quarter_of_a_message_and_a_larger_one_goes_apart() {
+    // The last fits no message at all.
+    for (length, is_large) in [(930, false), (1_000, true), (3_900, true), (4_050, true)] {
         let mut a = node();
         let small = wide(heartbeat(100, 9), &[8]);
-        a.learn(C, &small);
+        let before: Vec<_> = (1..=6).map(|n| format!("10.1.0.{n}:7000")).collect();
+        for at in &before {
+            a.learn(at, &small);
+        }
         let texts = [java(&"x".repeat(length / 2)), java(&"x".repeat(length - length / 2))];
         let values = texts.into_iter().enumerate().map(|(n, text)| (key(n), text, version(2)));
         a.learn(D, &State { heartbeat: heartbeat(100, 3), values: values.collect() });
         a.learn(E, &small);
         a.sent();
-        let listed = [digest(C, 100, 7), digest(D, 100, 0), digest(E, 100, 7)];
+        let mut listed: Vec<_> = before.iter().map(|at| digest(at, 100, 0)).collect();
+        listed.extend([digest(D, 100, 1), digest(E, 100, 7)]);
         let (_, states) = ack_of(a.answers(B, &syn(&listed)));
-        assert_eq!(states, [(endpoint(C), small.clone()), (endpoint(E), small)]);
+        let told: Vec<_> = states.iter().map(|(endpoint, _)| *endpoint).collect();
+        let expected = before.iter().map(String::as_str).chain([E]).map(endpoint);
+        assert_eq!(told, expected.collect::<Vec<_>>());
         assert_eq!(a.gossiper.is_large_due(endpoint(B)), is_large, "{length}");
+    }
+}
+
+/// Found by a seed of the simulation: heartbeats, of which there is no end, took the room in each exchange, and the endpoint seemed dead.
+#[test]
+fn a_value_of_more_than_a_quarter_of_a_message_does_not_starve_beside_heartbeats() {
+    for length in [900, 940, 950, 960, 970, 980, 990, 1_000, 1_010, 1_020, 2_000, 4_000] {
+        let mut a = node();
+        let mut listed = learn_many(&mut a, 400, (100, 7));
+        let state = State {
+            heartbeat: heartbeat(100, 9),
+            values: vec![(key(1), java(&"x".repeat(length)), version(8))],
+        };
+        a.learn(D, &state);
+        a.sent();
+        listed.push(digest(D, 100, 7));
+        let (_, states) = ack_of(a.answers(B, &syn(&listed)));
+        let is_there = states.iter().any(|(endpoint_told, _)| *endpoint_told == endpoint(D));
+        assert!(is_there != a.gossiper.is_large_due(endpoint(B)), "{length} bytes: here, or apart");
     }
 }
 
