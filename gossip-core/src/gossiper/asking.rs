@@ -147,7 +147,9 @@ impl Gossiper {
         // A hibernating endpoint runs and owns the address, although no node considers it live.
         let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
         let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
-        if own.is_some() && claimed.is_none() && !is_gone {
+        if let Some(state) = own.as_ref().filter(|_| claimed.is_none() && !is_gone)
+            && !self.is_dead_without_host_id(from, state)
+        {
             return;
         }
         if let Some(endpoint) = self.membership().host_id_of_member(ack) {
@@ -205,12 +207,37 @@ impl Gossiper {
         self.config.seeds.contains(&peer) || saved::find(&self.config.saved, peer).is_some()
     }
 
+    /// Whether the endpoint that an answer lists at our address without a host id is dead.
+    ///
+    /// Deviation: Cassandra takes no such answer. But if an endpoint died before any living node knew all of it, the rest will never come, and
+    /// its next process could never start. So its heartbeat decides. And a node without a host id has nothing to compare.
+    fn is_dead_without_host_id(&mut self, from: Endpoint, state: &EndpointState<'_>) -> bool {
+        if self.own_host_id().is_none() {
+            return true;
+        }
+        if self.config.is_gossip_only {
+            return false;
+        }
+        let time = (self.clock.now(), self.config.interval);
+        let claim = (self.config.local, state.heartbeat, Some(claimed_status(state)));
+        match self.life.shadow.judge(0, from, Some(claim), time) {
+            Verdict::NotLive => true,
+            Verdict::Undecided => {
+                self.life.shadow.ask_soon(time.0, time.1);
+                false
+            }
+            // More will come.
+            Verdict::Live => false,
+        }
+    }
+
+    fn own_host_id(&self) -> Option<JavaStr<'_>> {
+        let (text, _) = self.members.table().values(Slot::FIRST).get(ApplicationState::HOST_ID)?;
+        Some(text)
+    }
+
     fn is_own_host_id(&self, text: JavaStr<'_>) -> bool {
-        self.members
-            .table()
-            .values(Slot::FIRST)
-            .get(ApplicationState::HOST_ID)
-            .is_some_and(|(ours, _)| ours == text)
+        self.own_host_id() == Some(text)
     }
 
     /// The endpoint that an answer lists under our host id at another address: the newest, if there are several.
