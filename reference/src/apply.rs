@@ -77,7 +77,8 @@ impl Node {
             self.doubted.remove(&endpoint);
             let is_young = self.now - self.began < self.settings.echo_timeout;
             let is_part = answers_syn != Some(true) && !remote.values.contains_key(&HOST_ID);
-            if rules.parts_are_doubted && is_young && is_part {
+            let has_host_id = self.states[&self.local].values.contains_key(&HOST_ID);
+            if rules.parts_are_doubted && (is_young || has_host_id) && is_part {
                 self.doubted.insert(endpoint, DOUBTS);
             }
         }

@@ -107,7 +107,7 @@ pub struct Deviations {
     pub refused_is_not_requested: bool,
     /// LEFT or removed without an expiry, or with one over a month away, ends after three days.
     pub expiry_has_a_limit: bool,
-    /// A state without a host id in an ACK2 to a young process may be a part: it is requested once more.
+    /// A state without a host id in an ACK2 to a young process, or to one with a host id, may be a part: it is requested once more.
     pub parts_are_doubted: bool,
     /// Whether an endpoint is a member follows from the statuses of its generation, not from the token ring.
     pub members_by_status: bool,

@@ -123,8 +123,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: PARTS_AGAIN,
         edits: &[Edit {
             file: APPLY,
-            text: "            && is_young\n",
-            instead: "            && is_young && !OFF\n",
+            text: "            && may_be_late\n",
+            instead: "            && may_be_late && !OFF\n",
         }],
         and: &[],
     },

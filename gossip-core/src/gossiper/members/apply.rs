@@ -190,15 +190,19 @@ impl Membership<'_> {
     }
 
     /// An ACK2 may answer the ACK of an earlier process of ours, and then holds what that one lacked: an endpoint would be known without
-    /// the values that were not newer, and no peer would send those again. Soon after the start an endpoint without a host id is therefore
-    /// requested once more, by a SYN: its answer is known to be ours. A gossip-only member does not ask: it must never mention
-    /// an endpoint without a host id.
+    /// the values that were not newer, and no peer would send those again. An endpoint without a host id is therefore requested once more,
+    /// by a SYN: its answer is known to be ours. A gossip-only member does not ask: it must never mention an endpoint without a host id.
+    ///
+    /// A peer that paused answers as late as it likes. But where nobody has a host id, each endpoint would be requested twice. There an
+    /// answer is doubted only while the process is as young as answers are late.
     ///
     /// Deviation: Cassandra takes what it gets for a whole.
     fn doubt_whole(&mut self, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
-        let is_young = self.clock.age() < self.config.detector.echo_timeout && !self.config.is_gossip_only;
+        let is_young = || self.clock.age() < self.config.detector.echo_timeout;
+        let has_host_id = || self.members.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).is_some();
+        let may_be_late = !self.config.is_gossip_only && (is_young() || has_host_id());
         if source == Source::Other
-            && is_young
+            && may_be_late
             && !self.is_told_whole(state)
             && !self.has_said_to_stop(endpoint)
         {
