@@ -201,12 +201,14 @@ impl<P: Probe> Builder<P> {
         self
     }
 
-    /// Changes the configuration of each process before it starts; the first argument is its host.
+    /// Changes the configuration of each process before it starts; the first argument is its host. Called again, it changes what the call
+    /// before has made.
     pub fn configure(
         mut self,
         configure: impl Fn(usize, ConfigBuilder) -> ConfigBuilder + Send + 'static,
     ) -> Self {
-        self.settings.configure = Box::new(configure);
+        let before = std::mem::replace(&mut self.settings.configure, Box::new(|_, config| config));
+        self.settings.configure = Box::new(move |host, config| configure(host, before(host, config)));
         self
     }
 

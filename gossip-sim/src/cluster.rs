@@ -220,13 +220,15 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].drift = (parts_per_million, self.now);
     }
 
-    /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it.
+    /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it. If the host had another host id
+    /// before, its generation is nevertheless greater than theirs, as in [`Cluster::change_host_id`].
     ///
     /// # Panics
     ///
     /// If there is no such host.
     pub fn wipe(&mut self, host: usize) {
-        self.hosts[host].generation = None;
+        let host = &mut self.hosts[host];
+        host.generation = host.greatest.filter(|_| host.host_ids > 0);
     }
 
     /// Kills what runs on `host`, and gives the host its other address: each has two. The next process starts there.

@@ -43,6 +43,9 @@ const DRIFT: u64 = 100_000;
 /// 99 of 100 runs agree within 14 rounds, and the slowest within 25; what is slow then is something else than such an address.
 const LAST_NEWS: u32 = 20;
 
+/// A process that ended because it was refused, or because nobody answered it, starts again after so many rounds.
+const RETRY: u32 = 5;
+
 /// How many zeros follow a value at most, where nodes have little room.
 const LONGEST_VALUE: usize = 400;
 
@@ -138,6 +141,8 @@ pub struct Plan {
     /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`],
     /// [`Limits`](gossip_core::Limits) and, in half of the seeds, [`Budgets`].
     pub is_tight: bool,
+    /// Whether some nodes, about half of them, ask their seeds before they join; the seed of the trial decides which.
+    pub ask_first: bool,
 }
 
 impl Plan {
@@ -194,6 +199,8 @@ pub struct Trial {
     full: Vec<bool>,
     /// The hosts whose timers are late.
     late: Vec<bool>,
+    /// When a process ended because it was refused, or nobody answered it.
+    refused: Vec<Option<u32>>,
     /// How many events of each host were looked at.
     seen: Vec<usize>,
     /// The value that is under way: whose, which, and since which round.
@@ -219,7 +226,12 @@ impl Trial {
             // Of 5,000 nodes, 25 million pairs find each other up.
             .remember(move |event| match event {
                 Event::Down { .. } => true,
-                Event::Up { .. } | Event::Restarted { .. } | Event::GenerationRaised { .. } => is_traced,
+                _ if is_refusal(event) => true,
+                Event::Up { .. }
+                | Event::Restarted { .. }
+                | Event::GenerationRaised { .. }
+                | Event::BeganAlone
+                | Event::ShadowRoundDone => is_traced,
                 _ => false,
             });
         if plan.reorders {
@@ -236,6 +248,9 @@ impl Trial {
                     limits.max_pending_events = 16;
                 })
             });
+        }
+        if plan.ask_first {
+            builder = ask_first(builder, seed);
         }
         builder = match plan.carrier {
             Carrier::Messages => builder,
@@ -254,6 +269,7 @@ impl Trial {
             killed: vec![None; plan.nodes],
             full: vec![false; plan.nodes],
             late: vec![false; plan.nodes],
+            refused: vec![None; plan.nodes],
             seen: vec![0; plan.nodes],
             news: None,
             published: 0,
@@ -320,6 +336,7 @@ impl Trial {
         } else if self.round == self.first_calm() {
             self.calm_down();
         }
+        self.retry();
         self.publish();
         // Convergence is looked at ten times a round.
         for tenth in 1..=10 {
@@ -513,6 +530,17 @@ impl Trial {
         }
     }
 
+    /// Starts processes again that were refused, or that nobody answered, as an operator does. Who learns only later that others have its
+    /// address still runs.
+    fn retry(&mut self) {
+        for host in 0..self.plan.nodes {
+            if self.refused[host].is_some_and(|since| self.round >= since + RETRY) && !self.full[host] {
+                self.kill(host);
+                self.restart(host);
+            }
+        }
+    }
+
     fn set_disk_full(&mut self, host: usize, is_full: bool) {
         if self.full[host] != is_full {
             self.full[host] = is_full;
@@ -539,6 +567,7 @@ impl Trial {
         self.resume(host);
         if !self.runs(host) && !self.full[host] {
             self.killed[host] = None;
+            self.refused[host] = None;
             self.troubled[host] = self.round;
             let started = self.cluster.restart(host);
             self.trace(|| format!("host {host} starts, in generation {}", started.generation.get()));
@@ -577,7 +606,8 @@ impl Trial {
             return;
         }
         let host = self.below(self.plan.nodes);
-        if self.is_troubled() && !self.runs(host) {
+        // In the calm all run, but those that were refused.
+        if !self.runs(host) {
             return;
         }
         // Where there is little room, two endpoints with long values do not fit a packet together.
@@ -619,6 +649,11 @@ impl Trial {
                         }
                         _ => {}
                     }
+                }
+                // Who does not ask is refused by nobody.
+                if is_refusal(&event) && self.plan.ask_first && asks(self.cluster.seed(), host) {
+                    self.refused[host] = Some(self.round);
+                    self.troubled[host] = self.round;
                 }
                 if self.is_traced {
                     self.report.trace.push(format!("{seconds:10.3} s  host {host}: {event:?}"));
@@ -684,6 +719,27 @@ impl Trial {
     }
 }
 
+/// Whether a node that asks before it joins ends with this event: others live under its address or host id, or nobody answered.
+const fn is_refusal(event: &Event) -> bool {
+    matches!(event, Event::IdentityInUse { .. } | Event::AddressConflict { .. } | Event::ShadowRoundFailed)
+}
+
+/// Lets about half of the nodes of a trial ask before they join. Each may take the address of a member that is not live.
+fn ask_first(builder: Builder, seed: u64) -> Builder {
+    builder.configure(move |host, config| {
+        let is_asking = asks(seed, host);
+        config.change_membership(|membership| {
+            membership.shadow_round |= is_asking;
+            membership.replace |= is_asking;
+        })
+    })
+}
+
+/// Whether the nodes of a host ask before they join, where some do.
+fn asks(seed: u64, host: usize) -> bool {
+    Rng::split(seed, 0x6173_6b00_0000 + host as u64).percent(50)
+}
+
 /// Gives each node of a trial little room: half of its limits, chosen by the seed, are as low as a cluster of this size can do with.
 fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
     let nodes = plan.nodes;
@@ -712,7 +768,7 @@ fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
             tighten(&mut limits.max_pending_peers, 256, 260);
             tighten(&mut limits.max_pending_events, 16, 32);
             // One each way with every node. With fewer, connections give way to each other.
-            tighten(&mut limits.max_connections, nodes + nodes / 2, addresses);
+            tighten(&mut limits.max_connections, nodes + nodes.div_ceil(2), addresses);
             tighten(&mut limits.max_dials, 1, 4);
             tighten(&mut limits.max_handshakes, 2, 8);
             tighten(&mut limits.max_address_connections, 2, 4);
@@ -806,6 +862,7 @@ mod tests {
                 latency: (Duration::ZERO, Duration::ZERO),
                 troubles: Vec::new(),
                 is_tight,
+                ask_first: false,
             };
             let (heard_ago, latest) = (heard_ago.map(Duration::from_secs), Duration::from_secs(20));
             is_outlived(phi, heard_ago, latest, plan.greatest_phi())

@@ -27,7 +27,8 @@ pub struct Watch {
     known: BTreeMap<usize, BTreeMap<Endpoint, Known>>,
     /// The greatest version that an endpoint gave out in a generation.
     given: BTreeMap<(Endpoint, Generation), Version>,
-    published: BTreeMap<(Endpoint, Generation, ApplicationState, Version), String>,
+    /// Mostly one value. A process whose host has lost its disk, and whose clock went back, may have the generation of an earlier one.
+    published: BTreeMap<(Endpoint, Generation, ApplicationState, Version), Vec<String>>,
     /// Values that a process has newly taken in, until the step is over.
     changed: Vec<(Endpoint, ApplicationState, Version)>,
     violations: Vec<String>,
@@ -68,8 +69,11 @@ impl Watch {
         }
         *given = version.max(*given);
         for (key, text, version) in gossiper.values(local) {
-            let published = self.published.entry((local, generation, key, version));
-            published.or_insert_with(|| text.to_text().into_owned());
+            let published = self.published.entry((local, generation, key, version)).or_default();
+            let text = text.to_text();
+            if !published.iter().any(|known| *known == text) {
+                published.push(text.into_owned());
+            }
         }
     }
 
@@ -113,7 +117,8 @@ impl Watch {
                 continue;
             }
             let published = self.published.get(&(endpoint, heartbeat.generation, key, version));
-            if published.is_none_or(|published| *published != text.to_text()) {
+            let text = text.to_text();
+            if !published.is_some_and(|published| published.iter().any(|known| *known == text)) {
                 self.break_law(host, &format!("{endpoint} never published {key:?} so under {version:?}"));
             }
         }

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Nodes have as little room as they can do with: tables, messages, packets, connections; in half of the seeds, also few requests and echoes at once
     #[arg(long)]
     tight: bool,
+    /// Half of the nodes ask their seeds before they join, as `membership.shadow_round` says; who is refused starts again
+    #[arg(long)]
+    ask_first: bool,
     /// The longest that a message travels, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     latency: u64,
@@ -209,6 +212,7 @@ impl Args {
                 chosen.map(|(_, _, trouble)| trouble).collect()
             },
             is_tight: self.tight,
+            ask_first: self.ask_first,
         }
     }
 
@@ -232,6 +236,9 @@ impl Args {
         }
         if self.tight {
             line.push_str(" --tight");
+        }
+        if self.ask_first {
+            line.push_str(" --ask-first");
         }
         if self.troubles.all_troubles {
             line.push_str(" --all-troubles");

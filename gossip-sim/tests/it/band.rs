@@ -31,6 +31,7 @@ fn plan(seed: u64) -> Plan {
         latency: (Duration::from_millis(1), Duration::from_millis(50)),
         troubles,
         is_tight: seed % 7 < 3,
+        ask_first: seed % 11 < 5,
     }
 }
 
@@ -95,6 +96,7 @@ fn a_stopping_node_is_not_paused() {
             latency: (Duration::from_millis(1), Duration::from_millis(10)),
             troubles: Trouble::ALL.to_vec(),
             is_tight: false,
+            ask_first: false,
         };
         assert_eq!(Trial::run(&plan, seed).violations, [""; 0], "{seed}");
     }
@@ -104,7 +106,9 @@ fn a_stopping_node_is_not_paused() {
 ///
 /// A node that starts again counts anew, so the greatest count of each trial is taken.
 fn counted(carrier: Carrier, is_tight: bool, counter: impl Fn(&Stats) -> u64) -> (u64, Vec<String>) {
-    let plan = Plan { nodes: 20, rounds: 90, carrier, is_tight, troubles: Trouble::ALL.to_vec(), ..plan(3) };
+    // Who asks first may need longer than these 30 rounds of calm.
+    let troubles = Trouble::ALL.to_vec();
+    let plan = Plan { nodes: 20, rounds: 90, carrier, is_tight, ask_first: false, troubles, ..plan(3) };
     let (mut count, mut failed) = (0, Vec::new());
     for seed in 1..=5 {
         let mut trial = Trial::new(&plan, seed, false);
@@ -136,4 +140,21 @@ fn where_nodes_have_little_room_it_does_not_suffice_and_every_promise_holds() {
         assert!(with_little > 10 * with_room, "{carrier:?}, {what}: {with_room} and {with_little}");
         assert_eq!(failed, [""; 0], "{carrier:?}");
     }
+}
+
+/// Else "ask first" would say nothing.
+#[test]
+fn where_nodes_ask_first_some_are_refused_and_all_agree_in_the_end() {
+    let (mut asked, mut refused) = (0, 0);
+    for seed in 1..=40 {
+        let plan = Plan { nodes: 6, troubles: Trouble::ALL.to_vec(), is_tight: false, ..plan(3) };
+        let mut trial = Trial::new(&Plan { ask_first: true, ..plan }, seed, true);
+        while trial.step() {}
+        let report = trial.finish();
+        assert_eq!(report.violations, [""; 0], "{seed}");
+        let told = |what| report.trace.iter().filter(|line| line.contains(what)).count();
+        asked += told("ShadowRoundDone");
+        refused += told("ShadowRoundFailed") + told("IdentityInUse") + told("AddressConflict");
+    }
+    assert!(asked > 100 && refused > 0, "{asked} answers, {refused} refusals");
 }
