@@ -147,9 +147,9 @@ impl Gossiper {
         // A hibernating endpoint runs and owns the address, although no node considers it live.
         let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
         let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
-        if let Some(state) = own.as_ref().filter(|_| claimed.is_none() && !is_gone)
-            && !self.is_dead_without_host_id(from, state)
-        {
+        // What is compared is the host id. A node without one takes the address for its own.
+        let is_nameless = own.is_some() && claimed.is_none() && !is_gone && self.own_host_id().is_some();
+        if is_nameless && self.config.is_gossip_only {
             return;
         }
         if let Some(endpoint) = self.membership().host_id_of_member(ack) {
@@ -168,12 +168,21 @@ impl Gossiper {
             self.journal.tell(Event::AddressConflict { generation });
             return self.stop_with(End::Conflict { generation });
         }
-        let at_our_address = own.as_ref().filter(|_| is_others).map(|state| (local, state.heartbeat, status));
+        // Deviation: Cassandra takes no answer that lists our address without a host id. But if an endpoint died before any living node knew
+        // all of it, the rest will never come, and its next process could never start. So its heartbeat decides, as that of any other.
+        let has_our_address = is_others || is_nameless;
+        let at_our_address =
+            own.as_ref().filter(|_| has_our_address).map(|state| (local, state.heartbeat, status));
         let mut is_undecided = false;
         for (at, claim) in [at_our_address, moved].into_iter().enumerate() {
             match self.life.shadow.judge(at, from, claim, (self.clock.now(), self.config.interval)) {
                 Verdict::NotLive => {}
                 Verdict::Undecided => is_undecided = true,
+                // More will come, or late news of a dead process will end.
+                Verdict::Live if at == 0 && is_nameless => {
+                    self.life.shadow.judge_afresh(at);
+                    is_undecided = true;
+                }
                 Verdict::Live => {
                     let (endpoint, generation) =
                         claim.map_or((local, Generation::SAVED), |claim| (claim.0, claim.1.generation));
@@ -205,30 +214,6 @@ impl Gossiper {
 
     pub(super) fn is_asked(&self, peer: Endpoint) -> bool {
         self.config.seeds.contains(&peer) || saved::find(&self.config.saved, peer).is_some()
-    }
-
-    /// Whether the endpoint that an answer lists at our address without a host id is dead.
-    ///
-    /// Deviation: Cassandra takes no such answer. But if an endpoint died before any living node knew all of it, the rest will never come, and
-    /// its next process could never start. So its heartbeat decides. And a node without a host id has nothing to compare.
-    fn is_dead_without_host_id(&mut self, from: Endpoint, state: &EndpointState<'_>) -> bool {
-        if self.own_host_id().is_none() {
-            return true;
-        }
-        if self.config.is_gossip_only {
-            return false;
-        }
-        let time = (self.clock.now(), self.config.interval);
-        let claim = (self.config.local, state.heartbeat, Some(claimed_status(state)));
-        match self.life.shadow.judge(0, from, Some(claim), time) {
-            Verdict::NotLive => true,
-            Verdict::Undecided => {
-                self.life.shadow.ask_soon(time.0, time.1);
-                false
-            }
-            // More will come.
-            Verdict::Live => false,
-        }
     }
 
     fn own_host_id(&self) -> Option<JavaStr<'_>> {

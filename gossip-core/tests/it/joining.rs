@@ -126,6 +126,26 @@ fn an_address_known_without_a_host_id_is_free_once_its_heartbeat_does_not_grow()
     }
 }
 
+/// It moved twice. Whatever one peer's answer settles must not begin anew with that of another.
+#[test]
+fn a_node_that_two_dead_endpoints_claim_starts_though_several_peers_answer() {
+    let dead = || {
+        let moved = State::new(heartbeat(90, 9), &[(STATUS, "NORMAL,7", 2), (HOST_ID, OURS, 1)]);
+        ack(&[], &[(A, State::new(heartbeat(95, 3), &[])), ("10.0.0.9:7000", moved), (B, member(200))])
+    };
+    let mut a = Driven::new(asking(&[B, C, D]));
+    let mut second = 0;
+    while !a.gossiper.is_enabled() {
+        assert!(second < 20, "it goes on asking");
+        let asked = a.advance(Duration::from_secs(u64::from(second > 0)));
+        for peer in questions(&asked) {
+            a.hand(&peer, &dead());
+        }
+        second += 1;
+    }
+    assert!(second > 10);
+}
+
 /// It has nothing by which others could tell its processes from another machine's.
 #[test]
 fn a_node_without_a_host_id_starts_again() {

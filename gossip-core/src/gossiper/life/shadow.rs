@@ -53,6 +53,7 @@ struct Claim {
     by: Endpoint,
     endpoint: Endpoint,
     heartbeat: HeartbeatState,
+    /// When it was seen first, or its heartbeat grew.
     since: Timestamp,
     growth: u32,
 }
@@ -83,6 +84,9 @@ impl Shadow {
     pub(super) fn put_off(&mut self, pause: Duration) {
         self.started = self.started + pause;
         self.rest_until = self.rest_until.map(|until| until + pause);
+        for claim in self.claims.iter_mut().flatten() {
+            claim.since = claim.since + pause;
+        }
     }
 
     /// Whether the endpoint that claims our identity is live, by the answers of `from`.
@@ -126,6 +130,7 @@ impl Shadow {
         let order = |state: HeartbeatState| (state.generation, state.version);
         if order(heartbeat) > order(seen.heartbeat) {
             seen.heartbeat = heartbeat;
+            seen.since = now;
             seen.growth += 1;
         }
         if seen.growth >= PROOF {
@@ -136,6 +141,11 @@ impl Shadow {
         }
         *place = None;
         Verdict::NotLive
+    }
+
+    /// Forgets what was seen of a claim.
+    pub(in super::super) const fn judge_afresh(&mut self, at: usize) {
+        self.claims[at] = None;
     }
 
     /// For how long the node has been asking.
@@ -232,13 +242,19 @@ mod tests {
         };
         let judge = |versions: [i32; 3]| {
             let mut shadow = Shadow::new(at(0), 1);
-            let times = [at(0), at(2), at(11)];
+            let times = [at(0), at(2), at(12)];
             let verdicts = versions.iter().zip(times);
             verdicts.map(|(version, now)| shadow.judge(0, peer, claim(*version), (now, interval))).last()
         };
         assert_eq!(judge([3, 3, 3]), Some(Verdict::NotLive));
         assert_eq!(judge([3, 4, 4]), Some(Verdict::NotLive), "late news of a dead process");
+        assert_eq!(judge([3, 3, 4]), Some(Verdict::Undecided), "it has grown this moment");
         assert_eq!(judge([3, 4, 5]), Some(Verdict::Live));
+        let mut paused = Shadow::new(at(0), 1);
+        assert_eq!(paused.judge(0, peer, claim(3), (at(0), interval)), Verdict::Undecided);
+        paused.put_off(interval * 9);
+        assert_eq!(paused.judge(0, peer, claim(3), (at(18), interval)), Verdict::Undecided, "we paused");
+        assert_eq!(paused.judge(0, peer, claim(3), (at(19), interval)), Verdict::NotLive);
         let mut shadow = Shadow::new(at(0), 1);
         assert_eq!(shadow.judge(0, local, claim(3), (at(0), interval)), Verdict::Live, "it speaks itself");
     }
