@@ -337,9 +337,14 @@ impl Outbox {
         self.peers.iter().any(|peer| peer.due.shadow_reply.is_some_and(Everything::has_begun))
     }
 
-    /// Notes a SYN in so many messages at most.
+    /// Notes a SYN in so many messages at most. One that has begun goes on: it is written from the newest state, and those behind what it has
+    /// listed would else never get their turn.
     pub(super) fn syn(&mut self, to: Endpoint, messages: u16) -> Result<(), NoRoom> {
-        self.owe(to, |due| due.syn = Some(SynDue::new(messages)))
+        self.owe(to, |due| {
+            if due.syn.is_none_or(|syn| syn.start.is_none()) {
+                due.syn = Some(SynDue::new(messages));
+            }
+        })
     }
 
     pub(super) fn shadow_syn(&mut self, to: Endpoint) -> Result<(), NoRoom> {

@@ -28,6 +28,20 @@ fn newer_intentions_take_the_place_of_older_ones() {
     assert_eq!(outbox.take_list(), Some(second));
 }
 
+/// Found by a reader: where a SYN takes longer than a round to send, those that it lists last would never be listed.
+#[test]
+fn a_syn_that_has_begun_goes_on() {
+    let mut outbox = Outbox::new(1, 2, 8_192);
+    outbox.syn(endpoint(1), 3).unwrap();
+    outbox.syn(endpoint(1), 5).unwrap();
+    let syn = outbox.due(endpoint(1)).unwrap().syn.as_mut().unwrap();
+    assert_eq!(syn.left, 5, "the newer one");
+    (syn.start, syn.covered) = (Some(7), 20);
+    outbox.syn(endpoint(1), 5).unwrap();
+    let syn = outbox.due(endpoint(1)).unwrap().syn.unwrap();
+    assert_eq!((syn.start, syn.covered), (Some(7), 20));
+}
+
 #[test]
 fn echoes_are_answered_oldest_first_and_bounded() {
     let mut outbox = Outbox::new(1, 2, 8_192);
