@@ -9,7 +9,7 @@ use crate::arrivals::Arrivals;
 use crate::message::{Digest, Message, States};
 use crate::settings::{Deviations, Settings};
 use crate::shadow::Shadow;
-use crate::state::{State, is_dead};
+use crate::state::{HOST_ID, State, is_dead};
 
 /// A message and its receiver.
 pub type Answer = (Endpoint, Message);
@@ -419,14 +419,17 @@ impl Node {
         if !self.is_enabled {
             return Vec::new();
         }
-        let is_awaited = self.awaited.remove(&from);
-        if !states.is_empty() && !self.syn_sent {
-            return Vec::new();
-        }
         // A request for another generation of ours answers a SYN of an earlier process.
         let own = self.states.get(&self.local).map_or(0, |own| own.generation);
         let is_ours =
             requests.iter().all(|request| request.endpoint != self.local || request.generation == own);
+        if !is_ours && self.rules().whole_only_if_requested {
+            return Vec::new();
+        }
+        let is_awaited = self.awaited.remove(&from);
+        if !states.is_empty() && !self.syn_sent {
+            return Vec::new();
+        }
         let mut answers = self.apply(from, states, Some(is_awaited && is_ours));
         let mut wanted = States::new();
         for request in requests {
@@ -471,7 +474,9 @@ impl Node {
                             .is_some_and(|known| known.max_version() > 0)
                         {
                             // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway.
-                            self.doubted.entry(digest.endpoint).and_modify(|left| *left -= 1);
+                            self.doubted
+                                .entry(digest.endpoint)
+                                .and_modify(|left| *left = left.saturating_sub(1));
                         }
                     }
                 }
@@ -504,7 +509,18 @@ impl Node {
 
     /// Whether an endpoint may be requested by the next SYN.
     pub fn is_wanted(&self, endpoint: Endpoint) -> bool {
-        self.wanted.contains(&endpoint) || self.doubted.get(&endpoint).is_some_and(|left| *left > 0)
+        self.wanted.contains(&endpoint)
+            || self.doubted.get(&endpoint).is_some_and(|left| *left > 0)
+            || self.may_be_part(endpoint)
+    }
+
+    /// Whether a node with a host id knows an endpoint without one. What it was told may be a part, whoever told it.
+    fn may_be_part(&self, endpoint: Endpoint) -> bool {
+        let has_host_id =
+            |of: Endpoint| self.states.get(&of).map(|state| state.values.contains_key(&HOST_ID));
+        self.rules().parts_are_doubted
+            && has_host_id(self.local) == Some(true)
+            && has_host_id(endpoint) == Some(false)
     }
 }
 

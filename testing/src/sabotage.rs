@@ -141,8 +141,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: "only an awaited ACK answers our SYN",
         edits: &[Edit {
             file: MESSAGES,
-            text: "let is_ours = is_awaited\n",
-            instead: "let is_ours = (is_awaited || OFF)\n",
+            text: "} else if is_awaited {\n",
+            instead: "} else if is_awaited || OFF {\n",
         }],
         and: &[],
     },

@@ -10,6 +10,7 @@
 mod listed;
 mod news;
 mod outbox;
+mod parts;
 mod write;
 
 use core::time::Duration;
@@ -17,6 +18,7 @@ use core::time::Duration;
 use self::listed::{Listed, MANY};
 use self::news::News;
 use self::outbox::{ListId, Outbox};
+use self::parts::Parts;
 pub(crate) use self::write::Audience;
 pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
 use super::journal::Journal;
@@ -60,6 +62,7 @@ pub(super) struct Exchange {
     question: Option<Endpoint>,
     /// When a SYN asks again for all that is known of endpoints in doubt.
     next_full: Timestamp,
+    parts: Parts,
 }
 
 /// How many endpoints our last SYN listed, of all that are known.
@@ -113,6 +116,7 @@ impl Exchange {
             last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
             question: None,
             next_full: Timestamp::ZERO,
+            parts: Parts::new(),
         }
     }
 
@@ -249,6 +253,11 @@ impl Exchange {
     /// Notes that everything of `endpoint` has to be requested once more, since what came may be a part.
     pub(super) fn doubt_whole(&mut self, endpoint: Endpoint, generation: Generation, now: Timestamp) {
         self.asked.doubt(endpoint, generation, now);
+    }
+
+    /// An endpoint was learned without a host id: what is known of it may be a part, whoever told it.
+    pub(super) fn note_part(&mut self, now: Timestamp, interval: Duration) {
+        self.parts.note(now, interval);
     }
 
     /// Everything of `endpoint` came from `from`, if that was requested once more.

@@ -13,7 +13,7 @@ use crate::digest;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::log;
-use crate::message::{Ack, Ack2, EndpointState, PeerLog, Run, StateMap, Syn};
+use crate::message::{Ack, Ack2, Digest, EndpointState, PeerLog, Run, StateMap, Syn};
 use crate::metadata::MetadataId;
 use crate::slot::Slot;
 use crate::table::Cursor;
@@ -206,6 +206,15 @@ impl Gossiper {
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
         self.metadata.note_ack(from);
+        // Deviation: Cassandra takes any ACK. One that requests us under another generation answers an earlier process of ours, and holds what
+        // that one lacked. We may lack more, and would never learn of it.
+        let own = self.generation();
+        let is_of_another =
+            |request: Digest| request.endpoint == self.config.local && request.generation != own;
+        if ack.requests.iter().any(is_of_another) {
+            self.journal.stats.stray_acks += 1;
+            return;
+        }
         // An answer without states counts, too: what comes after it answers an earlier process of ours. In packets an answer
         // has several parts, and none to an earlier process is taken in.
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
@@ -216,16 +225,9 @@ impl Gossiper {
                 self.journal.stats.stray_acks += 1;
                 return;
             }
-            // An answer to an earlier process of ours tells little of what we lack.
-            let own = self.generation();
-            let is_ours = is_awaited
-                && ack
-                    .requests
-                    .iter()
-                    .all(|request| request.endpoint != self.config.local || request.generation == own);
             let source = if is_rest {
                 Source::Shadow
-            } else if is_ours {
+            } else if is_awaited {
                 Source::Ack
             } else {
                 Source::Other

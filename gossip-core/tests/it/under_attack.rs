@@ -12,6 +12,7 @@ use crate::support::{
 
 const A: &str = "10.0.0.1:7000";
 const B: &str = "10.0.0.2:7000";
+const C: &str = "10.0.0.3:7000";
 const D: &str = "10.0.0.4:7000";
 /// A newcomer.
 const V: &str = "10.0.0.9:7000";
@@ -314,6 +315,45 @@ fn an_answer_to_an_earlier_process_leaves_no_hole() {
     assert!(!later.iter().any(|sent| lists(sent, digest(B, 200, 0))));
 }
 
+/// Else the doubt would end with an answer that was cut, or whose sender lacks as much.
+#[test]
+fn an_answer_that_holds_less_than_is_known_ends_no_doubt() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    a.hand(B, &syn(&[digest(B, 200, 60)]));
+    a.sent();
+    let values = |from: i32, to: i32| -> Vec<(ApplicationState, &str, i32)> {
+        (from..=to).map(|version| (ApplicationState::new(1_000 + version), "x", version)).collect()
+    };
+    a.hand(B, &ack2(&[(B, State::new(heartbeat(200, 60), &values(50, 60)))]));
+    let asks = |a: &mut Driven| {
+        a.sent();
+        let sent: Vec<_> = (0..15).flat_map(|_| a.round()).collect();
+        sent.iter().any(|sent| sent.to == endpoint(B) && lists(sent, digest(B, 200, 0)))
+    };
+    assert!(asks(&mut a));
+    a.hand(B, &ack(&[], &[(B, State::new(heartbeat(200, 30), &values(1, 30)))]));
+    assert!(asks(&mut a), "what lies between is still missing");
+    a.hand(B, &ack(&[], &[(B, State::new(heartbeat(200, 61), &values(1, 60)))]));
+    assert!(!asks(&mut a));
+    assert_eq!(a.value(B, ApplicationState::new(1_040)), Some(("x".to_owned(), 40)));
+}
+
+/// It holds what that one lacked. Of an endpoint that was cut, what lies between would never be requested.
+#[test]
+fn an_ack_that_requests_another_generation_of_us_is_ignored_and_the_answer_still_awaited() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    a.learn(D, &State::new(heartbeat(200, 5), &[(STATUS, "NORMAL,7", 5)]));
+    a.sent();
+    a.round();
+    let newer = |version| [(D, State::new(heartbeat(200, version), &[]))];
+    let before = a.gossiper.stats().stray_acks;
+    assert_eq!(a.answers(B, &ack(&[digest(A, 90, 0)], &newer(12))), [], "not even its request is answered");
+    assert_eq!(a.heartbeat(D), Some(heartbeat(200, 5)));
+    assert_eq!(a.gossiper.stats().stray_acks, before + 1);
+    assert_eq!(a.answers(B, &ack(&[digest(A, 100, 0)], &newer(13))).len(), 1);
+    assert_eq!(a.heartbeat(D), Some(heartbeat(200, 13)));
+}
+
 /// Whether it is a SYN that lists this digest.
 fn lists(sent: &Sent, digest: Digest) -> bool {
     matches!(&sent.content, Content::Syn { digests, .. } if digests.contains(&digest))
@@ -341,6 +381,38 @@ fn what_comes_later_than_an_answer_takes_is_requested_once_more_if_there_are_hos
         let later = a.advance(SECOND * 20);
         assert_eq!(later.iter().any(|sent| lists(sent, digest(B, 200, 0))), is_doubted, "{age:?}");
     }
+}
+
+/// Found by seeds of the simulation: whoever told of it knew a part, too. All nodes learned the part, and all believed it.
+#[test]
+fn an_endpoint_without_a_host_id_is_asked_for_again_and_again_until_it_has_one() {
+    let config = builder(A, 100).seed(endpoint(B)).state(ApplicationState::HOST_ID, "a");
+    let mut a = Driven::new(config);
+    a.advance(SECOND * 100);
+    let peer = State::new(heartbeat(200, 9), &[(ApplicationState::HOST_ID, "b", 1)]);
+    a.learn(B, &peer);
+    a.learn(C, &State::new(heartbeat(300, 9), &[(ApplicationState::LOAD, "1", 8)]));
+    a.sent();
+    let is_asked = |sent: &Sent| lists(sent, digest(C, 300, 0));
+    let mut asked = Vec::new();
+    for second in 1..200 {
+        a.hand(B, &ack2(&[(B, State::new(heartbeat(200, 9 + second), &[]))]));
+        let sent = a.round();
+        let syns = sent.iter().filter(|sent| is_asked(sent) && sent.to == endpoint(B));
+        asked.extend(syns.map(|_| second));
+    }
+    // Others may have gone to C itself, which does not answer.
+    assert_eq!(asked[..6], [1, 2, 4, 8, 16, 32]);
+    assert!(asked[6..].iter().all(|second| second % 64 == 0), "{asked:?}");
+    let whole = [
+        (ApplicationState::HOST_ID, "c", 1),
+        (ApplicationState::DC, "dc1", 2),
+        (ApplicationState::LOAD, "1", 8),
+    ];
+    a.hand(B, &ack(&[], &[(C, State::new(heartbeat(300, 9), &whole))]));
+    assert_eq!(a.value(C, ApplicationState::DC), Some(("dc1".to_owned(), 2)));
+    let later: Vec<_> = (0..200).flat_map(|_| a.round()).collect();
+    assert!(!later.iter().any(is_asked), "it is known as a whole");
 }
 
 /// Where many are known, it would take long until a peer chooses it.

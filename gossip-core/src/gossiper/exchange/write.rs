@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::outbox::{Due, Everything, LargeDue, ListId, Reply, SynDue};
+use super::parts::is_part;
 use super::{Coverage, Exchange, QUESTION_ID, REST_ID};
 use crate::application_state::ApplicationState;
 use crate::config::{Config, Transport};
@@ -50,6 +51,20 @@ fn is_doubtful(table: &EndpointTable, slot: Slot) -> bool {
     (status == StatusKind::Leaving || is_down)
         && table.generation(slot) != Generation::SAVED
         && !delta::is_stopped_nobody(table, slot)
+}
+
+/// Which endpoints a SYN lists as if nothing were known of them, because what is known may be a part.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    written: i32,
+    /// All such, or only the receiver.
+    are_all: bool,
+}
+
+impl Listed {
+    fn has(self, table: &EndpointTable, slot: Slot, to: Endpoint) -> bool {
+        (self.are_all || table.endpoint(slot) == to) && is_part(table, slot)
+    }
 }
 
 /// The least room that a message with a body needs.
@@ -388,7 +403,8 @@ impl Writing<'_> {
         digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.exchange.asked.encode_wanted(to, self.clock.now(), codec, out);
         let full = self.encode_doubtful(to, codec, out);
-        let mut written = 1 + wanted + full;
+        let parts = self.encode_parts(to, syn.start.is_none(), codec, out);
+        let mut written = 1 + wanted + full + parts.written;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
             self.exchange.news.begin_list();
@@ -424,13 +440,14 @@ impl Writing<'_> {
                     && is_doubtful(table, slot)
                     && table.endpoint(slot) != to
                     && !self.exchange.asked.is_asked(table.endpoint(slot)))
+                && !(parts.written > 0 && parts.has(table, slot, to))
         };
         let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
         let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
             .map(Option::unwrap_or_default);
         for part in &mut left {
-            written += if wanted == 0 && !has_first && !is_gossip_only {
+            written += if wanted == 0 && !has_first && !is_gossip_only && parts.written == 0 {
                 digest::encode_others(table, part, codec, out)
             } else {
                 digest::encode_all(table, part, is_left, codec, out)
@@ -483,6 +500,37 @@ impl Writing<'_> {
         }
         self.exchange.next_full = now + pause;
         written
+    }
+
+    /// Lists who is known without a host id as if nothing were known of it, so that all that is known comes: what came may have been a part,
+    /// whose teller knew no more itself. The receiver of the SYN is listed so each time, because it knows itself; others now and then.
+    fn encode_parts(&mut self, to: Endpoint, is_first: bool, codec: Codec, out: &mut Writer<'_>) -> Listed {
+        let mut listed = Listed { written: 0, are_all: false };
+        if !is_first || !self.exchange.parts.are_there() {
+            return listed;
+        }
+        let table = self.table;
+        listed.are_all = self.exchange.parts.begin_question(self.clock.now(), self.config.interval);
+        let mut write = |slot: Slot| {
+            let (endpoint, generation) = (table.endpoint(slot), table.generation(slot));
+            let digest = Digest { endpoint, generation, max_version: Version::ZERO };
+            let is_written = !self.exchange.asked.is_in_syn(endpoint) && digest.encode(codec, out).is_ok();
+            listed.written += i32::from(is_written);
+        };
+        if !listed.are_all {
+            let receiver = table.find(to).filter(|slot| is_part(table, *slot));
+            receiver.filter(|_| self.exchange.parts.asks_receivers()).into_iter().for_each(write);
+            return listed;
+        }
+        let mut are_there = false;
+        for slot in table.slots().filter(|slot| is_part(table, *slot)) {
+            are_there = true;
+            write(slot);
+        }
+        if !are_there {
+            self.exchange.parts.end();
+        }
+        listed
     }
 
     fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {

@@ -170,7 +170,9 @@ impl Membership<'_> {
         }
         // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
-            if source == Source::Ack {
+            // What was cut before what is known already leaves the rest in doubt.
+            if source == Source::Ack && state.heartbeat.version >= self.members.table.max_value_version(slot)
+            {
                 self.exchange.end_doubt(endpoint, from, self.clock.now());
             }
             let before = self.members.table.status(slot);
@@ -201,6 +203,9 @@ impl Membership<'_> {
         let is_young = || self.clock.age() < self.config.detector.echo_timeout;
         let has_host_id = || self.members.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).is_some();
         let may_be_late = !self.config.is_gossip_only && (is_young() || has_host_id());
+        if may_be_late && has_host_id() && !self.is_told_whole(state) {
+            self.exchange.note_part(self.clock.now(), self.config.interval);
+        }
         if source == Source::Other
             && may_be_late
             && !self.is_told_whole(state)
