@@ -220,25 +220,29 @@ impl<P: Probe> Cluster<P> {
         self.hosts[host].drift = (parts_per_million, self.now);
     }
 
-    /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it. If the host had another host id
-    /// before, its generation is nevertheless greater than theirs, as in [`Cluster::change_host_id`].
+    /// Loses what the processes of `host` have stored: the next one knows nothing of the generations before it. If the host had another address
+    /// or host id before, its generation is nevertheless greater than theirs, as in [`Cluster::change_host_id`].
     ///
     /// # Panics
     ///
     /// If there is no such host.
     pub fn wipe(&mut self, host: usize) {
         let host = &mut self.hosts[host];
-        host.generation = host.greatest.filter(|_| host.host_ids > 0);
+        host.generation = host.greatest.filter(|_| host.has_changed);
     }
 
-    /// Kills what runs on `host`, and gives the host its other address: each has two. The next process starts there.
+    /// Kills what runs on `host`, and gives the host its other address: each has two. The next process starts there. Its generation is greater
+    /// than those of all processes before it. Of two addresses with one host id, the one with the greater generation counts.
     ///
     /// # Panics
     ///
     /// If there is no such host.
     pub fn change_address(&mut self, host: usize) {
         self.kill(host);
-        self.hosts[host].change_address();
+        let host = &mut self.hosts[host];
+        host.change_address();
+        host.has_changed = true;
+        host.generation = host.greatest;
     }
 
     /// Lets the next process on `host` have another host id, as that of a machine that was set up anew. Its generation is greater than those
@@ -251,6 +255,7 @@ impl<P: Probe> Cluster<P> {
         let host = &mut self.hosts[host];
         // So many bits of a host id are free.
         host.host_ids = (host.host_ids + 1) & 0x3fff;
+        host.has_changed = true;
         host.generation = host.greatest;
     }
 

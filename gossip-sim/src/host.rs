@@ -50,6 +50,8 @@ pub(crate) struct Host {
     pub(crate) drift: (i64, Timestamp),
     /// How many host ids it had before this one.
     pub(crate) host_ids: u16,
+    /// Whether it had another address or host id.
+    pub(crate) has_changed: bool,
     /// What its processes want to store is lost.
     pub(crate) is_disk_full: bool,
     /// Some of its timers fire late.
@@ -95,6 +97,7 @@ impl Host {
             clock_ahead: 0,
             drift: (0, Timestamp::ZERO),
             host_ids: 0,
+            has_changed: false,
             is_disk_full: false,
             are_timers_late: false,
         }
