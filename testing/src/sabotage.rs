@@ -141,8 +141,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: "only an awaited ACK answers our SYN",
         edits: &[Edit {
             file: MESSAGES,
-            text: "} else if is_awaited {\n",
-            instead: "} else if is_awaited || OFF {\n",
+            text: "if is_awaited { Source::Ack }",
+            instead: "if is_awaited || OFF { Source::Ack }",
         }],
         and: &[],
     },

@@ -13,7 +13,7 @@ use crate::digest;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::log;
-use crate::message::{Ack, Ack2, Digest, EndpointState, PeerLog, Run, StateMap, Syn};
+use crate::message::{Ack, Ack2, EndpointState, PeerLog, Run, StateMap, Syn};
 use crate::metadata::MetadataId;
 use crate::slot::Slot;
 use crate::table::Cursor;
@@ -206,12 +206,20 @@ impl Gossiper {
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
         self.metadata.note_ack(from);
+        let is_rest = !ack.states.is_empty() && self.is_rest_of_shadow_reply(from, ack);
+        if !ack.states.is_empty() && !is_rest && !self.exchange.has_sent_syn() {
+            self.journal.stats.stray_acks += 1;
+            return;
+        }
+        if is_rest {
+            // It answers a question that is answered already.
+            return self.apply(from, session, &ack.states, Source::Shadow);
+        }
+        let table = self.members.table();
+        let answered = self.exchange.answer_ack(table, (from, session), ack, &mut self.journal);
         // Deviation: Cassandra takes any ACK. One that requests us under another generation answers an earlier process of ours, and holds what
         // that one lacked. We may lack more, and would never learn of it.
-        let own = self.generation();
-        let is_of_another =
-            |request: Digest| request.endpoint == self.config.local && request.generation != own;
-        if ack.requests.iter().any(is_of_another) {
+        if answered.as_ref().is_some_and(|requested| requested.another_of_us) {
             self.journal.stats.stray_acks += 1;
             return;
         }
@@ -220,27 +228,10 @@ impl Gossiper {
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
             && self.exchange.take_awaited(from);
         if !ack.states.is_empty() {
-            let is_rest = self.is_rest_of_shadow_reply(from, ack);
-            if !self.exchange.has_sent_syn() && !is_rest {
-                self.journal.stats.stray_acks += 1;
-                return;
-            }
-            let source = if is_rest {
-                Source::Shadow
-            } else if is_awaited {
-                Source::Ack
-            } else {
-                Source::Other
-            };
+            let source = if is_awaited { Source::Ack } else { Source::Other };
             self.apply(from, session, &ack.states, source);
-            if is_rest {
-                // It answers a question that is answered already.
-                return;
-            }
         }
         self.rounds.heard(self.clock.now());
-        let answered =
-            self.exchange.answer_ack(self.members.table(), (from, session), ack, &mut self.journal);
         let Some(requested) = answered else { return };
         self.publishing().on_answer(from, requested.us);
         if requested.everything_of_us {
