@@ -468,12 +468,11 @@ impl Node {
                     if digest.version == 0 && self.is_wanted(digest.endpoint) {
                         if self.wanted.remove(&digest.endpoint) {
                             self.note_request(to, digest.endpoint);
-                        } else if self
-                            .states
-                            .get(&digest.endpoint)
-                            .is_some_and(|known| known.max_version() > 0)
+                        } else if !self.may_be_part(digest.endpoint)
+                            && self.states.get(&digest.endpoint).is_some_and(|known| known.max_version() > 0)
                         {
-                            // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway.
+                            // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway. What may
+                            // be a part is listed so at other times, too.
                             self.doubted
                                 .entry(digest.endpoint)
                                 .and_modify(|left| *left = left.saturating_sub(1));

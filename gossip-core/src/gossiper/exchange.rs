@@ -89,8 +89,6 @@ pub(super) struct Requested {
     pub(super) everything_of_us: bool,
     /// Whether its sender knows of us.
     pub(super) us: bool,
-    /// Whether it asks for another generation of ours. Then it gets no answer.
-    pub(super) another_of_us: bool,
 }
 
 impl Exchange {
@@ -341,8 +339,7 @@ impl Exchange {
         let pending = self.outbox.list_mut(list);
         self.seen.begin(pending);
         let mut cursor = Cursor::default();
-        let mut requested = Requested { everything_of_us: false, us: false, another_of_us: false };
-        let own = table.generation(Slot::FIRST);
+        let mut requested = Requested { everything_of_us: false, us: false };
         // Deviation: of another generation than the one asked for, everything or nothing is given; Cassandra does not look
         // at the generation, and may give a part of a whole that the asker has nothing of.
         let mut give = |found: Option<(Slot, Known)>, known: Known| {
@@ -351,7 +348,6 @@ impl Exchange {
                 if slot == Slot::FIRST {
                     requested.us = true;
                     requested.everything_of_us = known.max_version() == Version::ZERO;
-                    requested.another_of_us = known.generation() != own;
                 }
                 pending.give(Entry::new(slot, known));
             }
@@ -367,9 +363,7 @@ impl Exchange {
                 give(table.find_next(request.endpoint, &mut cursor), known);
             }
         }
-        if begun.is_none() && requested.another_of_us {
-            self.outbox.free_list(list);
-        } else if begun.is_none() && self.outbox.ack2(from, list).is_err() {
+        if begun.is_none() && self.outbox.ack2(from, list).is_err() {
             journal.stats.exchanges_dropped += 1;
         }
         Some(requested)

@@ -206,20 +206,10 @@ impl Gossiper {
     pub(super) fn on_ack(&mut self, from: Endpoint, session: &mut Session, ack: &Ack<'_>) {
         self.journal.stats.acks_received += 1;
         self.metadata.note_ack(from);
-        let is_rest = !ack.states.is_empty() && self.is_rest_of_shadow_reply(from, ack);
-        if !ack.states.is_empty() && !is_rest && !self.exchange.has_sent_syn() {
-            self.journal.stats.stray_acks += 1;
-            return;
-        }
-        if is_rest {
-            // It answers a question that is answered already.
-            return self.apply(from, session, &ack.states, Source::Shadow);
-        }
-        let table = self.members.table();
-        let answered = self.exchange.answer_ack(table, (from, session), ack, &mut self.journal);
         // Deviation: Cassandra takes any ACK. One that requests us under another generation answers an earlier process of ours, and holds what
         // that one lacked. We may lack more, and would never learn of it.
-        if answered.as_ref().is_some_and(|requested| requested.another_of_us) {
+        let requested = ack.requests.find(self.config.local);
+        if requested.is_some_and(|requested| requested.generation() != self.generation()) {
             self.journal.stats.stray_acks += 1;
             return;
         }
@@ -228,10 +218,21 @@ impl Gossiper {
         let is_awaited = (!ack.states.is_empty() || self.config.transport == Transport::Internode)
             && self.exchange.take_awaited(from);
         if !ack.states.is_empty() {
+            let is_rest = self.is_rest_of_shadow_reply(from, ack);
+            if !self.exchange.has_sent_syn() && !is_rest {
+                self.journal.stats.stray_acks += 1;
+                return;
+            }
+            if is_rest {
+                // It answers a question that is answered already.
+                return self.apply(from, session, &ack.states, Source::Shadow);
+            }
             let source = if is_awaited { Source::Ack } else { Source::Other };
             self.apply(from, session, &ack.states, source);
         }
         self.rounds.heard(self.clock.now());
+        let answered =
+            self.exchange.answer_ack(self.members.table(), (from, session), ack, &mut self.journal);
         let Some(requested) = answered else { return };
         self.publishing().on_answer(from, requested.us);
         if requested.everything_of_us {

@@ -148,6 +148,23 @@ impl<'a> Digests<'a> {
         self.is_packed.then_some(self.bytes.as_chunks().0)
     }
 
+    /// What the first digest of an endpoint says of it. A pass over all, which costs little where they are packed.
+    pub(crate) fn find(&self, endpoint: Endpoint) -> Option<Known> {
+        let Some(packed) = self.packed() else {
+            let found = self.iter().find(|digest| digest.endpoint == endpoint)?;
+            return Some(Known::new(found.generation, found.max_version));
+        };
+        let mut wanted = [0; PACKED];
+        pack(endpoint.packed_v4()?, Known::from_halves([0; 2]), &mut wanted);
+        // The address takes seven bytes of the first eight.
+        let address = |digest: &[u8; PACKED]| {
+            u64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default()) & !0xff
+        };
+        let wanted = address(&wanted);
+        let found = packed.iter().find(|digest| address(digest) == wanted)?;
+        Some(read_packed(found).1)
+    }
+
     /// The digests, one after the other.
     pub fn iter(&self) -> impl Iterator<Item = Digest> + use<'a> {
         let mut reader = Reader::new(self.bytes);
@@ -158,7 +175,10 @@ impl<'a> Digests<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+    use crate::version::MessagingVersion;
 
     #[test]
     fn digests_of_ipv4_endpoints_lie_together() {
@@ -175,6 +195,31 @@ mod tests {
         let second = decoded.iter().nth(1).unwrap();
         assert_eq!(second.endpoint, Endpoint::v4([10, 0, 0, 2], 7_000));
         assert_eq!((second.generation.get(), second.max_version.get()), (5, 6));
+    }
+
+    #[test]
+    fn the_digest_of_one_endpoint_is_found_packed_or_not() {
+        let v4 = |n| Endpoint::v4([10, 0, 0, n], 7_000);
+        let v6 = Endpoint::v6([7; 16], 7_000);
+        for others in [vec![v4(1), v4(2)], vec![v4(1), v6, v4(2)]] {
+            let mut bytes = [0; 100];
+            let mut out = Writer::new(&mut bytes);
+            out.i32(i32::try_from(others.len()).unwrap()).unwrap();
+            for (n, endpoint) in (5..).zip(&others) {
+                let generation = Generation::new(n);
+                let digest = Digest { endpoint: *endpoint, generation, max_version: Version::new(6) };
+                digest.encode(Codec::new(MessagingVersion::V12), &mut out).unwrap();
+            }
+            let decoded = Digests::decode(&mut Reader::new(out.written()), AddressForm::WithPort).unwrap();
+            assert_eq!(decoded.packed().is_some(), others.len() == 2);
+            for (n, endpoint) in (5..).zip(&others) {
+                let known = Known::new(Generation::new(n), Version::new(6));
+                assert_eq!(decoded.find(*endpoint), Some(known));
+            }
+            let other_port = Endpoint::v4([10, 0, 0, 1], 7_001);
+            assert_eq!([v4(3), other_port].map(|endpoint| decoded.find(endpoint)), [None; 2]);
+            assert_eq!(decoded.find(v6).is_some(), others.len() == 3);
+        }
     }
 
     const WITHOUT_PORT: AddressForm = AddressForm::WithoutPort { storage_port: 7_000 };
