@@ -201,8 +201,8 @@ impl<P: Probe> Builder<P> {
         self
     }
 
-    /// Changes the configuration of each process before it starts; the first argument is its host. Called again, it changes what the call
-    /// before has made.
+    /// Changes the configuration of each process before it starts; the first argument is its host. A second call changes what the first
+    /// has made.
     pub fn configure(
         mut self,
         configure: impl Fn(usize, ConfigBuilder) -> ConfigBuilder + Send + 'static,

@@ -1,19 +1,15 @@
 //! A cluster that is troubled for a while, and then left alone: what `gossip sim` runs.
 
+mod nodes;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gossip_core::{
-    ApplicationState, Budgets, ConfigBuilder, DownCause, Event, Gossiper, Phase, Pulse, Standing, Stats,
-};
+use gossip_core::{ApplicationState, DownCause, Event, Gossiper, Phase, Pulse, Standing, Stats};
 
-use crate::builder::Builder;
 use crate::cluster::Cluster;
 use crate::rng::Rng;
 use crate::watch::Watch;
-
-/// Each of more nodes than these has room for fewer pending messages and events than by default, so that thousands need less memory.
-const MANY: usize = 1_000;
 
 /// Up to so many nodes everything is checked after each step.
 const MAX_WATCHED: usize = 64;
@@ -43,15 +39,11 @@ const DRIFT: u64 = 100_000;
 /// 99 of 100 runs agree within 14 rounds, and the slowest within 25; what is slow then is something else than such an address.
 const LAST_NEWS: u32 = 20;
 
-/// A process that ended because it was refused, or because nobody answered it, starts again after so many rounds.
+/// A refused process starts again after so many rounds. So does one that nobody answered.
 const RETRY: u32 = 5;
 
 /// How many zeros follow a value at most, where nodes have little room.
 const LONGEST_VALUE: usize = 400;
-
-/// What a SYN without digests takes at the most in a trial, and a digest, in bytes.
-const SYN_HEAD: usize = 128;
-const DIGEST: usize = 15;
 
 /// How messages travel in a trial.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -138,10 +130,10 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// What goes wrong.
     pub troubles: Vec<Trouble>,
-    /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`],
-    /// [`Limits`](gossip_core::Limits) and, in half of the seeds, [`Budgets`].
+    /// Whether nodes have as little room as they can do with. The seed decides, for each node and each kind of room; see [`Builder::room`](crate::Builder::room),
+    /// [`Limits`](gossip_core::Limits) and, in half of the seeds, [`Budgets`](gossip_core::Budgets).
     pub is_tight: bool,
-    /// Whether some nodes, about half of them, ask their seeds before they join; the seed of the trial decides which.
+    /// Whether half of the nodes ask their seeds before they join. The seed of the trial decides which.
     pub ask_first: bool,
 }
 
@@ -199,7 +191,7 @@ pub struct Trial {
     full: Vec<bool>,
     /// The hosts whose timers are late.
     late: Vec<bool>,
-    /// When a process ended because it was refused, or nobody answered it.
+    /// When a process was refused, or gave up because nobody answered it.
     refused: Vec<Option<u32>>,
     /// How many events of each host were looked at.
     seen: Vec<usize>,
@@ -217,46 +209,17 @@ impl Trial {
     /// If there are no nodes.
     pub fn new(plan: &Plan, seed: u64, is_traced: bool) -> Self {
         assert!(plan.nodes > 0, "a cluster has nodes");
-        let builder: Builder = Cluster::<crate::NoProbe>::new(plan.nodes);
-        let mut builder = builder
-            .seed(seed)
-            .latency(plan.latency.0, plan.latency.1)
-            .loss_percent(plan.loss_percent)
-            .duplicate_percent(plan.duplicate_percent)
-            // Of 5,000 nodes, 25 million pairs find each other up.
-            .remember(move |event| match event {
-                Event::Down { .. } => true,
-                _ if is_refusal(event) => true,
-                Event::Up { .. }
-                | Event::Restarted { .. }
-                | Event::GenerationRaised { .. }
-                | Event::BeganAlone
-                | Event::ShadowRoundDone => is_traced,
-                _ => false,
-            });
-        if plan.reorders {
-            builder = builder.reorder();
-        }
-        if plan.is_tight {
-            builder = tighten(builder, plan, seed);
-        } else if plan.nodes > MANY {
-            // Nodes that take in all that arrives at once seldom owe anything to more than a few.
-            builder = builder.configure(|_, config| {
-                config.change_limits(|limits| {
-                    limits.max_pending_acks = 2;
-                    limits.max_pending_peers = 256;
-                    limits.max_pending_events = 16;
-                })
-            });
-        }
-        if plan.ask_first {
-            builder = ask_first(builder, seed);
-        }
-        builder = match plan.carrier {
-            Carrier::Messages => builder,
-            Carrier::Internode => builder.streams(),
-            Carrier::Datagram => builder.datagrams(),
-        };
+        // Of 5,000 nodes, 25 million pairs find each other up.
+        let builder = nodes::of(plan, seed).remember(move |event| match event {
+            Event::Down { .. } => true,
+            _ if is_refusal(event) => true,
+            Event::Up { .. }
+            | Event::Restarted { .. }
+            | Event::GenerationRaised { .. }
+            | Event::BeganAlone
+            | Event::ShadowRoundDone => is_traced,
+            _ => false,
+        });
         let watch = if plan.nodes <= MAX_WATCHED { Watch::new() } else { Watch::off() };
         let cluster = builder.probe(watch).start();
         Self {
@@ -530,8 +493,8 @@ impl Trial {
         }
     }
 
-    /// Starts processes again that were refused, or that nobody answered, as an operator does. Who learns only later that others have its
-    /// address still runs.
+    /// Starts refused processes again, as an operator does, and those that nobody answered. A process may learn only after it has joined that
+    /// its address belongs to another host id. Then it still runs.
     fn retry(&mut self) {
         for host in 0..self.plan.nodes {
             if self.refused[host].is_some_and(|since| self.round >= since + RETRY) && !self.full[host] {
@@ -606,7 +569,7 @@ impl Trial {
             return;
         }
         let host = self.below(self.plan.nodes);
-        // In the calm all run, but those that were refused.
+        // Also in the calm, a refused process does not run.
         if !self.runs(host) {
             return;
         }
@@ -650,8 +613,8 @@ impl Trial {
                         _ => {}
                     }
                 }
-                // Who does not ask is refused by nobody.
-                if is_refusal(&event) && self.plan.ask_first && asks(self.cluster.seed(), host) {
+                // A node that does not ask is never refused.
+                if is_refusal(&event) && nodes::asks(&self.plan, self.cluster.seed(), host) {
                     self.refused[host] = Some(self.round);
                     self.troubled[host] = self.round;
                 }
@@ -719,104 +682,9 @@ impl Trial {
     }
 }
 
-/// Whether a node that asks before it joins ends with this event: others live under its address or host id, or nobody answered.
+/// Whether this event tells that a node was refused, or that nobody answered it: it has to be started again.
 const fn is_refusal(event: &Event) -> bool {
     matches!(event, Event::IdentityInUse { .. } | Event::AddressConflict { .. } | Event::ShadowRoundFailed)
-}
-
-/// Lets about half of the nodes of a trial ask before they join. Each may take the address of a member that is not live.
-fn ask_first(builder: Builder, seed: u64) -> Builder {
-    builder.configure(move |host, config| {
-        let is_asking = asks(seed, host);
-        config.change_membership(|membership| {
-            membership.shadow_round |= is_asking;
-            membership.replace |= is_asking;
-        })
-    })
-}
-
-/// Whether the nodes of a host ask before they join, where some do.
-fn asks(seed: u64, host: usize) -> bool {
-    Rng::split(seed, 0x6173_6b00_0000 + host as u64).percent(50)
-}
-
-/// Gives each node of a trial little room: half of its limits, chosen by the seed, are as low as a cluster of this size can do with.
-fn tighten(builder: Builder, plan: &Plan, seed: u64) -> Builder {
-    let nodes = plan.nodes;
-    // All send packets of the same size. A SYN of all addresses fits one message, so that failures are found in time.
-    let mut common = Rng::split(seed, 0x7469_6768);
-    let addresses = 2 * nodes;
-    let room = SYN_HEAD + addresses * DIGEST + between(&mut common, 0, 2_000);
-    let packet = between(&mut common, 700, 1_400);
-    // A node that does little at once seldom runs short of dials. So only half of the seeds lower both.
-    let is_buggified = common.percent(50);
-    let configure = move |host: usize, config: ConfigBuilder| {
-        let mut rng = Rng::split(seed, 0x7469_6768_0000 + host as u64);
-        let config = config.change_limits(|limits| {
-            let mut tighten = |limit: &mut usize, low: usize, high: usize| {
-                if rng.percent(50) {
-                    *limit = between(&mut rng, low, high);
-                }
-            };
-            // Each host has two addresses.
-            tighten(&mut limits.max_endpoints, addresses, addresses + 4);
-            tighten(&mut limits.max_tombstones, 1, addresses);
-            // A node publishes nine values, and a receiver adds three when it stops.
-            tighten(&mut limits.max_states, 12, 14);
-            tighten(&mut limits.max_state_bytes, 1_024, 2_048);
-            tighten(&mut limits.max_pending_acks, 2, 4);
-            tighten(&mut limits.max_pending_peers, 256, 260);
-            tighten(&mut limits.max_pending_events, 16, 32);
-            // One each way with every node. With fewer, connections give way to each other.
-            tighten(&mut limits.max_connections, nodes + nodes.div_ceil(2), addresses);
-            tighten(&mut limits.max_dials, 1, 4);
-            tighten(&mut limits.max_handshakes, 2, 8);
-            tighten(&mut limits.max_address_connections, 2, 4);
-            tighten(&mut limits.max_address_handshakes, 1, 4);
-            tighten(&mut limits.max_address_endpoints, nodes, addresses);
-            tighten(&mut limits.max_stranger_dials, 1, 4);
-        });
-        let config = match is_buggified {
-            true => config.change_budgets(|budgets| buggify(budgets, nodes, seed, host)),
-            false => config,
-        };
-        config.change_datagrams(|datagrams| {
-            datagrams.max_size = packet;
-            if rng.percent(50) {
-                datagrams.max_per_syn = 2 + u16::from(rng.percent(50));
-            }
-            if rng.percent(50) {
-                datagrams.max_rate = 16 << 10;
-            }
-        })
-    };
-    builder.room(room).configure(configure)
-}
-
-/// Makes half of the budgets of a node tiny, so that few nodes reach bounds that otherwise only thousands reach.
-fn buggify(budgets: &mut Budgets, nodes: usize, seed: u64, host: usize) {
-    let mut rng = Rng::split(seed, 0x6275_6767_0000 + host as u64);
-    let mut lower = |budget: &mut usize, low: usize, high: usize| {
-        if rng.percent(50) {
-            *budget = between(&mut rng, low, high);
-        }
-    };
-    lower(&mut budgets.max_requests, 4, 16);
-    // Heartbeats of half of all fit an exchange. With fewer they would come too late.
-    lower(&mut budgets.max_entries, nodes / 2, nodes);
-    lower(&mut budgets.max_unknown, 2, 8);
-    lower(&mut budgets.max_news, 1, 4);
-    lower(&mut budgets.max_rows, 1, 4);
-    lower(&mut budgets.max_greetings, 1, 2);
-    lower(&mut budgets.max_deferred, 1, 2);
-    lower(&mut budgets.max_closed, 1, 2);
-    lower(&mut budgets.first_echoes, 1, 8);
-    lower(&mut budgets.max_echoes, 1, 8);
-    lower(&mut budgets.max_repeats, 1, 2);
-}
-
-fn between(rng: &mut Rng, low: usize, high: usize) -> usize {
-    low + usize::try_from(rng.below((high - low + 1) as u64)).unwrap_or(0)
 }
 
 /// Whether an address where nothing runs may not be live in a view: its newest heartbeat came less than `latest` ago, or its silence is longer

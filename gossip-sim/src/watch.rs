@@ -27,7 +27,7 @@ pub struct Watch {
     known: BTreeMap<usize, BTreeMap<Endpoint, Known>>,
     /// The greatest version that an endpoint gave out in a generation.
     given: BTreeMap<(Endpoint, Generation), Version>,
-    /// Mostly one value. A process whose host has lost its disk, and whose clock went back, may have the generation of an earlier one.
+    /// Usually one value each. If a host loses its disk and its clock goes back, two processes may have one generation.
     published: BTreeMap<(Endpoint, Generation, ApplicationState, Version), Vec<String>>,
     /// Values that a process has newly taken in, until the step is over.
     changed: Vec<(Endpoint, ApplicationState, Version)>,

@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Nodes have as little room as they can do with: tables, messages, packets, connections; in half of the seeds, also few requests and echoes at once
     #[arg(long)]
     tight: bool,
-    /// Half of the nodes ask their seeds before they join, as `membership.shadow_round` says; who is refused starts again
+    /// Half of the nodes ask their seeds before they join (`membership.shadow_round`); a refused node starts again
     #[arg(long)]
     ask_first: bool,
     /// The longest that a message travels, in milliseconds
