@@ -138,10 +138,19 @@ pub(crate) struct Receiver {
     withheld: Cell<u64>,
 }
 
-/// Whether an endpoint has stopped, by its heartbeat, and has no tokens. In a Cassandra cluster such an endpoint is sent to no peer.
+/// Whether an endpoint has stopped, by its heartbeat, and has no tokens. In a Cassandra cluster such an endpoint is mentioned to no peer.
 #[inline]
 pub(crate) fn is_stopped_nobody(table: &EndpointTable, slot: Slot) -> bool {
     table.heartbeat(slot).version == Version::SHUTDOWN && !has_tokens(table.values(slot))
+}
+
+/// Whether a node of a Cassandra cluster is told nothing of an endpoint.
+///
+/// Deviation: so it is with another endpoint whose host id is not known; Cassandra tells what it has. Perhaps only a part of the state is known.
+/// The node would take that for the complete state, and never request the rest.
+#[inline]
+pub(crate) fn is_untold(table: &EndpointTable, slot: Slot) -> bool {
+    is_stopped_nobody(table, slot) || (slot != Slot::FIRST && table.host_id(slot).is_none())
 }
 
 /// Whether these values name tokens.
@@ -199,8 +208,8 @@ pub(crate) enum Rest {
     Follows,
 }
 
-/// Writes the states of which the peer is behind, as many as fit. Returns one of those that need a message of their own, if there are any:
-/// a value of it fits no message of this size, or where what finds no room waits, it might never find room beside heartbeats.
+/// Writes the states of which the peer is behind, as many as fit. Returns one that needs a message of its own, if there is any: one of its
+/// values fits no message of this size. Where a value without room waits, it also needs one if it might never find room beside heartbeats.
 pub(crate) fn encode_states(
     table: &EndpointTable,
     pending: &mut Pending,
@@ -274,11 +283,11 @@ pub(crate) fn encode_states(
     }
     progress.heartbeats = pending.gives().len() - left.len();
     if follows == Rest::Follows && !left.is_empty() {
-        // The heartbeats that are left follow, and so do all values behind them: they are not told yet.
+        // The remaining heartbeats follow in another message. So do the values behind them.
         with_values = with_values || has_values_after(progress.heartbeats);
     }
     let mut too_large = None;
-    // Where there are heartbeats enough for three quarters of each message, no more than the last quarter is ever free for a value.
+    // New heartbeats may fill three quarters of each message. Then a value never has more than the last quarter.
     let most = match follows {
         Rest::Waits => (total / 4).saturating_sub(2 * MIN_STATE_SIZE),
         Rest::Follows => total,
@@ -362,7 +371,7 @@ pub(crate) fn state_size(table: &EndpointTable, slot: Slot, form: AddressForm) -
 #[inline]
 fn behind(table: &EndpointTable, receiver: &Receiver, entry: Entry) -> Option<Version> {
     let (ours, theirs) = (table.known(entry.slot()), entry.known());
-    if theirs >= ours || (receiver.is_cassandra && is_stopped_nobody(table, entry.slot())) {
+    if theirs >= ours || (receiver.is_cassandra && is_untold(table, entry.slot())) {
         return None;
     }
     // Of a later process it is all, also what was never given a version.

@@ -546,6 +546,10 @@ impl EndpointTable {
         &self.values[slot.index()]
     }
 
+    pub(crate) fn host_id(&self, slot: Slot) -> Option<JavaStr<'_>> {
+        self.values(slot).get(ApplicationState::HOST_ID).map(|(text, _)| text)
+    }
+
     pub(crate) fn status(&self, slot: Slot) -> StatusKind {
         self.pulses[slot.index()].status
     }

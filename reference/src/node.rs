@@ -471,8 +471,8 @@ impl Node {
                         } else if !self.may_be_part(digest.endpoint)
                             && self.states.get(&digest.endpoint).is_some_and(|known| known.max_version() > 0)
                         {
-                            // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway. What may
-                            // be a part is listed so at other times, too.
+                            // What answers it says nothing of a later process. If version 0 is known, it is listed so anyway. An endpoint
+                            // that may be known in part is listed so at other times, too.
                             self.doubted
                                 .entry(digest.endpoint)
                                 .and_modify(|left| *left = left.saturating_sub(1));
@@ -513,7 +513,7 @@ impl Node {
             || self.may_be_part(endpoint)
     }
 
-    /// Whether a node with a host id knows an endpoint without one. What it was told may be a part, whoever told it.
+    /// Whether this node has a host id and knows the endpoint without one. Then it may know only a part of the endpoint's state.
     fn may_be_part(&self, endpoint: Endpoint) -> bool {
         let has_host_id =
             |of: Endpoint| self.states.get(&of).map(|state| state.values.contains_key(&HOST_ID));

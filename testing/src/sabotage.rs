@@ -123,8 +123,8 @@ pub const PROTECTIONS: &[Protection] = &[
         name: PARTS_AGAIN,
         edits: &[Edit {
             file: APPLY,
-            text: "            && may_be_late\n",
-            instead: "            && may_be_late && !OFF\n",
+            text: "source == Source::Other && may_be_late",
+            instead: "source == Source::Other && may_be_late && !OFF",
         }],
         and: &[],
     },

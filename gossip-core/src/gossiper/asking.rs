@@ -147,9 +147,12 @@ impl Gossiper {
         // A hibernating endpoint runs and owns the address, although no node considers it live.
         let is_gone = status.is_some_and(|status| status.is_dead() && status != StatusKind::Hibernate);
         let claimed = own.as_ref().and_then(|state| state.value(ApplicationState::HOST_ID));
-        // What is compared is the host id. A node without one takes the address for its own.
-        let is_nameless = own.is_some() && claimed.is_none() && !is_gone && self.own_host_id().is_some();
-        if is_nameless && self.config.is_gossip_only {
+        // A node without a host id has nothing to compare: it takes the address for its own.
+        let is_unidentified = own.is_some()
+            && claimed.is_none()
+            && !is_gone
+            && self.members.table().host_id(Slot::FIRST).is_some();
+        if is_unidentified && self.config.is_gossip_only {
             return;
         }
         if let Some(endpoint) = self.membership().host_id_of_member(ack) {
@@ -168,9 +171,9 @@ impl Gossiper {
             self.journal.tell(Event::AddressConflict { generation });
             return self.stop_with(End::Conflict { generation });
         }
-        // Deviation: Cassandra takes no answer that lists our address without a host id. But if an endpoint died before any living node knew
-        // all of it, the rest will never come, and its next process could never start. So its heartbeat decides, as that of any other.
-        let has_our_address = is_others || is_nameless;
+        // Deviation: Cassandra takes no answer that lists our address without a host id. But the process there may have died before any live
+        // node knew its host id. Then no node ever will, and the next process could never start. So the heartbeat decides, as for others.
+        let has_our_address = is_others || is_unidentified;
         let at_our_address =
             own.as_ref().filter(|_| has_our_address).map(|state| (local, state.heartbeat, status));
         let mut is_undecided = false;
@@ -178,8 +181,8 @@ impl Gossiper {
             match self.life.shadow.judge(at, from, claim, (self.clock.now(), self.config.interval)) {
                 Verdict::NotLive => {}
                 Verdict::Undecided => is_undecided = true,
-                // More will come, or late news of a dead process will end.
-                Verdict::Live if at == 0 && is_nameless => {
+                // Either its host id becomes known, or the heartbeat was late news of a dead process.
+                Verdict::Live if at == 0 && is_unidentified => {
                     self.life.shadow.judge_afresh(at);
                     is_undecided = true;
                 }
@@ -216,13 +219,8 @@ impl Gossiper {
         self.config.seeds.contains(&peer) || saved::find(&self.config.saved, peer).is_some()
     }
 
-    fn own_host_id(&self) -> Option<JavaStr<'_>> {
-        let (text, _) = self.members.table().values(Slot::FIRST).get(ApplicationState::HOST_ID)?;
-        Some(text)
-    }
-
     fn is_own_host_id(&self, text: JavaStr<'_>) -> bool {
-        self.own_host_id() == Some(text)
+        self.members.table().host_id(Slot::FIRST) == Some(text)
     }
 
     /// The endpoint that an answer lists under our host id at another address: the newest, if there are several.

@@ -10,7 +10,7 @@
 mod listed;
 mod news;
 mod outbox;
-mod parts;
+mod unidentified;
 mod write;
 
 use core::time::Duration;
@@ -18,7 +18,7 @@ use core::time::Duration;
 use self::listed::{Listed, MANY};
 use self::news::News;
 use self::outbox::{ListId, Outbox};
-use self::parts::Parts;
+use self::unidentified::Unidentified;
 pub(crate) use self::write::Audience;
 pub(super) use self::write::{MIN_ROOM, Writing, own_schema};
 use super::journal::Journal;
@@ -62,7 +62,7 @@ pub(super) struct Exchange {
     question: Option<Endpoint>,
     /// When a SYN asks again for all that is known of endpoints in doubt.
     next_full: Timestamp,
-    parts: Parts,
+    unidentified: Unidentified,
 }
 
 /// How many endpoints our last SYN listed, of all that are known.
@@ -116,7 +116,7 @@ impl Exchange {
             last_id: Rng::new(&config.entropy, Purpose::MessageIds).next_u64() >> 44,
             question: None,
             next_full: Timestamp::ZERO,
-            parts: Parts::new(),
+            unidentified: Unidentified::new(),
         }
     }
 
@@ -255,9 +255,9 @@ impl Exchange {
         self.asked.doubt(endpoint, generation, now);
     }
 
-    /// An endpoint was learned without a host id: what is known of it may be a part, whoever told it.
-    pub(super) fn note_part(&mut self, now: Timestamp, interval: Duration) {
-        self.parts.note(now, interval);
+    /// The node learned of an endpoint whose host id it does not know.
+    pub(super) fn note_unidentified(&mut self, now: Timestamp, interval: Duration) {
+        self.unidentified.note(now, interval);
     }
 
     /// Everything of `endpoint` came from `from`, if that was requested once more.
@@ -494,7 +494,7 @@ impl Exchange {
         self.outbox.due(to).is_some_and(|due| due.syn.is_some_and(|syn| syn.start.is_some()))
     }
 
-    /// Lets what went out of a SYN to `to` be all of it. The next SYN begins behind that, so that the others get their turn.
+    /// Ends a SYN to `to` with what was sent of it. The next SYN begins with the endpoints behind that.
     pub(super) fn end_syn(&mut self, to: Endpoint) {
         let begun = self.outbox.due(to).and_then(|due| due.syn.take_if(|syn| syn.start.is_some()));
         if let Some(syn) = begun {

@@ -148,21 +148,14 @@ impl<'a> Digests<'a> {
         self.is_packed.then_some(self.bytes.as_chunks().0)
     }
 
-    /// What the first digest of an endpoint says of it. A pass over all, which costs little where they are packed.
+    /// What the first digest of an endpoint says of it.
     pub(crate) fn find(&self, endpoint: Endpoint) -> Option<Known> {
         let Some(packed) = self.packed() else {
             let found = self.iter().find(|digest| digest.endpoint == endpoint)?;
             return Some(Known::new(found.generation, found.max_version));
         };
-        let mut wanted = [0; PACKED];
-        pack(endpoint.packed_v4()?, Known::from_halves([0; 2]), &mut wanted);
-        // The address takes seven bytes of the first eight.
-        let address = |digest: &[u8; PACKED]| {
-            u64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default()) & !0xff
-        };
-        let wanted = address(&wanted);
-        let found = packed.iter().find(|digest| address(digest) == wanted)?;
-        Some(read_packed(found).1)
+        let wanted = endpoint.packed_v4()?;
+        packed.iter().map(read_packed).find(|(address, _)| *address == wanted).map(|(_, known)| known)
     }
 
     /// The digests, one after the other.

@@ -243,7 +243,7 @@ fn what_is_cut_is_the_same_where_addresses_have_no_port() {
     }
 }
 
-/// Behind other states it finds no room. What is smaller takes that.
+/// It finds no room behind other states. A smaller one does.
 #[test]
 fn a_value_waits_for_another_exchange_if_it_fits_a_quarter_of_a_message_and_a_larger_one_goes_apart() {
     // The last fits no message at all.
@@ -269,7 +269,7 @@ fn a_value_waits_for_another_exchange_if_it_fits_a_quarter_of_a_message_and_a_la
     }
 }
 
-/// Found by a seed of the simulation: heartbeats, of which there is no end, took the room in each exchange, and the endpoint seemed dead.
+/// Found by a seed of the simulation. There are new heartbeats in each exchange. They took the room, and the endpoint of the value seemed dead.
 #[test]
 fn a_value_of_more_than_a_quarter_of_a_message_does_not_starve_beside_heartbeats() {
     for length in [900, 940, 950, 960, 970, 980, 990, 1_000, 1_010, 1_020, 2_000, 4_000] {

@@ -107,7 +107,7 @@ fn j2_own_entry_without_a_host_id_does_not_count() {
     }
 }
 
-/// It died before anyone knew all of it, and its next process could never start. Found by seeds of the simulation.
+/// Found by seeds of the simulation. A process died before any node knew its host id, and the next process could never start.
 #[test]
 fn an_address_known_without_a_host_id_is_free_once_its_heartbeat_does_not_grow() {
     let parts: [&[(ApplicationState, &str, i32)]; 2] = [&[], &[(STATUS, "NORMAL,7", 2)]];
@@ -126,7 +126,7 @@ fn an_address_known_without_a_host_id_is_free_once_its_heartbeat_does_not_grow()
     }
 }
 
-/// It moved twice. Whatever one peer's answer settles must not begin anew with that of another.
+/// The host moved twice. What the answer of one peer has settled must not begin anew with that of another.
 #[test]
 fn a_node_that_two_dead_endpoints_claim_starts_though_several_peers_answer() {
     let dead = || {
@@ -146,7 +146,7 @@ fn a_node_that_two_dead_endpoints_claim_starts_though_several_peers_answer() {
     assert!(second > 10);
 }
 
-/// It has nothing by which others could tell its processes from another machine's.
+/// Nothing tells its processes from those of another machine.
 #[test]
 fn a_node_without_a_host_id_starts_again() {
     let config = builder(A, 100).change_membership(|membership| membership.shadow_round = true);

@@ -315,7 +315,7 @@ fn an_answer_to_an_earlier_process_leaves_no_hole() {
     assert!(!later.iter().any(|sent| lists(sent, digest(B, 200, 0))));
 }
 
-/// Else the doubt would end with an answer that was cut, or whose sender lacks as much.
+/// Else an answer that was cut would end the doubt. So would one of a peer that lacks as much.
 #[test]
 fn an_answer_that_holds_less_than_is_known_ends_no_doubt() {
     let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
@@ -338,7 +338,7 @@ fn an_answer_that_holds_less_than_is_known_ends_no_doubt() {
     assert_eq!(a.value(B, ApplicationState::new(1_040)), Some(("x".to_owned(), 40)));
 }
 
-/// It holds what that one lacked. Of an endpoint that was cut, what lies between would never be requested.
+/// Such an ACK holds what the earlier process lacked. If the new process knows a cut state, it would never request what lies between.
 #[test]
 fn an_ack_that_requests_another_generation_of_us_is_ignored_and_the_answer_still_awaited() {
     let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
@@ -359,7 +359,7 @@ fn lists(sent: &Sent, digest: Digest) -> bool {
     matches!(&sent.content, Content::Syn { digests, .. } if digests.contains(&digest))
 }
 
-/// A peer that paused may answer an earlier process late: found by a seed of the simulation. Where nobody has a host id, nothing shows it.
+/// Found by a seed of the simulation: a peer that paused answers an earlier process late. The missing host id shows it, if nodes have host ids.
 #[test]
 fn what_comes_later_than_an_answer_takes_is_requested_once_more_if_there_are_host_ids() {
     for (age, host_id, is_doubted) in [
@@ -383,7 +383,8 @@ fn what_comes_later_than_an_answer_takes_is_requested_once_more_if_there_are_hos
     }
 }
 
-/// Found by seeds of the simulation: whoever told of it knew a part, too. All nodes learned the part, and all believed it.
+/// Found by seeds of the simulation. A peer told of an endpoint of which it knew only a part. All nodes learned that part, and took it for the
+/// complete state.
 #[test]
 fn an_endpoint_without_a_host_id_is_asked_for_again_and_again_until_it_has_one() {
     let config = builder(A, 100).seed(endpoint(B)).state(ApplicationState::HOST_ID, "a");

@@ -337,8 +337,8 @@ impl Outbox {
         self.peers.iter().any(|peer| peer.due.shadow_reply.is_some_and(Everything::has_begun))
     }
 
-    /// Notes a SYN in so many messages at most. One that has begun goes on: it is written from the newest state, and those behind what it has
-    /// listed would else never get their turn.
+    /// Notes a SYN in so many messages at most. One that has begun goes on, from the newest state. If it began again, the endpoints that it lists
+    /// last might never be listed.
     pub(super) fn syn(&mut self, to: Endpoint, messages: u16) -> Result<(), NoRoom> {
         self.owe(to, |due| {
             if due.syn.is_none_or(|syn| syn.start.is_none()) {

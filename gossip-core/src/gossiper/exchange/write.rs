@@ -6,9 +6,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::outbox::{Due, Everything, LargeDue, ListId, Reply, SynDue};
-use super::parts::is_part;
+use super::unidentified::is_unidentified;
 use super::{Coverage, Exchange, QUESTION_ID, REST_ID};
 use crate::application_state::ApplicationState;
+use crate::asked::Asked;
 use crate::config::{Config, Transport};
 use crate::delta::{self, Receiver, Rest};
 use crate::digest::{self, Entry, Progress};
@@ -53,17 +54,28 @@ fn is_doubtful(table: &EndpointTable, slot: Slot) -> bool {
         && !delta::is_stopped_nobody(table, slot)
 }
 
-/// Which endpoints a SYN lists as if nothing were known of them, because what is known may be a part.
+/// Of which endpoints a SYN requests the complete state: it lists them with version 0.
 #[derive(Clone, Copy, Debug)]
-struct Listed {
-    written: i32,
-    /// All such, or only the receiver.
-    are_all: bool,
+enum Complete {
+    Nobody,
+    /// Those that leave or are down.
+    Doubtful,
+    /// Those whose host id is not known.
+    Unidentified,
+    /// Of those only the receiver of the SYN, which knows itself.
+    Receiver,
 }
 
-impl Listed {
-    fn has(self, table: &EndpointTable, slot: Slot, to: Endpoint) -> bool {
-        (self.are_all || table.endpoint(slot) == to) && is_part(table, slot)
+impl Complete {
+    fn has(self, slot: Slot, to: Endpoint, table: &EndpointTable, asked: &Asked) -> bool {
+        let endpoint = table.endpoint(slot);
+        match self {
+            Self::Nobody => false,
+            // Of itself a node knows no more than it has gossiped.
+            Self::Doubtful => is_doubtful(table, slot) && endpoint != to && !asked.is_asked(endpoint),
+            Self::Unidentified => is_unidentified(table, slot),
+            Self::Receiver => endpoint == to && is_unidentified(table, slot),
+        }
     }
 }
 
@@ -402,9 +414,9 @@ impl Writing<'_> {
         let (table, is_gossip_only) = (self.table, self.config.is_gossip_only);
         digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.exchange.asked.encode_wanted(to, self.clock.now(), codec, out);
-        let full = self.encode_doubtful(to, codec, out);
-        let parts = self.encode_parts(to, syn.start.is_none(), codec, out);
-        let mut written = 1 + wanted + full + parts.written;
+        let complete = if syn.start.is_none() { self.complete_states_due(to) } else { Complete::Nobody };
+        let in_full = self.encode_complete(complete, to, codec, out);
+        let mut written = 1 + wanted + in_full;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
             self.exchange.news.begin_list();
@@ -436,18 +448,14 @@ impl Writing<'_> {
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.exchange.asked.is_in_syn(table.endpoint(slot)))
                 && !(has_first && self.exchange.news.is_listed(slot))
-                && !(full > 0
-                    && is_doubtful(table, slot)
-                    && table.endpoint(slot) != to
-                    && !self.exchange.asked.is_asked(table.endpoint(slot)))
-                && !(parts.written > 0 && parts.has(table, slot, to))
+                && !(in_full > 0 && complete.has(slot, to, table, &self.exchange.asked))
         };
         let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
         let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
             .map(Option::unwrap_or_default);
         for part in &mut left {
-            written += if wanted == 0 && !has_first && !is_gossip_only && parts.written == 0 {
+            written += if wanted == 0 && !has_first && !is_gossip_only && in_full == 0 {
                 digest::encode_others(table, part, codec, out)
             } else {
                 digest::encode_all(table, part, is_left, codec, out)
@@ -469,68 +477,53 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Lists who leaves or is down as if nothing were known of it, so that all that is known comes: the values of others are written from the
-    /// metadata's log in Cassandra 6.0, and keep their versions, so that a digest does not show them (`docs/protocol/cassandra-6.md`).
-    fn encode_doubtful(&mut self, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
-        if !self.config.is_gossip_only || !self.metadata.is_initialised() {
-            return 0;
-        }
-        let now = self.clock.now();
-        let pause = self.config.interval.saturating_mul(FULL_AGAIN);
-        // A receiver that leaves or is down is no good one: it is not asked for all of itself, and does not answer if it is down. Another one
-        // is waited for, for as long again. So the question never comes more often than once in that time.
-        let is_doubtful_itself = self.table.find(to).is_some_and(|slot| is_doubtful(self.table, slot));
-        let next = self.exchange.next_full;
-        let due = if is_doubtful_itself { next + pause } else { next };
-        if now < due {
-            return 0;
-        }
-        let mut written = 0;
-        for slot in self.table.slots().skip(1).filter(|slot| is_doubtful(self.table, *slot)) {
-            let (endpoint, generation) = (self.table.endpoint(slot), self.table.generation(slot));
-            // Of itself a node knows no more than it has gossiped.
-            if endpoint == to || self.exchange.asked.is_asked(endpoint) {
-                continue;
+    /// Of which endpoints a SYN to `to` requests the complete state now. Asking takes it as requested.
+    ///
+    /// Of endpoints that leave or are down, because nodes of Cassandra 6.0 write values of others from the metadata's log. These values keep
+    /// their versions, so that a digest does not show them (`docs/protocol/cassandra-6.md`). And of endpoints whose host id is not known.
+    fn complete_states_due(&mut self, to: Endpoint) -> Complete {
+        let (now, interval, table) = (self.clock.now(), self.config.interval, self.table);
+        if self.config.is_gossip_only {
+            let pause = interval.saturating_mul(FULL_AGAIN);
+            // A receiver that leaves or is down is no good one: it is not asked for all of itself, and does not answer if it is down. Another one
+            // is waited for, for as long again. So the question never comes more often than once in that time.
+            let is_doubtful_itself = table.find(to).is_some_and(|slot| is_doubtful(table, slot));
+            let next = self.exchange.next_full;
+            let due = if is_doubtful_itself { next + pause } else { next };
+            if !self.metadata.is_initialised() || now < due {
+                return Complete::Nobody;
             }
-            let digest = Digest { endpoint, generation, max_version: Version::ZERO };
-            if digest.encode(codec, out).is_err() {
-                break;
-            }
-            written += 1;
+            self.exchange.next_full = now + pause;
+            return Complete::Doubtful;
         }
-        self.exchange.next_full = now + pause;
-        written
+        let unidentified = &mut self.exchange.unidentified;
+        if unidentified.take_due(now, interval) {
+            if table.slots().any(|slot| is_unidentified(table, slot)) {
+                return Complete::Unidentified;
+            }
+            unidentified.end();
+        }
+        if unidentified.asks_receivers() { Complete::Receiver } else { Complete::Nobody }
     }
 
-    /// Lists who is known without a host id as if nothing were known of it, so that all that is known comes: what came may have been a part,
-    /// whose teller knew no more itself. The receiver of the SYN is listed so each time, because it knows itself; others now and then.
-    fn encode_parts(&mut self, to: Endpoint, is_first: bool, codec: Codec, out: &mut Writer<'_>) -> Listed {
-        let mut listed = Listed { written: 0, are_all: false };
-        if !is_first || !self.exchange.parts.are_there() {
-            return listed;
-        }
-        let table = self.table;
-        listed.are_all = self.exchange.parts.begin_question(self.clock.now(), self.config.interval);
-        let mut write = |slot: Slot| {
+    /// Lists these endpoints with version 0; says how many.
+    fn encode_complete(&self, complete: Complete, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
+        let (table, asked) = (self.table, &self.exchange.asked);
+        let write = |slot: Slot, out: &mut Writer<'_>| {
             let (endpoint, generation) = (table.endpoint(slot), table.generation(slot));
+            if !complete.has(slot, to, table, asked) || asked.is_in_syn(endpoint) {
+                return Ok(0);
+            }
             let digest = Digest { endpoint, generation, max_version: Version::ZERO };
-            let is_written = !self.exchange.asked.is_in_syn(endpoint) && digest.encode(codec, out).is_ok();
-            listed.written += i32::from(is_written);
+            digest.encode(codec, out).map(|()| 1)
         };
-        if !listed.are_all {
-            let receiver = table.find(to).filter(|slot| is_part(table, *slot));
-            receiver.filter(|_| self.exchange.parts.asks_receivers()).into_iter().for_each(write);
-            return listed;
+        match complete {
+            Complete::Nobody => 0,
+            Complete::Receiver => table.find(to).map_or(0, |slot| write(slot, out).unwrap_or(0)),
+            Complete::Doubtful | Complete::Unidentified => {
+                table.slots().skip(1).map_while(|slot| write(slot, out).ok()).sum()
+            }
         }
-        let mut are_there = false;
-        for slot in table.slots().filter(|slot| is_part(table, *slot)) {
-            are_there = true;
-            write(slot);
-        }
-        if !are_there {
-            self.exchange.parts.end();
-        }
-        listed
     }
 
     fn encode_syn_head(&self, codec: Codec, out: &mut Writer<'_>) -> Result<(), Full> {
@@ -616,10 +609,9 @@ impl Writing<'_> {
         )
     }
 
-    /// Whether an endpoint is not sent to peers: of a Cassandra cluster, stopped, and without tokens. Its last heartbeat is nothing but the mark
-    /// of its stop.
+    /// Whether a node of a Cassandra cluster is told nothing of an endpoint.
     fn is_untold(&self, slot: Slot) -> bool {
-        self.config.is_gossip_only && delta::is_stopped_nobody(self.table, slot)
+        self.config.is_gossip_only && delta::is_untold(self.table, slot)
     }
 }
 

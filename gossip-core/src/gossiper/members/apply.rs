@@ -170,7 +170,7 @@ impl Membership<'_> {
         }
         // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
-            // What was cut before what is known already leaves the rest in doubt.
+            // An answer that was cut below the newest known value leaves what lies between in doubt.
             if source == Source::Ack && state.heartbeat.version >= self.members.table.max_value_version(slot)
             {
                 self.exchange.end_doubt(endpoint, from, self.clock.now());
@@ -191,26 +191,25 @@ impl Membership<'_> {
         self.verify(slot);
     }
 
-    /// An ACK2 may answer the ACK of an earlier process of ours, and then holds what that one lacked: an endpoint would be known without
-    /// the values that were not newer, and no peer would send those again. An endpoint without a host id is therefore requested once more,
-    /// by a SYN: its answer is known to be ours. A gossip-only member does not ask: it must never mention an endpoint without a host id.
+    /// An ACK2 may answer the ACK of an earlier process of ours. Then it holds what that process lacked, and no peer would send the rest again.
+    /// So an endpoint without a host id is requested once more, by a SYN: the answer to that is known to be ours. A gossip-only member does not
+    /// request it: it must never mention an endpoint without a host id.
     ///
-    /// A peer that paused answers as late as it likes. But where nobody has a host id, each endpoint would be requested twice. There an
-    /// answer is doubted only while the process is as young as answers are late.
+    /// A peer that paused answers as late as it likes. But where no node has a host id, every endpoint would be requested twice. There this is
+    /// done only in the first ten intervals of a process, in which most late answers come.
     ///
-    /// Deviation: Cassandra takes what it gets for a whole.
+    /// Deviation: Cassandra takes what it gets for the complete state.
     fn doubt_whole(&mut self, endpoint: Endpoint, state: &EndpointState<'_>, source: Source) {
-        let is_young = || self.clock.age() < self.config.detector.echo_timeout;
-        let has_host_id = || self.members.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).is_some();
-        let may_be_late = !self.config.is_gossip_only && (is_young() || has_host_id());
-        if may_be_late && has_host_id() && !self.is_told_whole(state) {
-            self.exchange.note_part(self.clock.now(), self.config.interval);
+        if self.config.is_gossip_only || self.is_told_whole(state) {
+            return;
         }
-        if source == Source::Other
-            && may_be_late
-            && !self.is_told_whole(state)
-            && !self.has_said_to_stop(endpoint)
-        {
+        let has_host_id = self.members.table.host_id(Slot::FIRST).is_some();
+        if has_host_id {
+            // Whoever told of it may have known no more itself.
+            self.exchange.note_unidentified(self.clock.now(), self.config.interval);
+        }
+        let may_be_late = has_host_id || self.clock.age() < self.config.detector.echo_timeout;
+        if source == Source::Other && may_be_late && !self.has_said_to_stop(endpoint) {
             self.exchange.doubt_whole(endpoint, state.heartbeat.generation, self.clock.now());
         }
     }

@@ -147,8 +147,7 @@ impl Membership<'_> {
         if !self.config.is_gossip_only {
             return None;
         }
-        let ours =
-            self.members.table.values(Slot::FIRST).get(ApplicationState::HOST_ID).map(|(text, _)| text);
+        let ours = self.members.table.host_id(Slot::FIRST);
         let local = self.config.local;
         let (mut same_id, mut same_ip) = (None, None);
         for (endpoint, state) in ack.states.iter().filter(|(endpoint, _)| *endpoint != local) {

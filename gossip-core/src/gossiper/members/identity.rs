@@ -9,7 +9,6 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::Membership;
-use crate::application_state::ApplicationState;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, ForgetCause};
 use crate::saved::{self, SavedEndpoint};
@@ -62,8 +61,7 @@ impl Membership<'_> {
         if self.members.table.generation(slot) == Generation::SAVED && slot != Slot::FIRST {
             return self.saved(self.members.table.endpoint(slot))?.host_id;
         }
-        let (text, _) = self.members.table.values(slot).get(ApplicationState::HOST_ID)?;
-        Uuid::from_text(text.as_bytes()).ok()
+        Uuid::from_text(self.members.table.host_id(slot)?.as_bytes()).ok()
     }
 
     fn saved(&self, endpoint: Endpoint) -> Option<&SavedEndpoint> {

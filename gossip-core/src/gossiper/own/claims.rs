@@ -72,8 +72,7 @@ impl Publishing<'_> {
             return Some(End::Removed { generation });
         }
         let claimed = state.value(ApplicationState::HOST_ID).map(|value| value.text);
-        let ours =
-            self.members.table().values(Slot::FIRST).get(ApplicationState::HOST_ID).map(|(text, _)| text);
+        let ours = self.members.table().host_id(Slot::FIRST);
         if claimed.is_some() && claimed != ours {
             if self.is_over(self.own.refutations.conflict_told, JUMP_PAUSE) {
                 self.own.refutations.conflict_told = Some(self.clock.now());
