@@ -246,6 +246,9 @@ pub(crate) fn encode_states(
                 let Some((packed, ours)) = table.newer_heartbeat_v4(entry.slot(), entry.known()) else {
                     return false;
                 };
+                if receiver.is_cassandra && is_untold(table, entry.slot()) {
+                    return false;
+                }
                 pack_heartbeat(packed, ours, place);
                 left = rest;
                 true
