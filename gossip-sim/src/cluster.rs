@@ -302,6 +302,10 @@ impl<P: Probe> Cluster<P> {
         self.release_bytes();
     }
 
+    pub(crate) fn has_cuts(&self) -> bool {
+        self.network.has_cuts()
+    }
+
     /// Changes how long the processor of all hosts takes for each thing that happens; see [`Builder::work`].
     pub const fn set_work(&mut self, each: Duration) {
         self.settings.work = each;

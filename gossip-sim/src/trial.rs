@@ -609,6 +609,9 @@ impl Trial {
                         }
                         (Some(of), _) if !self.was_troubled(of) && !self.was_troubled(host) => {
                             self.report.false_convictions += 1;
+                            self.trace(|| {
+                                format!("host {host} takes host {of} for dead, which it could reach")
+                            });
                         }
                         _ => {}
                     }
@@ -626,7 +629,8 @@ impl Trial {
     }
 
     fn was_troubled(&self, host: usize) -> bool {
-        !self.plan.troubles.is_empty() && (self.late[host] || self.round < self.troubled[host] + AFTERMATH)
+        let is_troubled = self.cluster.has_cuts() || self.late[host];
+        !self.plan.troubles.is_empty() && (is_troubled || self.round < self.troubled[host] + AFTERMATH)
     }
 
     /// Whether all that run take each other for live, and know what each says of itself.

@@ -82,23 +82,37 @@ fn a_calm_cluster_convicts_nobody() {
     );
 }
 
+/// As `gossip sim --all-troubles` runs it.
+fn usual(carrier: Carrier) -> Plan {
+    Plan {
+        nodes: 20,
+        rounds: 120,
+        carrier,
+        loss_percent: 0,
+        duplicate_percent: 0,
+        reorders: false,
+        latency: (Duration::from_millis(1), Duration::from_millis(10)),
+        troubles: Trouble::ALL.to_vec(),
+        is_tight: false,
+        ask_first: false,
+    }
+}
+
 /// Seeds in which a node was paused while it stopped: it stopped after all was well, and nobody started it again.
 #[test]
 fn a_stopping_node_is_not_paused() {
     for seed in [3_819, 5_950] {
-        let plan = Plan {
-            nodes: 20,
-            rounds: 120,
-            carrier: Carrier::Internode,
-            loss_percent: 0,
-            duplicate_percent: 0,
-            reorders: false,
-            latency: (Duration::from_millis(1), Duration::from_millis(10)),
-            troubles: Trouble::ALL.to_vec(),
-            is_tight: false,
-            ask_first: false,
-        };
-        assert_eq!(Trial::run(&plan, seed).violations, [""; 0], "{seed}");
+        assert_eq!(Trial::run(&usual(Carrier::Internode), seed).violations, [""; 0], "{seed}");
+    }
+}
+
+/// Seeds in which two nodes were cut off from each other just after they had met. It took 60 rounds until one found the other down.
+#[test]
+fn a_verdict_about_a_host_that_is_cut_off_is_not_false() {
+    for (carrier, seed) in
+        [(Carrier::Messages, 2_464), (Carrier::Datagram, 5_493), (Carrier::Datagram, 8_100)]
+    {
+        assert_eq!(Trial::run(&usual(carrier), seed).false_convictions, 0, "{seed}");
     }
 }
 
