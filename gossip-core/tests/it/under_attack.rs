@@ -416,6 +416,19 @@ fn an_endpoint_without_a_host_id_is_asked_for_again_and_again_until_it_has_one()
     assert!(!later.iter().any(is_asked), "it is known as a whole");
 }
 
+#[test]
+fn a_node_that_publishes_its_host_id_late_requests_the_endpoints_that_it_knows_without_one() {
+    let mut a = Driven::new(builder(A, 100).seed(endpoint(B)));
+    a.advance(SECOND * 100);
+    a.learn(C, &State::new(heartbeat(300, 9), &[(ApplicationState::LOAD, "1", 8)]));
+    a.sent();
+    let is_asked =
+        |a: &mut Driven| (0..3).flat_map(|_| a.round()).any(|sent| lists(&sent, digest(C, 300, 0)));
+    assert!(!is_asked(&mut a), "perhaps no endpoint has one");
+    a.gossiper.set_state(a.now, ApplicationState::HOST_ID, "a").unwrap();
+    assert!(is_asked(&mut a));
+}
+
 /// Where many are known, it would take long until a peer chooses it.
 #[test]
 fn a_newcomer_is_sent_a_syn_at_once_where_many_are_known_and_it_does_not_stop() {

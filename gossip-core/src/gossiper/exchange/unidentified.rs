@@ -30,16 +30,21 @@ impl Unidentified {
         Self { are_there: false, next: Timestamp::ZERO, pause: 1 }
     }
 
-    /// A node learned of an unidentified endpoint.
+    /// A node learned of an unidentified endpoint. After the short pauses they begin again: others may never have a host id, but this one may.
     pub(super) fn note(&mut self, now: Timestamp, interval: Duration) {
-        if !self.are_there {
+        if !self.are_there || self.pause == MAX_PAUSE {
             *self = Self { are_there: true, next: now + interval, pause: 1 };
         }
     }
 
+    /// Whether there may be any.
+    pub(super) const fn are_there(&self) -> bool {
+        self.are_there
+    }
+
     /// Whether the complete states of all are to be requested now. The pause doubles each time.
     pub(super) fn take_due(&mut self, now: Timestamp, interval: Duration) -> bool {
-        let is_due = self.are_there && now >= self.next;
+        let is_due = self.are_there() && now >= self.next;
         if is_due {
             self.next = now + interval.saturating_mul(self.pause);
             self.pause = (2 * self.pause).min(MAX_PAUSE);
@@ -50,7 +55,7 @@ impl Unidentified {
     /// Whether a SYN requests the complete state of its receiver, if that is unidentified. This ends with the shorter pauses, because some
     /// endpoints never publish a host id.
     pub(super) const fn asks_receivers(&self) -> bool {
-        self.are_there && self.pause < MAX_PAUSE
+        self.are_there() && self.pause < MAX_PAUSE
     }
 
     /// No endpoint is unidentified.
@@ -60,11 +65,12 @@ impl Unidentified {
 }
 
 /// Whether the host id of another endpoint is not known. An endpoint that has stopped or left does not count: peers need no more of it.
+/// One that hibernates does.
 pub(super) fn is_unidentified(table: &EndpointTable, slot: Slot) -> bool {
     let status = table.status(slot);
     slot != Slot::FIRST
         && table.generation(slot) != Generation::SAVED
-        && !status.is_dead()
+        && (!status.is_dead() || status == StatusKind::Hibernate)
         && status != StatusKind::Shutdown
         && table.host_id(slot).is_none()
 }
@@ -88,9 +94,13 @@ mod tests {
         assert_eq!(requested, [1_001, 1_002, 1_004, 1_008, 1_016, 1_032, 1_064, 1_128, 1_192, 1_256]);
         assert!(!endpoints.asks_receivers(), "they will never have one");
         endpoints.note(at(1_300), interval);
-        assert!(!endpoints.take_due(at(1_301), interval), "the pause goes on");
-        endpoints.end();
+        assert!(endpoints.asks_receivers(), "a new one may");
+        assert!(endpoints.take_due(at(1_301), interval));
+        endpoints.take_due(at(1_302), interval);
         endpoints.note(at(1_302), interval);
-        assert!(endpoints.take_due(at(1_303), interval), "they are others");
+        assert!(!endpoints.take_due(at(1_303), interval), "each new one makes no request more");
+        endpoints.end();
+        endpoints.note(at(1_303), interval);
+        assert!(endpoints.take_due(at(1_304), interval), "they are others");
     }
 }

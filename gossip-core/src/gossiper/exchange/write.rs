@@ -415,8 +415,6 @@ impl Writing<'_> {
         digest::encode(table, Slot::FIRST, codec, out)?;
         let wanted = self.exchange.asked.encode_wanted(to, self.clock.now(), codec, out);
         let complete = if syn.start.is_none() { self.complete_states_due(to) } else { Complete::Nobody };
-        let in_full = self.encode_complete(complete, to, codec, out);
-        let mut written = 1 + wanted + in_full;
         let order = table.sorted();
         let start = *syn.start.get_or_insert_with(|| {
             self.exchange.news.begin_list();
@@ -424,6 +422,9 @@ impl Writing<'_> {
         });
         // Where messages follow one another, endpoints may have been removed between them.
         let start = (start as usize).min(order.len());
+        let (before, after) = order.split_at(start);
+        let in_full = self.encode_complete(complete, to, [after, before], codec, out);
+        let mut written = 1 + wanted + in_full;
         if self.exchange.coverage.is_partial() {
             let rounds = 2 * (usize::BITS - order.len().leading_zeros());
             let kept = out.room() / 4;
@@ -431,8 +432,12 @@ impl Writing<'_> {
                 && let Some(newest) = self.exchange.news.newest(syn.news as usize, rounds)
             {
                 syn.news += 1;
-                let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(table, *slot));
-                if let Some(slot) = newest.filter(|slot| *slot != Slot::FIRST).filter(is_told) {
+                let is_told = |slot: &Slot| {
+                    *slot != Slot::FIRST
+                        && !(is_gossip_only && delta::is_stopped_nobody(table, *slot))
+                        && !self.exchange.news.is_listed(*slot)
+                };
+                if let Some(slot) = newest.filter(is_told) {
                     if digest::encode(table, slot, codec, out).is_err() {
                         break;
                     }
@@ -441,21 +446,19 @@ impl Writing<'_> {
                 }
             }
         }
-        let has_first = syn.news > 0;
+        let has_first = syn.news > 0 || in_full > 0;
         // Endpoints that this message requests from version 0, or lists already, are not listed a second time.
         let is_left = |slot: Slot| {
             slot != Slot::FIRST
                 && !(is_gossip_only && delta::is_stopped_nobody(table, slot))
                 && !(wanted > 0 && self.exchange.asked.is_in_syn(table.endpoint(slot)))
                 && !(has_first && self.exchange.news.is_listed(slot))
-                && !(in_full > 0 && complete.has(slot, to, table, &self.exchange.asked))
         };
-        let (before, after) = order.split_at(start);
         let covered = syn.covered as usize;
         let mut left = [after.get(covered..), before.get(covered.saturating_sub(after.len())..)]
             .map(Option::unwrap_or_default);
         for part in &mut left {
-            written += if wanted == 0 && !has_first && !is_gossip_only && in_full == 0 {
+            written += if wanted == 0 && !has_first && !is_gossip_only {
                 digest::encode_others(table, part, codec, out)
             } else {
                 digest::encode_all(table, part, is_left, codec, out)
@@ -497,6 +500,10 @@ impl Writing<'_> {
             return Complete::Doubtful;
         }
         let unidentified = &mut self.exchange.unidentified;
+        // Where we have no host id, perhaps no endpoint has one.
+        if !unidentified.are_there() || table.host_id(Slot::FIRST).is_none() {
+            return Complete::Nobody;
+        }
         if unidentified.take_due(now, interval) {
             if table.slots().any(|slot| is_unidentified(table, slot)) {
                 return Complete::Unidentified;
@@ -506,22 +513,33 @@ impl Writing<'_> {
         if unidentified.asks_receivers() { Complete::Receiver } else { Complete::Nobody }
     }
 
-    /// Lists these endpoints with version 0; says how many.
-    fn encode_complete(&self, complete: Complete, to: Endpoint, codec: Codec, out: &mut Writer<'_>) -> i32 {
-        let (table, asked) = (self.table, &self.exchange.asked);
-        let write = |slot: Slot, out: &mut Writer<'_>| {
+    /// Lists these endpoints with version 0, as many as fit; says how many. The SYN does not list them a second time.
+    ///
+    /// They come in the order of the SYN, which begins elsewhere each time: an answer has no room for the states of very many.
+    fn encode_complete(
+        &mut self,
+        complete: Complete,
+        to: Endpoint,
+        order: [&[Slot]; 2],
+        codec: Codec,
+        out: &mut Writer<'_>,
+    ) -> i32 {
+        let (table, asked, news) = (self.table, &self.exchange.asked, &mut self.exchange.news);
+        let mut write = |slot: Slot| {
             let (endpoint, generation) = (table.endpoint(slot), table.generation(slot));
-            if !complete.has(slot, to, table, asked) || asked.is_in_syn(endpoint) {
+            if slot == Slot::FIRST || !complete.has(slot, to, table, asked) || asked.is_in_syn(endpoint) {
                 return Ok(0);
             }
             let digest = Digest { endpoint, generation, max_version: Version::ZERO };
-            digest.encode(codec, out).map(|()| 1)
+            digest.encode(codec, out)?;
+            news.list(slot);
+            Ok::<_, Full>(1)
         };
         match complete {
             Complete::Nobody => 0,
-            Complete::Receiver => table.find(to).map_or(0, |slot| write(slot, out).unwrap_or(0)),
+            Complete::Receiver => table.find(to).map_or(0, |slot| write(slot).unwrap_or(0)),
             Complete::Doubtful | Complete::Unidentified => {
-                table.slots().skip(1).map_while(|slot| write(slot, out).ok()).sum()
+                order.into_iter().flatten().map_while(|slot| write(*slot).ok()).sum()
             }
         }
     }
@@ -587,7 +605,11 @@ impl Writing<'_> {
         out.i32(0)?;
         let count = out.reserve_i32()?;
         let mut written = 0;
-        for slot in self.table.slots().filter(|slot| !self.is_untold(*slot)) {
+        let is_gossip_only = self.config.is_gossip_only;
+        // An endpoint without a host id is told. A node of a Cassandra cluster that starts at its address waits for a better answer then. If the
+        // endpoint were missing, the node would take the address for free. It keeps nothing else of the answer.
+        let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(self.table, *slot));
+        for slot in self.table.slots().filter(is_told) {
             out.endpoint(self.table.endpoint(slot), receiver.address_form())?;
             delta::encode_newer(self.table, slot, Version::new(i32::MIN), receiver, out)?;
             written += 1;
@@ -607,11 +629,6 @@ impl Writing<'_> {
             release.map_or(ALWAYS_DECODED, Release::highest_state),
             MAX_CASSANDRA_LEN,
         )
-    }
-
-    /// Whether a node of a Cassandra cluster is told nothing of an endpoint.
-    fn is_untold(&self, slot: Slot) -> bool {
-        self.config.is_gossip_only && delta::is_untold(self.table, slot)
     }
 }
 

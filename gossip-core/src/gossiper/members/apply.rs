@@ -193,7 +193,7 @@ impl Membership<'_> {
 
     /// An ACK2 may answer the ACK of an earlier process of ours. Then it holds what that process lacked, and no peer would send the rest again.
     /// So an endpoint without a host id is requested once more, by a SYN: the answer to that is known to be ours. A gossip-only member does not
-    /// request it: it must never mention an endpoint without a host id.
+    /// request it: nodes of Cassandra send whole states, and it tells nothing of such an endpoint.
     ///
     /// A peer that paused answers as late as it likes. But where no node has a host id, every endpoint would be requested twice. There this is
     /// done only in the first ten intervals of a process, in which most late answers come.
@@ -204,10 +204,8 @@ impl Membership<'_> {
             return;
         }
         let has_host_id = self.members.table.host_id(Slot::FIRST).is_some();
-        if has_host_id {
-            // Whoever told of it may have known no more itself.
-            self.exchange.note_unidentified(self.clock.now(), self.config.interval);
-        }
+        // Whoever told of it may have known no more itself.
+        self.exchange.note_unidentified(self.clock.now(), self.config.interval);
         let may_be_late = has_host_id || self.clock.age() < self.config.detector.echo_timeout;
         if source == Source::Other && may_be_late && !self.has_said_to_stop(endpoint) {
             self.exchange.doubt_whole(endpoint, state.heartbeat.generation, self.clock.now());

@@ -348,7 +348,52 @@ fn with_doubtful() -> Rig {
 fn from_version_0(digests: &[Digest]) -> Vec<Endpoint> {
     let mut wanted = digests.to_vec();
     wanted.retain(|digest| digest.max_version == Version::ZERO);
+    wanted.sort_unstable_by_key(|digest| digest.endpoint);
     endpoints(&wanted)
+}
+
+/// It has a host id. The others have none, of which the node knows for a second.
+fn with_unidentified(others: u8) -> Rig {
+    let mut rig = Rig::ours(others);
+    rig.table.reserve_values(Slot::FIRST, 1, 1);
+    _ = rig.table.set_value(
+        Slot::FIRST,
+        ApplicationState::HOST_ID,
+        JavaStr::from_checked(b"h"),
+        Version::new(1),
+    );
+    rig.exchange.note_unidentified(at(99), Duration::from_secs(1));
+    rig
+}
+
+#[test]
+fn endpoints_without_a_host_id_are_requested_unless_they_have_stopped_or_left() {
+    let mut rig = with_unidentified(7);
+    rig.set(2, ApplicationState::HOST_ID, "h", 1);
+    for (n, status) in [(3, "LEFT,1,2"), (4, "shutdown,true"), (5, "hibernate,true"), (6, "NORMAL,1")] {
+        rig.set(n, STATUS, status, 2);
+    }
+    let saved = rig.slot(7);
+    rig.table.set_generation(saved, Generation::SAVED);
+    assert_eq!(from_version_0(&rig.syn(V12, 20)), [1, 5, 6].map(other));
+}
+
+#[test]
+fn endpoints_without_a_host_id_that_find_no_room_in_a_syn_are_requested_by_the_next() {
+    let mut rig = with_unidentified(40);
+    for (second, requested) in [(0, 1..=10), (1, 11..=20), (3, 21..=30), (7, 31..=40)] {
+        rig.clock.advance(at(100 + second));
+        let syn = rig.syn(V12, 11);
+        assert_eq!((endpoints(&syn), syn.len()), (us_and(requested.clone()), 11));
+        assert_eq!(from_version_0(&syn), requested.map(other).collect::<Vec<_>>());
+    }
+    // With room for others, these are listed as they are known.
+    rig.clock.advance(at(115));
+    for n in 1..=35 {
+        rig.set(n, ApplicationState::HOST_ID, "h", 1);
+    }
+    let syn = rig.syn(V12, 41);
+    assert_eq!((syn.len(), from_version_0(&syn)), (41, (36..=40).map(other).collect()));
 }
 
 #[test]
@@ -567,17 +612,20 @@ fn an_answer_that_holds_everything_is_shared_by_peers_that_can_take_the_same() {
     assert_eq!(body.len() + 4 + 4 + 2 + "later".len(), size, "all but the value that is withheld");
 }
 
-/// Nor is one whose host id is not known: what is known of it may be a part.
+/// Nor is one whose host id is not known told to a node that runs: what is known of it may be a part. A node that starts has to hear of it.
 #[test]
 fn an_endpoint_of_cassandra_that_stopped_without_tokens_is_in_no_answer() {
-    for (mut rig, expected) in [(Rig::ours(3), us_and([1, 2, 3])), (Rig::gossip_only(3), us_and([2]))] {
+    for (mut rig, to_starting, expected) in [
+        (Rig::ours(3), us_and([1, 2, 3]), us_and([1, 2, 3])),
+        (Rig::gossip_only(3), us_and([2, 3]), us_and([2])),
+    ] {
         let slot = rig.slot(1);
         rig.table.set_heartbeat(slot, Version::SHUTDOWN);
         (1..=2).for_each(|n| rig.set(n, ApplicationState::HOST_ID, "h", 1));
         rig.exchange.shadow_reply(PEER, &mut rig.journal);
         let told = rig.told(Verb::GOSSIP_DIGEST_ACK, 400);
         let told: Vec<_> = told.iter().flatten().map(|(endpoint, _)| *endpoint).collect();
-        assert_eq!(told, expected);
+        assert_eq!(told, to_starting);
         rig.owe(false, None, [1, 2, 3]);
         let told = rig.told(Verb::GOSSIP_DIGEST_ACK2, 400);
         let mut told: Vec<_> = told.iter().flatten().map(|(endpoint, _)| *endpoint).collect();
