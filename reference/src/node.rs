@@ -466,7 +466,10 @@ impl Node {
                 self.awaited.insert(to);
                 for digest in digests {
                     if digest.version == 0 && self.is_wanted(digest.endpoint) {
-                        if self.wanted.remove(&digest.endpoint) {
+                        // A digest of the known process asks for what that may lack. What answers it says nothing of the process that is wanted.
+                        let known = self.states.get(&digest.endpoint);
+                        let is_of_known = known.is_some_and(|known| known.generation == digest.generation);
+                        if !is_of_known && self.wanted.remove(&digest.endpoint) {
                             self.note_request(to, digest.endpoint);
                         } else if !self.may_be_part(digest.endpoint)
                             && self.states.get(&digest.endpoint).is_some_and(|known| known.max_version() > 0)
