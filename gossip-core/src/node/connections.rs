@@ -58,6 +58,8 @@ pub(super) struct Connections {
     dials: usize,
     /// How many dials may be in progress now: fewer after some that took too long.
     dial_room: usize,
+    /// The peer that found no dial free, and that another one which cannot be reached has to leave the last dial to.
+    denied: Option<Endpoint>,
     /// How long dials take that are answered.
     dial_time: Peak,
     /// How long answers of the exchange take, which the same machines give.
@@ -272,6 +274,7 @@ impl Connections {
             told: 0,
             dials: 0,
             dial_room: config.limits.max_dials,
+            denied: None,
             dial_time: Peak::ZERO,
             answer_wait: Duration::ZERO,
             has_slow_dial: false,
@@ -427,6 +430,7 @@ impl Connections {
             let has_room = self.make_room_for_dial(now, !is_stranger);
             has_room.then(|| self.add_peer(to, is_stranger)).flatten()
         }) else {
+            self.note_denied(to, !is_stranger());
             return Path::Closed;
         };
         let Some(known) = self.peers[peer.0 as usize].as_ref() else { return Path::Closed };
@@ -442,10 +446,12 @@ impl Connections {
         if now < known.retry_at {
             return Path::Closed;
         }
-        let is_stranger = is_stranger();
+        let (is_stranger, has_failed) = (is_stranger(), known.failures > 0);
         let may_dial = (!is_stranger || self.sources.may_dial_stranger(now))
+            && !(has_failed && self.leaves_dial(to))
             && self.make_room_for_dial(now, !is_stranger);
         let id = may_dial.then(|| self.dial(now, peer, to, kind, is_stranger)).flatten();
+        self.note_denied(to, id.is_none() && !is_stranger);
         if id.is_none() { Path::Closed } else { Path::Busy }
     }
 

@@ -221,6 +221,25 @@ impl Connections {
         self.connections().filter_map(burden).max().map(|(_, id)| id)
     }
 
+    /// Whether a peer whose last dial failed leaves the last dial to another that found none free. It does so once: without that, a peer that is
+    /// dialled first in each round, and never reached, would keep the others from being dialled.
+    pub(super) fn leaves_dial(&mut self, to: Endpoint) -> bool {
+        let leaves = self.dials + 1 == self.dial_room && self.denied.is_some_and(|denied| denied != to);
+        if leaves {
+            self.denied = None;
+        }
+        leaves
+    }
+
+    /// Notes whether a peer that the node has met, or a seed, found no dial free.
+    pub(super) fn note_denied(&mut self, to: Endpoint, is_denied: bool) {
+        if self.denied == Some(to) {
+            self.denied = None;
+        } else if is_denied && self.dials >= self.dial_room && self.denied.is_none() {
+            self.denied = Some(to);
+        }
+    }
+
     /// Whether a peer may be dialled now. The dial of one that the node has not met gives way, if need be.
     pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_met: bool) -> bool {
         let strangers = self.stranger_dials;

@@ -113,6 +113,23 @@ fn who_could_not_be_reached_is_left_alone_for_longer_each_time_unless_it_refused
     assert_eq!(pauses(false, false), [1; 7], "it may be back at once");
 }
 
+/// Found by a seed of the simulation. A node knew one dead endpoint, and dialled it in each round. It had one dial, and never reached its seed.
+#[test]
+fn a_peer_that_cannot_be_reached_does_not_take_the_only_dial_each_time() {
+    let mut connections =
+        Connections::new(&config().change_limits(|limits| limits.max_dials = 1).build().unwrap(), 7);
+    let mut dialled = [0, 0];
+    for second in 0..40 {
+        let now = at(2 * second);
+        let ids = [1, 2].map(|last| dial(&mut connections, now, last, true));
+        for (count, id) in dialled.iter_mut().zip(ids) {
+            *count += u32::from(id.is_some());
+            id.map(|id| connections.close(now, id));
+        }
+    }
+    assert_eq!(dialled, [20, 20]);
+}
+
 #[test]
 fn those_that_failed_together_are_not_dialled_again_together() {
     let connections = connections();
