@@ -466,7 +466,7 @@ impl Node {
                 self.awaited.insert(to);
                 for digest in digests {
                     if digest.version == 0 && self.is_wanted(digest.endpoint) {
-                        // A digest of the known process asks for what that may lack. What answers it says nothing of the process that is wanted.
+                        // A digest with the known generation requests the state of the known process, and not that of a later one.
                         let known = self.states.get(&digest.endpoint);
                         let is_of_known = known.is_some_and(|known| known.generation == digest.generation);
                         if !is_of_known && self.wanted.remove(&digest.endpoint) {

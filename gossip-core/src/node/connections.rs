@@ -58,7 +58,7 @@ pub(super) struct Connections {
     dials: usize,
     /// How many dials may be in progress now: fewer after some that took too long.
     dial_room: usize,
-    /// The peer that found no dial free, and that another one which cannot be reached has to leave the last dial to.
+    /// The peer that found no dial free. Another peer whose last dial failed leaves it the last dial.
     denied: Option<Endpoint>,
     /// How long dials take that are answered.
     dial_time: Peak,

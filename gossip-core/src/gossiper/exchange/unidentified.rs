@@ -30,7 +30,8 @@ impl Unidentified {
         Self { are_there: false, next: Timestamp::ZERO, pause: 1 }
     }
 
-    /// A node learned of an unidentified endpoint. After the short pauses they begin again: others may never have a host id, but this one may.
+    /// The node learned of an unidentified endpoint. If the pauses are long by now, the short ones begin again. Some endpoints never publish a host
+    /// id, but this one may.
     pub(super) fn note(&mut self, now: Timestamp, interval: Duration) {
         if !self.are_there || self.pause == MAX_PAUSE {
             *self = Self { are_there: true, next: now + interval, pause: 1 };

@@ -515,7 +515,7 @@ impl Writing<'_> {
 
     /// Lists these endpoints with version 0, as many as fit; says how many. The SYN does not list them a second time.
     ///
-    /// They come in the order of the SYN, which begins elsewhere each time: an answer has no room for the states of very many.
+    /// They come in the order of the SYN. Each SYN begins with another endpoint, because an answer has no room for the states of very many.
     fn encode_complete(
         &mut self,
         complete: Complete,
@@ -606,8 +606,8 @@ impl Writing<'_> {
         let count = out.reserve_i32()?;
         let mut written = 0;
         let is_gossip_only = self.config.is_gossip_only;
-        // An endpoint without a host id is told. A node of a Cassandra cluster that starts at its address waits for a better answer then. If the
-        // endpoint were missing, the node would take the address for free. It keeps nothing else of the answer.
+        // The answer has endpoints without a host id. If its receiver starts at the address of one, it waits for a better answer. If the endpoint
+        // were missing, the receiver would take the address for free. A node of Cassandra keeps nothing of the answer.
         let is_told = |slot: &Slot| !(is_gossip_only && delta::is_stopped_nobody(self.table, *slot));
         for slot in self.table.slots().filter(is_told) {
             out.endpoint(self.table.endpoint(slot), receiver.address_form())?;

@@ -204,7 +204,7 @@ impl Membership<'_> {
             return;
         }
         let has_host_id = self.members.table.host_id(Slot::FIRST).is_some();
-        // Whoever told of it may have known no more itself.
+        // The peer that sent this state may know only a part of it, too.
         self.exchange.note_unidentified(self.clock.now(), self.config.interval);
         let may_be_late = has_host_id || self.clock.age() < self.config.detector.echo_timeout;
         if source == Source::Other && may_be_late && !self.has_said_to_stop(endpoint) {

@@ -221,8 +221,8 @@ impl Connections {
         self.connections().filter_map(burden).max().map(|(_, id)| id)
     }
 
-    /// Whether a peer whose last dial failed leaves the last dial to another that found none free. It does so once: without that, a peer that is
-    /// dialled first in each round, and never reached, would keep the others from being dialled.
+    /// Whether `to`, whose last dial failed, may not take the last dial, because another peer found none free. This holds once for each time that
+    /// a peer found none. Otherwise, if a dead peer were dialled first in each round, no other peer would be dialled.
     pub(super) fn leaves_dial(&mut self, to: Endpoint) -> bool {
         let leaves = self.dials + 1 == self.dial_room && self.denied.is_some_and(|denied| denied != to);
         if leaves {
