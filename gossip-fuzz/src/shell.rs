@@ -93,7 +93,7 @@ impl Policy {
         };
         let name = ServerName::IpAddress(LOCAL.ip().into());
         let session = ClientConnection::new(Arc::new(config), name).expect("it can begin");
-        Shell { session: session.into(), has_failed: false }
+        Shell { session: session.into(), waiting: Vec::new(), has_failed: false }
     }
 
     /// The other end of a connection that the node dials.
@@ -108,7 +108,7 @@ impl Policy {
             .with_single_cert(chain, key)
             .expect("the key fits");
         let session = ServerConnection::new(Arc::new(config)).expect("it can begin");
-        Shell { session: session.into(), has_failed: false }
+        Shell { session: session.into(), waiting: Vec::new(), has_failed: false }
     }
 
     const fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
@@ -167,8 +167,13 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
 /// The other end of a connection under TLS.
 pub(crate) struct Shell {
     session: Connection,
+    /// What waits for the end of the handshake: a record for each piece.
+    waiting: Vec<Vec<u8>>,
     has_failed: bool,
 }
+
+/// How many pieces may wait. A session counts all that it holds for each piece that it takes, so that 65,536 of them took it 13 seconds.
+const MAX_WAITING: usize = 512;
 
 impl Shell {
     /// Takes what the node has written, and says what it says.
@@ -190,12 +195,21 @@ impl Shell {
 
     /// Sends `plain`, as soon as the handshake is done.
     pub(crate) fn send(&mut self, plain: &[u8]) {
-        // What is more than it takes before the handshake is dropped: the node hears less, and not anything else.
-        let _ = self.session.writer().write(plain).expect("it writes to memory");
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push(plain.to_vec());
+        } else if let Some(last) = self.waiting.last_mut() {
+            last.extend_from_slice(plain);
+        }
     }
 
     /// What it has to write to the node.
     pub(crate) fn take(&mut self) -> Vec<u8> {
+        if !self.is_opening() {
+            for plain in self.waiting.drain(..) {
+                // What is more than it takes at once is dropped: the node hears less, and not anything else.
+                let _ = self.session.writer().write(&plain).expect("it writes to memory");
+            }
+        }
         let mut ciphertext = Vec::new();
         while self.session.wants_write() {
             self.session.write_tls(&mut ciphertext).expect("it writes to memory");
