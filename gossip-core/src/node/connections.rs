@@ -154,8 +154,9 @@ pub(super) struct Connection {
     owner: Option<(Endpoint, ConnectionType)>,
     #[cfg(feature = "tls")]
     pub(super) guard: super::secure::Guard,
-    /// Of an accepted one: which address it comes from, if that is known; and where that is counted.
+    /// Which address it comes from, if that is known; of a dial to a peer that the node has not met, which the name of that peer came from.
     pub(super) source: Option<IpAddr>,
+    /// Of an accepted one: where its address is counted.
     pub(super) counted: Option<SourceId>,
     pub(super) side: Side,
 }
@@ -427,7 +428,7 @@ impl Connections {
         // Nothing is remembered of a peer that cannot be dialled anyway.
         let Some(peer) = self.find(to).or_else(|| {
             let is_stranger = is_stranger();
-            let has_room = self.make_room_for_dial(now, !is_stranger);
+            let has_room = self.make_room_for_dial(now, to, !is_stranger);
             has_room.then(|| self.add_peer(to, is_stranger)).flatten()
         }) else {
             self.note_denied(to, !is_stranger());
@@ -449,7 +450,7 @@ impl Connections {
         let (is_stranger, has_failed) = (is_stranger(), known.failures > 0);
         let may_dial = (!is_stranger || self.sources.may_dial_stranger(now))
             && !(has_failed && self.leaves_dial(to))
-            && self.make_room_for_dial(now, !is_stranger);
+            && self.make_room_for_dial(now, to, !is_stranger);
         let id = may_dial.then(|| self.dial(now, peer, to, kind, is_stranger)).flatten();
         self.note_denied(to, id.is_none() && !is_stranger);
         if id.is_none() { Path::Closed } else { Path::Busy }
@@ -771,7 +772,11 @@ impl Connections {
             is_stranger,
             used: now,
         };
+        let source = if is_stranger { self.source_of(to) } else { None };
         let id = self.open(now, now + self.dial_timeout(), Side::Dialled(dialled))?;
+        if let Some(connection) = self.get_mut(id) {
+            connection.source = source;
+        }
         self.dials += 1;
         self.stranger_dials += usize::from(is_stranger);
         if let Some(known) = self.peers[peer.0 as usize].as_mut() {

@@ -37,7 +37,9 @@ group! {
         /// as many, those are closed that carried nothing but echoes for 300 rounds. A cluster of N endpoints has up to 2 (N − 1) of
         /// them. Default 896, which leaves 128 descriptors of the 1,024 that a process often has; at least 2.
         pub max_connections: usize,
-        /// The number of dials in progress. Messages that need a further dial are dropped and counted. Default 64; at least 1.
+        /// The number of dials in progress. Messages that need a further dial are dropped and counted. Endpoints that were never live may
+        /// take three quarters, and give way to others. Those whose names came from the address with the most of them give way first.
+        /// Default 64; at least 1.
         pub max_dials: usize,
         /// The number of accepted connections in their handshake. If there are more, the oldest of them is closed and counted.
         /// Default 256; at least 1.

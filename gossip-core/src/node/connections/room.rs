@@ -43,7 +43,7 @@ pub(super) const UNUSED_ROUNDS: u32 = 300;
 /// How many counters there are for the addresses that connections come from.
 const CROWDS: usize = 256;
 
-/// How many connections come from each address. Addresses share counters by a hash that no peer knows.
+/// How many connections come from each address, or are dialled to names that do. Addresses share counters by a hash that no peer knows.
 struct Crowds<'a> {
     counts: [u32; CROWDS],
     hash: &'a FixedState,
@@ -66,7 +66,11 @@ impl<'a> Crowds<'a> {
 
     /// How many come from where `connection` does.
     fn size(&self, connection: &Connection) -> u32 {
-        self.counts[self.place(connection.source)]
+        self.size_at(connection.source)
+    }
+
+    fn size_at(&self, source: Option<IpAddr>) -> u32 {
+        self.counts[self.place(source)]
     }
 }
 
@@ -112,6 +116,10 @@ impl Connection {
             Side::Dialled(dialled) => Some(dialled),
             Side::Accepted(_) => None,
         }
+    }
+
+    fn is_dial_to_stranger(&self) -> bool {
+        self.dialled().is_some_and(|dialled| dialled.is_stranger && dialled.stage == Stage::Dialling)
     }
 
     fn is_to_stranger(&self) -> bool {
@@ -240,21 +248,30 @@ impl Connections {
         }
     }
 
-    /// Whether a peer may be dialled now. The dial of one that the node has not met gives way, if need be.
-    pub(super) fn make_room_for_dial(&mut self, now: Timestamp, is_met: bool) -> bool {
+    /// From where a peer that calls itself `name` is connected. If several are, it is one that has this address, if there is one.
+    pub(super) fn source_of(&self, name: Endpoint) -> Option<IpAddr> {
+        self.connections()
+            .filter(|connection| connection.owner.is_some_and(|(from, _)| from == name))
+            .filter_map(|connection| connection.source)
+            .max_by_key(|source| network_of(*source) == network_of(name.ip()))
+    }
+
+    /// Whether `to` may be dialled now. The dial of a peer that the node has not met gives way, if need be: the oldest of those to names that
+    /// came from the address with the most of them. To another such peer it gives way after a while, or at once if that one's address
+    /// has fewer dials. So names that one host makes up are not in the way of others.
+    pub(super) fn make_room_for_dial(&mut self, now: Timestamp, to: Endpoint, is_met: bool) -> bool {
         let strangers = self.stranger_dials;
         let is_share_used = !is_met && strangers >= share_of_strangers(self.dial_room);
         if self.dials >= self.dial_room || is_share_used {
-            let undisturbed = if is_met { Duration::ZERO } else { self.undisturbed() };
-            let oldest = self
-                .connections()
+            let dials = || self.connections().filter(|connection| connection.is_dial_to_stranger());
+            let crowds = Crowds::of(&self.hash, dials());
+            let fair = if is_met { 0 } else { crowds.size_at(self.source_of(to)) + 1 };
+            let undisturbed = self.undisturbed();
+            let oldest = dials()
                 .filter(|connection| {
-                    connection
-                        .dialled()
-                        .is_some_and(|dialled| dialled.is_stranger && dialled.stage == Stage::Dialling)
+                    crowds.size(connection) > fair || now.saturating_since(connection.opened) >= undisturbed
                 })
-                .min_by_key(|connection| connection.opened)
-                .filter(|connection| now.saturating_since(connection.opened) >= undisturbed)
+                .min_by_key(|connection| (Reverse(crowds.size(connection)), connection.opened))
                 .map(|connection| connection.id);
             let Some(oldest) = oldest else { return false };
             self.displace(now, oldest);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::ConfigBuilder;
+use crate::internode::ConnectionKind;
 use crate::version::Generation;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -128,6 +129,36 @@ fn a_peer_that_cannot_be_reached_does_not_take_the_only_dial_each_time() {
         }
     }
     assert_eq!(dialled, [20, 20]);
+}
+
+/// Found by fuzzing a simulated cluster. A host made up names, to which dials hang, and a newcomer was not dialled for a minute: names of the
+/// host took each place that became free.
+#[test]
+fn names_that_one_address_makes_up_leave_dials_to_names_from_other_addresses() {
+    let mut connections =
+        Connections::new(&config().change_limits(|limits| limits.max_dials = 8).build().unwrap(), 7);
+    let greet = |connections: &mut Connections, source: u8, name: u8| {
+        let id = connections.accept(at(1), Some(endpoint(source).ip()), 1 << 16, |_| false).unwrap();
+        connections.greet(at(1), id, endpoint(name), ConnectionKind::Messaging(ConnectionType::Urgent));
+    };
+    for name in 100..110 {
+        greet(&mut connections, 9, name);
+    }
+    let dials = |connections: &mut Connections, names: core::ops::Range<u8>| {
+        names.filter(|name| dial(connections, at(1), *name, false).is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(dials(&mut connections, 100..110), [100, 101, 102, 103, 104, 105], "a share of the dials");
+    greet(&mut connections, 1, 1);
+    greet(&mut connections, 2, 2);
+    // The host cannot have a newcomer count as one of its names.
+    greet(&mut connections, 9, 2);
+    assert_eq!(dials(&mut connections, 1..3), [1, 2]);
+    assert_eq!(dials(&mut connections, 106..110), [], "nor does it get the places back at once");
+    greet(&mut connections, 1, 11);
+    greet(&mut connections, 1, 12);
+    assert_eq!(dials(&mut connections, 11..13), [11], "the host has three left, and the first newcomer two");
+    assert_eq!(dials(&mut connections, 106..110), []);
+    assert_eq!((connections.stranger_dials, connections.displacements), (6, 3));
 }
 
 #[test]
