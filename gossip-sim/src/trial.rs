@@ -291,7 +291,7 @@ impl Trial {
 
     /// Runs one more round; false once it is over.
     pub fn step(&mut self) -> bool {
-        if self.round >= self.plan.rounds {
+        if self.round >= self.plan.rounds && !self.has_late_start() {
             return false;
         }
         if self.is_troubled() {
@@ -336,6 +336,20 @@ impl Trial {
         }
         self.report.violations.extend(self.cluster.probe().violations().iter().cloned());
         self.report
+    }
+
+    /// Whether not all agree, and a process was refused that starts again in the calm. It has as many rounds as the calm has for the others,
+    /// but the run goes on no longer than that.
+    fn has_late_start(&self) -> bool {
+        let calm = self.calm_rounds();
+        let is_late = |host: usize| {
+            let started = self.troubled[host];
+            self.refused[host].is_some() || started > self.first_calm() && self.round < started + calm
+        };
+        !self.plan.troubles.is_empty()
+            && self.round < self.plan.rounds + calm
+            && (0..self.plan.nodes).any(is_late)
+            && !self.agrees()
     }
 
     const fn calm_rounds(&self) -> u32 {
