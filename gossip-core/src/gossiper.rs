@@ -261,7 +261,8 @@ impl Gossiper {
         let ended = self.rounds.pauses.end_pause(now, allowed, self.life.has_rounds());
         let Some(pause) = ended else { return };
         self.journal.tell(Event::LocalPause { pause });
-        let late = now.saturating_since(self.rounds.next());
+        // From a moment at which the process ran without a round, a further pause counts anew.
+        let late = self.rounds.take_late(now);
         self.members.put_off(late);
         self.rounds.put_off(late);
         self.metadata.put_off(late);

@@ -94,6 +94,13 @@ impl Rounds {
         self.next = at;
     }
 
+    /// How late the next round is. It is due now, and not late any more.
+    pub(super) fn take_late(&mut self, now: Timestamp) -> Duration {
+        let due = self.next;
+        self.next = due.max(now);
+        now.saturating_since(due)
+    }
+
     /// A round begins: the next is due after an interval, and much later than that it is a pause.
     pub(super) fn begin(&mut self, now: Timestamp, config: &Config) {
         self.next = now + config.interval;

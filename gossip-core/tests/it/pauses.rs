@@ -123,6 +123,24 @@ fn our_own_pause_does_not_end_the_shadow_round() {
     assert!(asked, "it goes on to ask");
 }
 
+/// Found by a seed of the simulation: a process was held up, and its application called it now and then. It asked for minutes.
+#[test]
+fn our_own_pause_counts_once_however_often_something_comes_before_the_next_round() {
+    let mut a = Driven::new(
+        builder(A, 100).change_membership(|membership| membership.shadow_round = true).seed(endpoint(D)),
+    );
+    (0..10).for_each(|_| drop(a.advance(SECOND)));
+    for _ in 0..6 {
+        a.now = a.now + SECOND * 10;
+        a.gossiper.handle_wall_clock(a.now, 1_800_000_000_000);
+    }
+    let failed = (1..=600).find(|_| {
+        a.advance(SECOND);
+        a.events().contains(&Event::ShadowRoundFailed)
+    });
+    assert!(failed.is_some_and(|seconds| (45..=55).contains(&seconds)), "{failed:?}");
+}
+
 #[test]
 fn who_pauses_while_leaving_is_heard_saying_so() {
     let mut a = Driven::new(builder(A, 100).state(ApplicationState::STATUS_WITH_PORT, "NORMAL,1"));
