@@ -56,6 +56,8 @@ struct Claim {
     /// When it was seen first, or its heartbeat grew.
     since: Timestamp,
     growth: u32,
+    /// Whether it was found not live. That holds, whoever answers, until a newer heartbeat shows: the other claim may take longer.
+    is_gone: bool,
 }
 
 /// What is known of a claim.
@@ -115,11 +117,19 @@ impl Shadow {
             *place = None;
             return Verdict::NotLive;
         }
-        let fresh = Claim { by: from, endpoint, heartbeat, since: now, growth: 0 };
+        let fresh = Claim { by: from, endpoint, heartbeat, since: now, growth: 0, is_gone: false };
         let Some(seen) = place.as_mut().filter(|seen| seen.endpoint == endpoint) else {
             *place = Some(fresh);
             return Verdict::Undecided;
         };
+        let order = |state: HeartbeatState| (state.generation, state.version);
+        if seen.is_gone {
+            if order(heartbeat) <= order(seen.heartbeat) {
+                return Verdict::NotLive;
+            }
+            *seen = fresh;
+            return Verdict::Undecided;
+        }
         if seen.by != from {
             // The peer that answered first may have left.
             if now.saturating_since(seen.since) > limit.saturating_mul(2) {
@@ -127,7 +137,6 @@ impl Shadow {
             }
             return Verdict::Undecided;
         }
-        let order = |state: HeartbeatState| (state.generation, state.version);
         if order(heartbeat) > order(seen.heartbeat) {
             seen.heartbeat = heartbeat;
             seen.since = now;
@@ -139,7 +148,7 @@ impl Shadow {
         if now.saturating_since(seen.since) < limit {
             return Verdict::Undecided;
         }
-        *place = None;
+        seen.is_gone = true;
         Verdict::NotLive
     }
 
@@ -193,7 +202,7 @@ impl Shadow {
     /// Whether peers that ask as well were heard lately, and no other node is known to have our identity.
     pub(in super::super) fn is_among_others_that_ask(&self, now: Timestamp, interval: Duration) -> bool {
         let lately = interval.saturating_mul(2 * REPEAT);
-        self.claims == [None; 2]
+        self.claims.iter().flatten().all(|claim| claim.is_gone)
             && self.asking_heard.is_some_and(|heard| now.saturating_since(heard) <= lately)
     }
 
@@ -257,5 +266,34 @@ mod tests {
         assert_eq!(paused.judge(0, peer, claim(3), (at(19), interval)), Verdict::NotLive);
         let mut shadow = Shadow::new(at(0), 1);
         assert_eq!(shadow.judge(0, local, claim(3), (at(0), interval)), Verdict::Live, "it speaks itself");
+    }
+
+    /// Found by a seed of the simulation: each time that one claim was found not live, the other began to be judged anew.
+    #[test]
+    fn two_claims_that_others_answer_for_are_both_decided() {
+        let interval = Duration::from_secs(1);
+        let at = |seconds| Timestamp::ZERO + Duration::from_secs(seconds);
+        let [local, other, one, two] = [1, 2, 3, 4].map(|last| Endpoint::v4([10, 0, 0, last], 7000));
+        let claim = |endpoint, version| {
+            let heartbeat = HeartbeatState { generation: Generation::new(5), version: Version::new(version) };
+            Some((endpoint, heartbeat, Some(StatusKind::Normal)))
+        };
+        let mut shadow = Shadow::new(at(0), 1);
+        // The second claim is first seen later, in the answer of another peer, and both peers answer each question.
+        let verdicts = |shadow: &mut Shadow, second: u64, version| {
+            [one, two].map(|from| {
+                [(0, local), (1, other)].map(|(place, endpoint)| {
+                    let is_late = place == 1 && (second < 4 || second == 4 && from == one);
+                    let claim = if is_late { None } else { claim(endpoint, version) };
+                    shadow.judge(place, from, claim, (at(second), interval))
+                })
+            })
+        };
+        let decided = (0..30)
+            .step_by(2)
+            .find(|second| verdicts(&mut shadow, *second, 3).contains(&[Verdict::NotLive; 2]));
+        assert_eq!(decided, Some(14), "ten intervals after both were seen");
+        assert_eq!(verdicts(&mut shadow, 16, 3), [[Verdict::NotLive; 2]; 2]);
+        assert_eq!(verdicts(&mut shadow, 18, 4), [[Verdict::Undecided; 2]; 2], "news of both");
     }
 }
