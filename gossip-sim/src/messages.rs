@@ -12,6 +12,8 @@ use crate::probe::Probe;
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     from: usize,
+    /// Under which address it was sent: its host may have another one since.
+    sender: Endpoint,
     /// How many processes the sender's host had had.
     boot: u32,
     pub(crate) to: usize,
@@ -24,13 +26,12 @@ pub(crate) struct Letter {
 
 impl<P: Probe> Cluster<P> {
     pub(crate) fn deliver(&mut self, letter: Letter) {
-        let Letter { from, boot, to, to_boot, codec, outgoing, body } = letter;
+        let Letter { from, sender, boot, to, to_boot, codec, outgoing, body } = letter;
         if self.network.is_cut(from, to) || self.hosts[to].boot != to_boot {
             self.network.traffic.lost += 1;
             return;
         }
         let Self { hosts, probe, now, .. } = self;
-        let sender = hosts[from].endpoint;
         let Some(Process::Messages(process)) = hosts[to].process.as_mut() else { return };
         let message = Message::decode(outgoing.verb, &body, codec)
             .expect("only gossip is sent")
@@ -89,13 +90,13 @@ impl<P: Probe> Cluster<P> {
         network.count(body.len());
         // No host has other addresses.
         let Some(to) = to else { return true };
-        let (boot, to_boot) = (state.boot, hosts[to].boot);
+        let (sender, boot, to_boot) = (state.endpoint, state.boot, hosts[to].boot);
         if network.loses() {
             return true;
         }
         let copies = if network.rng.percent(network.duplicate_percent) { 2 } else { 1 };
         for _ in 0..copies {
-            let letter = Letter { from: host, boot, to, to_boot, codec, outgoing, body: body.into() };
+            let letter = Letter { from: host, sender, boot, to, to_boot, codec, outgoing, body: body.into() };
             queue.push(network.arrival(*now, host, to), Happening::Letter(letter));
         }
         true
