@@ -47,6 +47,8 @@ pub(crate) struct Asked {
     wanted: usize,
     /// How many were answered: their places are free.
     answered: usize,
+    /// How many are known already, perhaps in part, and have no answer.
+    in_doubt: usize,
     /// The peers with open requests, and how many each has.
     askees: Vec<Askee>,
     lifetime: Duration,
@@ -65,6 +67,8 @@ struct Entry {
     stage: Stage,
     /// How often it may be asked for what is known already, since that may be a part. The last such question is one, too: 1.
     doubts: u8,
+    /// In doubt: all up to this version has come. It is asked for what is newer.
+    from: Version,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +120,7 @@ impl Asked {
             hash: FixedState::with_seed(hash_key),
             wanted: 0,
             answered: 0,
+            in_doubt: 0,
             askees: Vec::with_capacity(max),
             lifetime,
             patience,
@@ -135,7 +140,8 @@ impl Asked {
     ) -> bool {
         let mut question = Question::new(whom, now);
         let Some(at) = self.find(endpoint) else {
-            let entry = Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0 };
+            let entry =
+                Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0, from: Version::ZERO };
             return self.add(entry, whom);
         };
         // A repeated question about a doubtful state does not delay a question about a later process.
@@ -161,7 +167,10 @@ impl Asked {
                 }
             }
         }
-        self.replace(at, Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0 });
+        self.replace(
+            at,
+            Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0, from: Version::ZERO },
+        );
         true
     }
 
@@ -179,7 +188,8 @@ impl Asked {
         if self.wanted >= self.max.div_ceil(WANTED_SHARE) {
             return;
         }
-        let entry = Entry { endpoint, generation, stage: Stage::Wanted { since: now }, doubts };
+        let stage = Stage::Wanted { since: now };
+        let entry = Entry { endpoint, generation, stage, doubts, from: Version::ZERO };
         match self.find(endpoint) {
             Some(at)
                 if matches!(self.entries[at].stage, Stage::Answered)
@@ -244,6 +254,9 @@ impl Asked {
     /// Counts an entry in or out.
     fn count(&mut self, entry: &Entry, is_new: bool) {
         let change = |count: &mut usize| *count = if is_new { *count + 1 } else { count.saturating_sub(1) };
+        if entry.doubts > 0 && !matches!(entry.stage, Stage::Answered) {
+            change(&mut self.in_doubt);
+        }
         match entry.stage {
             Stage::Wanted { .. } => change(&mut self.wanted),
             Stage::Answered => change(&mut self.answered),
@@ -311,24 +324,43 @@ impl Asked {
         )
     }
 
-    /// A state of `endpoint` came from `from`, in answer to a SYN: if that asked once more, nothing is in doubt any longer.
-    pub(crate) fn end_doubt(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) {
-        if self.entries.is_empty() {
+    /// A state of `endpoint` came from `from`, in answer to a SYN that asked once more: all up to version `reached`. If that is what was
+    /// known before, up to `known`, nothing is in doubt any longer. Else the answer was cut, and the rest is asked for.
+    pub(crate) fn answer_doubt(
+        &mut self,
+        endpoint: Endpoint,
+        from: Endpoint,
+        now: Timestamp,
+        (reached, known): (Version, Version),
+        has_values: bool,
+    ) {
+        if !self.is_any_in_doubt() {
             return;
         }
         if let Some(at) = self.find(endpoint).filter(|at| self.entries[*at].doubts > 0) {
             let entry = self.entries[at];
-            if self.is_answer(&entry, from, now) {
-                self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+            // Without values it may answer a SYN that did not ask.
+            if !self.is_answer(&entry, from, now) || (!has_values && entry.from == Version::ZERO) {
+                return;
+            }
+            if reached >= known {
+                self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
+            } else if reached > entry.from {
+                self.replace(at, Entry { stage: Stage::Wanted { since: now }, from: reached, ..entry });
             }
         }
+    }
+
+    /// Whether anything is asked once more, or has to be.
+    pub(crate) const fn is_any_in_doubt(&self) -> bool {
+        self.in_doubt > 0
     }
 
     /// Of `endpoint` nothing is asked once more, if that was to be.
     pub(crate) fn drop_doubt(&mut self, endpoint: Endpoint) {
         if let Some(at) = self.find(endpoint).filter(|at| self.entries[*at].doubts > 0) {
             let entry = self.entries[at];
-            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
         }
     }
 
@@ -345,7 +377,7 @@ impl Asked {
         };
         if let Some(at) = self.find(endpoint).filter(|at| is_over(&self.entries[*at])) {
             let entry = self.entries[at];
-            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
         }
     }
 
@@ -370,7 +402,7 @@ impl Asked {
         if self.entries.len() == before {
             return;
         }
-        (self.wanted, self.answered) = (0, 0);
+        (self.wanted, self.answered, self.in_doubt) = (0, 0, 0);
         self.askees.clear();
         self.index.clear();
         for at in 0..self.entries.len() {
@@ -380,7 +412,8 @@ impl Asked {
         }
     }
 
-    /// Writes a digest from version 0 for everybody who has to be asked for; the answer will be everything.
+    /// Writes a digest from version 0 for everybody who has to be asked for; the answer will be everything. If a part of that has come for
+    /// one in doubt, it will be the rest.
     pub(crate) fn encode_wanted(
         &mut self,
         whom: Endpoint,
@@ -391,19 +424,22 @@ impl Asked {
         let mut written = 0;
         self.syns = self.syns.checked_add(1).unwrap_or(1);
         for at in 0..self.entries.len() {
-            if self.wanted == 0 {
+            if self.wanted == 0 && !self.is_any_in_doubt() {
                 break;
             }
             let entry = self.entries[at];
-            if !matches!(entry.stage, Stage::Wanted { .. }) {
-                continue;
-            }
-            let digest =
-                Digest { endpoint: entry.endpoint, generation: entry.generation, max_version: Version::ZERO };
+            let question = match entry.stage {
+                Stage::Wanted { .. } => Question::new(whom, now),
+                // If the answer with the rest was lost, the next one must not seem to be it.
+                Stage::Asked(question) if entry.from > Version::ZERO && question.whom == whom => question,
+                Stage::Asked(_) | Stage::Answered => continue,
+            };
+            let Entry { endpoint, generation, from: max_version, .. } = entry;
+            let digest = Digest { endpoint, generation, max_version };
             if digest.encode(codec, out) == Err(Full) {
                 break;
             }
-            let question = Question { syn: self.syns, ..Question::new(whom, now) };
+            let question = Question { syn: self.syns, ..question };
             self.replace(at, Entry { stage: Stage::Asked(question), ..entry });
             written += 1;
         }
@@ -559,17 +595,62 @@ mod tests {
         let mut asked = asked();
         let generation = Generation::new(1);
         asked.doubt(endpoint(1), generation, at(0));
-        asked.end_doubt(endpoint(1), PEER, at(0));
+        let whole = (Version::new(9), Version::new(9));
+        asked.answer_doubt(endpoint(1), PEER, at(0), whole, true);
         assert_eq!(asked.wanted, 1, "no peer was asked yet");
         assert_eq!(send_wanted(&mut asked, at(0)), 1);
-        asked.end_doubt(endpoint(1), OTHER, at(1));
+        asked.answer_doubt(endpoint(1), OTHER, at(1), whole, true);
         assert!(asked.is_asked(endpoint(1)), "another peer answers something else");
         asked.expire(at(10));
         assert_eq!((asked.wanted, asked.is_asked(endpoint(1))), (0, true), "there is time for the answer");
-        asked.end_doubt(endpoint(1), PEER, at(10));
+        asked.answer_doubt(endpoint(1), PEER, at(10), whole, true);
         assert_eq!((asked.answered, asked.is_asked(endpoint(1))), (1, false));
         asked.expire(at(11));
         assert_eq!((asked.entries.len(), send_wanted(&mut asked, at(11))), (0, 0));
+    }
+
+    /// Found by a seed of the simulation: the answer to a question about a part was cut, too, and the rest was never asked for.
+    #[test]
+    fn after_an_answer_that_was_cut_a_doubt_asks_for_the_rest_and_repeats_it_to_the_same_peer() {
+        let mut asked = asked();
+        let next = |asked: &mut Asked, whom: Endpoint, time: u64| {
+            let mut buffer = [0; 64];
+            let codec = Codec::new(crate::version::MessagingVersion::V12);
+            let mut out = Writer::new(&mut buffer);
+            let count = asked.encode_wanted(whom, at(time), codec, &mut out);
+            let len = out.len();
+            assert_eq!((count > 0, asked.is_in_syn(endpoint(1))), (len > 0, len > 0));
+            buffer[..len].last_chunk().map(|version| i32::from_be_bytes(*version))
+        };
+        let reached = |asked: &mut Asked, from: Endpoint, time: u64, version: i32| {
+            let has_values = version < 60;
+            asked.answer_doubt(
+                endpoint(1),
+                from,
+                at(time),
+                (Version::new(version), Version::new(60)),
+                has_values,
+            );
+        };
+        asked.doubt(endpoint(1), Generation::new(1), at(0));
+        assert_eq!(next(&mut asked, PEER, 0), Some(0));
+        assert_eq!(next(&mut asked, OTHER, 1), None, "one peer at a time is asked");
+        reached(&mut asked, OTHER, 1, 60);
+        reached(&mut asked, PEER, 1, 0);
+        reached(&mut asked, PEER, 1, 60);
+        assert!(asked.is_asked(endpoint(1)), "a heartbeat alone may be older than the question");
+        reached(&mut asked, PEER, 1, 7);
+        assert_eq!(next(&mut asked, OTHER, 2), Some(7), "any peer may know the rest");
+        assert_eq!(next(&mut asked, PEER, 3), None);
+        assert_eq!(next(&mut asked, OTHER, 3), Some(7), "its answer may be lost");
+        reached(&mut asked, OTHER, 3, 59);
+        assert_eq!(next(&mut asked, PEER, 4), Some(59));
+        reached(&mut asked, PEER, 4, 60);
+        assert!(!asked.is_any_in_doubt());
+        assert_eq!(next(&mut asked, PEER, 5), None);
+        // A later doubt begins from the start.
+        asked.doubt(endpoint(1), Generation::new(1), at(5));
+        assert_eq!(next(&mut asked, PEER, 5), Some(0));
     }
 
     #[test]
@@ -580,7 +661,7 @@ mod tests {
         asked.want(endpoint(1), generation, at(1));
         asked.want(endpoint(1), later, at(1));
         asked.doubt(endpoint(1), later, at(1));
-        asked.end_doubt(endpoint(1), PEER, at(1));
+        asked.answer_doubt(endpoint(1), PEER, at(1), (Version::new(9), Version::new(9)), true);
         asked.drop_doubt(endpoint(1));
         asked.drop_wanted(endpoint(1), later);
         assert_eq!((asked.wanted, asked.answered), (0, 0));
@@ -732,7 +813,8 @@ mod tests {
                 _ => Stage::Answered,
             };
             let n = u8::try_from(asked.entries.len()).unwrap();
-            asked.push(Entry { endpoint: endpoint(n), generation: Generation::new(1), stage, doubts });
+            let (endpoint, generation) = (endpoint(n), Generation::new(1));
+            asked.push(Entry { endpoint, generation, stage, doubts, from: Version::ZERO });
             numbers = asked.entries(at(0)).map(|(_, _, number, _, _)| number).collect();
         }
         assert_eq!(numbers.len(), 15);

@@ -516,6 +516,16 @@ impl Node {
             || self.may_be_part(endpoint)
     }
 
+    /// Whether the state of an endpoint was taken though it may be a part, and this digest requests what is above a lower version than it is
+    /// known of.
+    pub fn may_lack_from(&self, digest: &Digest) -> bool {
+        let known = self.states.get(&digest.endpoint);
+        self.doubted.contains_key(&digest.endpoint)
+            && known.is_some_and(|known| {
+                known.generation == digest.generation && digest.version < known.max_version()
+            })
+    }
+
     /// Whether this node has a host id and knows the endpoint without one. Then it may know only a part of the endpoint's state.
     fn may_be_part(&self, endpoint: Endpoint) -> bool {
         let has_host_id =

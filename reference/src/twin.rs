@@ -275,10 +275,14 @@ impl Twin {
     fn compare_syn(&mut self, to: Endpoint, digests: &[Digest]) {
         let mut real = digests.to_vec();
         real.sort_unstable();
-        // An endpoint whose state was refused, or is in doubt, is listed from version 0.
+        // An endpoint whose state was refused, or is in doubt, is listed from version 0. If a part of what is in doubt has come, it is listed
+        // from there.
         let wanted: BTreeSet<Endpoint> = real
             .iter()
-            .filter(|digest| digest.version == 0 && self.model.is_wanted(digest.endpoint))
+            .filter(|digest| {
+                digest.version == 0 && self.model.is_wanted(digest.endpoint)
+                    || self.model.may_lack_from(digest)
+            })
             .map(|digest| digest.endpoint)
             .collect();
         real.retain(|digest| !wanted.contains(&digest.endpoint));

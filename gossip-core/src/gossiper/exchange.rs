@@ -260,9 +260,22 @@ impl Exchange {
         self.unidentified.note(now, interval);
     }
 
-    /// Everything of `endpoint` came from `from`, if that was requested once more.
-    pub(super) fn end_doubt(&mut self, endpoint: Endpoint, from: Endpoint, now: Timestamp) {
-        self.asked.end_doubt(endpoint, from, now);
+    /// The state of `endpoint` up to a version came from `from`, in answer to a SYN, and so much was known before. If it was requested once
+    /// more, it is no longer in doubt, or the rest is requested.
+    pub(super) fn answer_doubt(
+        &mut self,
+        endpoint: Endpoint,
+        from: Endpoint,
+        now: Timestamp,
+        reached_of_known: (Version, Version),
+        has_values: bool,
+    ) {
+        self.asked.answer_doubt(endpoint, from, now, reached_of_known, has_values);
+    }
+
+    /// Whether anything that is known is requested once more.
+    pub(super) const fn is_any_in_doubt(&self) -> bool {
+        self.asked.is_any_in_doubt()
     }
 
     /// All of a process of `endpoint` has come, and is not requested by the next SYN.
@@ -798,9 +811,10 @@ mod tests {
         let mut buffer = [0; 100];
         let asked = exchange.asked.encode_wanted(PEER, at(0), CODEC, &mut Writer::new(&mut buffer));
         assert_eq!(asked, 1);
-        exchange.end_doubt(other(1), other(2), at(1));
+        let whole = (Version::new(9), Version::new(9));
+        exchange.answer_doubt(other(1), other(2), at(1), whole, true);
         assert!(exchange.asked.is_asked(other(1)));
-        exchange.end_doubt(other(1), PEER, at(1));
+        exchange.answer_doubt(other(1), PEER, at(1), whole, true);
         assert!(!exchange.asked.is_asked(other(1)));
     }
 

@@ -262,6 +262,9 @@ impl Gossiper {
         for run in states.runs() {
             match run {
                 Run::Heartbeats(mut rest) => {
+                    if source == Source::Ack {
+                        self.membership().answer_doubts(from, rest);
+                    }
                     while let Some((endpoint, known)) =
                         self.membership().apply_heartbeats(from, session, &mut rest, &mut cursor)
                     {

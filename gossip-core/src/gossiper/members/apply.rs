@@ -76,6 +76,22 @@ impl Membership<'_> {
         None
     }
 
+    /// An answer to a SYN has nothing newer of these endpoints than heartbeats. What was in doubt of them is known up to there.
+    pub(in super::super) fn answer_doubts(&mut self, from: Endpoint, heartbeats: &[[u8; 19]]) {
+        if !self.exchange.is_any_in_doubt() {
+            return;
+        }
+        for heartbeat in heartbeats {
+            let (packed, theirs) = read_heartbeat(heartbeat);
+            let endpoint = Endpoint::from_packed_v4(packed);
+            let known = self.members.table.find(endpoint).map(|slot| self.members.table.known(slot));
+            if let Some(known) = known.filter(|known| known.generation() == theirs.generation()) {
+                let reached_of_known = (theirs.max_version(), known.max_version());
+                self.exchange.answer_doubt(endpoint, from, self.clock.now(), reached_of_known, false);
+            }
+        }
+    }
+
     /// Takes over what is said of an endpoint. What is said of ourselves is not judged here: then it returns [`About::Us`].
     pub(in super::super) fn apply_state(
         &mut self,
@@ -160,6 +176,12 @@ impl Membership<'_> {
             }
             return;
         }
+        // An answer that was cut below what is known leaves what lies between in doubt.
+        if source == Source::Ack {
+            let reached_of_known = (state.max_version(), known.max_version());
+            let has_values = !state.is_empty();
+            self.exchange.answer_doubt(endpoint, from, self.clock.now(), reached_of_known, has_values);
+        }
         if state.heartbeat.version > known.max_version() {
             self.members.table.report(slot, self.clock.now());
             self.members.table.set_updated(slot, self.clock.now());
@@ -170,11 +192,6 @@ impl Membership<'_> {
         }
         // Deviation: each value counts by its own version; Cassandra looks at them only if the greatest of the state is above ours.
         if !state.is_empty() {
-            // An answer that was cut below the newest known value leaves what lies between in doubt.
-            if source == Source::Ack && state.heartbeat.version >= self.members.table.max_value_version(slot)
-            {
-                self.exchange.end_doubt(endpoint, from, self.clock.now());
-            }
             let before = self.members.table.status(slot);
             self.apply_values(slot, endpoint, state);
             let after = self.members.table.status(slot);

@@ -139,6 +139,7 @@ impl Membership<'_> {
             self.members.quarantine.insert(endpoint, generation, refusal, self.evidence(endpoint));
         }
         self.exchange.forget_news(slot);
+        self.exchange.drop_doubt(endpoint);
         self.exchange.reset(endpoint, self.journal);
         self.members.table.remove(slot);
         self.journal.stats.endpoints_forgotten += 1;
