@@ -67,7 +67,7 @@ struct Entry {
     stage: Stage,
     /// How often it may be asked for what is known already, since that may be a part. The last such question is one, too: 1.
     doubts: u8,
-    /// In doubt: all up to this version has come. It is asked for what is newer.
+    /// While it is in doubt: everything up to this version has come, and what is newer is requested.
     from: Version,
 }
 
@@ -106,6 +106,12 @@ struct Askee {
     places: usize,
 }
 
+impl Entry {
+    const fn new(endpoint: Endpoint, generation: Generation, stage: Stage, doubts: u8) -> Self {
+        Self { endpoint, generation, stage, doubts, from: Version::ZERO }
+    }
+}
+
 impl Question {
     const fn new(whom: Endpoint, now: Timestamp) -> Self {
         Self { whom, since: now, last: now, before: None, tried: 0, syn: 0 }
@@ -140,9 +146,7 @@ impl Asked {
     ) -> bool {
         let mut question = Question::new(whom, now);
         let Some(at) = self.find(endpoint) else {
-            let entry =
-                Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0, from: Version::ZERO };
-            return self.add(entry, whom);
+            return self.add(Entry::new(endpoint, generation, Stage::Asked(question), 0), whom);
         };
         // A repeated question about a doubtful state does not delay a question about a later process.
         if let Stage::Asked(before) = self.entries[at].stage
@@ -167,10 +171,7 @@ impl Asked {
                 }
             }
         }
-        self.replace(
-            at,
-            Entry { endpoint, generation, stage: Stage::Asked(question), doubts: 0, from: Version::ZERO },
-        );
+        self.replace(at, Entry::new(endpoint, generation, Stage::Asked(question), 0));
         true
     }
 
@@ -188,8 +189,7 @@ impl Asked {
         if self.wanted >= self.max.div_ceil(WANTED_SHARE) {
             return;
         }
-        let stage = Stage::Wanted { since: now };
-        let entry = Entry { endpoint, generation, stage, doubts, from: Version::ZERO };
+        let entry = Entry::new(endpoint, generation, Stage::Wanted { since: now }, doubts);
         match self.find(endpoint) {
             Some(at)
                 if matches!(self.entries[at].stage, Stage::Answered)
@@ -344,7 +344,7 @@ impl Asked {
                 return;
             }
             if reached >= known {
-                self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
+                self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
             } else if reached > entry.from {
                 self.replace(at, Entry { stage: Stage::Wanted { since: now }, from: reached, ..entry });
             }
@@ -360,7 +360,7 @@ impl Asked {
     pub(crate) fn drop_doubt(&mut self, endpoint: Endpoint) {
         if let Some(at) = self.find(endpoint).filter(|at| self.entries[*at].doubts > 0) {
             let entry = self.entries[at];
-            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
         }
     }
 
@@ -377,7 +377,7 @@ impl Asked {
         };
         if let Some(at) = self.find(endpoint).filter(|at| is_over(&self.entries[*at])) {
             let entry = self.entries[at];
-            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, from: Version::ZERO, ..entry });
+            self.replace(at, Entry { stage: Stage::Answered, doubts: 0, ..entry });
         }
     }
 
@@ -813,8 +813,7 @@ mod tests {
                 _ => Stage::Answered,
             };
             let n = u8::try_from(asked.entries.len()).unwrap();
-            let (endpoint, generation) = (endpoint(n), Generation::new(1));
-            asked.push(Entry { endpoint, generation, stage, doubts, from: Version::ZERO });
+            asked.push(Entry::new(endpoint(n), Generation::new(1), stage, doubts));
             numbers = asked.entries(at(0)).map(|(_, _, number, _, _)| number).collect();
         }
         assert_eq!(numbers.len(), 15);

@@ -275,8 +275,8 @@ impl Twin {
     fn compare_syn(&mut self, to: Endpoint, digests: &[Digest]) {
         let mut real = digests.to_vec();
         real.sort_unstable();
-        // An endpoint whose state was refused, or is in doubt, is listed from version 0. If a part of what is in doubt has come, it is listed
-        // from there.
+        // A SYN lists an endpoint from version 0 if its state was refused, or may be a part. After an answer that was cut, the SYN lists the
+        // endpoint from the version at which the answer ended.
         let wanted: BTreeSet<Endpoint> = real
             .iter()
             .filter(|digest| {

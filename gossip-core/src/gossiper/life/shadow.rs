@@ -56,7 +56,8 @@ struct Claim {
     /// When it was seen first, or its heartbeat grew.
     since: Timestamp,
     growth: u32,
-    /// Whether it was found not live. That holds, whoever answers, until a newer heartbeat shows: the other claim may take longer.
+    /// Whether the endpoint was found not live. A newer heartbeat ends that. An answer of another peer does not, because the other claim may
+    /// be decided by that.
     is_gone: bool,
 }
 
